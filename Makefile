@@ -1,0 +1,46 @@
+# Every target makes its own virtual environment first; Python 3.11+ and network access are enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test check bench format lock clean
+
+$(VENV)/installed: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)-demo/installed: requirements/demo.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)-demo
+	$(VENV)-demo/bin/python -m pip install --quiet --require-hashes -r requirements/demo.txt
+	$(VENV)-demo/bin/python -m pip install --quiet --editable . --no-deps
+	touch $@
+
+demo: $(VENV)-demo/installed  ## The main job on real servers, on your screen
+	$(VENV)-demo/bin/cdc-daemon demo
+
+test: $(VENV)/installed  ## All tests, on real servers
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed  ## Lint, types, import contracts, formatting, manifests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+
+bench: $(VENV)/installed  ## The figures that the README quotes
+	$(BIN)/python benchmarks/run.py
+
+format: $(VENV)/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/installed  ## Pin again, after changing a dependency (needs uv)
+	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo --extra aws pyproject.toml requirements/dev.in -o requirements/dev.txt
+	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo pyproject.toml -o requirements/demo.txt
+	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml -o requirements/runtime.txt
+
+clean:
+	rm -rf $(VENV) $(VENV)-demo

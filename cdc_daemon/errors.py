@@ -1,0 +1,69 @@
+"""One tree of errors; the class says what to do.
+
+    CdcError
+    ├── RetryError          the outside system will recover: try again, for as long as it takes
+    ├── StopError           a person must act: stop, and say what to do
+    │   ├── ConfigurationError    the YAML is wrong                                   exit code 2
+    │   ├── SourceError           the source can't be used as it is                   exit code 3
+    │   ├── SinkError             the sink can't be used as it is                     exit code 4
+    │   └── SlotInUseError        another process holds our place in the source       exit code 5
+    └── RejectedError       one change can't be projected: dead letter, and go on
+
+A foreign exception never leaves its connector: it is mapped in one place and kept as the cause.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CdcError(Exception):
+    """Something went wrong."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class RetryError(CdcError):
+    """An outside system can't be reached or is overloaded: trying again will help."""
+
+    def __init__(self, message: str, *, reason: str = "unavailable") -> None:
+        super().__init__(message)
+        self.reason = reason
+        """A short word to count retries by: `unavailable`, `timeout`, `overloaded`."""
+
+
+class StopError(CdcError):
+    """Going on would be wrong until a person has acted; the message says how."""
+
+
+class ConfigurationError(StopError):
+    """The configuration is wrong. The message holds every mistake, each with file and line."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class SourceError(StopError):
+    """The source can't be used as it is: rights, settings, tables; with the SQL that mends it."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class SinkError(StopError):
+    """The sink can't be used as it is: credentials, index settings, version."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class SlotInUseError(SourceError):
+    """Another process follows the source in our place and did not let go within `slot_wait`."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class RejectedError(CdcError):
+    """One row can't become a document (an expression failed, say). The others go on."""
+
+    def __init__(self, reason: str, explanation: str) -> None:
+        super().__init__(explanation)
+        self.reason = reason
+        self.explanation = explanation

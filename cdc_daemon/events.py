@@ -1,0 +1,212 @@
+"""The vocabulary as types: what flows from a source, through projections, to a sink.
+
+The hot path makes one `Change` and one `DocumentOperation` for each row, so those two are plain
+slotted classes: creating one costs 0.2 us, where a frozen dataclass costs 0.7 us.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Final, Literal, NewType, TypeAlias
+
+Position = NewType("Position", int)
+"""Where a source is: grows with every commit, for as long as the source's history (epoch) lasts.
+
+For PostgreSQL it is the log sequence number (LSN). A source whose own idea of a position is wider
+(Kafka: an offset per partition) numbers its positions itself and keeps the translation.
+"""
+
+NOWHERE: Final = Position(0)
+
+
+class Unchanged:
+    """The marker of a value that PostgreSQL did not send because it is stored out of line."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNCHANGED"
+
+
+UNCHANGED: Final = Unchanged()
+
+Value: TypeAlias = bytes | Unchanged
+"""One column: its value as JSON text (`b'12'`, `b'"a"'`, `b'null'`), or `UNCHANGED`."""
+
+Row: TypeAlias = list[Value]
+"""The values of one row, in the order of its relation's `columns`."""
+
+TypeKind: TypeAlias = Literal["base", "array", "enum", "domain", "composite", "range", "multirange"]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """A PostgreSQL type, resolved from the catalog as far down as it goes."""
+
+    name: str
+    """`pg_type.typname`: `int4`, `text`, `timestamptz`, `_int4`; an extension's own name."""
+    kind: TypeKind = "base"
+    modifier: int = -1
+    """`atttypmod`: the declared length, precision and scale; -1 where there is none."""
+    element: ColumnType | None = None
+    """What an array holds, what a domain is based on, what a range spans."""
+    attributes: tuple[tuple[str, ColumnType], ...] = ()
+    """The attributes of a composite type."""
+    labels: tuple[str, ...] = ()
+    """The labels of an enum, in their order."""
+    declared: str = ""
+    """The type as SQL writes it (`character varying(20)`), for people and for casts."""
+
+    @property
+    def base(self) -> ColumnType:
+        """The type under all domains."""
+        here = self
+        while here.kind == "domain" and here.element is not None:
+            here = here.element
+        return here
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a relation, as the catalog describes it."""
+
+    name: str
+    type: ColumnType
+    nullable: bool = True
+    in_identity: bool = False
+    """Part of the replica identity: sent as the old key of an update or delete."""
+    out_of_line: bool = False
+    """Large values may be stored out of line (TOAST), and are then left out of updates."""
+    generated: bool = False
+
+
+ReplicaIdentity: TypeAlias = Literal["default", "full", "index", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table, with the columns that the mappings read (all of them before they are compiled)."""
+
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    replica_identity: ReplicaIdentity = "default"
+    kind: Literal["table", "partitioned", "view", "materialized view", "foreign table"] = "table"
+
+    @property
+    def qualified_name(self) -> str:
+        """`schema.name`, the way the configuration names it."""
+        return f"{self.schema}.{self.name}"
+
+    def index_of(self, column: str) -> int:
+        """The place of `column` in a row. Raises KeyError when there is no such column."""
+        for at, candidate in enumerate(self.columns):
+            if candidate.name == column:
+                return at
+        raise KeyError(column)
+
+
+class ChangeKind(enum.IntEnum):
+    """What happened to a row, or to all rows of a relation."""
+
+    INSERT = 1
+    UPDATE = 2
+    DELETE = 3
+    TRUNCATE = 4
+
+
+@dataclass(slots=True)
+class Change:
+    """One row's insert, update or delete, or a truncate, with its relation."""
+
+    relation: Relation
+    kind: ChangeKind
+    new: Row | None = None
+    old: Row | None = None
+    """The old row where the source sends it: at least the columns of the replica identity, when
+    they changed or the row was deleted; the other columns are `b'null'` unless identity is full."""
+    has_unchanged: bool = False
+    """Whether `new` holds `UNCHANGED`: asking the row itself would cost 0.3 us each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The end of a transaction: all changes since the last commit belong to it."""
+
+    position: Position
+    """The end of the commit record: the version of everything the transaction wrote."""
+    time: float
+    """When it was committed: seconds since the epoch, in the source server's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Everything the source committed up to `position` has been read; sent when it is idle."""
+
+    position: Position
+    urgent: bool = False
+    """The source asks to be told at once what is durable (it is shutting down, say)."""
+
+
+Event: TypeAlias = Change | Commit | Watermark
+
+
+@dataclass(slots=True)
+class DocumentOperation:
+    """Index one whole document, or delete it.
+
+    Of two operations on one document the higher version wins, whatever their order; for one
+    document and version there is exactly one content.
+    """
+
+    index: str
+    id: bytes
+    """The document id as a JSON string (`b'"42"'`)."""
+    version: int
+    body: bytes | None
+    """The document as JSON on one line; None deletes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One physical index of a read model, behind its alias."""
+
+    projection: str
+    index: str
+    uuid: str
+    fingerprint: str
+    """A digest of the mapping it was built by: another mapping needs another generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a pipeline resumes from; kept in the sink, so that it survives the daemon's machine."""
+
+    pipeline: str
+    position: Position
+    """Everything up to here is durable."""
+    source_id: str
+    """The history of the source (PostgreSQL: system identifier and timeline)."""
+    generations: dict[str, Generation] = field(default_factory=dict)
+    loaded: bool = False
+    """False while existing rows are being loaded: such a load starts again if it is cut short."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A document operation or change that can't be applied, kept with its reason."""
+
+    pipeline: str
+    projection: str
+    id: str
+    position: Position
+    reason: str
+    """A short class of error to count by, such as `mapper_parsing_exception`."""
+    explanation: str
+    document: bytes | None = None
+    row: dict[str, bytes] | None = None
+    """Column to JSON text: the source row as far as it is known."""
+    table: str = ""
+    time: float = 0.0

@@ -1,0 +1,298 @@
+"""What connectors implement. The daemon sees outside systems only through these protocols.
+
+Source side: `Source`, `Snapshot`, `SourceClock`. Sink side: `Sink`, `Writer`, `CheckpointStore`,
+`DeadLetterStore`, `DocumentReader`. Each port names its thread; everything raises only the errors
+of `cdc_daemon.errors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic import BaseModel
+
+    from cdc_daemon.events import (
+        Checkpoint,
+        ColumnType,
+        DeadLetter,
+        DocumentOperation,
+        Event,
+        Generation,
+        Position,
+        Relation,
+        Row,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TableRequest:
+    """A table that the configuration names; `columns` None asks for all of them."""
+
+    name: str
+    """`schema.name` or `name`."""
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotHealth:
+    """How much the source keeps for us: what protects it from filling its disk."""
+
+    name: str
+    active: bool
+    retained_bytes: int
+    """Log kept because of us."""
+    unconfirmed_bytes: int
+    """Log that we have not confirmed yet."""
+    safe_bytes: int | None
+    """What may still be written before the source drops our place; None means no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSample:
+    """One reading of the source's clock together with its position."""
+
+    source_time: float
+    """Seconds since the epoch, in the source server's clock."""
+    position: Position
+    round_trip_seconds: float
+    """How long the reading took: the error bound of the clock offset is half of it."""
+
+
+class Snapshot(Protocol):
+    """Existing rows as of one position. Used by one thread, closed after the last row."""
+
+    @property
+    def position(self) -> Position:
+        """The stream that starts here continues exactly where the snapshot ends."""
+
+    def estimated_rows(self, relation: Relation) -> int | None:
+        """About how many rows there are, for progress; None when nobody knows."""
+
+    def rows(self, relation: Relation) -> Iterator[Sequence[Row]]:
+        """All rows, in blocks of at most a few hundred kilobytes."""
+
+    def close(self) -> None:
+        """Release it. Safe to call twice."""
+
+
+class Source(Protocol):
+    """Where changes come from. One thread owns it, but for `wake` and `stop`."""
+
+    def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
+        """Look tables up, with every column named; touches nothing.
+
+        Raises SourceError for each missing table or column, with the nearest valid name.
+        """
+
+    def identity(self) -> str:
+        """The history this source is in: positions of another one can't be compared."""
+
+    def prepare(self, relations: Sequence[Relation]) -> None:
+        """Check that every relation can be followed, then make what following needs (publication).
+
+        Raises SourceError before anything is touched; the message has the SQL that mends it.
+        """
+
+    def place(self) -> Position | None:
+        """The position confirmed to the source; None if it keeps no place for us (no slot)."""
+
+    def snapshot(self) -> Snapshot:
+        """Start anew: make the source keep a place for us, and return all rows as of then.
+
+        An older place of ours is given up.
+        """
+
+    def start(self, relations: Sequence[Relation], after: Position) -> None:
+        """Begin the stream just after `after`; rows come with the columns of `relations`."""
+
+    def read(self, timeout_seconds: float) -> Sequence[Event]:
+        """Return what has arrived, at most a few thousand events; empty after the timeout.
+
+        Answers the source's keepalives, so it must be called at least every few seconds.
+        Raises RetryError when the connection is lost: `start` again.
+        """
+
+    def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:
+        """Tell the source how far we are. What is durable here is forgotten there."""
+
+    def wake(self) -> None:
+        """Make a `read` that waits return at once. Called from any thread."""
+
+    def clock(self) -> SourceClock:
+        """A clock of its own connection, for another thread."""
+
+    def close(self) -> None:
+        """Release the connections; the source keeps our place. Safe to call twice."""
+
+
+class SourceClock(Protocol):
+    """Reads the source's clock and position. One thread owns it."""
+
+    def sample(self) -> ClockSample:
+        """Read both at once. Raises RetryError when the source can't be reached."""
+
+    def slot_health(self) -> SlotHealth | None:
+        """How much the source keeps for us; None if it keeps nothing."""
+
+    def close(self) -> None:
+        """Release the connection. Safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One field of a read model, for deriving the index mapping."""
+
+    name: str
+    type: ColumnType | None
+    """The type of the value; None for a constant (`example` then shows it)."""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """What the configuration says of the field, passed through (`type: keyword`, ...)."""
+    example: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """What a sink must know to make the index of a projection."""
+
+    name: str
+    fields: tuple[FieldSpec, ...]
+    fingerprint: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Index settings passed through from the configuration."""
+    mappings: dict[str, Any] = field(default_factory=dict)
+    """Index mapping parameters passed through (`dynamic`, `_routing`, ...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An operation that the sink will never take as it is."""
+
+    operation: DocumentOperation
+    reason: str
+    """The class of error, to count by."""
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of a batch; what is in neither list is durable (or older than what is there)."""
+
+    rejected: Sequence[Rejection] = ()
+    retry: Sequence[DocumentOperation] = ()
+    """Not taken for now (overload): send again."""
+    retry_reason: str = ""
+    stale: int = 0
+    """Operations older than the document that is there: fine, and counted."""
+
+
+class Writer(Protocol):
+    """One connection to the sink. One sender thread owns it."""
+
+    def write(self, operations: Sequence[DocumentOperation]) -> WriteResult:
+        """Return when every operation is durable, rejected or to be retried.
+
+        Raises RetryError when nobody knows (the connection was lost): send all of them again.
+        """
+
+    def delete_before(self, index: str, version: int) -> int:
+        """Delete every searchable document with a lower version; return how many."""
+
+    def close(self) -> None:
+        """Release the connection. Safe to call twice."""
+
+
+class Sink(Protocol):
+    """Where documents go. Its methods may be called from any thread; writers are per thread."""
+
+    def preflight(self, models: Sequence[ReadModel]) -> None:
+        """Check that the sink can be used for `models`; touches nothing. Raises SinkError."""
+
+    def create_generation(self, model: ReadModel) -> Generation:
+        """Make a new, empty index for `model`; nobody searches it yet."""
+
+    def publish(self, generation: Generation) -> None:
+        """Point the read model's alias at `generation`, at once and from nowhere else."""
+
+    def drop_generation(self, generation: Generation) -> None:
+        """Delete an index that nobody searches any more. Quiet if it is gone."""
+
+    def find_generation(self, index: str) -> str | None:
+        """The UUID of the index, None if there is none: another UUID is another index."""
+
+    def writer(self) -> Writer:
+        """A new connection for a sender thread."""
+
+    def refresh(self, indices: Sequence[str]) -> None:
+        """Make everything written before searchable. Raises RetryError if a shard failed."""
+
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        """Where the checkpoint lives."""
+
+    @property
+    def dead_letters(self) -> DeadLetterStore:
+        """Where dead letters live."""
+
+    @property
+    def documents(self) -> DocumentReader:
+        """For looking documents up."""
+
+    def close(self) -> None:
+        """Release all connections. Safe to call twice."""
+
+
+class CheckpointStore(Protocol):
+    """Keeps the checkpoint of each pipeline durably."""
+
+    def load(self, pipeline: str) -> Checkpoint | None:
+        """The last one stored; None on the first start."""
+
+    def store(self, checkpoint: Checkpoint) -> None:
+        """Return when it is durable."""
+
+
+class DeadLetterStore(Protocol):
+    """Keeps dead letters durably."""
+
+    def add(self, letters: Sequence[DeadLetter]) -> None:
+        """Return when they are durable. Adding one twice keeps one."""
+
+    def list(self, pipeline: str, *, limit: int) -> Sequence[tuple[str, DeadLetter]]:
+        """The newest ones with their keys, newest first."""
+
+    def get(self, key: str) -> DeadLetter | None:
+        """One dead letter by its key."""
+
+    def count(self, pipeline: str) -> int:
+        """How many there are."""
+
+
+class DocumentReader(Protocol):
+    """Looks documents up, for people and for verification."""
+
+    def get(self, index: str, document_id: str) -> tuple[int, bytes] | None:
+        """Version and document, whether searchable yet or not; None if there is none."""
+
+
+class SourceFactory(Protocol):
+    """What an entry point of `cdc_daemon.sources` names: how to build a source from its YAML."""
+
+    config_model: type[BaseModel]
+    """The pydantic model of the `source:` section."""
+
+    def __call__(self, config: Any, *, pipeline: str) -> Source:
+        """Build it; connects to nothing yet."""
+
+
+class SinkFactory(Protocol):
+    """What an entry point of `cdc_daemon.sinks` names: how to build a sink from its YAML."""
+
+    config_model: type[BaseModel]
+    """The pydantic model of the `sink:` section."""
+
+    def __call__(self, config: Any, *, pipeline: str) -> Sink:
+        """Build it; connects to nothing yet."""
