@@ -1,0 +1,232 @@
+"""Runs one server process: start, wait until ready, stop, kill, freeze; never outlives us."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
+
+from cdc_daemon.embedded.errors import EmbeddedError
+from cdc_daemon.embedded.ports import HOST, require_free
+from cdc_daemon.embedded.progress import Progress, to_stderr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cdc_daemon.embedded.account import Account
+
+POLL_SECONDS = 0.05
+NOTICE_SECONDS = 10.0
+LOG_LINES = 15
+LOG_TAIL_BYTES = 16_384
+MINIMAL_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+"""Servers see nothing of ours: PGDATA, JAVA_TOOL_OPTIONS and the like would change them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start one server, know that it is ready, and ask it to stop."""
+
+    name: str
+    """For people: `PostgreSQL 18`."""
+    command: Sequence[str | Path]
+    folder: Path
+    """Everything the server writes; its working folder, and the place of `server.log`."""
+    port: int
+    account: Account | None
+    is_ready: Callable[[], bool]
+    stop_signals: Sequence[signal.Signals]
+    """Asked in turn, each with its share of the time; SIGKILL comes last by itself."""
+    start_seconds: float = 120.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Server:
+    """A server that can be stopped and started again on the same port and data folder."""
+
+    def __init__(self, launch: Launch, progress: Progress = to_stderr) -> None:
+        self._launch = launch
+        self._progress = progress
+        self._process: subprocess.Popen[bytes] | None = None
+        self._paused: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The TCP port on 127.0.0.1; the same for all restarts."""
+        return self._launch.port
+
+    @property
+    def folder(self) -> Path:
+        """Everything the server writes is in here."""
+        return self._launch.folder
+
+    @property
+    def log(self) -> Path:
+        """What the server said: its standard output and error."""
+        return self._launch.folder / "server.log"
+
+    @property
+    def pid(self) -> int | None:
+        """The main process; None while it does not run."""
+        return self._process.pid if self.is_running and self._process else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the main process is there (it may be frozen)."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> float:
+        """Start the server and return, once it is ready, how many seconds that took.
+
+        Raises EmbeddedError if the port is taken, the server ends, or time is up. Does nothing
+        if it runs.
+        """
+        if self.is_running:
+            return 0.0
+        require_free(self.port, self._launch.name)
+        self._progress(f"{self._launch.name}: starting on {HOST}:{self.port}")
+        began = time.monotonic()
+        self._process = spawn(self._launch)
+        atexit.register(self.stop)
+        try:
+            self._wait_until_ready(self._process, began)
+        except BaseException:
+            self.kill()
+            raise
+        seconds = time.monotonic() - began
+        self._progress(f"{self._launch.name}: ready after {seconds:.1f} s")
+        return seconds
+
+    def stop(self, timeout_seconds: float = 30.0) -> None:
+        """Ask the server to stop, wait for that, and kill it if it takes too long."""
+        process = self._process
+        if process is not None and self.is_running:
+            self.resume()
+            share = timeout_seconds / len(self._launch.stop_signals)
+            for number in self._launch.stop_signals:
+                process.send_signal(number)
+                if _ends_within(process, share):
+                    break
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL the server and all its children: a crash. Does nothing if it does not run."""
+        process, self._process = self._process, None
+        atexit.unregister(self.stop)
+        if process is None or process.poll() is not None:
+            return
+        for pid in _tree(process.pid):
+            _send(pid, signal.SIGKILL)
+        process.wait()
+        self._paused = []
+
+    def pause(self) -> None:
+        """Freeze the server and all its children: connections stay, nothing answers."""
+        if self.pid is not None:
+            self._paused = _tree(self.pid)
+            for pid in self._paused:
+                _send(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        for pid in self._paused:
+            _send(pid, signal.SIGCONT)
+        self._paused = []
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], began: float) -> None:
+        notice = began + NOTICE_SECONDS
+        while not self._launch.is_ready():
+            if process.poll() is not None:
+                raise EmbeddedError(self._obituary(f"ended with code {process.returncode}"))
+            now = time.monotonic()
+            if now - began > self._launch.start_seconds:
+                limit = f"was not ready after {self._launch.start_seconds:.0f} s"
+                raise EmbeddedError(self._obituary(limit))
+            if now > notice:
+                self._progress(f"{self._launch.name}: still starting, {now - began:.0f} s so far")
+                notice = now + NOTICE_SECONDS
+            time.sleep(POLL_SECONDS)
+
+    def _obituary(self, what: str) -> str:
+        tail = "\n".join(f"  {line}" for line in last_lines(self.log))
+        return (
+            f"{self._launch.name} {what} while starting. The reason should be at the end of its "
+            f"log:\n{tail}"
+        )
+
+
+def spawn(launch: Launch, command: Sequence[str | Path] = ()) -> subprocess.Popen[bytes]:
+    """Start the server, or another program in its place; both write to the server's log."""
+    account = launch.account
+    with (launch.folder / "server.log").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - a command of ours, not of users
+            [str(part) for part in command or launch.command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=launch.folder,
+            env={**MINIMAL_ENVIRONMENT, **launch.environment},
+            # Ctrl-C goes to the terminal's process group: the servers must not get it.
+            start_new_session=True,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+        )
+
+
+def last_lines(log: Path) -> list[str]:
+    """The end of a log file, without Java's stack traces; empty if there is none."""
+    try:
+        with log.open("rb") as file:
+            _seek_to_tail(file)
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if not line.startswith("\tat ")][-LOG_LINES:]
+
+
+def _seek_to_tail(file: IO[bytes]) -> None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - LOG_TAIL_BYTES))
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _tree(pid: int) -> list[int]:
+    """The process and its children, parent first so that it can't start new ones.
+
+    Where there is no /proc only the process itself: PostgreSQL's children end by themselves then.
+    """
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = task.read_text().split()
+        except OSError:  # the thread has just ended
+            continue
+        for child in children:
+            found += _tree(int(child))
+    return found
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
