@@ -6,9 +6,12 @@ import os
 import pwd
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cdc_daemon.embedded.errors import EmbeddedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 UNPRIVILEGED = "nobody"
 

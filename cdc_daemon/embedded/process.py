@@ -126,9 +126,13 @@ class Server:
         atexit.unregister(self.stop)
         if process is None or process.poll() is not None:
             return
-        for pid in _tree(process.pid):
+        pids = _tree(process.pid)
+        for pid in pids:
             _send(pid, signal.SIGKILL)
         process.wait()
+        # PostgreSQL won't start again while a child of the old server holds its shared memory.
+        while any(map(_is_alive, pids)):
+            time.sleep(POLL_SECONDS)
         self._paused = []
 
     def pause(self) -> None:
@@ -148,22 +152,16 @@ class Server:
         notice = began + NOTICE_SECONDS
         while not self._launch.is_ready():
             if process.poll() is not None:
-                raise EmbeddedError(self._obituary(f"ended with code {process.returncode}"))
+                what = f"ended with code {process.returncode} while starting"
+                raise EmbeddedError(_obituary(self._launch, what))
             now = time.monotonic()
             if now - began > self._launch.start_seconds:
                 limit = f"was not ready after {self._launch.start_seconds:.0f} s"
-                raise EmbeddedError(self._obituary(limit))
+                raise EmbeddedError(_obituary(self._launch, limit))
             if now > notice:
                 self._progress(f"{self._launch.name}: still starting, {now - began:.0f} s so far")
                 notice = now + NOTICE_SECONDS
             time.sleep(POLL_SECONDS)
-
-    def _obituary(self, what: str) -> str:
-        tail = "\n".join(f"  {line}" for line in last_lines(self.log))
-        return (
-            f"{self._launch.name} {what} while starting. The reason should be at the end of its "
-            f"log:\n{tail}"
-        )
 
 
 def spawn(launch: Launch, command: Sequence[str | Path] = ()) -> subprocess.Popen[bytes]:
@@ -185,6 +183,22 @@ def spawn(launch: Launch, command: Sequence[str | Path] = ()) -> subprocess.Pope
         )
 
 
+def run(launch: Launch, command: Sequence[str | Path]) -> None:
+    """Run a program that prepares the server, as the server's account, to its end.
+
+    Raises EmbeddedError if it fails.
+    """
+    process = spawn(launch, command)
+    try:
+        code = process.wait(launch.start_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = process.wait()
+    if code != 0:
+        program = Path(command[0]).name
+        raise EmbeddedError(_obituary(launch, f"can't be started: {program} ended with {code}"))
+
+
 def last_lines(log: Path) -> list[str]:
     """The end of a log file, without Java's stack traces; empty if there is none."""
     try:
@@ -194,6 +208,11 @@ def last_lines(log: Path) -> list[str]:
     except OSError:
         return []
     return [line for line in lines if not line.startswith("\tat ")][-LOG_LINES:]
+
+
+def _obituary(launch: Launch, what: str) -> str:
+    tail = "\n".join(f"  {line}" for line in last_lines(launch.folder / "server.log"))
+    return f"{launch.name} {what}. The reason should be at the end of its log:\n{tail}"
 
 
 def _seek_to_tail(file: IO[bytes]) -> None:
@@ -230,3 +249,12 @@ def _send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of a killed tree still holds anything; False where there is no /proc."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"  # dead, only not yet collected by its parent
