@@ -62,6 +62,11 @@ class Server:
         self.stop()
 
     @property
+    def name(self) -> str:
+        """For people: `PostgreSQL 18`."""
+        return self._launch.name
+
+    @property
     def port(self) -> int:
         """The TCP port on 127.0.0.1; the same for all restarts."""
         return self._launch.port

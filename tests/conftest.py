@@ -1,0 +1,208 @@
+"""Real servers for all tests: started when first asked for, stopped at the end whatever happens."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import uuid
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from cdc_daemon import embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from types import FrameType
+
+VERSIONS = (15, 16, 18)
+TEST_HEAP = "768m"
+ServerType = TypeVar("ServerType", bound=embedded.Server)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of its own on a server that tests share."""
+
+    server: embedded.PostgresServer
+    name: str
+
+    @property
+    def dsn(self) -> str:
+        """The superuser's connection to this database."""
+        return self.server.dsn_of(self.name)
+
+
+class StartPostgres(Protocol):
+    """Starts a PostgreSQL for one test, which may stop, kill, freeze and start it again."""
+
+    def __call__(
+        self, version: int | None = None, settings: Mapping[str, str | int] | None = None
+    ) -> embedded.PostgresServer:
+        """Return it when it is ready; `version` None is the one that the tests run on."""
+
+
+class StartOpenSearch(Protocol):
+    """Starts an OpenSearch for one test, which may stop, kill, freeze and start it again."""
+
+    def __call__(
+        self, heap: str = TEST_HEAP, settings: Mapping[str, Any] | None = None
+    ) -> embedded.OpenSearchServer:
+        """Return it when it is ready."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the PostgreSQL version be chosen."""
+    parser.addoption(
+        "--postgres",
+        type=int,
+        choices=VERSIONS,
+        default=18,
+        help="major version of the PostgreSQL that tests run on (default: %(default)s)",
+    )
+
+
+def pytest_configure() -> None:
+    """Make SIGTERM (`timeout 600 pytest`) end the run in order, so that no server stays behind."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        pytest.exit(f"ended by signal {number}", returncode=128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
+    """The PostgreSQL that tests share (`--postgres` chooses the version). Leave it running."""
+    with _postgres(request.config, request.config.getoption("--postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres16_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
+    """A shared PostgreSQL 16, for what differs between versions. Leave it running."""
+    if request.config.getoption("--postgres") == 16:
+        yield request.getfixturevalue("postgres_server")
+        return
+    with _postgres(request.config, 16) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def opensearch(request: pytest.FixtureRequest) -> Iterator[embedded.OpenSearchServer]:
+    """The OpenSearch that tests share: name indices so that they don't clash."""
+    context = embedded.opensearch(heap=TEST_HEAP, progress=_quiet)
+    with _announced(request.config, context) as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres_server: embedded.PostgresServer) -> Iterator[Database]:
+    """A fresh, empty database; dropped at the end together with its replication slots."""
+    with _database(postgres_server) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def database16(postgres16_server: embedded.PostgresServer) -> Iterator[Database]:
+    """The same on PostgreSQL 16."""
+    with _database(postgres16_server) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def private_postgres(request: pytest.FixtureRequest) -> Iterator[StartPostgres]:
+    """Start PostgreSQL servers of this test's own: `private_postgres(settings={...})`."""
+    with ExitStack() as servers:
+
+        def start(
+            version: int | None = None, settings: Mapping[str, str | int] | None = None
+        ) -> embedded.PostgresServer:
+            chosen = version or request.config.getoption("--postgres")
+            return servers.enter_context(_postgres(request.config, chosen, settings))
+
+        yield start
+
+
+@pytest.fixture
+def private_opensearch(request: pytest.FixtureRequest) -> Iterator[StartOpenSearch]:
+    """Start OpenSearch servers of this test's own: `private_opensearch(settings={...})`."""
+    with ExitStack() as servers:
+
+        def start(
+            heap: str = TEST_HEAP, settings: Mapping[str, Any] | None = None
+        ) -> embedded.OpenSearchServer:
+            context = embedded.opensearch(heap=heap, settings=settings, progress=_quiet)
+            return servers.enter_context(_announced(request.config, context))
+
+        yield start
+
+
+@contextmanager
+def _postgres(
+    config: pytest.Config, version: int, settings: Mapping[str, str | int] | None = None
+) -> Iterator[embedded.PostgresServer]:
+    if version == 15 and embedded.system_binaries(version) is None:
+        pytest.skip("PostgreSQL 15 is not installed (Debian 12: apt-get install postgresql-15)")
+    context = embedded.postgres(version=version, settings=settings, fsync=False, progress=_quiet)
+    with _announced(config, context) as server:
+        yield server
+
+
+@contextmanager
+def _announced(
+    config: pytest.Config, context: AbstractContextManager[ServerType]
+) -> Iterator[ServerType]:
+    began = time.monotonic()
+    with context as server:
+        seconds = time.monotonic() - began
+        capture = config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            print(f"\n[{server.name}: ready after {seconds:.1f} s]", file=sys.stderr)  # noqa: T201 - a progress line
+        yield server
+
+
+def _quiet(_: str) -> None:
+    """One line for each start is enough here."""
+
+
+@contextmanager
+def _database(server: embedded.PostgresServer) -> Iterator[Database]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with _administrator(server) as administrator:
+        administrator.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    try:
+        yield Database(server, name)
+    finally:
+        with _administrator(server) as administrator:
+            _drop(administrator, name)
+
+
+@contextmanager
+def _administrator(server: embedded.PostgresServer) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        yield connection
+
+
+def _drop(administrator: psycopg.Connection, name: str) -> None:
+    """Drop a database whatever still uses it; a slot whose reader was cut off takes a moment."""
+    administrator.execute(
+        "select pg_terminate_backend(active_pid) from pg_replication_slots"
+        " where database = %s and active",
+        [name],
+    )
+    deadline = time.monotonic() + 10
+    slots = "select slot_name, active from pg_replication_slots where database = %s"
+    while left := administrator.execute(slots, [name]).fetchall():
+        for slot, active in left:
+            if not active or time.monotonic() > deadline:
+                administrator.execute("select pg_drop_replication_slot(%s)", [slot])
+        time.sleep(0.02)
+    statement = sql.SQL("drop database if exists {} with (force)")
+    administrator.execute(statement.format(sql.Identifier(name)))
