@@ -1,0 +1,122 @@
+"""The `source:` section of a PostgreSQL source."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictBool,
+    field_serializer,
+    field_validator,
+)
+
+from cdc_daemon.quantities import Duration
+
+IDENTIFIER_BYTES: Final = 63
+"""PostgreSQL cuts longer names off in silence (NAMEDATALEN - 1)."""
+
+_SLOT: Final = re.compile(r"[a-z0-9_]{1,63}")
+_SECRET_SETTING: Final = re.compile(
+    r"""((?:(?:ssl)?password|oauth_client_secret|scram_\w+_key)\s*=\s*)('(?:[^'\\]|\\.)*'?|(?:[^\s&\\]|\\.)*)""",
+    re.IGNORECASE | re.DOTALL,
+)
+_CREDENTIALS: Final = re.compile(r"^(postgres(?:ql)?://[^:/?#@]*):.*@", re.DOTALL)
+
+
+def _identifier(value: str) -> str:
+    if not value or "\0" in value or len(value.encode()) > IDENTIFIER_BYTES:
+        raise ValueError(f"expected a name of 1 to {IDENTIFIER_BYTES} bytes")
+    return value
+
+
+def _slot_name(value: str) -> str:
+    if not _SLOT.fullmatch(value):
+        raise ValueError("expected a slot name: 1 to 63 of a-z, 0-9 and _")
+    return value
+
+
+class PublicationConfig(BaseModel):
+    """Which changes the server publishes to the daemon."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, AfterValidator(_identifier)] | None = Field(
+        default=None, description="The publication. Default: `cdc_` and the name of the pipeline."
+    )
+    manage: StrictBool = Field(
+        default=True,
+        description="Create and alter the publication. `false`: someone else owns it; it is only "
+        "verified, and the SQL that mends it is printed.",
+    )
+
+
+class PostgresConfig(BaseModel):
+    """Follow a PostgreSQL database by logical replication."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["postgres"] = Field(description="The connector: `postgres`.")
+    dsn: SecretStr = Field(
+        description="A libpq connection string, `postgresql://user:password@host:5432/database` "
+        "or `host=... dbname=...`, with any libpq setting (TLS, timeouts, several hosts)."
+    )
+    slot: Annotated[str, AfterValidator(_slot_name)] | None = Field(
+        default=None,
+        description="The replication slot: a-z, 0-9 and _ only. Default: `cdc_` and the name of "
+        "the pipeline.",
+    )
+    publication: PublicationConfig = Field(
+        default=PublicationConfig(), description="Which changes the server publishes to the daemon."
+    )
+    slot_wait: Duration = Field(
+        default=60.0, description="How long to wait for a slot that another process still holds."
+    )
+    status_interval: Duration = Field(
+        default=10.0, description="How often the server is told how far the daemon is, at least."
+    )
+
+    @field_validator("dsn")
+    @classmethod
+    def _is_connection_string(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if not text.startswith(("postgresql://", "postgres://")) and "=" not in text:
+            raise ValueError(
+                "expected a libpq connection string such as postgresql://user@host:5432/database "
+                "or host=localhost dbname=shop"
+            )
+        return value
+
+    @field_validator("status_interval")
+    @classmethod
+    def _is_positive(cls, value: float) -> float:
+        if value <= 0:
+            raise ValueError("expected a duration above 0 such as 10s")
+        return value
+
+    @field_serializer("dsn", when_used="json")
+    def _shown(self, value: SecretStr) -> str:
+        return redact(value.get_secret_value())
+
+    def slot_name(self, pipeline: str) -> str:
+        """The replication slot of `pipeline`."""
+        return self.slot or default_name(pipeline)
+
+    def publication_name(self, pipeline: str) -> str:
+        """The publication of `pipeline`."""
+        return self.publication.name or default_name(pipeline)
+
+
+def default_name(pipeline: str) -> str:
+    """`cdc_` and the pipeline's name, with only the characters that a slot name may have."""
+    return ("cdc_" + re.sub(r"[^a-z0-9_]", "_", pipeline.lower()))[:IDENTIFIER_BYTES]
+
+
+def redact(dsn: str) -> str:
+    """The connection string without its passwords, for people to see."""
+    return _CREDENTIALS.sub(r"\1:***@", _SECRET_SETTING.sub(r"\1***", dsn))
