@@ -97,7 +97,7 @@ def postgres16_server(request: pytest.FixtureRequest) -> Iterator[embedded.Postg
 @pytest.fixture(scope="session")
 def opensearch(request: pytest.FixtureRequest) -> Iterator[embedded.OpenSearchServer]:
     """The OpenSearch that tests share: name indices so that they don't clash."""
-    context = embedded.opensearch(heap=TEST_HEAP, progress=_quiet)
+    context = embedded.opensearch(heap=TEST_HEAP, quick=True, progress=_quiet)
     with _announced(request.config, context) as server:
         yield server
 
@@ -138,7 +138,7 @@ def private_opensearch(request: pytest.FixtureRequest) -> Iterator[StartOpenSear
         def start(
             heap: str = TEST_HEAP, settings: Mapping[str, Any] | None = None
         ) -> embedded.OpenSearchServer:
-            context = embedded.opensearch(heap=heap, settings=settings, progress=_quiet)
+            context = embedded.opensearch(heap=heap, quick=True, settings=settings, progress=_quiet)
             return servers.enter_context(_announced(request.config, context))
 
         yield start

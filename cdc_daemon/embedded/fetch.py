@@ -25,14 +25,15 @@ REPORTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A zip file in a Maven repository, and what it must be."""
+    """A file in a Maven repository, and what it must be."""
 
     group: str
     artifact: str
     version: str
     sha256: str
     download_bytes: int
-    unpacked_bytes: int
+    unpacked_bytes: int = 0
+    packaging: str = "zip"
 
     @property
     def name(self) -> str:
@@ -48,8 +49,7 @@ def unpacked(archive: Archive, progress: Progress) -> Path:
 
     def make(folder: Path) -> None:
         download = folder / "download"
-        file = _fetch(archive, download, progress)
-        check(file, archive.sha256)
+        file = fetched(archive, download, progress)
         progress(f"{archive.name}: unpacking {megabytes(archive.unpacked_bytes)}")
         with zipfile.ZipFile(file) as content:
             content.extractall(folder)
@@ -58,6 +58,16 @@ def unpacked(archive: Archive, progress: Progress) -> Path:
     needed = archive.download_bytes + archive.unpacked_bytes
     # The digest is part of the name: another pin is another folder.
     return cached(f"{archive.name}-{archive.sha256[:12]}", needed, make)
+
+
+def fetched(archive: Archive, folder: Path, progress: Progress) -> Path:
+    """Return the checked file of `archive`, in `folder` or in the user's local Maven repository.
+
+    Raises EmbeddedError: no network, wrong checksum, `demo` extra not installed.
+    """
+    file = _fetch(archive, folder, progress)
+    check(file, archive.sha256)
+    return file
 
 
 def check(file: Path, sha256: str) -> None:
@@ -96,13 +106,13 @@ def _fetch(archive: Archive, folder: Path, progress: Progress) -> Path:
         # jgo would leave a half download there and take it for whole next time: use our own.
         repo_cache=folder,
         local_repos=[settings.repo_cache],
-        remote_repos={**settings.repositories, "central": MAVEN_CENTRAL_URL},
+        remote_repos={"central": MAVEN_CENTRAL_URL, **settings.repositories},
         timeout=TIMEOUT_SECONDS,
     )
     component = context.project(archive.group, archive.artifact).at_version(archive.version)
     progress(f"{archive.name}: fetching {megabytes(archive.download_bytes)}, for this once")
     try:
-        return component.artifact(packaging="zip").resolve()
+        return component.artifact(packaging=archive.packaging).resolve()
     except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
         raise EmbeddedError(
             f"{archive.name} can't be fetched from the Maven repositories "

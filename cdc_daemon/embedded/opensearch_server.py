@@ -18,6 +18,7 @@ from cdc_daemon.embedded.memory import require_memory, size_of
 from cdc_daemon.embedded.ports import HOST, free_port
 from cdc_daemon.embedded.process import Launch, Server
 from cdc_daemon.embedded.progress import MEGABYTE, Progress, megabytes, to_stderr
+from cdc_daemon.embedded.thai import thai_class_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,6 +40,8 @@ DATA_BYTES = 500 * MEGABYTE
 OUTSIDE_HEAP_BYTES = 400 * MEGABYTE
 """Java takes this on top of the heap (measured: 300-400 MB): code, threads, buffers."""
 READY_TIMEOUT_SECONDS = 5.0
+QUICK_START = ("-XX:TieredStopAtLevel=1",)
+"""Measured on 2 cores: 7.5 s instead of 9 s, and 8.5 s of CPU time instead of 19 s."""
 
 SETTINGS: dict[str, Any] = {
     "cluster.name": "cdc-daemon-embedded",
@@ -74,6 +77,7 @@ def opensearch(
     *,
     data: Path | None = None,
     heap: str = "1g",
+    quick: bool = False,
     port: int | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: Progress = to_stderr,
@@ -81,14 +85,19 @@ def opensearch(
     """Run OpenSearch for as long as the context lasts; it is ready when the context begins.
 
     `data`: its folder, kept for the next time; None is a temporary one. `heap`: as Java writes it.
+    `quick`: start with half the work, and run slower once warm (Java's first compiler only).
     `settings`: lines for opensearch.yml. Raises EmbeddedError, which says what to do.
     """
     account = server_account()
     require_memory("OpenSearch", size_of(heap) + OUTSIDE_HEAP_BYTES)
     java = java_home(progress) / "bin" / "java"
     home = unpacked(ARCHIVE, progress) / ARCHIVE.name
+    thai = thai_class_path(progress)
     with server_folder("opensearch", data, account, DATA_BYTES) as folder:
-        launch = _launch(home, java, folder, heap, port or free_port(), account)
+        options = [*_java_options(heap, folder), *(QUICK_START if quick else ())]
+        class_path = [f"{home / 'lib'}/*", *map(str, thai)]
+        start = [java, *options, "-cp", ":".join(class_path)]
+        launch = _launch(home, start, folder, port or free_port(), account)
         _configure(launch, settings or {})
         with OpenSearchServer(launch, progress) as server:
             server.start()
@@ -111,18 +120,15 @@ def java_home(progress: Progress) -> Path:
 
 
 def _launch(
-    home: Path, java: Path, folder: Path, heap: str, port: int, account: Account | None
+    home: Path, start: list[str | Path], folder: Path, port: int, account: Account | None
 ) -> Launch:
     command: list[str | Path] = [
-        java,
-        *_java_options(heap, folder),
+        *start,
         f"-javaagent:{home / 'agent' / 'opensearch-agent.jar'}",
         f"-Dopensearch.path.home={home}",
         f"-Dopensearch.path.conf={folder / 'config'}",
         "-Dopensearch.distribution.type=zip",
         "-Dopensearch.bundled_jdk=false",
-        "-cp",
-        f"{home / 'lib'}/*",
         "org.opensearch.bootstrap.OpenSearch",
     ]
     return Launch(

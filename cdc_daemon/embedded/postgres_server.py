@@ -12,7 +12,7 @@ from cdc_daemon.embedded.errors import EmbeddedError
 from cdc_daemon.embedded.folder import server_folder
 from cdc_daemon.embedded.ports import HOST, free_port
 from cdc_daemon.embedded.postgres_binaries import binaries
-from cdc_daemon.embedded.process import Launch, Server, run
+from cdc_daemon.embedded.process import UTF8_LOCALE, Launch, Server, run
 from cdc_daemon.embedded.progress import MEGABYTE, Progress, to_stderr
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _initialize(launch: Launch, programs: Path, version: int) -> None:
     password = launch.folder / "password"
     command: list[str | Path] = [
         *(programs / "initdb", "-D", launch.folder / "data", "-U", SUPERUSER, "--no-sync"),
-        *("--encoding=UTF8", "--lc-collate=C", "--lc-ctype=C.UTF-8", "--lc-messages=C"),
+        *("--encoding=UTF8", "--lc-collate=C", f"--lc-ctype={UTF8_LOCALE}", "--lc-messages=C"),
         *("--auth=scram-sha-256", f"--pwfile={password}"),
     ]
     run(launch, command)

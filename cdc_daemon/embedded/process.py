@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.05
 NOTICE_SECONDS = 10.0
+KILL_SECONDS = 10.0
+"""Only a process that waits for a disk or network mount outlives SIGKILL for longer."""
 LOG_LINES = 15
 LOG_TAIL_BYTES = 16_384
-MINIMAL_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
+UTF8_LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
+MINIMAL_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": UTF8_LOCALE}
 """Servers see nothing of ours: PGDATA, JAVA_TOOL_OPTIONS and the like would change them."""
 
 
@@ -136,7 +140,8 @@ class Server:
             _send(pid, signal.SIGKILL)
         process.wait()
         # PostgreSQL won't start again while a child of the old server holds its shared memory.
-        while any(map(_is_alive, pids)):
+        deadline = time.monotonic() + KILL_SECONDS
+        while any(map(_is_alive, pids)) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         self._paused = []
 
