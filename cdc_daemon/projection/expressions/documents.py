@@ -1,0 +1,134 @@
+"""Access to jsonb values and arrays."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from cdc_daemon.projection.expressions.arithmetic import fit_int4
+from cdc_daemon.values.python import RawNumber, dump_jsonb, load_exact, reject
+
+_MISSING: Final = object()
+
+
+def _step(value: Any, key: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(key, _MISSING) if isinstance(key, str) else _MISSING
+    if isinstance(value, list) and isinstance(key, int):
+        return value[key] if -len(value) <= key < len(value) else _MISSING
+    return _MISSING
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or value is _MISSING:
+        return None
+    if isinstance(value, str) and not isinstance(value, RawNumber):
+        return value
+    return dump_jsonb(value)
+
+
+def field(document: bytes, key: str | int) -> bytes | None:
+    """`document -> key`; None is SQL's NULL, `b'null'` is JSON's."""
+    value = _step(load_exact(document), key)
+    return None if value is _MISSING else dump_jsonb(value).encode()
+
+
+def field_text(document: bytes, key: str | int) -> str | None:
+    """`document ->> key`."""
+    quick = _step(orjson.loads(document), key)  # numbers lose digits here, so only text is taken
+    if isinstance(quick, str):
+        return quick
+    if quick is None or quick is _MISSING:
+        return None
+    return _as_text(_step(load_exact(document), key))
+
+
+def _walk(document: bytes, path: list[str | None]) -> Any:
+    value = load_exact(document)
+    for key in path:
+        if key is None:
+            return _MISSING
+        if isinstance(value, list):
+            try:
+                value = _step(value, int(key))
+            except ValueError:
+                return _MISSING
+        else:
+            value = _step(value, key)
+    return value
+
+
+def path(document: bytes, keys: list[str | None]) -> bytes | None:
+    """`document #> keys`."""
+    value = _walk(document, keys)
+    return None if value is _MISSING else dump_jsonb(value).encode()
+
+
+def path_text(document: bytes, keys: list[str | None]) -> str | None:
+    """`document #>> keys`."""
+    return _as_text(_walk(document, keys))
+
+
+def has_key(document: bytes, key: str) -> bool:
+    """`document ? key`: a key of the object, a string of the array, or the string itself."""
+    value = load_exact(document)
+    if isinstance(value, dict):
+        return key in value
+    items = value if isinstance(value, list) else [value]
+    return any(
+        item == key and not isinstance(item, RawNumber) for item in items if isinstance(item, str)
+    )
+
+
+def elements(document: bytes) -> int:
+    """`jsonb_array_length`."""
+    value = orjson.loads(document)
+    if not isinstance(value, list):
+        reject("invalid_parameter_value", "cannot get array length of a value that is no array")
+    return len(value)
+
+
+def kind(document: bytes) -> str:
+    """`jsonb_typeof`."""
+    first = document.lstrip()[:1].decode()
+    names = {
+        "{": "object",
+        "[": "array",
+        '"': "string",
+        "t": "boolean",
+        "f": "boolean",
+        "n": "null",
+    }
+    return names.get(first, "number")
+
+
+# --- arrays (of one dimension and lower bound 1, which is what JSON can show)
+
+
+def element(array: list[Any], at: int) -> Any:
+    """`array[at]`, counted from 1; None beyond its ends and for several dimensions."""
+    found = array[at - 1] if 1 <= at <= len(array) else None
+    return None if isinstance(found, list) else found
+
+
+def cardinality(array: list[Any]) -> int:
+    """How many elements in all dimensions."""
+    return sum(cardinality(item) if isinstance(item, list) else 1 for item in array)
+
+
+def array_length(array: list[Any], dimension: int) -> int | None:
+    """The length of one dimension; None if there is no such one, or no element."""
+    level: Any = array
+    for _ in range(1, dimension):
+        level = level[0] if level and isinstance(level[0], list) else None
+        if level is None:
+            return None
+    return fit_int4(len(level)) if dimension >= 1 and level else None
+
+
+def leaves(array: list[Any]) -> list[Any]:
+    """Every element, whatever its dimension."""
+    if not any(isinstance(item, list) for item in array):
+        return array
+    return [leaf for item in array for leaf in (leaves(item) if isinstance(item, list) else [item])]
