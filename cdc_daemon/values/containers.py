@@ -1,0 +1,102 @@
+"""PostgreSQL text of arrays, composites and hstore -> JSON text, given what encodes the parts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.errors import RejectedError
+from cdc_daemon.values.scalars import NULL, Encoder, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_QUOTED: Final = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_QUOTED_OR_DOUBLED: Final = rb'"([^"\\]*(?:(?:\\.|"")[^"\\]*)*)"'
+_ATTRIBUTE: Final = re.compile(rb"(?:%b|([^,()\"]*))[,)]" % _QUOTED_OR_DOUBLED, re.DOTALL)
+_PAIR: Final = re.compile(rb"%b=>(?:%b|NULL)" % (_QUOTED, _QUOTED), re.DOTALL)
+_ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
+_ESCAPED_OR_DOUBLED: Final = re.compile(rb'[\\"](.)', re.DOTALL)
+_BRACES_TO_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+
+
+def _unescape(raw: bytes) -> bytes:
+    return _ESCAPED.sub(rb"\1", raw) if b"\\" in raw else raw
+
+
+def _without_bounds(raw: bytes) -> bytes:
+    """`[0:1]={a,b}` -> `{a,b}`: JSON arrays have no lower bound, as in `to_jsonb`."""
+    return raw[raw.index(b"=") + 1 :] if raw[:1] == b"[" else raw
+
+
+def number_array(raw: bytes) -> bytes:
+    """An array, of any dimension, of integers: only the punctuation differs from JSON's."""
+    return _without_bounds(raw).translate(_BRACES_TO_BRACKETS).replace(b"NULL", NULL)
+
+
+def array(element: Encoder, delimiter: bytes) -> Encoder:
+    """An encoder of arrays, of any dimension, of what `element` encodes."""
+    parse = _array_parser(element, delimiter)
+
+    def encode(raw: bytes) -> bytes:
+        """Split where that is enough; parse where there is nesting, quoting, NULL or nothing."""
+        inner = raw[1:-1]
+        if not inner or b"{" in inner or b'"' in inner or b"NULL" in inner or raw[:1] == b"[":
+            return parse(_without_bounds(raw))
+        return b"[%b]" % b",".join(map(element, inner.split(delimiter)))
+
+    return encode
+
+
+def _array_parser(element: Encoder, delimiter: bytes) -> Encoder:
+    token = re.compile(rb"%b|[^{}\"%b]+|[{}%b]" % (_QUOTED, delimiter, delimiter), re.DOTALL)
+    fixed = {b"{": b"[", b"}": b"]", delimiter: b",", b"NULL": NULL}
+
+    def translate(match: re.Match[bytes]) -> bytes:
+        quoted = match[1]
+        if quoted is not None:
+            return element(_unescape(quoted))
+        bare = match[0]
+        return fixed.get(bare) or element(bare)
+
+    def parse(raw: bytes) -> bytes:
+        return token.sub(translate, raw)
+
+    return parse
+
+
+def composite(names: Sequence[str], encoders: Sequence[Encoder]) -> Encoder:
+    """An encoder of composites: an object with every attribute, NULL as null.
+
+    It raises RejectedError when the type has lost or gained an attribute since it was looked up.
+    """
+    keys = [text(name.encode()) + b":" for name in names]
+
+    def encode(raw: bytes) -> bytes:
+        found = list(_ATTRIBUTE.finditer(raw, 1)) if keys else []
+        if len(found) != len(keys):
+            msg = f"a composite value has {len(found)} attributes where {len(keys)} are known"
+            raise RejectedError("type_changed", msg)
+        parts = map(_attribute, found, encoders)
+        return b"{%b}" % b",".join(map(bytes.__add__, keys, parts))
+
+    return encode
+
+
+def _attribute(match: re.Match[bytes], encoder: Encoder) -> bytes:
+    """Nothing at all is NULL; a pair of quotes is an empty string."""
+    quoted, bare = match.groups()
+    if quoted is None:
+        return encoder(bare) if bare else NULL
+    if b"\\" in quoted or b'"' in quoted:
+        quoted = _ESCAPED_OR_DOUBLED.sub(rb"\1", quoted)
+    return encoder(quoted)
+
+
+def hstore(raw: bytes) -> bytes:
+    """`"a"=>"1", "b"=>NULL` is an object of strings and nulls, through hstore's cast to json."""
+    pairs = [
+        text(_unescape(key)) + b":" + (NULL if value is None else text(_unescape(value)))
+        for key, value in (match.groups() for match in _PAIR.finditer(raw))
+    ]
+    return b"{%b}" % b",".join(pairs)

@@ -1,0 +1,109 @@
+"""PostgreSQL text of one scalar value -> JSON text, by the name of its type.
+
+Every encoder is called once for each value of each row, so each is the fastest exact form that was
+measured (CPython 3.11, ns a call, results kept for a batch of 2,000; an empty function takes 41):
+bool 48, numeric and floats 71, quoted as it is 125, date with time 202, with zone 315, text of 11
+characters 159 and of 200 characters 162.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import orjson
+
+Encoder: TypeAlias = Callable[[bytes], bytes]
+"""One value to one value; no I/O, and never called with SQL's NULL."""
+
+NULL: Final = b"null"
+_NINE: Final = ord("9")
+_SHORT_ZONE: Final = re.compile(rb"([+-]\d\d)(?=$| BC$)")
+
+_dumps = orjson.dumps
+
+
+def text(raw: bytes) -> bytes:
+    """Any text, escaped.
+
+    orjson hands out its working buffer of 1 KiB, cut to size: kept, it costs 616 ns, because the
+    allocator can't use the rest. A copy (the `%b`) frees the buffer for the next call: 159 ns.
+    """
+    return b"%b" % _dumps(raw.decode())
+
+
+quoted: Final[Encoder] = b'"%b"'.__mod__
+"""Text that never holds anything to escape: dates, uuid, addresses, bits. No Python frame."""
+
+boolean: Final[Encoder] = {b"t": b"true", b"f": b"false"}.__getitem__
+
+
+def number(raw: bytes) -> bytes:
+    """Every digit as it is; NaN and the infinities, which JSON has no number for, are null.
+
+    PostgreSQL's numbers are JSON's (`-0.5`, `1e+20`, `1e-05`) and end in a digit.
+    """
+    return raw if raw[-1] <= _NINE else NULL
+
+
+def timestamp(raw: bytes) -> bytes:
+    """ISO 8601's `T` for the blank; `infinity` has none, and ` BC` comes later."""
+    return b'"%b"' % raw.replace(b" ", b"T", 1)
+
+
+def timestamptz(raw: bytes) -> bytes:
+    """As `timestamp`, and the zone in full: `+00:00`."""
+    if raw[-3:] == b"+00":
+        return b'"%b:00"' % raw.replace(b" ", b"T", 1)
+    return b'"%b"' % _SHORT_ZONE.sub(rb"\1:00", raw.replace(b" ", b"T", 1))
+
+
+def bytea(raw: bytes) -> bytes:
+    r"""Hexadecimal text `\xdead`: its only backslash comes first."""
+    return b'"\\%b"' % raw
+
+
+def json(raw: bytes) -> bytes:
+    """What was stored, on one line: a raw line end can only be space between tokens.
+
+    Digits, duplicate keys and their order stay. Looking first takes 330 ns for half a kilobyte,
+    removing always takes 598.
+    """
+    return raw if b"\n" not in raw and b"\r" not in raw else raw.translate(None, b"\r\n")
+
+
+def int2vector(raw: bytes) -> bytes:
+    """`1 2` is an array to `to_jsonb`."""
+    return b"[%b]" % raw.replace(b" ", b",")
+
+
+def oidvector(raw: bytes) -> bytes:
+    """As `int2vector`, but an oid is a string to `to_jsonb`."""
+    return b'["%b"]' % raw.replace(b" ", b'","') if raw else b"[]"
+
+
+ALREADY_JSON: Final = frozenset({"int2", "int4", "int8", "jsonb"})
+"""Types whose text is JSON; jsonb escapes line ends within strings and prints none outside."""
+
+SCALARS: Final[dict[str, Encoder]] = {
+    "bool": boolean,
+    "numeric": number,
+    "float4": number,
+    "float8": number,
+    "timestamp": timestamp,
+    "timestamptz": timestamptz,
+    "bytea": bytea,
+    "json": json,
+    "int2vector": int2vector,
+    "oidvector": oidvector,
+} | dict.fromkeys(
+    (
+        *("date", "time", "timetz", "interval", "uuid"),
+        *("inet", "cidr", "macaddr", "macaddr8", "bit", "varbit"),
+        *("oid", "xid", "xid8", "cid", "tid", "pg_lsn", "pg_snapshot", "txid_snapshot"),
+        *("point", "line", "lseg", "box", "path", "polygon", "circle"),
+    ),
+    quoted,
+)
+"""Base types with a form of their own; every other one is `text`."""
