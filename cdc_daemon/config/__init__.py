@@ -1,0 +1,17 @@
+"""The public interface in YAML: read, filled in, validated, with file and line of every mistake."""
+
+from __future__ import annotations
+
+from cdc_daemon.config.loader import LoadedConfiguration, load
+from cdc_daemon.config.mistakes import Mistake, MistakesError
+from cdc_daemon.config.models import Configuration, FieldConfig, ProjectionConfig
+
+__all__ = [
+    "Configuration",
+    "FieldConfig",
+    "LoadedConfiguration",
+    "Mistake",
+    "MistakesError",
+    "ProjectionConfig",
+    "load",
+]
