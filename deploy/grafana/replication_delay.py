@@ -1,0 +1,377 @@
+"""The dashboard *Replication delay*, as code: `python deploy/generate.py` writes its JSON."""  # noqa: INP001  a script
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import (
+    BigValueColorMode,
+    BigValueGraphMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    SortOrder,
+    TooltipDisplayMode,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DataSourceRef,
+    Threshold,
+    ThresholdsMode,
+    VariableRefresh,
+    VariableSort,
+)
+
+UID: Final = "cdc-replication-delay"
+PIPELINE: Final = 'pipeline=~"$pipeline"'
+DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One line or number of a panel. `%s` in the expression becomes the pipeline matcher."""
+
+    expression: str
+    legend: str = "{{pipeline}}"
+
+    def build(self, ref_id: str) -> prometheus.Dataquery:
+        """Build the target."""
+        return (
+            prometheus.Dataquery()
+            .datasource(DATASOURCE)
+            .ref_id(ref_id)
+            .expr(self.expression.replace("%s", PIPELINE))
+            .legend_format(self.legend)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a panel says of itself."""
+
+    title: str
+    description: str
+    unit: str
+    """Grafana's id of the unit: `s`, `bytes`, `short`, `ops`."""
+
+
+def number(text: Text, query: Query, steps: tuple[tuple[float, str], ...] = ()) -> stat.Panel:
+    """Build a panel with the present value, coloured by the steps (from value, colour)."""
+    colours = [Threshold(value=None, color="green")]
+    colours += [Threshold(value=value, color=colour) for value, colour in steps]
+    return (
+        stat.Panel()
+        .title(text.title)
+        .description(text.description)
+        .unit(text.unit)
+        .datasource(DATASOURCE)
+        .thresholds(dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(colours))
+        .color_mode(BigValueColorMode.VALUE)
+        .graph_mode(BigValueGraphMode.NONE)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .with_target(query.build("A").instant())
+        .span(4)
+        .height(4)
+    )
+
+
+def graph(text: Text, *queries: Query) -> timeseries.Panel:
+    """Build a panel with a line for each series of the queries."""
+    panel = (
+        timeseries.Panel()
+        .title(text.title)
+        .description(text.description)
+        .unit(text.unit)
+        .datasource(DATASOURCE)
+        .axis_soft_min(0)
+        .fill_opacity(8)
+        .legend(
+            common.VizLegendOptions()
+            .show_legend(True)  # noqa: FBT003  the builder's way; hidden unless said
+            .display_mode(LegendDisplayMode.LIST)
+            .placement(LegendPlacement.BOTTOM)
+        )
+        .tooltip(
+            common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
+        )
+        .span(8)
+        .height(8)
+    )
+    for at, query in enumerate(queries):
+        panel.with_target(query.build(chr(ord("A") + at)).range())
+    return panel
+
+
+def percentiles(metric: str, *labels: str) -> tuple[Query, Query]:
+    """Median and 99th percentile of a histogram, one line for each value of the labels."""
+    by = ", ".join(("pipeline", *labels, "le"))
+    legend = " ".join(f"{{{{{label}}}}}" for label in ("pipeline", *labels))
+    rate = f"sum by ({by}) (rate({metric}_bucket{{%s}}[$__rate_interval]))"
+    return (
+        Query(f"histogram_quantile(0.5, {rate})", f"{legend} p50"),
+        Query(f"histogram_quantile(0.99, {rate})", f"{legend} p99"),
+    )
+
+
+HEADLINE: Final = (
+    number(
+        Text(
+            "Delay to searchable",
+            "How old the answer to a search can be right now. It rises while anything hangs.",
+            "s",
+        ),
+        Query('max by (pipeline) (cdc_replication_delay_seconds{%s, stage="searchable"})'),
+        ((2, "yellow"), (10, "red")),
+    ),
+    number(
+        Text(
+            "Worst of the last minute",
+            "The daemon keeps this maximum itself, so that no spike falls between two scrapes.",
+            "s",
+        ),
+        Query('max by (pipeline) (cdc_replication_delay_max_seconds{%s, stage="searchable"})'),
+        ((2, "yellow"), (10, "red")),
+    ),
+    number(
+        Text(
+            "Searchable up to",
+            "The watermark: everything committed in the source until then is found by a search.",
+            "dateTimeFromNow",
+        ),
+        Query('1000 * min by (pipeline) (cdc_watermark_timestamp_seconds{%s, stage="searchable"})'),
+    ),
+    number(
+        Text(
+            "Pipelines not streaming",
+            "How many of the chosen pipelines start, load, wait or stop instead.",
+            "short",
+        ),
+        Query('sum(cdc_pipeline_state{%s, state!="streaming"})', "not streaming"),
+        ((1, "yellow"),),
+    ),
+    number(
+        Text("Dead letters", "Documents that the sink will never take as they are.", "short"),
+        Query("max by (pipeline) (cdc_dead_letters_stored{%s})"),
+        ((1, "red"),),
+    ),
+    number(
+        Text("Last error", "How long ago something last went wrong, put right or not.", "s"),
+        Query("time() - max by (pipeline) (cdc_last_error_timestamp_seconds{%s})"),
+    ).no_value("none"),
+)
+
+DELAY: Final = (
+    graph(
+        Text(
+            "Delay by stage",
+            "How far received, indexed and searchable are behind the source. The gap between two "
+            "lines is what the step between them costs.",
+            "s",
+        ),
+        Query(
+            "max by (pipeline, stage) (cdc_replication_delay_seconds{%s})", "{{pipeline}} {{stage}}"
+        ),
+    ),
+    graph(
+        Text(
+            "Worst delay of each minute",
+            "The rolling maximum of 60 seconds, to searchable.",
+            "s",
+        ),
+        Query('max by (pipeline) (cdc_replication_delay_max_seconds{%s, stage="searchable"})'),
+    ),
+    graph(
+        Text(
+            "Commit to each stage",
+            "Percentiles over transactions. Empty when nothing is committed, and during a stall: "
+            "then the delay is what counts.",
+            "s",
+        ),
+        *percentiles("cdc_end_to_end_latency_seconds", "stage"),
+    ),
+)
+
+FLOW: Final = (
+    graph(
+        Text("Changes received", "Row changes read from the stream, by operation.", "ops"),
+        Query(
+            "sum by (pipeline, operation) (rate(cdc_changes_received_total{%s}[$__rate_interval]))",
+            "{{pipeline}} {{operation}}",
+        ),
+    ),
+    graph(
+        Text("Transactions", "Commits read from the stream.", "ops"),
+        Query("sum by (pipeline) (rate(cdc_transactions_received_total{%s}[$__rate_interval]))"),
+    ),
+    graph(
+        Text(
+            "Documents by result",
+            "Stale ones were overtaken by something newer, as after a restart: that is fine.",
+            "ops",
+        ),
+        Query(
+            "sum by (pipeline, projection, result) "
+            "(rate(cdc_documents_written_total{%s}[$__rate_interval]))",
+            "{{projection}} {{result}}",
+        ),
+    ),
+    graph(
+        Text("Rows loaded", "Existing rows read for a new read model.", "rowsps"),
+        Query(
+            "sum by (pipeline, projection) (rate(cdc_load_rows_total{%s}[$__rate_interval]))",
+            "{{projection}}",
+        ),
+    ),
+    graph(
+        Text(
+            "Queue",
+            "What waits for the sink. At the limit the daemon stops reading, and the backlog stays "
+            "in the source.",
+            "bytes",
+        ),
+        Query("max by (pipeline) (cdc_queue_bytes{%s})", "{{pipeline}} waiting"),
+        Query("max by (pipeline) (cdc_queue_limit_bytes{%s})", "{{pipeline}} limit"),
+    ),
+    graph(
+        Text(
+            "Spilled to disk",
+            "What was written because one transaction was larger than its share of memory.",
+            "binBps",
+        ),
+        Query(
+            "sum by (pipeline) (rate(cdc_transaction_spilled_bytes_total{%s}[$__rate_interval]))"
+        ),
+    ),
+)
+
+SINK: Final = (
+    graph(
+        Text("Bulk requests", "How long a request to the sink takes.", "s"),
+        *percentiles("cdc_bulk_request_duration_seconds"),
+    ),
+    graph(
+        Text("Retries", "Requests sent again, by reason.", "ops"),
+        Query(
+            "sum by (pipeline, reason) (rate(cdc_bulk_retries_total{%s}[$__rate_interval]))",
+            "{{pipeline}} {{reason}}",
+        ),
+    ),
+    graph(
+        Text("Refreshes", "How long it takes to make documents searchable.", "s"),
+        *percentiles("cdc_refresh_duration_seconds"),
+    ),
+    graph(
+        Text(
+            "New dead letters",
+            "By read model and reason. The first of a kind shows in the total above only.",
+            "short",
+        ),
+        Query(
+            "sum by (projection, reason) (increase(cdc_dead_letters_total{%s}[$__rate_interval]))",
+            "{{projection}} {{reason}}",
+        ),
+    ),
+    graph(
+        Text("Connections lost", "Connections made again, by side.", "short"),
+        Query(
+            "sum by (pipeline, side) (increase(cdc_reconnects_total{%s}[$__rate_interval]))",
+            "{{pipeline}} {{side}}",
+        ),
+    ),
+    graph(
+        Text("State", "What each pipeline is doing.", "short"),
+        Query("sum by (pipeline, state) (cdc_pipeline_state{%s}) == 1", "{{pipeline}} {{state}}"),
+    ),
+)
+
+SOURCE: Final = (
+    graph(
+        Text(
+            "Write-ahead log kept for us",
+            "Retained: what PostgreSQL keeps on its disk. Unconfirmed: what we have not finished "
+            "yet. Retained without unconfirmed is a long transaction in the source.",
+            "bytes",
+        ),
+        Query("max by (pipeline, slot) (cdc_slot_retained_wal_bytes{%s})", "{{slot}} retained"),
+        Query(
+            "max by (pipeline, slot) (cdc_slot_unconfirmed_wal_bytes{%s})", "{{slot}} unconfirmed"
+        ),
+    ),
+    graph(
+        Text(
+            "Budget left",
+            "What may still be written before PostgreSQL drops the slot. Empty when there is no "
+            "max_slot_wal_keep_size: then the disk is the limit.",
+            "bytes",
+        ),
+        Query("min by (pipeline, slot) (cdc_slot_safe_wal_bytes{%s})", "{{slot}}"),
+    ),
+    graph(
+        Text("Slot has a reader", "1 while a walsender serves the slot.", "bool"),
+        Query("max by (pipeline, slot) (cdc_slot_active{%s})", "{{slot}}"),
+    ),
+    graph(
+        Text(
+            "Clock offset",
+            "The source's clock minus the daemon's. The delay is corrected by it already.",
+            "s",
+        ),
+        Query("max by (pipeline) (cdc_source_clock_offset_seconds{%s})"),
+    ),
+)
+
+
+def build() -> dashboard.Dashboard:
+    """Build the dashboard; Grafana's grid is filled from left to right, 24 columns wide."""
+    board = (
+        dashboard.Dashboard("Replication delay")
+        .uid(UID)
+        .description("How far the read models are behind PostgreSQL, and why.")
+        .tags(["cdc-daemon"])
+        .readonly()
+        .refresh("10s")
+        .time("now-1h", "now")
+        .timezone("browser")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .with_variable(
+            dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+        )
+        .with_variable(_pipeline_variable())
+    )
+    rows: tuple[tuple[str, tuple[Any, ...]], ...] = (
+        ("Now", HEADLINE),
+        ("Delay", DELAY),
+        ("What flows", FLOW),
+        ("Sink", SINK),
+        ("Source", SOURCE),
+    )
+    for title, panels in rows:
+        board.with_row(dashboard.Row(title))
+        for panel in panels:
+            board.with_panel(panel)
+    return board
+
+
+def _pipeline_variable() -> dashboard.QueryVariable:
+    return (
+        dashboard.QueryVariable("pipeline")
+        .label("Pipeline")
+        .datasource(DATASOURCE)
+        .query("label_values(cdc_pipeline_state, pipeline)")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+        .multi(True)  # noqa: FBT003  the builder's way
+        .include_all(True)  # noqa: FBT003  the builder's way
+        .all_value(".*")
+    )
+
+
+def render() -> str:
+    """Return the dashboard as JSON, every panel with an id of its own."""
+    document = json.loads(json.dumps(build().build(), cls=JSONEncoder))
+    for identifier, panel in enumerate(document["panels"], start=1):
+        panel["id"] = identifier
+    return json.dumps(document, indent=2) + "\n"
