@@ -19,7 +19,7 @@ _BYTES: Final = {
     if prefix or not middle
 }
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h|d)?")
-_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?((?:[kmgt]i?)?)b?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?((?:[kKMGT]i?)?)B?")
 
 _EXPECTED_DURATION: Final = "expected a duration such as 200ms, 1s or 5m"
 _EXPECTED_SIZE: Final = "expected a size such as 512kB, 64MB or 1GiB"

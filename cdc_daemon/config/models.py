@@ -132,8 +132,8 @@ NamedFields = Annotated[
         FieldName,
         Annotated[FieldConfig, BeforeValidator(_field, json_schema_input_type=FieldConfig | None)],
     ],
-    AfterValidator(clashing_fields),
     Field(min_length=1),
+    AfterValidator(clashing_fields),
 ]
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PIPELINE_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,39}$"
-PROJECTION_PATTERN: Final = r"^(?!.*-[0-9]+$)[^-_+.:A-Z\\/*?\"<>| ,#][^:A-Z\\/*?\"<>| ,#]*$"
+PROJECTION_PATTERN: Final = r"""^(?!.*-[0-9]+$)[^-_+.:A-Z\\/*?"<>| ,#][^:A-Z\\/*?"<>| ,#]*$"""
 FIELD_NAME_PATTERN: Final = r"^(?!_)[^.]+(\.[^.]+)*$"
 
 _PROJECTION_BYTES: Final = 240
