@@ -1,0 +1,173 @@
+"""Keeps dead letters as documents of an index of our own.
+
+Document and row are stored as JSON text in fields that are not indexed: the value that the read
+model's index rejected would otherwise be rejected here too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import orjson
+
+from cdc_daemon.errors import RetryError, SinkError
+from cdc_daemon.events import DeadLetter, Position
+from connectors.opensearch.errors import NOT_FOUND, explain
+from connectors.opensearch.mapping import KEPT_ONLY
+from connectors.opensearch.ownindex import OwnIndex
+from connectors.opensearch.refresh import refresh
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connectors.opensearch.client import Client
+
+MAX_DOCUMENT_BYTES: Final = 1024 * 1024
+"""A longer document is cut, with a note: dead letters must not fill the cluster."""
+MAX_VALUE_BYTES: Final = 64 * 1024
+"""The same for one value of the row, so that its key columns stay readable."""
+_KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
+
+INDEX: Final = OwnIndex(
+    "cdc-daemon-deadletters",
+    {
+        "pipeline": _KEYWORD,
+        "projection": _KEYWORD,
+        "table": _KEYWORD,
+        "id": _KEYWORD,
+        "position": {"type": "long"},
+        "reason": _KEYWORD,
+        "time": {"type": "date", "format": "strict_date_optional_time"},
+        "explanation": KEPT_ONLY,
+        "document": KEPT_ONLY,
+        "row": KEPT_ONLY,
+    },
+)
+NEWEST_FIRST: Final = [{"time": "desc"}, {"position": "desc"}]
+
+
+class OpenSearchDeadLetters:
+    """The dead letter store. Any thread may use it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def add(self, letters: Sequence[DeadLetter]) -> None:
+        """Return when they are durable. Adding one twice keeps one: its key says what it is."""
+        if not letters:
+            return
+        INDEX.ensure(self._client)
+        lines: list[bytes] = []
+        for letter in letters:
+            lines.append(orjson.dumps({"index": {"_index": INDEX.name, "_id": key_of(letter)}}))
+            lines.append(orjson.dumps(to_document(letter)))
+        body = b"\n".join(lines) + b"\n"
+        answer = self._client.ask("store dead letters", "POST", "/_bulk", body=body)
+        if answer["errors"]:
+            _raise_first_failure(answer)
+
+    def list(self, pipeline: str, *, limit: int) -> Sequence[tuple[str, DeadLetter]]:
+        """The newest ones with their keys, newest first."""
+        query = {"query": _of(pipeline), "sort": NEWEST_FIRST, "size": limit}
+        hits = self._search("_search", query).get("hits", {}).get("hits", [])
+        return [(hit["_id"], from_document(hit["_source"])) for hit in hits]
+
+    def get(self, key: str) -> DeadLetter | None:
+        """One dead letter by its key."""
+        path = f"/{INDEX.name}/_doc/{quote(key, safe='')}"
+        found = self._client.ask("read a dead letter", "GET", path, ok=(NOT_FOUND,))
+        return from_document(found["_source"]) if found.get("found") else None
+
+    def count(self, pipeline: str) -> int:
+        """How many there are."""
+        return int(self._search("_count", {"query": _of(pipeline)}).get("count", 0))
+
+    def _search(self, what: str, query: dict[str, Any]) -> dict[str, Any]:
+        """Search what is there now; nothing if no dead letter was ever stored."""
+        if not self._client.exists("look for dead letters", f"/{INDEX.name}"):
+            return {}
+        refresh(self._client, [INDEX.name])
+        path = f"/{INDEX.name}/{what}"
+        found: dict[str, Any] = self._client.ask("read dead letters", "POST", path, body=query)
+        return found
+
+
+def key_of(letter: DeadLetter) -> str:
+    """The same dead letter, found again by a replay, has the same key."""
+    parts = [letter.pipeline, letter.projection, letter.table, letter.id, letter.position]
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()
+
+
+def to_document(letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter as the index holds it."""
+    document, note = _cut(letter.document, MAX_DOCUMENT_BYTES)
+    return {
+        "pipeline": letter.pipeline,
+        "projection": letter.projection,
+        "table": letter.table,
+        "id": letter.id,
+        "position": letter.position,
+        "reason": letter.reason,
+        "time": datetime.fromtimestamp(letter.time, UTC).isoformat(timespec="microseconds"),
+        "explanation": letter.explanation + note,
+        "document": document,
+        "row": _row_text(letter.row),
+    }
+
+
+def from_document(document: dict[str, Any]) -> DeadLetter:
+    """The dead letter that `to_document` made this of (but for what was cut)."""
+    body, row = document["document"], document["row"]
+    values = None if row is None else {k: v.encode() for k, v in orjson.loads(row).items()}
+    return DeadLetter(
+        pipeline=document["pipeline"],
+        projection=document["projection"],
+        id=document["id"],
+        position=Position(document["position"]),
+        reason=document["reason"],
+        explanation=document["explanation"],
+        document=None if body is None else body.encode(),
+        row=values,
+        table=document["table"],
+        time=datetime.fromisoformat(document["time"]).timestamp(),
+    )
+
+
+def _row_text(row: dict[str, bytes] | None) -> str | None:
+    """Column to JSON text, as one JSON text: a value may be too large to read as JSON."""
+    if row is None:
+        return None
+    values = {}
+    for column, value in row.items():
+        text, note = _cut(value, MAX_VALUE_BYTES)
+        values[column] = (text or "") + note
+    return orjson.dumps(values).decode()
+
+
+def _cut(text: bytes | None, limit: int) -> tuple[str | None, str]:
+    """The text and a note, which is empty where nothing was cut."""
+    if text is None:
+        return None, ""
+    if len(text) <= limit:
+        return text.decode(errors="replace"), ""
+    return text[:limit].decode(errors="replace"), f" [cut after {limit} of {len(text)} bytes]"
+
+
+def _of(pipeline: str) -> dict[str, Any]:
+    return {"term": {"pipeline": pipeline}}
+
+
+def _raise_first_failure(answer: dict[str, Any]) -> None:
+    for item in answer["items"]:
+        outcome = item["index"]
+        if "error" in outcome:
+            kind, text = explain(outcome["error"])
+            if outcome["status"] == 429 or outcome["status"] >= 500:  # noqa: PLR2004 - HTTP
+                raise RetryError(f"Dead letters can't be stored for now: {kind}: {text}")
+            raise SinkError(
+                f"A dead letter can't be stored in index {INDEX.name!r}: {kind}: {text}. If the"
+                " index was made by hand, delete it: the daemon makes it again."
+            )

@@ -1,0 +1,119 @@
+"""The OpenSearch sink: puts the parts of this connector behind the daemon's port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import structlog
+
+from cdc_daemon.errors import SinkError
+from connectors.opensearch import indices
+from connectors.opensearch.checkpoints import OpenSearchCheckpoints
+from connectors.opensearch.client import Client
+from connectors.opensearch.config import OpenSearchConfig
+from connectors.opensearch.deadletters import OpenSearchDeadLetters
+from connectors.opensearch.documents import OpenSearchDocuments
+from connectors.opensearch.errors import RefusedError
+from connectors.opensearch.preflight import preflight
+from connectors.opensearch.refresh import refresh
+from connectors.opensearch.writer import OpenSearchWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+    from cdc_daemon.events import Generation
+    from cdc_daemon.ports import ReadModel
+
+log = structlog.get_logger(__name__)
+
+SHARED_CONNECTIONS: Final = 8
+"""Kept open for everything but writing: refresher, checkpoint, status, commands."""
+CAUTIOUS_REQUEST_BYTES: Final = 10 * 1024 * 1024
+"""Where the server doesn't say how much it takes: the least that managed services take."""
+
+
+class OpenSearchSink:
+    """Documents into OpenSearch. Any thread may use it; each writer belongs to one thread."""
+
+    config_model: ClassVar[type[BaseModel]] = OpenSearchConfig
+
+    def __init__(self, config: OpenSearchConfig, *, pipeline: str) -> None:
+        """Connects to nothing yet. Raises SinkError if certificates or credentials are missing."""
+        self._config = config
+        self._pipeline = pipeline
+        self._client = Client(config, connections=SHARED_CONNECTIONS)
+        self._checkpoints = OpenSearchCheckpoints(self._client)
+        self._dead_letters = OpenSearchDeadLetters(self._client)
+        self._documents = OpenSearchDocuments(self._client)
+        self._max_bytes: int | None = None
+        if not config.verify:
+            log.warning(
+                "certificates are not verified: anybody in between can read and change documents",
+                hosts=config.hosts,
+            )
+
+    def preflight(self, models: Sequence[ReadModel]) -> None:
+        """Check server, names, settings and mappings; touches nothing. Raises SinkError."""
+        preflight(self._client, models, pipeline=self._pipeline)
+
+    def create_generation(self, model: ReadModel) -> Generation:
+        """Make a new, empty index for `model`; nobody searches it yet."""
+        return indices.create_generation(self._client, model, pipeline=self._pipeline)
+
+    def publish(self, generation: Generation) -> None:
+        """Point the read model's alias at `generation`, at once and from nowhere else."""
+        indices.publish(self._client, generation)
+
+    def drop_generation(self, generation: Generation) -> None:
+        """Delete an index that nobody searches any more. Quiet if it is gone."""
+        indices.drop_generation(self._client, generation)
+
+    def find_generation(self, index: str) -> str | None:
+        """The UUID of the index, None if there is none: another UUID is another index."""
+        return indices.find_uuid(self._client, index)
+
+    def writer(self) -> OpenSearchWriter:
+        """A new connection for a sender thread."""
+        if self._max_bytes is None:
+            self._max_bytes = self._request_limit()
+        return OpenSearchWriter(Client(self._config), max_bytes=self._max_bytes)
+
+    def refresh(self, indices: Sequence[str]) -> None:
+        """Make everything written before searchable. Raises RetryError if a shard failed."""
+        refresh(self._client, indices)
+
+    @property
+    def checkpoints(self) -> OpenSearchCheckpoints:
+        """Where the checkpoint lives."""
+        return self._checkpoints
+
+    @property
+    def dead_letters(self) -> OpenSearchDeadLetters:
+        """Where dead letters live."""
+        return self._dead_letters
+
+    @property
+    def documents(self) -> OpenSearchDocuments:
+        """For looking documents up."""
+        return self._documents
+
+    def close(self) -> None:
+        """Release all connections but the writers'. Safe to call twice."""
+        self._client.close()
+
+    def _request_limit(self) -> int:
+        """How many bytes every node takes in one request."""
+        try:
+            answer = self._client.ask("read the nodes' limits", "GET", "/_nodes/http")
+            limits = [
+                int(node["http"]["max_content_length_in_bytes"])
+                for node in answer["nodes"].values()
+                if "http" in node
+            ]
+        except RefusedError:
+            limits = []
+        except (KeyError, TypeError) as error:
+            raise SinkError(f"{self._client.where} does not answer like OpenSearch.") from error
+        return min(limits, default=CAUTIOUS_REQUEST_BYTES)
