@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 from cdc_daemon.embedded.errors import EmbeddedError
+from cdc_daemon.embedded.guard import Guard
 from cdc_daemon.embedded.ports import HOST, require_free
+from cdc_daemon.embedded.process_tree import kill_tree, send, tree
 from cdc_daemon.embedded.progress import Progress, to_stderr
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.05
 NOTICE_SECONDS = 10.0
-KILL_SECONDS = 10.0
-"""Only a process that waits for a disk or network mount outlives SIGKILL for longer."""
 LOG_LINES = 15
 LOG_TAIL_BYTES = 16_384
 UTF8_LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
@@ -57,6 +57,7 @@ class Server:
         self._launch = launch
         self._progress = progress
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
         self._paused: list[int] = []
 
     def __enter__(self) -> Self:
@@ -103,10 +104,12 @@ class Server:
         """
         if self.is_running:
             return 0.0
+        self.kill()  # it may have ended by itself: clear away what was left of it
         require_free(self.port, self._launch.name)
         self._progress(f"{self._launch.name}: starting on {HOST}:{self.port}")
         began = time.monotonic()
         self._process = spawn(self._launch)
+        self._guard = Guard(self._process.pid, self._launch.stop_signals[-1])
         atexit.register(self.stop)
         try:
             self._wait_until_ready(self._process, began)
@@ -133,29 +136,24 @@ class Server:
         """SIGKILL the server and all its children: a crash. Does nothing if it does not run."""
         process, self._process = self._process, None
         atexit.unregister(self.stop)
-        if process is None or process.poll() is not None:
-            return
-        pids = _tree(process.pid)
-        for pid in pids:
-            _send(pid, signal.SIGKILL)
-        process.wait()
-        # PostgreSQL won't start again while a child of the old server holds its shared memory.
-        deadline = time.monotonic() + KILL_SECONDS
-        while any(map(_is_alive, pids)) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        if process is not None and process.poll() is None:
+            kill_tree(process)
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
         self._paused = []
 
     def pause(self) -> None:
         """Freeze the server and all its children: connections stay, nothing answers."""
         if self.pid is not None:
-            self._paused = _tree(self.pid)
+            self._paused = tree(self.pid)
             for pid in self._paused:
-                _send(pid, signal.SIGSTOP)
+                send(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let a frozen server go on."""
         for pid in self._paused:
-            _send(pid, signal.SIGCONT)
+            send(pid, signal.SIGCONT)
         self._paused = []
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes], began: float) -> None:
@@ -236,35 +234,3 @@ def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _tree(pid: int) -> list[int]:
-    """The process and its children, parent first so that it can't start new ones.
-
-    Where there is no /proc only the process itself: PostgreSQL's children end by themselves then.
-    """
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = task.read_text().split()
-        except OSError:  # the thread has just ended
-            continue
-        for child in children:
-            found += _tree(int(child))
-    return found
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process of a killed tree still holds anything; False where there is no /proc."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"  # dead, only not yet collected by its parent

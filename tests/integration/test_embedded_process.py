@@ -14,7 +14,8 @@ import pytest
 
 from cdc_daemon.embedded import EmbeddedError, Server
 from cdc_daemon.embedded.ports import free_port
-from cdc_daemon.embedded.process import Launch, _is_alive
+from cdc_daemon.embedded.process import Launch
+from cdc_daemon.embedded.process_tree import is_alive, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,11 @@ launch = Launch("Sleeper", ["sleep", "600"], Path(sys.argv[1]), int(sys.argv[2])
                 lambda: True, (signal.SIGTERM,))
 server = Server(launch)
 server.start()
-print(server.pid)
+print(server.pid, flush=True)
+"""
+IS_KILLED = """
+import os, signal
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -60,11 +65,6 @@ def stubborn(folder: Path) -> Server:
     )
 
 
-def children(pid: int) -> list[int]:
-    """The child processes of a process."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def test_never_ready_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     """A server that isn't ready in time is killed, and the message has the end of its log."""
     pids: list[int | None] = []
@@ -78,7 +78,7 @@ def test_never_ready_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match=r"(?s)not ready after 1 s.*no luck today"):
         server.start()
     assert pids[0] is not None
-    assert not _is_alive(pids[0])
+    assert not is_alive(pids[0])
 
 
 def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
     with stubborn(tmp_path) as server:
         server.start()
         assert server.pid is not None
-        pids = [server.pid, *children(server.pid)]
+        pids = tree(server.pid)
         assert len(pids) >= 2
         server.stop(timeout_seconds=0.2)
-        assert not any(map(_is_alive, pids))
+        assert not any(map(is_alive, pids))
         assert server.pid is None
 
 
@@ -107,7 +107,7 @@ def test_pause_freezes_children_too(tmp_path: Path) -> None:
     with stubborn(tmp_path) as server:
         server.start()
         assert server.pid is not None
-        pids = [server.pid, *children(server.pid)[:1]]
+        pids = tree(server.pid)[:2]
         server.pause()
         time.sleep(0.1)
         assert [_state(pid) for pid in pids] == ["T", "T"]
@@ -121,8 +121,20 @@ def test_server_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
     """A program that ends without stopping its server takes it along."""
     arguments = [sys.executable, "-c", LEAVES_A_SERVER, str(tmp_path), str(free_port())]
     ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
-    assert not _is_alive(int(ended.stdout))
+    assert not is_alive(int(ended.stdout))
     assert "Sleeper: ready after" in ended.stderr
+
+
+def test_server_ends_when_its_starter_is_killed(tmp_path: Path) -> None:
+    """SIGKILL of the starter ends the server too, though nothing could be done in order."""
+    script = LEAVES_A_SERVER + IS_KILLED
+    arguments = [sys.executable, "-c", script, str(tmp_path), str(free_port())]
+    killed = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while is_alive(int(killed.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(int(killed.stdout))
 
 
 def _state(pid: int) -> str:
