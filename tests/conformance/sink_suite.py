@@ -1,0 +1,359 @@
+"""What every sink must do: inherit `SinkSuite` in a test module that defines two fixtures.
+
+`sink`: the sink, built for pipeline `PIPELINE`. `search`: a function that returns what a search of
+an index or alias finds, as a dict of id to document.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import orjson
+import pytest
+
+from cdc_daemon.errors import SinkError
+from cdc_daemon.events import (
+    Checkpoint,
+    ColumnType,
+    DeadLetter,
+    DocumentOperation,
+    Generation,
+    Position,
+)
+from cdc_daemon.ports import FieldSpec, ReadModel, Sink, Writer
+
+PIPELINE = "conformance"
+Search: TypeAlias = Callable[[str], dict[str, Any]]
+
+
+def read_model(name: str = "", fingerprint: str = "f1") -> ReadModel:
+    """A read model with a number and a text, of a name that no other test has."""
+    fields = (FieldSpec("n", ColumnType("int4")), FieldSpec("t", ColumnType("text")))
+    return ReadModel(name or f"suite_{uuid.uuid4().hex[:12]}", fields, fingerprint)
+
+
+def index(
+    generation: Generation, key: str, version: int, n: object = 0, t: str = ""
+) -> DocumentOperation:
+    """Index a document; `n` is a number where it is to be taken."""
+    body = orjson.dumps({"n": n, "t": t})
+    return DocumentOperation(generation.index, orjson.dumps(key), version, body)
+
+
+def delete(generation: Generation, key: str, version: int) -> DocumentOperation:
+    """Delete a document."""
+    return DocumentOperation(generation.index, orjson.dumps(key), version, None)
+
+
+@pytest.fixture
+def generation(sink: Sink) -> Iterator[Generation]:
+    """An empty generation, dropped at the end."""
+    made = sink.create_generation(read_model())
+    yield made
+    sink.drop_generation(made)
+
+
+@pytest.fixture
+def writer(sink: Sink) -> Iterator[Writer]:
+    """A writer, closed at the end."""
+    made = sink.writer()
+    yield made
+    made.close()
+
+
+class SinkSuite:
+    """The contract of `cdc_daemon.ports.Sink`, sentence by sentence."""
+
+    def test_reads_back_what_it_wrote(
+        self, sink: Sink, writer: Writer, generation: Generation
+    ) -> None:
+        """A written document is there at once, byte for byte, with its version."""
+        body = b'{"n": 7, "t": "caf\xc3\xa9 \\u2028 1.50"}'
+        operation = DocumentOperation(generation.index, b'"a|b/c?d\\"e"', 11, body)
+        result = writer.write([operation])
+        assert (list(result.rejected), list(result.retry), result.stale) == ([], [], 0)
+        assert sink.documents.get(generation.index, 'a|b/c?d"e') == (11, body)
+        assert sink.documents.get(generation.index, "none") is None
+
+    def test_writes_nothing_when_given_nothing(self, writer: Writer) -> None:
+        """An empty batch is fine."""
+        assert list(writer.write([]).rejected) == []
+
+    def test_deletes(self, sink: Sink, writer: Writer, generation: Generation) -> None:
+        """A delete removes the document; deleting what isn't there is no failure."""
+        writer.write([index(generation, "1", 5)])
+        result = writer.write([delete(generation, "1", 6), delete(generation, "none", 6)])
+        assert (list(result.rejected), list(result.retry), result.stale) == ([], [], 0)
+        assert sink.documents.get(generation.index, "1") is None
+
+    @pytest.mark.parametrize("newest_first", [True, False])
+    def test_newest_wins_in_any_order(
+        self,
+        sink: Sink,
+        writer: Writer,
+        generation: Generation,
+        *,
+        newest_first: bool,
+    ) -> None:
+        """Of two operations on one document the higher version stays, whichever comes last."""
+        operations = [index(generation, "1", 20, n=2), index(generation, "1", 10, n=1)]
+        for operation in operations if newest_first else reversed(operations):
+            assert writer.write([operation]).stale == (operation.version == 10 and newest_first)
+        found = sink.documents.get(generation.index, "1")
+        assert found is not None
+        assert (found[0], orjson.loads(found[1])["n"]) == (20, 2)
+
+    def test_takes_the_same_version_again(
+        self, sink: Sink, writer: Writer, generation: Generation
+    ) -> None:
+        """A replay of the same operation is taken, and changes nothing."""
+        batch = [index(generation, "1", 10, n=1), delete(generation, "2", 10)]
+        for _ in range(3):
+            result = writer.write(batch)
+            assert (list(result.rejected), list(result.retry), result.stale) == ([], [], 0)
+        assert sink.documents.get(generation.index, "1") is not None
+
+    def test_delete_outlives_older_writes(
+        self, sink: Sink, writer: Writer, generation: Generation
+    ) -> None:
+        """After a delete an older write is stale: a delete is as strong as a write."""
+        writer.write([delete(generation, "1", 10)])
+        assert writer.write([index(generation, "1", 9)]).stale == 1
+        assert sink.documents.get(generation.index, "1") is None
+        assert writer.write([index(generation, "1", 11)]).stale == 0
+        assert sink.documents.get(generation.index, "1") is not None
+
+    def test_same_document_twice_in_a_batch(
+        self, sink: Sink, writer: Writer, generation: Generation
+    ) -> None:
+        """Within a batch, too, the newest version wins, and each failure finds its operation."""
+        bad = index(generation, "1", 12, n="no number")
+        batch = [
+            index(generation, "1", 10, n=1),
+            bad,
+            index(generation, "1", 11, n=2),
+            index(generation, "1", 9, n=3),
+        ]
+        result = writer.write(batch)
+        assert [rejection.operation for rejection in result.rejected] == [bad]
+        assert result.stale == 1
+        found = sink.documents.get(generation.index, "1")
+        assert found is not None
+        assert orjson.loads(found[1])["n"] == 2
+
+    def test_rejects_only_the_poison(
+        self, sink: Sink, writer: Writer, generation: Generation
+    ) -> None:
+        """A value that can't be stored rejects its own document; its neighbours are durable."""
+        batch = [index(generation, str(i), 1, n="poison" if i in {3, 7} else i) for i in range(10)]
+        result = writer.write(batch)
+        assert [rejection.operation for rejection in result.rejected] == [batch[3], batch[7]]
+        assert all(each.reason and each.explanation for each in result.rejected)
+        found = [sink.documents.get(generation.index, str(i)) is not None for i in range(10)]
+        assert found == [i not in {3, 7} for i in range(10)]
+
+    def test_rejects_an_impossible_id_alone(
+        self, sink: Sink, writer: Writer, generation: Generation
+    ) -> None:
+        """An id that no sink takes rejects its own operation, whatever else is in the batch."""
+        batch = [index(generation, "x" * 5000 if i == 5 else str(i), 1) for i in range(9)]
+        result = writer.write(batch)
+        if result.rejected:  # a sink may well take such an id
+            assert [rejection.operation for rejection in result.rejected] == [batch[5]]
+        assert all(sink.documents.get(generation.index, str(i)) for i in (0, 4, 6, 8))
+
+    def test_parallel_writers_converge(
+        self, sink: Sink, generation: Generation, search: Search
+    ) -> None:
+        """Writers that race over the same documents leave the newest version of each."""
+
+        def write(share: int) -> None:
+            writer = sink.writer()
+            for version in range(1 + share, 41, 4):
+                writer.write([index(generation, str(i), version, n=version) for i in range(50)])
+            writer.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(write, range(4)))
+        sink.refresh([generation.index])
+        assert {doc["n"] for doc in search(generation.index).values()} == {40}
+
+    def test_refresh_makes_searchable(
+        self, sink: Sink, writer: Writer, generation: Generation, search: Search
+    ) -> None:
+        """When a refresh returns, a search finds everything written before it."""
+        writer.write([index(generation, str(i), 1, n=i) for i in range(100)])
+        sink.refresh([generation.index])
+        assert len(search(generation.index)) == 100
+
+    def test_publish_moves_the_alias(self, sink: Sink, writer: Writer, search: Search) -> None:
+        """The read model's name always finds exactly one generation: the last one published."""
+        model = read_model()
+        first, second = sink.create_generation(model), sink.create_generation(model)
+        assert first.index != second.index
+        assert first.uuid != second.uuid
+        writer.write([index(first, "first", 1), index(second, "second", 1)])
+        sink.refresh([first.index, second.index])
+        for published in (first, second, first, first):
+            sink.publish(published)
+            assert list(search(model.name)) == ["first" if published is first else "second"]
+        sink.preflight([model])
+        for each in (first, second):
+            sink.drop_generation(each)
+
+    def test_finds_and_drops_generations(self, sink: Sink, generation: Generation) -> None:
+        """A generation is found by its index until it is dropped; dropping twice is quiet."""
+        assert sink.find_generation(generation.index) == generation.uuid
+        assert sink.find_generation(generation.projection) is None
+        sink.publish(generation)
+        assert sink.find_generation(generation.projection) is None
+        sink.drop_generation(generation)
+        sink.drop_generation(generation)
+        assert sink.find_generation(generation.index) is None
+
+    def test_drops_no_successor(self, sink: Sink, generation: Generation) -> None:
+        """Dropping a generation leaves another one alone that has the same index name."""
+        stranger = Generation(generation.projection, generation.index, "another", "f1")
+        sink.drop_generation(stranger)
+        assert sink.find_generation(generation.index) == generation.uuid
+
+    def test_refuses_to_write_where_the_index_is_gone(
+        self, sink: Sink, writer: Writer, generation: Generation
+    ) -> None:
+        """After somebody deleted the index, a write stops with a sentence: nothing is made up."""
+        sink.drop_generation(generation)
+        with pytest.raises(SinkError, match=generation.index):
+            writer.write([index(generation, "1", 1)])
+        assert sink.find_generation(generation.index) is None
+        with pytest.raises(SinkError, match=generation.index):
+            sink.refresh([generation.index])
+
+    def test_preflight_touches_nothing(self, sink: Sink) -> None:
+        """Preflight of a good read model passes and makes no index."""
+        model = read_model()
+        sink.preflight([model])
+        assert sink.create_generation(model).index.endswith("1")
+
+    def test_keeps_the_checkpoint(self, sink: Sink, generation: Generation) -> None:
+        """What was stored last is what is loaded, at once."""
+        name = f"suite {uuid.uuid4().hex}/ä"
+        assert sink.checkpoints.load(name) is None
+        for position in (1, 2**62):
+            stored = Checkpoint(
+                name, Position(position), "7300/1", {generation.projection: generation}, loaded=True
+            )
+            sink.checkpoints.store(stored)
+            assert sink.checkpoints.load(name) == stored
+
+    def test_keeps_dead_letters_once(self, sink: Sink) -> None:
+        """A dead letter added again by a replay is kept once; others of the row are not lost."""
+        name = uuid.uuid4().hex
+        letters = [
+            dead_letter(name, key="1", position=position, time=1_700_000_000.25 + position)
+            for position in (1, 2, 3)
+        ]
+        assert sink.dead_letters.count(name) == 0
+        sink.dead_letters.add(letters)
+        sink.dead_letters.add(letters[:2])
+        listed = sink.dead_letters.list(name, limit=2)
+        assert [letter for _, letter in listed] == [letters[2], letters[1]]
+        assert sink.dead_letters.count(name) == 3
+        assert sink.dead_letters.get(listed[0][0]) == letters[2]
+        assert sink.dead_letters.get("none") is None
+
+    def test_keeps_dead_letters_of_any_content(self, sink: Sink) -> None:
+        """What one index rejects must not be rejected as a dead letter as well."""
+        name = uuid.uuid4().hex
+        huge = b'"' + b"x" * 3_000_000 + b'"'
+        letter = dead_letter(name, document=b'{"n": broken \x00', row={"n": b"NaN", "t": huge})
+        sink.dead_letters.add([letter])
+        ((_, kept),) = sink.dead_letters.list(name, limit=10)
+        assert kept.document == letter.document
+        assert kept.row is not None
+        assert kept.row["n"] == b"NaN"
+        assert len(kept.row["t"]) < 1_000_000
+
+    def test_deletes_what_is_older(
+        self, sink: Sink, writer: Writer, generation: Generation, search: Search
+    ) -> None:
+        """Of all documents those below the version go, those at it and above it stay."""
+        writer.write([index(generation, str(i), i) for i in range(1, 101)])
+        assert writer.delete_before(generation.index, 60) == 59
+        sink.refresh([generation.index])
+        assert sorted(map(int, search(generation.index))) == list(range(60, 101))
+        assert writer.delete_before(generation.index, 60) == 0
+
+    def test_deleted_stays_deleted_when_replayed(
+        self, sink: Sink, writer: Writer, generation: Generation, search: Search
+    ) -> None:
+        """Replaying the writes before a truncate and the truncate itself ends the same way."""
+        old = [index(generation, str(i), 10 + i) for i in range(20)]
+        new = [index(generation, str(i), 100, n=9) for i in range(5)]
+        for _ in range(3):
+            writer.write(old)
+            writer.delete_before(generation.index, 100)
+            writer.write(new)
+        assert writer.write(old).stale == 20
+        sink.refresh([generation.index])
+        assert {key: doc["n"] for key, doc in search(generation.index).items()} == {
+            str(i): 9 for i in range(5)
+        }
+
+    def test_never_deletes_what_is_newer(
+        self, sink: Sink, generation: Generation, search: Search
+    ) -> None:
+        """Documents rewritten while older ones are being deleted are all there afterwards."""
+        count = 2000
+        writer, rewriter = sink.writer(), sink.writer()
+        writer.write([index(generation, str(i), 1) for i in range(count)])
+        new = [index(generation, str(i), 100, n=9) for i in range(count)]
+
+        def rewrite() -> None:
+            for start in range(0, count, 50):
+                rewriter.write(new[start : start + 50])
+
+        with ThreadPoolExecutor(1) as threads:
+            race = threads.submit(rewrite)
+            for _ in range(5):
+                writer.delete_before(generation.index, 100)
+            race.result()
+        writer.delete_before(generation.index, 100)
+        sink.refresh([generation.index])
+        assert len(search(generation.index)) == count
+        assert {doc["n"] for doc in search(generation.index).values()} == {9}
+        for each in (writer, rewriter):
+            each.close()
+
+    def test_closes_twice(self, sink: Sink) -> None:
+        """Closing a writer or the sink again is quiet."""
+        writer = sink.writer()
+        for _ in range(2):
+            writer.close()
+            sink.close()
+
+
+def dead_letter(
+    pipeline: str,
+    *,
+    key: str = "1",
+    position: int = 1,
+    time: float = 1_700_000_000.25,
+    document: bytes = b'{"n":"poison"}',
+    row: dict[str, bytes] | None = None,
+) -> DeadLetter:
+    """A dead letter of `pipeline`."""
+    return DeadLetter(
+        pipeline,
+        "rooms",
+        key,
+        Position(position),
+        "mapper_parsing_exception",
+        "n is no number",
+        document,
+        {"n": b'"poison"'} if row is None else row,
+        "public.room",
+        time,
+    )
