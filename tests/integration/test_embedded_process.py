@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Starts a child, and ignores SIGTERM.
-STUBBORN = "trap '' TERM; sleep 600 & echo started; while :; do sleep 0.1; done"
+STUBBORN = "trap '' TERM; sleep 600 & echo started; wait"
 LEAVES_A_SERVER = """
 import signal, sys
 from pathlib import Path
@@ -43,8 +43,10 @@ def quiet(_: str) -> None:
     """Progress isn't what is tested here."""
 
 
-def launch(folder: Path, command: list[str], is_ready: Callable[[], bool]) -> Launch:
-    """A server that has one second to start."""
+def launch(
+    folder: Path, command: list[str], is_ready: Callable[[], bool], *, seconds: float = 30.0
+) -> Launch:
+    """A server that has `seconds` to start."""
     return Launch(
         name="Test server",
         command=command,
@@ -53,7 +55,7 @@ def launch(folder: Path, command: list[str], is_ready: Callable[[], bool]) -> La
         account=None,
         is_ready=is_ready,
         stop_signals=(signal.SIGTERM,),
-        start_seconds=1.0,
+        start_seconds=seconds,
     )
 
 
@@ -65,6 +67,16 @@ def stubborn(folder: Path) -> Server:
     )
 
 
+def within_seconds(seconds: float, becomes_true: Callable[[], bool]) -> bool:
+    """Whether it does, in time."""
+    deadline = time.monotonic() + seconds
+    while not becomes_true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def test_never_ready_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     """A server that isn't ready in time is killed, and the message has the end of its log."""
     pids: list[int | None] = []
@@ -74,7 +86,7 @@ def test_never_ready_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
         return False
 
     command = ["sh", "-c", "echo no luck today; exec sleep 600"]
-    server = Server(launch(tmp_path, command, is_ready), quiet)
+    server = Server(launch(tmp_path, command, is_ready, seconds=1.0), quiet)
     with pytest.raises(EmbeddedError, match=r"(?s)not ready after 1 s.*no luck today"):
         server.start()
     assert pids[0] is not None
@@ -109,11 +121,9 @@ def test_pause_freezes_children_too(tmp_path: Path) -> None:
         assert server.pid is not None
         pids = tree(server.pid)[:2]
         server.pause()
-        time.sleep(0.1)
-        assert [_state(pid) for pid in pids] == ["T", "T"]
+        assert within_seconds(5, lambda: [_state(pid) for pid in pids] == ["T", "T"])
         server.resume()
-        time.sleep(0.1)
-        assert "T" not in [_state(pid) for pid in pids]
+        assert within_seconds(5, lambda: "T" not in [_state(pid) for pid in pids])
         server.kill()
 
 
@@ -131,10 +141,7 @@ def test_server_ends_when_its_starter_is_killed(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", script, str(tmp_path), str(free_port())]
     killed = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 10
-    while is_alive(int(killed.stdout)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_alive(int(killed.stdout))
+    assert within_seconds(10, lambda: not is_alive(int(killed.stdout)))
 
 
 def _state(pid: int) -> str:
