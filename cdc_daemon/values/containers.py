@@ -1,4 +1,8 @@
-"""PostgreSQL text of arrays, composites and hstore -> JSON text, given what encodes the parts."""
+"""PostgreSQL text of arrays, composites and hstore -> JSON text, given what encodes the parts.
+
+Each has a fast path where nothing is quoted, and a parser for the rest. Measured (CPython 3.11,
+with the time of the parts): three integers MEASURE
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import RejectedError
-from cdc_daemon.values.scalars import NULL, Encoder, text
+from cdc_daemon.values.scalars import BACKSLASH, NULL, QUOTE, Encoder, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,16 +21,19 @@ _ATTRIBUTE: Final = re.compile(rb"(?:%b|([^,()\"]*))[,)]" % _QUOTED_OR_DOUBLED, 
 _PAIR: Final = re.compile(rb"%b=>(?:%b|NULL)" % (_QUOTED, _QUOTED), re.DOTALL)
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 _ESCAPED_OR_DOUBLED: Final = re.compile(rb'[\\"](.)', re.DOTALL)
+_BRACE: Final = ord("{")
+_BRACKET: Final = ord("[")
+_CAPITAL_N: Final = ord("N")
 _BRACES_TO_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
 
 
 def _unescape(raw: bytes) -> bytes:
-    return _ESCAPED.sub(rb"\1", raw) if b"\\" in raw else raw
+    return _ESCAPED.sub(rb"\1", raw) if BACKSLASH in raw else raw
 
 
 def _without_bounds(raw: bytes) -> bytes:
     """`[0:1]={a,b}` -> `{a,b}`: JSON arrays have no lower bound, as in `to_jsonb`."""
-    return raw[raw.index(b"=") + 1 :] if raw[:1] == b"[" else raw
+    return raw[raw.index(b"=") + 1 :] if raw[0] == _BRACKET else raw
 
 
 def number_array(raw: bytes) -> bytes:
@@ -41,15 +48,19 @@ def array(element: Encoder, delimiter: bytes) -> Encoder:
     def encode(raw: bytes) -> bytes:
         """Split where that is enough; parse where there is nesting, quoting, NULL or nothing."""
         inner = raw[1:-1]
-        if not inner or b"{" in inner or b'"' in inner or b"NULL" in inner or raw[:1] == b"[":
+        if not inner or QUOTE in inner or _BRACE in inner or raw[0] == _BRACKET:
             return parse(_without_bounds(raw))
+        if _CAPITAL_N in inner and b"NULL" in inner:
+            return parse(raw)
         return b"[%b]" % b",".join(map(element, inner.split(delimiter)))
 
     return encode
 
 
 def _array_parser(element: Encoder, delimiter: bytes) -> Encoder:
-    token = re.compile(rb"%b|[^{}\"%b]+|[{}%b]" % (_QUOTED, delimiter, delimiter), re.DOTALL)
+    """A comma may stay where it is; box, alone, is delimited by a semicolon."""
+    mark = b"" if delimiter == b"," else delimiter
+    token = re.compile(rb"%b|[^{}\"%b]+|[{}%b]" % (_QUOTED, delimiter, mark), re.DOTALL)
     fixed = {b"{": b"[", b"}": b"]", delimiter: b",", b"NULL": NULL}
 
     def translate(match: re.Match[bytes]) -> bytes:
@@ -71,26 +82,33 @@ def composite(names: Sequence[str], encoders: Sequence[Encoder]) -> Encoder:
     It raises RejectedError when the type has lost or gained an attribute since it was looked up.
     """
     keys = [text(name.encode()) + b":" for name in names]
+    if not keys:
+        return lambda _: b"{}"
 
     def encode(raw: bytes) -> bytes:
-        found = list(_ATTRIBUTE.finditer(raw, 1)) if keys else []
-        if len(found) != len(keys):
-            msg = f"a composite value has {len(found)} attributes where {len(keys)} are known"
+        values = _parsed_attributes(raw) if QUOTE in raw else _plain_attributes(raw)
+        if len(values) != len(keys):
+            msg = f"a composite value has {len(values)} attributes where {len(keys)} are known"
             raise RejectedError("type_changed", msg)
-        parts = map(_attribute, found, encoders)
-        return b"{%b}" % b",".join(map(bytes.__add__, keys, parts))
+        parts = [
+            key + (NULL if value is None else encode_value(value))
+            for key, encode_value, value in zip(keys, encoders, values, strict=True)
+        ]
+        return b"{%b}" % b",".join(parts)
 
     return encode
 
 
-def _attribute(match: re.Match[bytes], encoder: Encoder) -> bytes:
-    """Nothing at all is NULL; a pair of quotes is an empty string."""
-    quoted, bare = match.groups()
-    if quoted is None:
-        return encoder(bare) if bare else NULL
-    if b"\\" in quoted or b'"' in quoted:
-        quoted = _ESCAPED_OR_DOUBLED.sub(rb"\1", quoted)
-    return encoder(quoted)
+def _plain_attributes(raw: bytes) -> list[bytes | None]:
+    """Nothing at all is NULL; an empty string would be quoted."""
+    return [value or None for value in raw[1:-1].split(b",")]
+
+
+def _parsed_attributes(raw: bytes) -> list[bytes | None]:
+    return [
+        (bare or None) if quoted is None else _ESCAPED_OR_DOUBLED.sub(rb"\1", quoted)
+        for quoted, bare in (match.groups() for match in _ATTRIBUTE.finditer(raw, 1))
+    ]
 
 
 def hstore(raw: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from cdc_daemon.errors import ConfigurationError, RejectedError
-from cdc_daemon.values.scalars import NULL, Encoder
+from cdc_daemon.values.scalars import BACKSLASH, NULL, Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,9 @@ MAX_ID_BYTES: Final = 512
 DIGEST_PREFIX: Final = b"sha256:"
 _QUOTED_DIGEST_PREFIX: Final = b'"' + DIGEST_PREFIX
 _QUOTES: Final = 2
+_BAR: Final = ord("|")
+_COLON: Final = ord(":")
+_SLASH: Final = ord("/")
 _EMPTY: Final = b'""'
 
 _LONG_ZONE: Final = re.compile(rb':00(?=( BC)?"$)')
@@ -79,9 +82,9 @@ def _timestamptz(value: bytes) -> bytes:
 
 def _inet(value: bytes) -> bytes:
     """`::text` always names the length of the network; the output function leaves a host's out."""
-    if b"/" in _string(value):
+    if _SLASH in _string(value):
         return value
-    return value[:-1] + (b'/128"' if b":" in value else b'/32"')
+    return value[:-1] + (b'/128"' if _COLON in value else b'/32"')
 
 
 _TEXT_AGAIN: Final[dict[str, Encoder]] = {
@@ -109,7 +112,7 @@ def join_id(parts: Sequence[bytes]) -> bytes:
 
 
 def _escape(part: bytes) -> bytes:
-    if b"\\" not in part and b"|" not in part:
+    if BACKSLASH not in part and _BAR not in part:
         return part[1:-1]
     plain: str = orjson.loads(part)
     return orjson.dumps(plain.replace("\\", r"\\").replace("|", r"\|"))[1:-1]

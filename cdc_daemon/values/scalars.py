@@ -1,9 +1,12 @@
 """PostgreSQL text of one scalar value -> JSON text, by the name of its type.
 
 Every encoder is called once for each value of each row, so each is the fastest exact form that was
-measured (CPython 3.11, ns a call, results kept for a batch of 2,000; an empty function takes 41):
-bool 48, numeric and floats 71, quoted as it is 125, date with time 202, with zone 315, text of 11
-characters 159 and of 200 characters 162.
+measured (CPython 3.11, ns a call, results kept for a batch of 2,000): bool 37, numeric and floats
+51, quoted as it is 86, bytea 80, timestamp 121, timestamptz 179, text of 11 characters 145, of 200
+characters 155.
+
+`34 in raw` takes 18 ns where `b'"' in raw` takes 151 (it first tries to read a number, and fails):
+hence the constants.
 """
 
 from __future__ import annotations
@@ -18,7 +21,11 @@ Encoder: TypeAlias = Callable[[bytes], bytes]
 """One value to one value; no I/O, and never called with SQL's NULL."""
 
 NULL: Final = b"null"
+BACKSLASH: Final = ord("\\")
+QUOTE: Final = ord('"')
 _NINE: Final = ord("9")
+_LINE_FEED: Final = ord("\n")
+_CARRIAGE_RETURN: Final = ord("\r")
 _SHORT_ZONE: Final = re.compile(rb"([+-]\d\d)(?=$| BC$)")
 
 _dumps = orjson.dumps
@@ -67,10 +74,12 @@ def bytea(raw: bytes) -> bytes:
 def json(raw: bytes) -> bytes:
     """What was stored, on one line: a raw line end can only be space between tokens.
 
-    Digits, duplicate keys and their order stay. Looking first takes 330 ns for half a kilobyte,
+    Digits, duplicate keys and their order stay. Looking first takes 75 ns for half a kilobyte,
     removing always takes 598.
     """
-    return raw if b"\n" not in raw and b"\r" not in raw else raw.translate(None, b"\r\n")
+    if _LINE_FEED in raw or _CARRIAGE_RETURN in raw:
+        return raw.translate(None, b"\r\n")
+    return raw
 
 
 def int2vector(raw: bytes) -> bytes:

@@ -107,15 +107,9 @@ def _read_declared(
     connection: Connection, lines: Mapping[int, _Line]
 ) -> dict[tuple[int, int], str]:
     """How SQL writes the types that have a modifier within domains and composites."""
-    pairs = {
-        pair
-        for line in lines.values()
-        for pair in [
-            (line.element, line.modifier),
-            *zip(line.types, line.modifiers, strict=True),
-        ]
-        if pair[0] is not None and pair[1] != -1
-    }
+    pairs = {pair for line in lines.values() for pair in _with_modifier(line)}
+    for oid, modifier in list(pairs):  # of an array, it is its elements'
+        pairs.update((element, modifier) for element in _array_element(lines[oid]))
     if not pairs:
         return {}
     columns: list[Any] = [[oid for oid, _ in pairs], [modifier for _, modifier in pairs]]
@@ -123,6 +117,16 @@ def _read_declared(
         (oid, modifier): text
         for oid, modifier, text in connection.execute(_DECLARED, columns).fetchall()
     }
+
+
+def _with_modifier(line: _Line) -> list[tuple[int, int]]:
+    domain = [(oid, line.modifier) for oid in _needed(line) if not line.types]
+    attributes = zip(line.types, line.modifiers, strict=True)
+    return [(oid, modifier) for oid, modifier in [*domain, *attributes] if modifier != -1]
+
+
+def _array_element(line: _Line) -> list[int]:
+    return _needed(line) if line.is_array else []
 
 
 def _resolve(
