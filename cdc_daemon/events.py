@@ -55,6 +55,8 @@ class ColumnType:
     """The attributes of a composite type."""
     labels: tuple[str, ...] = ()
     """The labels of an enum, in their order."""
+    oid: int = field(default=0, compare=False)
+    """`pg_type.oid`, by which the stream names the type: another one means the column changed."""
     declared: str = ""
     """The type as SQL writes it (`character varying(20)`), for people and for casts."""
 
@@ -84,9 +86,13 @@ class Column:
 ReplicaIdentity: TypeAlias = Literal["default", "full", "index", "nothing"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Relation:
-    """A table, with the columns that the mappings read (all of them before they are compiled)."""
+    """A table, with the columns that the mappings read (all of them before they are compiled).
+
+    Compared by identity: changes carry the very object that `Source.start` was given, so that the
+    hot path can look up what to do with a change by it.
+    """
 
     schema: str
     name: str

@@ -119,6 +119,9 @@ class Source(Protocol):
     def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:
         """Tell the source how far we are. What is durable here is forgotten there."""
 
+    def show(self, position: Position) -> str:
+        """The position as people know it (PostgreSQL: `16/B374D848`)."""
+
     def wake(self) -> None:
         """Make a `read` that waits return at once. Called from any thread."""
 
@@ -134,6 +137,9 @@ class SourceClock(Protocol):
 
     def sample(self) -> ClockSample:
         """Read both at once. Raises RetryError when the source can't be reached."""
+
+    def nudge(self) -> None:
+        """Make the source write something, so that its last position can be reached while idle."""
 
     def slot_health(self) -> SlotHealth | None:
         """How much the source keeps for us; None if it keeps nothing."""
@@ -185,8 +191,8 @@ class WriteResult:
     retry: Sequence[DocumentOperation] = ()
     """Not taken for now (overload): send again."""
     retry_reason: str = ""
-    stale: int = 0
-    """Operations older than the document that is there: fine, and counted."""
+    stale: Sequence[DocumentOperation] = ()
+    """Older than the document that is there: fine, and counted."""
 
 
 class Writer(Protocol):

@@ -83,13 +83,13 @@ def triage(operations: Sequence[DocumentOperation], answer: str) -> WriteResult:
     """Say what became of `operations`. Raises SinkError where going on would be wrong."""
     if answer.startswith(ALL_WELL):
         return WriteResult()
-    stale = 0
+    stale: list[DocumentOperation] = []
     rejected: list[Rejection] = []
     retry: list[DocumentOperation] = []
     reasons: set[str] = set()
     for failure in _failures(operations, orjson.loads(answer)):
         if failure.status == CONFLICT:
-            stale += 1
+            stale.append(failure.operation)
         elif reason := _retry_reason(failure):
             retry.append(failure.operation)
             reasons.add(reason)

@@ -58,7 +58,7 @@ def _delete(
         raise RetryError("Not every old document could be deleted.", reason=result.retry_reason)
     if result.rejected:
         raise SinkError(f"An old document can't be deleted: {result.rejected[0].explanation}")
-    return len(old) - result.stale
+    return len(old) - len(result.stale)
 
 
 def _pages(client: Client, index: str) -> Iterator[list[dict[str, Any]]]:

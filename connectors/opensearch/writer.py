@@ -87,5 +87,5 @@ def _together(first: WriteResult, second: WriteResult) -> WriteResult:
         [*first.rejected, *second.rejected],
         [*first.retry, *second.retry],
         first.retry_reason or second.retry_reason,
-        first.stale + second.stale,
+        [*first.stale, *second.stale],
     )

@@ -1,0 +1,1 @@
+"""From folded transactions to durable, searchable documents: batches, senders, refreshes."""

@@ -1,0 +1,107 @@
+"""Stores what is durable as the checkpoint, before the source is told.
+
+In a thread of its own: the sink may be slow, and the reader must go on answering the source.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.delivery.retrying import retrying
+from cdc_daemon.errors import CdcError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdc_daemon.events import Checkpoint, Position
+    from cdc_daemon.ports import CheckpointStore
+
+INTERVAL_SECONDS: Final = 1.0
+"""While documents are written: how much is read again after a crash."""
+
+IDLE_INTERVAL_SECONDS: Final = 10.0
+"""While only other tables change: how often the source may forget their log."""
+
+
+class Checkpointer(threading.Thread):
+    """One thread; `stored` is what the source may be told."""
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        checkpoint: Checkpoint,
+        stored: Callable[[], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(name="checkpointer", daemon=True)
+        self._store = store
+        self._checkpoint = checkpoint
+        self._on_stored = stored
+        self._failed = failed
+        self._changed = threading.Condition()
+        self._wanted = checkpoint.position
+        self._documents = 0
+        self._due = 0.0
+        self._stored_at = 0.0
+        self._closed = False
+
+    @property
+    def stored(self) -> Position:
+        """The position that is durable as the checkpoint."""
+        return self._checkpoint.position
+
+    def offer(self, position: Position, documents: int, *, urgent: bool = False) -> None:
+        """`position` is durable: store it when it is time, or at once.
+
+        `documents` counts what was sent until now: it tells a busy source from an idle one.
+        """
+        if position <= self._wanted and not urgent:
+            return
+        with self._changed:
+            self._wanted = max(position, self._wanted)
+            idle = documents == self._documents
+            self._documents = documents
+            if urgent:
+                self._due = 0.0
+            elif not idle:
+                self._due = min(self._due, self._stored_at + INTERVAL_SECONDS)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Make the thread end; what was offered is not stored any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def run(self) -> None:
+        """Store until closed."""
+        try:
+            while (position := self._next()) is not None:
+                self._save(position)
+        except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
+            self._failed(error)
+
+    def _next(self) -> Position | None:
+        with self._changed:
+            while not self._closed:
+                wait = self._due - time.monotonic()
+                if self._wanted > self.stored and wait <= 0:
+                    return self._wanted
+                self._changed.wait(wait if self._wanted > self.stored else None)
+            return None
+
+    def _save(self, position: Position) -> None:
+        checkpoint = replace(self._checkpoint, position=position)
+        for attempt in retrying():
+            with attempt:
+                if self._closed:
+                    return
+                self._store.store(checkpoint)
+        with self._changed:
+            self._checkpoint = checkpoint
+            self._stored_at = time.monotonic()
+            self._due = self._stored_at + IDLE_INTERVAL_SECONDS
+        self._on_stored()

@@ -1,0 +1,234 @@
+"""Everything between the reader and the sink, wired together: one object to start and to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from cdc_daemon.delivery.checkpointer import Checkpointer
+from cdc_daemon.delivery.dispatcher import Dispatcher
+from cdc_daemon.delivery.lane import Lane
+from cdc_daemon.delivery.letters import letter_of_rejection, letters_of_rows
+from cdc_daemon.delivery.progress import Progress
+from cdc_daemon.delivery.refresher import Refresher
+from cdc_daemon.delivery.retrying import retrying
+from cdc_daemon.delivery.sender import Sender
+from cdc_daemon.errors import CdcError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cdc_daemon.config.models import Configuration
+    from cdc_daemon.consistency.monitor import Monitor
+    from cdc_daemon.events import Checkpoint, DeadLetter, DocumentOperation, Position
+    from cdc_daemon.metrics import Metrics
+    from cdc_daemon.ports import Rejection, Sink, WriteResult
+    from cdc_daemon.projection.flat import FlatProjection
+
+log = structlog.get_logger(__name__)
+
+_index_of: Final = attrgetter("index")
+
+
+class Delivery:
+    """Lanes, senders, refresher and checkpointer of one pipeline."""
+
+    def __init__(  # noqa: PLR0913 - what it is connected to, each by its name
+        self,
+        *,
+        configuration: Configuration,
+        sink: Sink,
+        projections: Mapping[str, FlatProjection],
+        checkpoint: Checkpoint,
+        monitor: Monitor,
+        metrics: Metrics,
+        wake: Callable[[], None],
+    ) -> None:
+        self._sink = sink
+        self._pipeline = configuration.name
+        self._projections = projections
+        self._wake = wake
+        self._acknowledged = threading.Event()
+        self._failure: BaseException | None = None
+        self.monitor = monitor
+        self.metrics = metrics
+        memory = configuration.memory
+        self._lanes = [Lane(memory.batch) for _ in range(configuration.senders)]
+        self.progress = Progress(self._lanes)
+        self.dispatcher = Dispatcher(self._lanes, memory.queue, self.wait, self._reject)
+        self.checkpointer = Checkpointer(
+            sink.checkpoints, checkpoint, self._on_progress, self._on_failure
+        )
+        self._refresher = Refresher(
+            sink=sink,
+            progress=self.progress,
+            freshness_seconds={
+                index: configuration.projections[projection.name].freshness
+                for index, projection in projections.items()
+            },
+            refreshed=self._on_refreshed,
+            retried=self.retried,
+            failed=self._on_failure,
+        )
+        self._senders = [
+            Sender(
+                lane=lane,
+                writer=sink.writer(),
+                progress=self.progress,
+                dead_letters=sink.dead_letters,
+                explain=self._explain,
+                observer=self,
+                advanced=self._on_written,
+                failed=self._on_failure,
+                number=number,
+            )
+            for number, lane in enumerate(self._lanes)
+        ]
+        metrics.queue_bytes.labels(self._pipeline).set_function(lambda: self.dispatcher.size_bytes)
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in (*self._senders, self._refresher, self.checkpointer):
+            thread.start()
+
+    def wait(self, seconds: float = 0.5) -> None:
+        """Wait until something was acknowledged, at most so long. Raises what a thread raised."""
+        self._acknowledged.wait(seconds)
+        self._acknowledged.clear()
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise what ended one of the threads: going on without it would be wrong."""
+        if self._failure is not None:
+            raise self._failure
+
+    def drain(self, deadline: float, while_waiting: Callable[[], None]) -> bool:
+        """Wait until all is searchable and checkpointed, until `deadline` (monotonic seconds)."""
+        self.dispatcher.release()
+        self._refresher.finish()
+        while time.monotonic() < deadline:
+            while_waiting()
+            durable = self.progress.durable()
+            self.checkpointer.offer(durable, self.dispatcher.sent, urgent=True)
+            done = durable >= self.progress.received and self.checkpointer.stored >= durable
+            if done and self.progress.searchable() >= durable:
+                return True
+            self.wait(0.02)
+        return False
+
+    def delete_before(self, index: str, version: Position) -> None:
+        """Delete what `index` held below `version`, for as long as it takes."""
+        for attempt in retrying():
+            with attempt:
+                writer = self._sink.writer()
+                try:
+                    deleted = writer.delete_before(index, version)
+                finally:
+                    writer.close()
+                log.info("truncated", index=index, documents=deleted)
+
+    def close(self) -> None:
+        """End the threads after what they are doing just now."""
+        for lane in self._lanes:
+            lane.close()
+        self._refresher.close()
+        self.checkpointer.close()
+
+    def keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Store dead letters, for as long as it takes."""
+        for attempt in retrying():
+            with attempt:
+                self._sink.dead_letters.add(letters)
+        for letter in letters:
+            self.metrics.dead_letter(letter.projection, letter.reason)
+
+    def wrote(self, operations: Sequence[DocumentOperation], result: WriteResult) -> None:
+        """Count what a request did (senders call it)."""
+        special: Counter[DocumentKey] = Counter()
+        for name, some in (
+            ("dead_letter", [rejection.operation for rejection in result.rejected]),
+            ("stale", result.stale),
+            ("", result.retry),
+        ):
+            for operation in some:
+                kind = "delete" if operation.body is None else "index"
+                special[operation.index, kind, name] += 1
+        deletes = Counter(operation.index for operation in operations if operation.body is None)
+        for index, count in Counter(map(_index_of, operations)).items():
+            projection = self._projections[index].name
+            for kind, total in (("index", count - deletes[index]), ("delete", deletes[index])):
+                exceptions = 0
+                for name in ("dead_letter", "stale", ""):
+                    some_count = special[index, kind, name]
+                    exceptions += some_count
+                    if name:
+                        self.metrics.wrote(projection, kind, name, some_count)
+                self.metrics.wrote(projection, kind, "written", total - exceptions)
+
+    def took(self, seconds: float) -> None:
+        """Observe how long a request took (senders call it)."""
+        self.metrics.bulk_took(seconds)
+
+    def retried(self, reason: str, explanation: str) -> None:
+        """Note that the sink could not be reached, or took not everything."""
+        log.warning("sink_retry", reason=reason, error=explanation)
+        self.metrics.bulk_retried(reason)
+        self.metrics.failed()
+
+    def _explain(self, rejection: Rejection) -> DeadLetter:
+        projection = self._projections[rejection.operation.index]
+        letter = letter_of_rejection(self._pipeline, projection, rejection)
+        log.warning("dead_letter", projection=projection.name, id=letter.id, reason=letter.reason)
+        self.metrics.dead_letter(letter.projection, letter.reason)
+        return letter
+
+    def _reject(self, index: str, position: Position, rejected: list[tuple[bytes, bytes]]) -> None:
+        name = self._projections[index].name
+        self.aside(lambda: self.keep(letters_of_rows(self._pipeline, name, position, rejected)))
+
+    def aside(self, work: Callable[[], object]) -> None:
+        """Do slow work in another thread, while whoever reads keeps in touch with the source."""
+        done = threading.Event()
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                work()
+            except (CdcError, Exception) as error:  # noqa: BLE001 - raised again by who waits
+                failures.append(error)
+            done.set()
+
+        threading.Thread(target=run, name="aside", daemon=True).start()
+        while not done.wait(0.05):
+            self.dispatcher.wait_for_room()
+        if failures:
+            raise failures[0]
+
+    def _on_written(self) -> None:
+        self._refresher.wake()
+        durable = self.progress.durable()
+        self.monitor.advanced(indexed=durable)
+        self._on_progress()
+
+    def _on_refreshed(self, seconds: float) -> None:
+        self.metrics.refreshed(seconds)
+        self.monitor.advanced(searchable=self.progress.searchable())
+        self._on_progress()
+
+    def _on_progress(self) -> None:
+        self._acknowledged.set()
+        self._wake()
+
+    def _on_failure(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+        self.metrics.failed()
+        self._on_progress()
+
+
+DocumentKey = tuple[str, str, str]

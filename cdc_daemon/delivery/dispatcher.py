@@ -1,0 +1,96 @@
+"""Spreads contents over the lanes as versioned operations; waits when the queues are full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.events import DocumentOperation
+from cdc_daemon.projection.rejection import MARK_BYTE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from cdc_daemon.delivery.fold import Content
+    from cdc_daemon.delivery.lane import Lane
+    from cdc_daemon.events import Position
+
+OPERATION_OVERHEAD_BYTES: Final = 350
+"""What an operation costs in memory beside its document: objects, dictionary entry, id."""
+
+CHUNK_BYTES: Final = 500_000
+"""So much is put into the lanes at a time: between chunks the bound of the queues is kept."""
+
+MOST_REJECTED: Final = 200
+"""Rows that can't become documents are handed over in groups of so many."""
+
+
+class Dispatcher:
+    """The reader's end of all lanes. One thread uses it."""
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        queue_bytes: int,
+        wait_for_room: Callable[[], None],
+        reject: Callable[[str, Position, list[tuple[bytes, bytes]]], None],
+    ) -> None:
+        self._lanes = lanes
+        self._queue_bytes = queue_bytes
+        self.wait_for_room = wait_for_room
+        """Called again and again while the queues are full; whoever reads sets it."""
+        self._reject = reject
+        self.sent = 0
+        """Operations put into lanes so far."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What all lanes hold."""
+        return sum(lane.size_bytes for lane in self._lanes)
+
+    def send(self, index: str, position: Position, contents: Iterable[Content]) -> int:
+        """Put contents, each id once, as operations of version `position`; return how many."""
+        lanes = len(self._lanes)
+        buckets: list[list[DocumentOperation]] = [[] for _ in self._lanes]
+        sizes = [0] * lanes
+        rejected: list[tuple[bytes, bytes]] = []
+        sent = held = 0
+        for document_id, body in contents:
+            size = OPERATION_OVERHEAD_BYTES
+            if body is not None:
+                if body[0] == MARK_BYTE:
+                    rejected.append((document_id, body))
+                    if len(rejected) >= MOST_REJECTED:
+                        self._reject(index, position, rejected)
+                        rejected = []
+                    continue
+                size += len(body)
+            at = hash(document_id) % lanes
+            buckets[at].append(DocumentOperation(index, document_id, position, body))
+            sizes[at] += size
+            held += size
+            sent += 1
+            if held >= CHUNK_BYTES:
+                self._put(buckets, sizes, position)
+                held = 0
+        self._put(buckets, sizes, position)
+        if rejected:
+            self._reject(index, position, rejected)
+        self.sent += sent
+        return sent
+
+    def release(self) -> None:
+        """Nothing more is coming just now: let the senders have what there is."""
+        for lane in self._lanes:
+            lane.release()
+
+    def _put(
+        self, buckets: list[list[DocumentOperation]], sizes: list[int], position: Position
+    ) -> None:
+        while self.size_bytes >= self._queue_bytes:
+            self.release()
+            self.wait_for_room()
+        for at, operations in enumerate(buckets):
+            if operations:
+                self._lanes[at].put(operations, sizes[at], position)
+                buckets[at] = []
+                sizes[at] = 0

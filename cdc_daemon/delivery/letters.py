@@ -1,0 +1,78 @@
+"""Dead letters: from what the sink refused, and from rows that can't become documents."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from cdc_daemon.events import DeadLetter, Position
+from cdc_daemon.projection.rejection import read_rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cdc_daemon.ports import Rejection
+    from cdc_daemon.projection.flat import FlatProjection
+
+
+def letter_of_rejection(
+    pipeline: str, projection: FlatProjection, rejection: Rejection
+) -> DeadLetter:
+    """A dead letter for an operation that the sink refused.
+
+    The row is taken back from the document, as far as the document shows it: it costs nothing to
+    the documents that go well.
+    """
+    operation = rejection.operation
+    return DeadLetter(
+        pipeline=pipeline,
+        projection=projection.name,
+        id=_text(operation.id),
+        position=Position(operation.version),
+        reason=rejection.reason,
+        explanation=rejection.explanation,
+        document=operation.body,
+        row=None if operation.body is None else _row(projection, operation.body),
+        table=projection.relation.qualified_name,
+        time=time.time(),
+    )
+
+
+def letters_of_rows(
+    pipeline: str, projection: str, position: Position, rejected: Sequence[tuple[bytes, bytes]]
+) -> list[DeadLetter]:
+    """Dead letters for rows that can't become documents."""
+    now = time.time()
+    letters = []
+    for document_id, content in rejected:
+        said = read_rejection(content)
+        letters.append(
+            DeadLetter(
+                pipeline=pipeline,
+                projection=projection,
+                id=_text(document_id),
+                position=position,
+                reason=said.reason,
+                explanation=said.explanation,
+                row=said.row,
+                table=said.table,
+                time=now,
+            )
+        )
+    return letters
+
+
+def _text(document_id: bytes) -> str:
+    text: str = orjson.loads(document_id)
+    return text
+
+
+def _row(projection: FlatProjection, body: bytes) -> dict[str, bytes]:
+    document: dict[str, Any] = orjson.loads(body)
+    return {
+        column: orjson.dumps(document[field])
+        for field, column in projection.columns_shown.items()
+        if field in document
+    }

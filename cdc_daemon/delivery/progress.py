@@ -1,0 +1,81 @@
+"""How far the pipeline is: received, durable, searchable. Pure bookkeeping, called by any thread.
+
+The order of looking makes it right without a lock over everything: what was received is read
+first, then what is still pending, so that nothing slips between the two.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from cdc_daemon.events import NOWHERE, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cdc_daemon.delivery.lane import Batch, Lane
+
+
+class Progress:
+    """Positions of one pipeline; each of them only grows."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = lanes
+        self._lock = threading.Lock()
+        self._dirty: dict[str, Position] = {}
+        self._refreshing: dict[str, Position] = {}
+        self._durable = NOWHERE
+        self._searchable = NOWHERE
+        self.received = NOWHERE
+        """Everything up to here has been put into lanes. Only the reader sets it."""
+
+    def durable(self) -> Position:
+        """Everything up to here is in the sink, or a dead letter."""
+        received = self.received
+        pending = [lane.pending_from() for lane in self._lanes]
+        lowest = min((first for first in pending if first is not None), default=None)
+        reached = received if lowest is None else Position(min(received, lowest - 1))
+        with self._lock:
+            self._durable = max(self._durable, reached)
+            return self._durable
+
+    def searchable(self) -> Position:
+        """Everything up to here can be found by a search."""
+        durable = self.durable()
+        with self._lock:
+            hidden = [*self._dirty.values(), *self._refreshing.values()]
+            reached = Position(min(durable, min(hidden) - 1)) if hidden else durable
+            self._searchable = max(self._searchable, reached)
+            return self._searchable
+
+    def written(self, batch: Batch) -> None:
+        """Note what `batch` wrote; called before the lane is told that it is done."""
+        with self._lock:
+            for index in {index for index, _ in batch.operations}:
+                self._dirty[index] = min(batch.first, self._dirty.get(index, batch.first))
+
+    def touched(self, index: str, position: Position) -> None:
+        """Note that `index` was changed at `position` by other means than a batch."""
+        with self._lock:
+            self._dirty[index] = min(position, self._dirty.get(index, position))
+
+    def dirty(self) -> set[str]:
+        """The indices that hold something which can't be found yet."""
+        with self._lock:
+            return set(self._dirty)
+
+    def begin_refresh(self, indices: Iterable[str]) -> None:
+        """What was written to `indices` until now is going to be searchable."""
+        with self._lock:
+            for index in indices:
+                if index in self._dirty:
+                    self._refreshing[index] = self._dirty.pop(index)
+
+    def end_refresh(self, *, succeeded: bool) -> None:
+        """The refresh has returned: what it covered is searchable, or as dirty as before."""
+        with self._lock:
+            if not succeeded:
+                for index, first in self._refreshing.items():
+                    self._dirty[index] = min(first, self._dirty.get(index, first))
+            self._refreshing.clear()

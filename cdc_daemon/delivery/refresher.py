@@ -1,0 +1,98 @@
+"""Makes written documents searchable, as often as each projection's freshness asks.
+
+The daemon owns the refresh: when the call returns, everything written before it is searchable, so
+the delay is known and not estimated. An index that nothing was written to is never refreshed, and
+refreshing takes at most half of the time, so that it doesn't starve indexing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.errors import CdcError, RetryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cdc_daemon.delivery.progress import Progress
+    from cdc_daemon.ports import Sink
+
+WAIT_AFTER_FAILURE_SECONDS: Final = 1.0
+IDLE_WAIT_SECONDS: Final = 1.0
+
+
+class Refresher(threading.Thread):
+    """One thread that refreshes the indices of all projections."""
+
+    def __init__(
+        self,
+        *,
+        sink: Sink,
+        progress: Progress,
+        freshness_seconds: Mapping[str, float],
+        refreshed: Callable[[float], None],
+        retried: Callable[[str, str], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(name="refresher", daemon=True)
+        self._sink = sink
+        self._progress = progress
+        self._freshness_seconds = freshness_seconds
+        self._refreshed = refreshed
+        self._retried = retried
+        self._failed = failed
+        self._due: dict[str, float] = {}
+        self._awake = threading.Event()
+        self._closed = False
+        self._at_once = False
+
+    def wake(self) -> None:
+        """Something was written."""
+        self._awake.set()
+
+    def finish(self) -> None:
+        """Refresh what is dirty without waiting for freshness, from now on."""
+        self._at_once = True
+        self._awake.set()
+
+    def close(self) -> None:
+        """Make the thread end."""
+        self._closed = True
+        self._awake.set()
+
+    def run(self) -> None:
+        """Refresh until closed."""
+        try:
+            while not self._closed:
+                self._awake.wait(self._until_due(time.monotonic()))
+                self._awake.clear()
+                self._refresh_due(time.monotonic())
+        except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
+            self._failed(error)
+
+    def _until_due(self, now: float) -> float:
+        waits = [self._due_at(index) - now for index in self._progress.dirty()]
+        return max(0.0, min(waits, default=IDLE_WAIT_SECONDS))
+
+    def _due_at(self, index: str) -> float:
+        return 0.0 if self._at_once else self._due.get(index, 0.0)
+
+    def _refresh_due(self, now: float) -> None:
+        due = [index for index in self._progress.dirty() if self._due_at(index) <= now]
+        if not due:
+            return
+        self._progress.begin_refresh(due)
+        try:
+            self._sink.refresh(due)
+        except RetryError as error:
+            self._progress.end_refresh(succeeded=False)
+            self._retried(error.reason, str(error))
+            self._due.update(dict.fromkeys(due, now + WAIT_AFTER_FAILURE_SECONDS))
+            return
+        self._progress.end_refresh(succeeded=True)
+        ended = time.monotonic()
+        for index in due:
+            self._due[index] = now + max(self._freshness_seconds[index], 2 * (ended - now))
+        self._refreshed(ended - now)

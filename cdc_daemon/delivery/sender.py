@@ -1,0 +1,103 @@
+"""A sender: takes batches from one lane and writes them until they are durable.
+
+What the sink will never take becomes a dead letter, and its neighbours go on. What it doesn't take
+for now is sent again, for as long as it takes, before anything newer of the lane.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from cdc_daemon.delivery.retrying import retrying
+from cdc_daemon.errors import CdcError, RetryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cdc_daemon.delivery.lane import Batch, Lane
+    from cdc_daemon.delivery.progress import Progress
+    from cdc_daemon.events import DeadLetter, DocumentOperation
+    from cdc_daemon.ports import DeadLetterStore, Rejection, Writer, WriteResult
+
+
+class Observer(Protocol):
+    """Who wants to know what senders do: the metrics."""
+
+    def wrote(self, operations: Sequence[DocumentOperation], result: WriteResult) -> None:
+        """A request was answered."""
+
+    def took(self, seconds: float) -> None:
+        """How long a request took."""
+
+    def retried(self, reason: str, explanation: str) -> None:
+        """A request, or a part of it, has to be sent again."""
+
+
+class Sender(threading.Thread):
+    """One thread with one connection to the sink."""
+
+    def __init__(  # noqa: PLR0913 - what a sender is connected to, each by its name
+        self,
+        *,
+        lane: Lane,
+        writer: Writer,
+        progress: Progress,
+        dead_letters: DeadLetterStore,
+        explain: Callable[[Rejection], DeadLetter],
+        observer: Observer,
+        advanced: Callable[[], None],
+        failed: Callable[[BaseException], None],
+        number: int,
+    ) -> None:
+        super().__init__(name=f"sender-{number}", daemon=True)
+        self._lane = lane
+        self._writer = writer
+        self._progress = progress
+        self._dead_letters = dead_letters
+        self._explain = explain
+        self._observer = observer
+        self._advanced = advanced
+        self._failed = failed
+
+    def run(self) -> None:
+        """Deliver batches until the lane is closed."""
+        try:
+            while (batch := self._lane.take()) is not None:
+                self._deliver(batch)
+                self._progress.written(batch)
+                self._lane.done(batch)
+                self._advanced()
+        except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
+            self._failed(error)
+        finally:
+            self._writer.close()
+
+    def _deliver(self, batch: Batch) -> None:
+        remaining: Sequence[DocumentOperation] = list(batch.operations.values())
+        for attempt in retrying():
+            with attempt:
+                result = self._write(remaining)
+                if result.rejected:
+                    self._keep([self._explain(rejection) for rejection in result.rejected])
+                self._observer.wrote(remaining, result)
+                remaining = result.retry
+                if remaining:
+                    self._observer.retried(result.retry_reason, "the sink is overloaded")
+                    raise RetryError("the sink is overloaded", reason=result.retry_reason)
+
+    def _write(self, operations: Sequence[DocumentOperation]) -> WriteResult:
+        started = time.monotonic()
+        try:
+            return self._writer.write(operations)
+        except RetryError as error:
+            self._observer.retried(error.reason, str(error))
+            raise
+        finally:
+            self._observer.took(time.monotonic() - started)
+
+    def _keep(self, letters: Sequence[DeadLetter]) -> None:
+        for attempt in retrying():
+            with attempt:
+                self._dead_letters.add(letters)

@@ -1,0 +1,173 @@
+"""The metrics, by name: what they mean is in docs/reference/metrics.md, and a test compares."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from cdc_daemon import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cdc_daemon.ports import SlotHealth
+
+LATENCY_BUCKETS: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
+REQUEST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+STATES: Final = ("starting", "loading", "streaming", "waiting", "stopping")
+
+
+class Metrics:
+    """All metrics of one pipeline, in a registry of their own. Methods are thread-safe."""
+
+    def __init__(self, pipeline: str, queue_limit_bytes: int) -> None:
+        self.registry = CollectorRegistry()
+        self.pipeline = pipeline
+        build = self._gauge("cdc_build_info", "Version of the daemon", "version", "python")
+        build.labels(__version__, platform.python_version()).set(1)
+        self._config = self._gauge("cdc_config_info", "Configuration", "pipeline", "fingerprint")
+        self._changes = self._counter(
+            "cdc_changes_received_total", "Changes read", "pipeline", "table", "operation"
+        )
+        self._transactions = self._counter(
+            "cdc_transactions_received_total", "Transactions read", "pipeline"
+        ).labels(pipeline)
+        self._documents = self._counter(
+            "cdc_documents_written_total",
+            "Document operations answered by the sink",
+            *("pipeline", "projection", "operation", "result"),
+        )
+        self._bulk = self._histogram(
+            "cdc_bulk_request_duration_seconds", "Time of a bulk request", REQUEST_BUCKETS
+        ).labels(pipeline)
+        self._bulk_retries = self._counter(
+            "cdc_bulk_retries_total", "Bulk requests sent again", "pipeline", "reason"
+        )
+        self._refresh = self._histogram(
+            "cdc_refresh_duration_seconds", "Time of a refresh", REQUEST_BUCKETS
+        ).labels(pipeline)
+        self.queue_bytes = self._gauge("cdc_queue_bytes", "Waiting for the sink", "pipeline")
+        limit = self._gauge("cdc_queue_limit_bytes", "Most that may wait", "pipeline")
+        limit.labels(pipeline).set(queue_limit_bytes)
+        self._spilled = self._counter(
+            "cdc_transaction_spilled_bytes_total", "Folded on disk", "pipeline"
+        ).labels(pipeline)
+        self._slot = {
+            name: self._gauge(f"cdc_slot_{name}", meaning, "pipeline", "slot")
+            for name, meaning in (
+                ("retained_wal_bytes", "WAL kept because of the slot"),
+                ("unconfirmed_wal_bytes", "WAL that is not confirmed yet"),
+                ("safe_wal_bytes", "WAL that may be written before the slot is lost"),
+                ("active", "Whether the slot is followed"),
+            )
+        }
+        self._dead_letters = self._counter(
+            "cdc_dead_letters_total", "Dead letters stored", "pipeline", "projection", "reason"
+        )
+        self.dead_letters_stored = self._gauge(
+            "cdc_dead_letters_stored", "Dead letters there are", "pipeline"
+        )
+        self._state = self._gauge(
+            "cdc_pipeline_state", "1 for the state it is in", "pipeline", "state"
+        )
+        self._reconnects = self._counter(
+            "cdc_reconnects_total", "Connections made again", "pipeline", "side"
+        )
+        self._loaded = self._counter(
+            "cdc_load_rows_total", "Existing rows loaded", "pipeline", "projection"
+        )
+        self._last_error = self._gauge(
+            "cdc_last_error_timestamp_seconds", "When the last error happened", "pipeline"
+        ).labels(pipeline)
+        self._latency = Histogram(
+            "cdc_end_to_end_latency_seconds",
+            "Per transaction, from its commit until the stage has passed it",
+            ["pipeline", "stage"],
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(name, meaning, labels, registry=self.registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(name, meaning, ["pipeline"], buckets=buckets, registry=self.registry)
+
+    def configured(self, fingerprint: str) -> None:
+        """Show which configuration runs."""
+        self._config.labels(self.pipeline, fingerprint).set(1)
+
+    def state(self, current: str) -> None:
+        """Show what the pipeline does."""
+        for state in STATES:
+            self._state.labels(self.pipeline, state).set(state == current)
+
+    def received(self, table: str, operation: str, count: int) -> None:
+        """Count changes."""
+        self._changes.labels(self.pipeline, table, operation).inc(count)
+
+    def transaction(self) -> None:
+        """Count a transaction."""
+        self._transactions.inc()
+
+    def wrote(self, projection: str, operation: str, result: str, count: int) -> None:
+        """Count what became of document operations."""
+        if count:
+            self._documents.labels(self.pipeline, projection, operation, result).inc(count)
+
+    def dead_letter(self, projection: str, reason: str, count: int = 1) -> None:
+        """Count stored dead letters."""
+        self._dead_letters.labels(self.pipeline, projection, reason).inc(count)
+
+    def bulk_took(self, seconds: float) -> None:
+        """A bulk request was answered, or failed."""
+        self._bulk.observe(seconds)
+
+    def bulk_retried(self, reason: str) -> None:
+        """A bulk request, or a part of it, is sent again."""
+        self._bulk_retries.labels(self.pipeline, reason).inc()
+
+    def refreshed(self, seconds: float) -> None:
+        """A refresh returned."""
+        self._refresh.observe(seconds)
+
+    def spilled(self, size_bytes: int) -> None:
+        """A part of a transaction went to disk."""
+        self._spilled.inc(size_bytes)
+
+    def reconnected(self, side: str) -> None:
+        """A connection was made again."""
+        self._reconnects.labels(self.pipeline, side).inc()
+
+    def loaded(self, projection: str, rows: int) -> None:
+        """Existing rows were read."""
+        self._loaded.labels(self.pipeline, projection).inc(rows)
+
+    def latency(self, stage: str, seconds: Sequence[float]) -> None:
+        """Transactions passed a stage."""
+        histogram = self._latency.labels(self.pipeline, stage)
+        for latency in seconds:
+            histogram.observe(latency)
+
+    def failed(self) -> None:
+        """Something went wrong just now."""
+        self._last_error.set_to_current_time()
+
+    def slot(self, health: SlotHealth) -> None:
+        """Show what the source keeps for us."""
+        self._slot["retained_wal_bytes"].labels(self.pipeline, health.name).set(
+            health.retained_bytes
+        )
+        self._slot["unconfirmed_wal_bytes"].labels(self.pipeline, health.name).set(
+            health.unconfirmed_bytes
+        )
+        self._slot["active"].labels(self.pipeline, health.name).set(health.active)
+        if health.safe_bytes is not None:
+            self._slot["safe_wal_bytes"].labels(self.pipeline, health.name).set(health.safe_bytes)

@@ -1,0 +1,234 @@
+"""The reader: read -> fold -> project -> dispatch -> confirm. One thread runs it.
+
+What comes back from the other threads is only "durable up to here" and "searchable up to here".
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from cdc_daemon.delivery.fold import Fold
+from cdc_daemon.delivery.retrying import retrying
+from cdc_daemon.errors import RetryError
+from cdc_daemon.events import NOWHERE, Change, ChangeKind, Commit, Position, Watermark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.events import Event, Relation
+    from cdc_daemon.ports import Source
+    from cdc_daemon.projection.flat import FlatProjection
+
+log = structlog.get_logger(__name__)
+
+READ_TIMEOUT_SECONDS: Final = 1.0
+LINGER_SECONDS: Final = 0.05
+"""Under load a batch is handed over when it is large, or this old."""
+
+REPORT_SECONDS: Final = 0.1
+"""How often the source is told what was received; what is durable is told at once."""
+
+HEARTBEAT_SECONDS: Final = 0.5
+"""While the queues are full nothing is read, but the source must hear from us."""
+
+RECONNECT_SECONDS: Final = 0.2
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: how a stop unwinds the reader
+    """The daemon was asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One projection, its index, and what the open transaction makes of its documents."""
+
+    projection: FlatProjection
+    index: str
+    fold: Fold
+
+
+class Destination:
+    """Where the changes of one relation go, and how many there were of each kind."""
+
+    __slots__ = ("counts", "relation", "targets")
+
+    def __init__(self, relation: Relation, routes: Sequence[Route]) -> None:
+        self.relation = relation
+        self.targets = [
+            (route.projection.apply, route.fold)
+            for route in routes
+            if route.projection.relation is relation
+        ]
+        self.counts = [0] * (max(ChangeKind) + 1)
+
+
+class Pipeline:
+    """Follows a source, and knows nothing of which one it is."""
+
+    def __init__(  # noqa: PLR0913 - what it is connected to, each by its name
+        self,
+        *,
+        source: Source,
+        relations: Sequence[Relation],
+        indices: Sequence[tuple[FlatProjection, str]],
+        delivery: Delivery,
+        transaction_bytes: int,
+        spill_folder: Path,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._source = source
+        self._relations = relations
+        self._delivery = delivery
+        self._transaction_bytes = transaction_bytes
+        self._stopping = stopping
+        self._routes = [
+            Route(projection, index, Fold(spill_folder)) for projection, index in indices
+        ]
+        self._destinations = {
+            relation: Destination(relation, self._routes) for relation in relations
+        }
+        self._released_at = 0.0
+        self._reported_at = 0.0
+        self._reported: tuple[Position, Position] = (NOWHERE, NOWHERE)
+
+    def follow_for_ever(self, after: Position) -> None:
+        """Follow from just after `after` until asked to stop; connect again whenever it must be."""
+        progress = self._delivery.progress
+        progress.received = max(after, progress.received)
+        self._delivery.dispatcher.wait_for_room = self._wait_for_room
+        while not self._stopping():
+            try:
+                self._start()
+                self._follow()
+            except Stopped:
+                return
+            except RetryError as error:
+                log.warning("source_lost", error=str(error), reason=error.reason)
+                self._delivery.metrics.reconnected("source")
+                self._delivery.metrics.failed()
+                self._delivery.metrics.state("waiting")
+                self._delivery.wait(RECONNECT_SECONDS)
+
+    def _start(self) -> None:
+        """Start the stream after what was received: an unfinished transaction comes again."""
+        for route in self._routes:
+            route.fold.clear()
+        for attempt in retrying():
+            with attempt:
+                if self._stopping():
+                    raise Stopped
+                self._delivery.raise_failure()
+                self._source.start(self._relations, self._delivery.progress.received)
+        self._delivery.metrics.state("streaming")
+        log.info("streaming", after=self._source.show(self._delivery.progress.received))
+
+    def _follow(self) -> None:
+        while not self._stopping():
+            events = self._source.read(READ_TIMEOUT_SECONDS)
+            urgent = self._take(events)
+            self._release(busy=bool(events))
+            self._report(urgent=urgent)
+
+    def _take(self, events: Sequence[Event]) -> bool:
+        """Handle what was read; whether the source wants to know at once what is durable."""
+        urgent = False
+        destinations = self._destinations
+        for event in events:
+            if type(event) is Change:
+                destination = destinations[event.relation]
+                destination.counts[event.kind] += 1
+                for apply, fold in destination.targets:
+                    apply(event, fold)
+            elif type(event) is Commit:
+                self._commit(event)
+            elif type(event) is Watermark:
+                self._pass(event.position)
+                urgent = urgent or event.urgent
+        self._spill_if_large()
+        return urgent
+
+    def _commit(self, commit: Commit) -> None:
+        """Send what the transaction made of the documents, all at the version of its commit."""
+        position = commit.position
+        delivery = self._delivery
+        delivery.monitor.committed(position, commit.time)
+        for route in self._routes:
+            fold = route.fold
+            if fold:
+                if fold.truncated:
+                    self._clear_before(route.index, position)
+                    fold.truncated = False
+                delivery.dispatcher.send(route.index, position, fold.drain())
+        delivery.metrics.transaction()
+        self._pass(position)
+
+    def _pass(self, position: Position) -> None:
+        progress = self._delivery.progress
+        if position > progress.received:
+            progress.received = position
+            self._delivery.monitor.advanced(received=position)
+
+    def _spill_if_large(self) -> None:
+        if sum(route.fold.size_bytes for route in self._routes) > self._transaction_bytes:
+            for route in self._routes:
+                if route.fold.size_bytes:
+                    self._delivery.metrics.spilled(route.fold.spill())
+
+    def _release(self, *, busy: bool) -> None:
+        """Hand small batches over when nothing more came, or when they have waited enough."""
+        now = time.monotonic()
+        if not busy or now - self._released_at >= LINGER_SECONDS:
+            self._delivery.dispatcher.release()
+            self._released_at = now
+
+    def _report(self, *, urgent: bool = False) -> None:
+        """Tell the checkpointer what is durable, and the source what is checkpointed."""
+        delivery = self._delivery
+        delivery.raise_failure()
+        durable = delivery.progress.durable()
+        searchable = delivery.progress.searchable()
+        delivery.monitor.advanced(indexed=durable, searchable=searchable)
+        delivery.checkpointer.offer(durable, delivery.dispatcher.sent, urgent=urgent)
+        told = (min(durable, delivery.checkpointer.stored), searchable)
+        now = time.monotonic()
+        if urgent or told[0] != self._reported[0] or now - self._reported_at >= REPORT_SECONDS:
+            self._source.confirm(
+                received=delivery.progress.received, durable=told[0], searchable=searchable
+            )
+            self._reported, self._reported_at = told, now
+            self._count()
+
+    def _count(self) -> None:
+        for destination in self._destinations.values():
+            for kind in ChangeKind:
+                if count := destination.counts[kind]:
+                    table = destination.relation.qualified_name
+                    self._delivery.metrics.received(table, kind.name.lower(), count)
+                    destination.counts[kind] = 0
+
+    def report(self) -> None:
+        """Tell the source how far we are, while stopping: a lost connection is no matter then."""
+        self._report(urgent=True)
+
+    def _wait_for_room(self) -> None:
+        """Wait for a sender, while the source hears from us."""
+        self._delivery.wait(HEARTBEAT_SECONDS)
+        self._report()
+        if self._stopping():
+            raise Stopped
+
+    def _clear_before(self, index: str, position: Position) -> None:
+        """TRUNCATE: wait until everything before is there, and delete it."""
+        delivery = self._delivery
+        delivery.dispatcher.release()
+        while delivery.dispatcher.size_bytes:
+            self._wait_for_room()
+        # One below: nothing has that version, so what this transaction writes stays above it.
+        delivery.aside(lambda: delivery.delete_before(index, Position(position - 1)))
+        delivery.progress.touched(index, position)

@@ -1,0 +1,1 @@
+"""Projections: declarative mappings compiled to functions from changes to document contents."""

@@ -1,0 +1,284 @@
+"""Compile the configured projections against the catalog: every mistake found, nothing touched."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import orjson
+
+from cdc_daemon.errors import ConfigurationError
+from cdc_daemon.ports import FieldSpec, ReadModel
+from cdc_daemon.projection.document import Part, compile_document
+from cdc_daemon.projection.expressions import (
+    CompiledExpression,
+    ExpressionError,
+    compile_condition,
+    compile_expression,
+)
+from cdc_daemon.projection.flat import FlatProjection
+from cdc_daemon.values import id_encoder, join_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from cdc_daemon.config.models import FieldConfig, ProjectionConfig
+    from cdc_daemon.events import Column, Relation, Row
+
+_SHORT: Final = frozenset({"int2", "int4", "int8", "uuid", "bool", "date", "timestamptz"})
+"""Types whose text is never empty nor too long for an id: no check in the hot path."""
+
+FORMAT: Final = 1
+"""Part of every fingerprint: raised when documents of an unchanged mapping would come out anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """All projections of a pipeline, and the relations they read, with only the columns read."""
+
+    projections: tuple[FlatProjection, ...]
+    relations: tuple[Relation, ...]
+
+
+class Mistakes:
+    """Collects what is wrong, each with its place in the file."""
+
+    def __init__(self, locate: Callable[..., str]) -> None:
+        self._locate = locate
+        self.lines: list[str] = []
+
+    def add(self, path: tuple[str, ...], message: str) -> None:
+        """Note one mistake."""
+        dotted = ".".join(path)
+        self.lines.append(f"{self._locate(*path)}: {dotted}: {message}")
+
+    def raise_if_any(self) -> None:
+        """Raise ConfigurationError with all of them."""
+        if self.lines:
+            raise ConfigurationError("\n".join(self.lines))
+
+
+class Origin(NamedTuple):
+    """Where a field's value comes from, checked."""
+
+    name: str
+    config: FieldConfig | None
+    column: Column | None
+    expression: CompiledExpression | None
+
+
+def compile_projections(
+    configs: Mapping[str, ProjectionConfig],
+    relations: Mapping[str, Relation],
+    locate: Callable[..., str],
+) -> Compiled:
+    """Compile each projection; `relations` holds the whole table by the name in the configuration.
+
+    Raises ConfigurationError with every mistake, each with file and line.
+    """
+    mistakes = Mistakes(locate)
+    drafts = [
+        Draft(name, config, relations[config.table], mistakes) for name, config in configs.items()
+    ]
+    mistakes.raise_if_any()
+    narrowed: dict[Relation, Relation] = {}
+    for relation in dict.fromkeys(relations.values()):
+        read = {column for draft in drafts if draft.table is relation for column in draft.reads}
+        if not read:
+            continue
+        columns = tuple(column for column in relation.columns if column.name in read)
+        narrowed[relation] = replace(relation, columns=columns)
+    return Compiled(
+        tuple(draft.compile(narrowed[draft.table]) for draft in drafts), tuple(narrowed.values())
+    )
+
+
+class Draft:
+    """One projection, checked against the whole table; compiled once the columns are known."""
+
+    def __init__(
+        self, name: str, config: ProjectionConfig, table: Relation, mistakes: Mistakes
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.table = table
+        self._mistakes = mistakes
+        self._origins = [*self._check_fields()]
+        self._where = self._check_where()
+        self._id = self._check_id()
+
+    @property
+    def reads(self) -> set[str]:
+        """Every column that the projection reads."""
+        names = {origin.column.name for origin in self._origins if origin.column is not None}
+        expressions = [origin.expression for origin in self._origins] + [self._where]
+        names.update(name for each in expressions if each is not None for name in each.columns)
+        return names.union(self._id)
+
+    def compile(self, relation: Relation) -> FlatProjection:
+        """The projection over `relation`, which has the columns that are read."""
+        where = None
+        if self.config.where is not None:
+            where = compile_condition(self.config.where, relation).test
+        return FlatProjection(
+            model=self._read_model(),
+            relation=relation,
+            reads=tuple(relation.index_of(name) for name in self.reads),
+            id_of=_compile_id(self._id, relation),
+            body_of=compile_document([_part(origin, relation) for origin in self._origins]),
+            includes=where,
+            columns_shown={
+                origin.name: origin.column.name for origin in self._origins if origin.column
+            },
+            max_document_bytes=self.config.max_document_bytes,
+        )
+
+    def _check_fields(self) -> Iterable[Origin]:
+        fields = self.config.named_fields
+        if fields is None:
+            for column in self.table.columns:
+                if not column.generated:
+                    yield Origin(column.name, None, column, None)
+            return
+        for name, config in fields.items():
+            path = ("projections", self.name, "fields", name)
+            if config.has_constant:
+                yield Origin(name, config, None, None)
+            elif config.expression is not None:
+                expression = self._check_expression(
+                    (*path, "expression"), config.expression, compile_expression
+                )
+                yield Origin(name, config, None, expression)
+            else:
+                yield Origin(name, config, self._check_column(path, config.column or name), None)
+
+    def _check_column(self, path: tuple[str, ...], name: str) -> Column | None:
+        for column in self.table.columns:
+            if column.name == name:
+                return column
+        close = difflib.get_close_matches(name, [column.name for column in self.table.columns], n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        self._mistakes.add(path, f"table {self.table.qualified_name} has no column {name}{hint}")
+        return None
+
+    def _check_expression(
+        self,
+        path: tuple[str, ...],
+        sql: str,
+        compile_it: Callable[[str, Relation], CompiledExpression],
+    ) -> CompiledExpression | None:
+        try:
+            return compile_it(sql, self.table)
+        except ExpressionError as error:
+            self._mistakes.add(path, f"{error} (in: {sql})")
+            return None
+
+    def _check_where(self) -> CompiledExpression | None:
+        if self.config.where is None:
+            return None
+        path = ("projections", self.name, "where")
+        return self._check_expression(path, self.config.where, compile_condition)
+
+    def _check_id(self) -> tuple[str, ...]:
+        path = ("projections", self.name, "id" if self.config.id else "from")
+        if self.table.kind not in {"table", "partitioned"}:
+            self._mistakes.add(
+                path,
+                f"{self.table.qualified_name} is a {self.table.kind}: its changes are not "
+                "streamed. Map the tables under it",
+            )
+            return ()
+        names = tuple(self.config.id or self.table.primary_key)
+        if not names:
+            self._mistakes.add(
+                path,
+                f"table {self.table.qualified_name} has no primary key: name the columns that make "
+                "the document id in `id`",
+            )
+            return ()
+        columns = [self._check_column(path, name) for name in names]
+        found = [column for column in columns if column is not None]
+        if len(found) == len(columns):
+            self._check_identity(path, found)
+        return tuple(column.name for column in found)
+
+    def _check_identity(self, path: tuple[str, ...], columns: Sequence[Column]) -> None:
+        """The id must be unique, and part of what the source sends of deleted rows."""
+        names = {column.name for column in columns}
+        table = self.table.qualified_name
+        key = set(self.table.primary_key)
+        if self.table.replica_identity == "index":
+            key = {column.name for column in self.table.columns if column.in_identity}
+        if missing := sorted(key - names):
+            self._mistakes.add(
+                path,
+                f"the id must hold the whole key of {table}, or two rows would share a document: "
+                f"add {', '.join(missing)}",
+            )
+        if outside := [column.name for column in columns if not column.in_identity]:
+            self._mistakes.add(
+                path,
+                f"{', '.join(outside)} is not sent when a row of {table} is deleted, so it can't "
+                "be part of the id. Use the primary key, or run: alter table "
+                f"{table} replica identity full",
+            )
+        for column in columns:
+            try:
+                id_encoder(column.type)
+            except ConfigurationError as error:
+                self._mistakes.add(path, f"column {column.name}: {error}")
+
+    def _read_model(self) -> ReadModel:
+        specs = tuple(_field_spec(origin) for origin in self._origins)
+        index = self.config.index
+        return ReadModel(
+            name=self.name,
+            fields=specs,
+            fingerprint=self._fingerprint(specs),
+            settings=dict(index.settings),
+            mappings=dict(index.mappings),
+        )
+
+    def _fingerprint(self, specs: Sequence[FieldSpec]) -> str:
+        """Changes with all that changes documents or their index."""
+        said = self.config.model_dump(
+            mode="json", by_alias=True, exclude={"freshness", "max_document_bytes"}
+        )
+        types = [[spec.name, spec.type.declared or spec.type.name] for spec in specs if spec.type]
+        text = orjson.dumps([FORMAT, said, types, list(self._id)], option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _field_spec(origin: Origin) -> FieldSpec:
+    overrides = dict(origin.config.mapping) if origin.config else {}
+    if origin.expression is not None:
+        return FieldSpec(origin.name, origin.expression.type, overrides)
+    if origin.column is not None:
+        return FieldSpec(origin.name, origin.column.type, overrides)
+    constant = origin.config.constant if origin.config else None
+    return FieldSpec(origin.name, None, overrides, example=constant)
+
+
+def _part(origin: Origin, relation: Relation) -> Part:
+    config = origin.config
+    default = orjson.dumps(config.default) if config is not None and config.has_default else None
+    if origin.expression is not None:
+        evaluate = compile_expression(origin.expression.sql, relation).evaluate
+        return Part(origin.name, evaluate=evaluate, default=default)
+    if origin.column is not None:
+        return Part(origin.name, place=relation.index_of(origin.column.name), default=default)
+    return Part(origin.name, constant=orjson.dumps(config.constant if config else None))
+
+
+def _compile_id(names: Sequence[str], relation: Relation) -> Callable[[Row], bytes]:
+    places = [relation.index_of(name) for name in names]
+    encoders = [id_encoder(relation.columns[place].type) for place in places]
+    if len(places) == 1:
+        place, encode = places[0], encoders[0]
+        if relation.columns[place].type.base.name in _SHORT:
+            return lambda row: encode(row[place])  # type: ignore[arg-type]  # never UNCHANGED
+        return lambda row: join_id([encode(row[place])])  # type: ignore[arg-type]  # never UNCHANGED
+    pairs = list(zip(places, encoders, strict=True))
+    return lambda row: join_id([encode(row[place]) for place, encode in pairs])  # type: ignore[arg-type]  # never UNCHANGED

@@ -1,0 +1,130 @@
+"""A flat projection: one table's rows, each its own document.
+
+A change becomes document contents by id: `fold.put(id, body)`, with body None for "no document".
+Nothing is kept between changes, so a row that leaves `where` deletes a document that may not
+exist: a delete is as strong as a write, and costs less than remembering.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from cdc_daemon.errors import RejectedError, StopError
+from cdc_daemon.events import UNCHANGED, Change, ChangeKind
+from cdc_daemon.projection.rejection import rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdc_daemon.events import Relation, Row
+    from cdc_daemon.ports import ReadModel
+
+
+class Folding(Protocol):
+    """Where contents go: of two for one id the later wins, and a truncate clears all."""
+
+    def put(self, document_id: bytes, body: bytes | None) -> None:
+        """Set the content of one document; None means that there is none."""
+
+    def truncate(self) -> None:
+        """No document is left."""
+
+
+@dataclass(slots=True)
+class FlatProjection:
+    """A compiled mapping over one table (`compiler.py` makes it)."""
+
+    model: ReadModel
+    relation: Relation
+    """The table, with every column that any projection of the pipeline reads."""
+    reads: tuple[int, ...]
+    """The places in a row that this projection reads."""
+    id_of: Callable[[Row], bytes]
+    """The document id as a JSON string."""
+    body_of: Callable[[Row], bytes]
+    """The document as JSON on one line. Raises RejectedError where an expression fails."""
+    includes: Callable[[Row], bool] | None
+    """`where`; None includes every row."""
+    columns_shown: dict[str, str]
+    """Field to column, for fields that show a column as it is: to name the row in dead letters."""
+    max_document_bytes: int
+
+    @property
+    def name(self) -> str:
+        """The read model."""
+        return self.model.name
+
+    def apply(self, change: Change, fold: Folding) -> None:
+        """Put what `change` makes of the documents; a row that can't be one is put as rejected.
+
+        Raises StopError when a value is missing that the source did not send.
+        """
+        new = change.new
+        if new is not None:
+            if change.has_unchanged:
+                self._fill_unchanged(change, new)
+            try:
+                self._put_row(new, change, fold)
+            except RejectedError as error:
+                fold.put(*self.rejected(new, error))
+        elif change.old is not None:
+            fold.put(self.id_of(change.old), None)
+        else:
+            fold.truncate()
+
+    def _put_row(self, new: Row, change: Change, fold: Folding) -> None:
+        document_id = self.id_of(new)
+        if change.old is not None and (old_id := self.id_of(change.old)) != document_id:
+            fold.put(old_id, None)
+        if self.includes is None or self.includes(new):
+            fold.put(document_id, self.document(new))
+        elif change.kind is ChangeKind.UPDATE:
+            fold.put(document_id, None)
+
+    def load(self, row: Row) -> tuple[bytes, bytes] | None:
+        """Id and document of an existing row; None where `where` leaves it out."""
+        try:
+            if self.includes is not None and not self.includes(row):
+                return None
+            return self.id_of(row), self.document(row)
+        except RejectedError as error:
+            return self.rejected(row, error)
+
+    def document(self, row: Row) -> bytes:
+        """The document of `row`. Raises RejectedError if it can't be made, or is too large."""
+        body = self.body_of(row)
+        if len(body) > self.max_document_bytes:
+            raise RejectedError(
+                "document_too_large",
+                f"the document has {len(body)} bytes, max_document_bytes allows "
+                f"{self.max_document_bytes}",
+            )
+        return body
+
+    def rejected(self, row: Row, error: RejectedError) -> tuple[bytes, bytes]:
+        """The id and the content that stand for a row which can't become a document."""
+        try:
+            document_id = self.id_of(row)
+        except RejectedError:
+            digest = hashlib.sha256(repr(row).encode()).hexdigest()
+            document_id = b'"row without id %b"' % digest.encode()
+        return document_id, rejection(error, self.relation, row)
+
+    def _fill_unchanged(self, change: Change, new: Row) -> None:
+        """Take values that were not sent from the old row, which replica identity full sends."""
+        for at in self.reads:
+            if new[at] is not UNCHANGED:
+                continue
+            if self.relation.replica_identity == "full" and change.old is not None:
+                new[at] = change.old[at]
+                continue
+            column = self.relation.columns[at].name
+            table = self.relation.qualified_name
+            raise StopError(
+                f"an update of {table} left out the value of {column}, which PostgreSQL stores out "
+                f"of line (TOAST) and did not change, and projection {self.name} needs it. This "
+                "version does not keep such values. Run: alter table "
+                f"{table} replica identity full; and load anew, or take {column} out of the mapping"
+            )

@@ -1,0 +1,44 @@
+"""A row that can't become a document, as a content that travels to its commit like any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import orjson
+
+if TYPE_CHECKING:
+    from cdc_daemon.errors import RejectedError
+    from cdc_daemon.events import Relation, Row
+
+MARK: Final = b"!"
+"""The first byte of such a content: a document begins with a brace."""
+
+MARK_BYTE: Final = MARK[0]
+LARGEST_VALUE_BYTES: Final = 10_000
+"""A dead letter shows at most so much of a column."""
+
+
+class Rejected(NamedTuple):
+    """What is known of the row: enough to understand it, and to find it in the source."""
+
+    reason: str
+    explanation: str
+    row: dict[str, bytes]
+    table: str
+
+
+def rejection(error: RejectedError, relation: Relation, row: Row) -> bytes:
+    """The content that says why `row` was rejected."""
+    shown = {
+        column.name: value[:LARGEST_VALUE_BYTES].decode(errors="replace")
+        for column, value in zip(relation.columns, row, strict=True)
+        if isinstance(value, bytes)
+    }
+    return MARK + orjson.dumps([error.reason, error.explanation, shown, relation.qualified_name])
+
+
+def read_rejection(content: bytes) -> Rejected:
+    """What `rejection` wrote."""
+    reason, explanation, row, table = orjson.loads(content[len(MARK) :])
+    values = {name: value.encode() for name, value in row.items()}
+    return Rejected(reason, explanation, values, table)

@@ -1,0 +1,65 @@
+"""The source's clock and position, sampled on a connection of its own."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.errors import RetryError
+from cdc_daemon.events import Position
+from cdc_daemon.ports import ClockSample, SlotHealth
+from connectors.postgres.session import connect, mapped_errors
+from connectors.postgres.slots import slot_health
+
+if TYPE_CHECKING:
+    from connectors.postgres.session import Connection
+
+_SAMPLE: Final = """
+select extract(epoch from clock_timestamp())::float8,
+       case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+            else pg_current_wal_flush_lsn() end - '0/0'
+"""
+_NUDGE: Final = "select pg_logical_emit_message(true, 'cdc-daemon', 'clock')"
+_STATEMENT_TIMEOUT: Final = "set statement_timeout = '5s'; set synchronous_commit = local"
+
+
+class PostgresClock:
+    """A `SourceClock`: one thread owns it; it connects again by itself."""
+
+    def __init__(self, dsn: str, name: str, slot: str) -> None:
+        self._dsn = dsn
+        self._name = name
+        self._slot = slot
+        self._connection: Connection | None = None
+
+    def sample(self) -> ClockSample:
+        """The server's time and flushed position. Raises RetryError if it can't be reached."""
+        connection = self._connected()
+        before = time.monotonic()
+        with mapped_errors("read the server's clock"):
+            found = connection.execute(_SAMPLE).fetchone()
+        if found is None or found[1] is None:
+            raise RetryError("the server has no position yet", reason="unavailable")
+        return ClockSample(found[0], Position(int(found[1])), time.monotonic() - before)
+
+    def nudge(self) -> None:
+        """Write a message to the log: the flushed position may lie inside a half flushed record."""
+        with mapped_errors("write a logical message"):
+            self._connected().execute(_NUDGE)
+
+    def slot_health(self) -> SlotHealth | None:
+        """What the server keeps for us."""
+        return slot_health(self._connected(), self._slot)
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._dsn, name=self._name)
+            with mapped_errors("set up a session"):
+                self._connection.execute(_STATEMENT_TIMEOUT)
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection. Safe to call twice."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,100 @@
+"""Open connections as the daemon needs them, and map what psycopg raises to the daemon's errors."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import psycopg
+from psycopg import conninfo, errors
+
+from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.values import SESSION_SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from psycopg.pq.abc import PGconn
+
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+CONNECT_TIMEOUT_SECONDS: Final = 10
+"""Used where the DSN has no connect_timeout: libpq's own default is to wait for ever."""
+
+_WRONG_LOGIN: Final = (
+    errors.InvalidPassword,
+    errors.InvalidAuthorizationSpecification,
+    errors.InvalidCatalogName,
+)
+_WRONG_LOGIN_TEXTS: Final = (
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "certificate verify failed",
+    "is not permitted to log in",
+    "must be superuser or replication role",
+    "permission denied to start WAL sender",
+    "server does not support SSL",
+)
+_TRANSIENT: Final = (
+    errors.OperationalError,
+    errors.InterfaceError,
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+)
+
+
+def connect(dsn: str, *, name: str, replication: bool = False) -> Connection:
+    """Connect with the session settings that values are decoded under.
+
+    Raises RetryError when the server can't be reached, SourceError when it refuses us.
+    """
+    settings: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
+    ours = " ".join(f"-c {key}={value}" for key, value in SESSION_SETTINGS.items())
+    settings["options"] = f"{settings.get('options') or ''} {ours}".strip()
+    settings.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    settings["application_name"] = name
+    settings["client_encoding"] = "UTF8"
+    if replication:
+        settings["replication"] = "database"
+    with mapped_errors("connect to PostgreSQL", settings):
+        return psycopg.connect(**settings, autocommit=True)
+
+
+def libpq(connection: Connection) -> PGconn:
+    """The documented libpq layer of psycopg under a connection."""
+    return connection.pgconn
+
+
+@contextmanager
+def mapped_errors(doing: str, settings: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Let only the daemon's errors out: lost connections are retried, refusals stop."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _mapped(error, doing, settings) from error
+
+
+def _mapped(
+    error: psycopg.Error, doing: str, settings: Mapping[str, Any] | None
+) -> RetryError | SourceError:
+    text = " ".join(str(error).split())
+    where = f" at {_address(settings)}" if settings else ""
+    if isinstance(error, _WRONG_LOGIN) or any(known in text for known in _WRONG_LOGIN_TEXTS):
+        return SourceError(
+            f"PostgreSQL{where} refuses the connection: {text}. Check user, password, database and "
+            "TLS settings in source.dsn; the role needs LOGIN and REPLICATION "
+            "(alter role NAME login replication) and a line in pg_hba.conf."
+        )
+    if isinstance(error, errors.InsufficientPrivilege):
+        return SourceError(f"the role may not {doing}{where}: {text}")
+    if isinstance(error, _TRANSIENT):
+        return RetryError(f"could not {doing}{where}: {text}", reason="unavailable")
+    return SourceError(f"could not {doing}{where}: {text}")
+
+
+def _address(settings: Mapping[str, Any]) -> str:
+    host = settings.get("host") or settings.get("hostaddr") or "the local socket"
+    return f"{host}:{settings.get('port') or 5432}, database {settings.get('dbname') or 'default'}"

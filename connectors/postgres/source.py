@@ -1,0 +1,171 @@
+"""A PostgreSQL database as a `Source`: slot, publication, first load and stream."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.events import Event, Position, Relation, Watermark
+from connectors.postgres.catalog import describe
+from connectors.postgres.clock import PostgresClock
+from connectors.postgres.config import PostgresConfig
+from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
+from connectors.postgres.preflight import check_source
+from connectors.postgres.publication import ensure_publication
+from connectors.postgres.replication import Keepalive, ReplicationStream
+from connectors.postgres.rowplan import tuple_plan
+from connectors.postgres.session import connect, mapped_errors
+from connectors.postgres.slots import create_slot, drop_slot, find_slot, format_lsn, wait_until_free
+from connectors.postgres.snapshot import PostgresSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cdc_daemon.ports import TableRequest
+    from connectors.postgres.session import Connection
+
+READ_LIMIT_MESSAGES: Final = 2000
+"""One `read` is at most this much: some milliseconds of work, so that keepalives are answered."""
+
+
+class PostgresSource:
+    """Follows one database through one slot. One thread owns it, but for `wake`."""
+
+    config_model = PostgresConfig
+
+    def __init__(self, config: PostgresConfig, *, pipeline: str) -> None:
+        self._config = config
+        self._dsn = config.dsn.get_secret_value()
+        self._name = f"cdc-daemon:{pipeline}"[:63]
+        self._slot = config.slot_name(pipeline)
+        self._publication = config.publication_name(pipeline)
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._queries: Connection | None = None
+        self._stream: ReplicationStream | None = None
+        self._decoder = Decoder(self._plan_for)
+        self._relations: dict[tuple[str, str], Relation] = {}
+
+    def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
+        """Look tables up in the catalog."""
+        return describe(self._query_connection(), tables)
+
+    def identity(self) -> str:
+        """System identifier and timeline."""
+        with (
+            connect(self._dsn, name=self._name, replication=True) as replication,
+            mapped_errors("identify the server"),
+        ):
+            found = replication.execute(b"IDENTIFY_SYSTEM").fetchone()
+        if found is None:
+            raise SourceError("the server does not say which system it is")
+        return f"{found[0]}/{found[1]}"
+
+    def prepare(self, relations: Sequence[Relation]) -> None:
+        """Check server, tables and rights, then make the publication right."""
+        connection = self._query_connection()
+        check_source(connection, relations, self._slot)
+        find_slot(connection, self._slot)
+        ensure_publication(
+            connection, self._publication, relations, manage=self._config.publication.manage
+        )
+
+    def place(self) -> Position | None:
+        """The confirmed position of our slot; None if there is none, or it is lost."""
+        slot = find_slot(self._query_connection(), self._slot)
+        return None if slot is None or slot.lost else slot.confirmed
+
+    def snapshot(self) -> PostgresSnapshot:
+        """Make the slot anew, and import its snapshot."""
+        queries = self._query_connection()
+        wait_until_free(queries, self._slot, self._config.slot_wait)
+        drop_slot(queries, self._slot)
+        replication = connect(self._dsn, name=self._name, replication=True)
+        try:
+            position, name = create_slot(replication, self._slot)
+            return PostgresSnapshot(connect(self._dsn, name=self._name), position, name)
+        finally:
+            replication.close()
+
+    def start(self, relations: Sequence[Relation], after: Position) -> None:
+        """Stream from just after `after`."""
+        self._relations = {(relation.schema, relation.name): relation for relation in relations}
+        self._decoder = Decoder(self._plan_for)
+        self._end_stream()
+        wait_until_free(self._query_connection(), self._slot, self._config.slot_wait)
+        stream = ReplicationStream(
+            connect(self._dsn, name=self._name, replication=True),
+            self._config.status_interval,
+            self._wake_fd,
+        )
+        try:
+            stream.start(self._slot, self._publication, after)
+        except SourceError as error:
+            stream.close()
+            if "is active for PID" in str(error):
+                raise RetryError(str(error), reason="slot_in_use") from error
+            raise
+        except RetryError:
+            stream.close()
+            raise
+        self._stream = stream
+
+    def read(self, timeout_seconds: float) -> list[Event]:
+        """Decode what has arrived."""
+        decoder = self._decoder
+        decode = decoder.decode
+        events: list[Event] = []
+        append = events.append
+        for message in self._streaming().read(READ_LIMIT_MESSAGES, timeout_seconds):
+            if isinstance(message, Keepalive):
+                if not decoder.in_transaction:
+                    append(Watermark(Position(message.end), message.reply_requested))
+                continue
+            event = decode(message)
+            if isinstance(event, list):
+                events.extend(event)
+            elif event is not None:
+                append(event)
+        return events
+
+    def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:
+        """Write = received, flush = durable, apply = searchable."""
+        self._streaming().report(received, durable, searchable)
+
+    def wake(self) -> None:
+        """Make a waiting `read` return."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def clock(self) -> PostgresClock:
+        """The server's clock, for another thread."""
+        return PostgresClock(self._dsn, self._name, self._slot)
+
+    def show(self, position: Position) -> str:
+        """The position as PostgreSQL writes an LSN."""
+        return format_lsn(position)
+
+    def close(self) -> None:
+        """Close the connections; the slot stays. Safe to call twice."""
+        self._end_stream()
+        if self._queries is not None:
+            self._queries.close()
+            self._queries = None
+
+    def _plan_for(self, message: RelationMessage) -> TuplePlan | None:
+        relation = self._relations.get((message.schema, message.name))
+        return None if relation is None else tuple_plan(message, relation)
+
+    def _query_connection(self) -> Connection:
+        if self._queries is None or self._queries.closed:
+            self._queries = connect(self._dsn, name=self._name)
+        return self._queries
+
+    def _streaming(self) -> ReplicationStream:
+        if self._stream is None:
+            raise RetryError("the stream has not been started", reason="disconnected")
+        return self._stream
+
+    def _end_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
