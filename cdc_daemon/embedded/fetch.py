@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.embedded.cache import cached
 from cdc_daemon.embedded.errors import EmbeddedError
-from cdc_daemon.embedded.progress import Progress, megabytes
+from cdc_daemon.embedded.progress import MEGABYTE, Progress, megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 60
 REPORTS = 5
 """How many lines one download writes."""
+QUIET_BYTES = 1 * MEGABYTE
+"""What is smaller isn't worth a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ def _fetch(archive: Archive, folder: Path, progress: Progress) -> Path:
         timeout=TIMEOUT_SECONDS,
     )
     component = context.project(archive.group, archive.artifact).at_version(archive.version)
-    progress(f"{archive.name}: fetching {megabytes(archive.download_bytes)}, for this once")
+    if archive.download_bytes > QUIET_BYTES:
+        progress(f"{archive.name}: fetching {megabytes(archive.download_bytes)}, for this once")
     try:
         return component.artifact(packaging=archive.packaging).resolve()
     except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
@@ -133,7 +136,7 @@ def _reporting(
         def add(size: int) -> None:
             nonlocal done
             before, done = done, done + size
-            if done // step > before // step:
+            if total > QUIET_BYTES and done // step > before // step:
                 progress(f"{name}: {megabytes(done)} of {megabytes(total)} fetched")
 
         yield add
