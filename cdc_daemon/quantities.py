@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
+from decimal import Decimal
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -32,7 +33,10 @@ def seconds(value: object) -> float:
     """
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         value = float(match[1]) * _SECONDS[match[2] or "s"]
-    return _finite(value, _EXPECTED_DURATION)
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
+    if 0 <= number <= sys.float_info.max:
+        return float(number)
+    raise ValueError(_EXPECTED_DURATION)
 
 
 def byte_count(value: object) -> int:
@@ -41,23 +45,10 @@ def byte_count(value: object) -> int:
     Raises ValueError for anything else, and for less than one byte.
     """
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        value = float(match[1]) * _BYTES[match[2].lower()]
-    count = int(_finite(value, _EXPECTED_SIZE))
-    if count < 1:
-        raise ValueError(_EXPECTED_SIZE)
-    return count
-
-
-def _finite(value: object, expected: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(expected)  # noqa: TRY004 - pydantic reports ValueError only
-    try:
-        number = float(value)
-    except OverflowError as error:
-        raise ValueError(expected) from error
-    if not math.isfinite(number) or number < 0:
-        raise ValueError(expected)
-    return number
+        value = int(Decimal(match[1]) * _BYTES[match[2].lower()])
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= sys.maxsize:
+        return value
+    raise ValueError(_EXPECTED_SIZE)
 
 
 def duration_text(value: float) -> str:
@@ -66,7 +57,7 @@ def duration_text(value: float) -> str:
         count = value / _SECONDS[unit]
         if value and count == int(count):
             return f"{int(count)}{unit}"
-    return f"{value * 1000:g}ms" if value else "0"
+    return f"{value * 1000:.6f}".rstrip("0").rstrip(".") + "ms" if value else "0"
 
 
 def size_text(value: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -60,43 +60,47 @@ class Document:
         self.mistakes.append(Mistake(self.file, line or self.line(path), dotted(path), message))
 
 
-def read(
-    text: str, file: str, expected: Any, interpolate: Callable[[str], tuple[str, bool]]
-) -> Document:
-    """Read the one YAML document in `text`; mistakes in its values are noted in the result.
-
-    `expected` is the model it is for: where that allows only text, a reference stays text.
-    Raises MistakesError if it is no YAML.
-    """
-    document = Document(file)
-    node = _compose(text, file)
-    document.lines[()] = node.start_mark.line + 1 if node is not None else 1
-    try:
-        document.data = _Builder(document, interpolate).value(node, (), expected)
-    except _TooLargeError as error:
-        raise MistakesError([Mistake(file, error.line, "", str(error))]) from error
-    return document
-
-
-def _compose(text: str, file: str) -> Any:
+def compose(text: str, file: str) -> Any:
+    """The YAML nodes of the one document in `text`. Raises MistakesError if it is no YAML."""
     try:
         return YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        message = ": ".join(part for part in (error.context, error.problem) if part)
-        if any("${" in each for each in text.splitlines()[line - 1 : line]):
-            message += " (within { } and [ ], a ${...} must be in quotes)"
+        line, column, message = _explained(error, text)
     except ReaderError as error:
         before = text[: error.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         message = f"the character U+{ord(text[error.position]):04X} is not allowed in YAML"
     except RecursionError:
         line, column, message = 1, 1, "nested too deeply"
-    except (YAMLError, ValueError, AttributeError, TypeError, IndexError, AssertionError) as error:
-        # The parser stumbles in its own ways over odd directives and tags.
+    except Exception as error:  # noqa: BLE001 - the parser stumbles in its own ways over odd tags
         line, column, message = 1, 1, str(error) or type(error).__name__
     raise MistakesError([Mistake(file, line, "", f"this is no YAML: {message}", column)])
+
+
+def _explained(error: MarkedYAMLError, text: str) -> tuple[int, int, str]:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    message = ": ".join(part for part in (error.context, error.problem) if part)
+    if any("${" in each for each in text.splitlines()[line - 1 : line]):
+        message += " (within { } and [ ], a ${...} must be in quotes)"
+    return line, column, message
+
+
+def build(
+    node: Any, file: str, expected: Any, interpolate: Callable[[str], tuple[str, bool]]
+) -> Document:
+    """Turn YAML nodes into values; mistakes in them are noted in the result.
+
+    `expected` is the model they are for: where that allows only text, a reference stays text.
+    Raises MistakesError if there are far too many values.
+    """
+    document = Document(file)
+    document.lines[()] = node.start_mark.line + 1 if node is not None else 1
+    try:
+        document.data = _Builder(document, interpolate).value(node, (), expected)
+    except _TooLargeError as error:
+        raise MistakesError([Mistake(file, error.line, "", str(error))]) from error
+    return document
 
 
 class _TooLargeError(Exception):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
-from cdc_daemon.config.document import Document, read
+from cdc_daemon.config.document import Document, build, compose
 from cdc_daemon.config.interpolation import interpolate
 from cdc_daemon.config.mistakes import Mistake, MistakesError
 from cdc_daemon.config.models import Configuration
@@ -61,13 +61,13 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedConfiguration:
 
     Raises MistakesError (a ConfigurationError) with every mistake that the file has.
     """
-    text = _text(path)
     fill = partial(interpolate, environ=environ, read_file=_secret)
-    # The connectors that the file names say what the rest of it may say: so it is read twice.
-    naming = read(text, str(path), Configuration, fill)
+    node = compose(_text(path), str(path))
+    # The connectors that the file names decide what its values may be: so they are built twice.
+    naming = build(node, str(path), Configuration, fill)
     named = len(naming.mistakes)
     model = whole_model(naming)
-    document = read(text, str(path), model, fill)
+    document = build(node, str(path), model, fill)
     document.mistakes += naming.mistakes[named:]
     return LoadedConfiguration(validate(document, model), path, document)
 
