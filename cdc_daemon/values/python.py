@@ -16,12 +16,16 @@
 Python's own dates end at the years 1 and 9999, PostgreSQL's do not: hence the integers.
 """
 
+# ruff: noqa: PLR2004  the numbers of calendars and number formats have no better names
+
 from __future__ import annotations
 
 import json
 import re
 import struct
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 import orjson
@@ -46,6 +50,8 @@ FIRST_DAY, LAST_DAY = -2451545, 2145031948
 """The range of date: 4714-11-24 BC to 5874897-12-31."""
 FIRST_TIME, LAST_TIME = FIRST_DAY * DAY, 106751983 * DAY - 1
 """The range of timestamp: to the end of 294276."""
+
+_FLOAT4, _FLOAT8 = ("<f", "<I"), ("<d", "<Q")
 
 _DATE_TIME = re.compile(
     r"\s*(\d{4,7})-(\d{1,2})-(\d{1,2})"
@@ -286,12 +292,39 @@ def format_float8(value: float) -> str:
         return _not_finite(value)
     if len(text) < 16 and "e" not in text:
         return text.removesuffix(".0")
+    if abs(value) >= 1 << 52 and not _inside(text, value, _FLOAT8):
+        texts = (f"{value:.{digits}g}" for digits in range(1, 18))
+        text = next(t for t in texts if float(t) == value and _inside(t, value, _FLOAT8))
     return _scientific(text, 15)
+
+
+def _inside(text: str, value: float, formats: tuple[str, str]) -> bool:
+    """Whether a decimal is nearer to `value` than to its neighbours; never just between them.
+
+    PostgreSQL prints no decimal that lies exactly between two values, Python does.
+    """
+    as_float, as_int = formats
+    bits = struct.unpack(as_int, struct.pack(as_float, abs(value)))[0]
+    below, above = (
+        struct.unpack(as_float, struct.pack(as_int, bits + step))[0] for step in (-1, 1)
+    )
+    exact = abs(Fraction(text))
+    if above - above != 0:  # the neighbour of the largest value is infinity
+        return 2 * exact > Fraction(below) + abs(Fraction(value))
+    return Fraction(below) < 2 * exact - abs(Fraction(value)) < Fraction(above)
 
 
 def to_float4(value: float) -> float:
     """Round to 32 bits. Raises OverflowError where they can't hold it."""
     return float(struct.unpack("<f", struct.pack("<f", value))[0])
+
+
+def _reads_back(text: str, value: float) -> bool:
+    try:
+        same = to_float4(float(text)) == value
+    except OverflowError:  # rounded up at the end of the range: more digits will do
+        return False
+    return same and (abs(value) < 1 << 22 or _inside(text, value, _FLOAT4))
 
 
 def format_float4(value: float) -> str:
@@ -300,11 +333,8 @@ def format_float4(value: float) -> str:
         return _not_finite(value)
     for digits in range(1, 10):
         text = f"{value:.{digits}g}"
-        try:
-            if to_float4(float(text)) == value:
-                break
-        except OverflowError:  # rounding up at the end of the range: more digits will do
-            continue
+        if _reads_back(text, value):
+            break
     return _scientific(text, 6)
 
 
@@ -402,6 +432,23 @@ def _string(parse: Callable[[str], Any]) -> Decoder:
     return lambda text: parse(text[1:-1].decode())
 
 
+def _decode_timestamp(text: bytes) -> int:
+    """Of a row, where an offset is always +00:00; Python reads what is between its years fastest."""
+    written = text[1:-1].decode()
+    try:
+        return (datetime.fromisoformat(written).replace(tzinfo=None) - _EPOCH) // _MICROSECOND
+    except ValueError:
+        return parse_timestamptz(written)
+
+
+def _decode_date(text: bytes) -> int:
+    written = text[1:-1].decode()
+    try:
+        return date.fromisoformat(written).toordinal() - _EPOCH_DAY
+    except ValueError:
+        return parse_date(written)
+
+
 def _quoted(write: Callable[[Any], str]) -> Encoder:
     return lambda value: b'"%b"' % write(value).encode()
 
@@ -414,6 +461,10 @@ def _iso_timestamptz(value: int) -> str:
     return format_timestamp(value, "T", "+00:00")
 
 
+_EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001  both types count from the same day
+_EPOCH_DAY = _EPOCH.toordinal()
+_MICROSECOND = timedelta(microseconds=1)
+
 _CODECS: dict[str, tuple[Decoder, Encoder]] = {
     "int2": (int, encode_int),
     "int4": (int, encode_int),
@@ -424,10 +475,10 @@ _CODECS: dict[str, tuple[Decoder, Encoder]] = {
     "float8": (float, encode_float8),
     "bool": (decode_bool, encode_bool),
     "bytea": (decode_bytea, lambda value: b'"\\\\x%b"' % value.hex().encode()),
-    "date": (_string(parse_date), _quoted(format_date)),
+    "date": (_decode_date, _quoted(format_date)),
     "time": (_string(parse_time), _quoted(format_time)),
-    "timestamp": (_string(parse_timestamp), _quoted(_iso_timestamp)),
-    "timestamptz": (_string(parse_timestamptz), _quoted(_iso_timestamptz)),
+    "timestamp": (_decode_timestamp, _quoted(_iso_timestamp)),
+    "timestamptz": (_decode_timestamp, _quoted(_iso_timestamptz)),
     "interval": (_string(parse_interval), _quoted(format_interval)),
     "json": (_same, _same),
     "jsonb": (_same, _same),

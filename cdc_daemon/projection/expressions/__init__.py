@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.projection.expressions.binding import Binder
-from cdc_daemon.projection.expressions.emit import compile_json, compile_test
+from cdc_daemon.projection.expressions.emit_json import compile_json, compile_test
 from cdc_daemon.projection.expressions.errors import ExpressionError
-from cdc_daemon.projection.expressions.folding import refuse_failures
 from cdc_daemon.projection.expressions.parser import parse
 from cdc_daemon.projection.expressions.tree import ColumnValue, Tree, operands
 from cdc_daemon.projection.expressions.types import BOOL, TEXT, name_of, shown
@@ -61,11 +60,9 @@ def compile_condition(sql: str, relation: Relation) -> CompiledExpression:
 
 def _bound(sql: str, relation: Relation) -> Tree:
     try:
-        tree = Binder(relation).bind(parse(sql))
+        return Binder(relation).bind(parse(sql))
     except RejectedError as error:
         raise ExpressionError(f"this fails for every row: {error.explanation}") from error
-    refuse_failures(tree)
-    return tree
 
 
 def _compiled(sql: str, relation: Relation, tree: Tree) -> CompiledExpression:

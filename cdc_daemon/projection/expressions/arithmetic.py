@@ -1,5 +1,7 @@
 """Arithmetic as PostgreSQL does it: integer ranges, scales of numeric, IEEE floats."""
 
+# ruff: noqa: PLR2004  the ends of integer ranges are written out: this is the hot path
+
 from __future__ import annotations
 
 import math
@@ -93,7 +95,7 @@ def fit_numeric(value: Decimal) -> Decimal:
     """The value, if it has no more digits than numeric allows; never a negative zero."""
     if value and value.adjusted() >= _MOST_DIGITS:
         reject("numeric_value_out_of_range", "value overflows numeric format")
-    return value if value else abs(value)
+    return value or value.copy_abs()
 
 
 def rescale(value: Decimal, scale: int, rounding: str = ROUND_HALF_UP) -> Decimal:
@@ -121,9 +123,8 @@ def _weight_and_first_digit(value: Decimal) -> tuple[int, int]:
     """The first digit to base 10,000 that is not zero, and its power."""
     if not value:
         return 0, 0
-    weight, place = divmod(value.adjusted(), 4)
-    digits = value.as_tuple().digits[: place + 1]
-    return weight, int("".join(map(str, digits)).ljust(place + 1, "0"))
+    weight = value.adjusted() // 4
+    return weight, int(EXACT.scaleb(value.copy_abs(), -4 * weight))
 
 
 def division_scale(left: Decimal, right: Decimal) -> int:
@@ -135,44 +136,29 @@ def division_scale(left: Decimal, right: Decimal) -> int:
     return min(scale, _DISPLAY_SCALE)
 
 
-def _whole_quotient(left: Decimal, right: Decimal, scale: int) -> tuple[int, int, int]:
-    """Quotient and rest of |left| * 10^scale / |right| in integers, and the integer divisor."""
-    if not right:
-        divided_by_zero()
-    shift = scale + scale_of(right) - scale_of(left)
-    top, bottom = _digits(left), _digits(right)
-    if shift >= 0:
-        top *= 10**shift
-    else:
-        bottom *= 10**-shift
-    return *divmod(top, bottom), bottom
-
-
-def _digits(value: Decimal) -> int:
-    """The coefficient without sign: |value| * 10^scale."""
-    return abs(int(EXACT.scaleb(value, scale_of(value))))
-
-
 def divide(left: Decimal, right: Decimal) -> Decimal:
     """Quotient, rounded half away from zero at PostgreSQL's scale."""
     if not right:
         divided_by_zero()
     scale = division_scale(left, right)
-    quotient, rest, divisor = _whole_quotient(left, right, scale)
-    quotient += 2 * rest >= divisor
-    return fit_numeric(
-        _from_digits(quotient, scale, negative=left.is_signed() != right.is_signed())
-    )
+    shifted = EXACT.scaleb(left, scale)
+    quotient, rest = EXACT.divmod(shifted, right)
+    if EXACT.add(rest, rest).copy_abs() >= right.copy_abs():
+        step = -1 if left.is_signed() != right.is_signed() else 1
+        quotient = EXACT.add(quotient, Decimal(step))
+    return fit_numeric(EXACT.scaleb(_whole(quotient), -scale))
 
 
-def _from_digits(digits: int, scale: int, *, negative: bool) -> Decimal:
-    return EXACT.scaleb(Decimal(-digits if negative else digits), -scale)
+def _whole(value: Decimal) -> Decimal:
+    """The same whole number without an exponent."""
+    return value if value.as_tuple().exponent == 0 else value.quantize(Decimal(1), context=EXACT)
 
 
 def whole_divide(left: Decimal, right: Decimal) -> Decimal:
     """`div`: quotient truncated toward zero."""
-    quotient = _whole_quotient(left, right, 0)[0]
-    return fit_numeric(_from_digits(quotient, 0, negative=left.is_signed() != right.is_signed()))
+    if not right:
+        divided_by_zero()
+    return fit_numeric(_whole(EXACT.divide_int(left, right)))
 
 
 def modulo(left: Decimal, right: Decimal) -> Decimal:
@@ -182,7 +168,7 @@ def modulo(left: Decimal, right: Decimal) -> Decimal:
 
 def negate(value: Decimal) -> Decimal:
     """The opposite; zero has no sign."""
-    return -value if value else value
+    return value.copy_negate() if value else value
 
 
 def round_half_up(value: Decimal, digits: int = 0) -> Decimal:

@@ -15,9 +15,9 @@ from cdc_daemon.projection.expressions.functions import (
     FUNCTIONS,
     OPERATORS,
     PREFIX,
-    REFUSED,
     SPECIAL_FUNCTIONS,
 )
+from cdc_daemon.projection.expressions.refused import REFUSED
 from cdc_daemon.projection.expressions.syntax import Apply, CastTo, Literal, Name, Syntax, TypeName
 from cdc_daemon.projection.expressions.tree import Call, ColumnValue, Constant, Tree
 from cdc_daemon.projection.expressions.types import (
@@ -93,7 +93,11 @@ class Binder:
 
     def _column(self, name: Name) -> Tree:
         *qualifier, column = name.parts
-        owners = ([], [self.relation.name], [self.relation.schema, self.relation.name])
+        owners: tuple[list[str], ...] = (
+            [],
+            [self.relation.name],
+            [self.relation.schema, self.relation.name],
+        )
         dotted = ".".join(name.parts)
         place = self._places.get(dotted)  # a column of a `one` embed is listed under its full name
         if place is None and qualifier in owners:

@@ -187,20 +187,50 @@ def same(value: Any) -> Any:
     return value
 
 
+def rewritten(value: Any) -> Any:
+    """The same for Python, but another type writes it differently."""
+    return value
+
+
 OUTPUT: Final[dict[str, Callable[[Any], str]]] = {
-    **dict.fromkeys(INTEGERS, str), "numeric": numeric_to_text, "float4": format_float4, "float8": format_float8,
-    "bool": bool_to_text, "text": same, "varchar": same, "bpchar": bpchar_to_text, "uuid": same, "name": same,
-    "date": format_date, "time": format_time, "timestamp": format_timestamp, "timestamptz": timestamptz_to_text,
-    "interval": format_interval, "jsonb": jsonb_to_text, "json": jsonb_to_text, "bytea": bytea_to_text,
-}  # fmt: skip
+    **dict.fromkeys(INTEGERS, str),
+    "numeric": numeric_to_text,
+    "float4": format_float4,
+    "float8": format_float8,
+    "bool": bool_to_text,
+    "text": same,
+    "varchar": same,
+    "bpchar": bpchar_to_text,
+    "uuid": same,
+    "name": same,
+    "date": format_date,
+    "time": format_time,
+    "timestamp": format_timestamp,
+    "timestamptz": timestamptz_to_text,
+    "interval": format_interval,
+    "jsonb": jsonb_to_text,
+    "json": jsonb_to_text,
+    "bytea": bytea_to_text,
+}
 """To text."""
 
 INPUT: Final[dict[str, Callable[[str], Any]]] = {
-    **{kind: _text_to_int(kind) for kind in INTEGERS}, "numeric": text_to_numeric, "float4": text_to_float4,
-    "float8": text_to_float8, "bool": text_to_bool, "text": same, "varchar": same, "bpchar": same,
-    "uuid": text_to_uuid, "date": lambda text: check_date(parse_date(text)), "time": parse_time,
-    "timestamp": parse_timestamp, "timestamptz": parse_timestamptz, "interval": read_interval, "bytea": text_to_bytea,
-}  # fmt: skip
+    **{kind: _text_to_int(kind) for kind in INTEGERS},
+    "numeric": text_to_numeric,
+    "float4": text_to_float4,
+    "float8": text_to_float8,
+    "bool": text_to_bool,
+    "text": same,
+    "varchar": same,
+    "bpchar": same,
+    "uuid": text_to_uuid,
+    "date": lambda text: check_date(parse_date(text)),
+    "time": parse_time,
+    "timestamp": parse_timestamp,
+    "timestamptz": parse_timestamptz,
+    "interval": read_interval,
+    "bytea": text_to_bytea,
+}
 """From text."""
 
 
@@ -225,7 +255,7 @@ _CASTS: Final[dict[tuple[str, str], Callable[[Any], Any]]] = _between_numbers() 
     ("numeric", "float4"): numeric_to_float4,
     ("float8", "numeric"): float8_to_numeric,
     ("float4", "numeric"): float4_to_numeric,
-    ("float4", "float8"): same,
+    ("float4", "float8"): rewritten,
     ("float8", "float4"): a.float4_of,
     ("int4", "bool"): bool,
     ("bool", "int4"): int,
@@ -233,8 +263,8 @@ _CASTS: Final[dict[tuple[str, str], Callable[[Any], Any]]] = _between_numbers() 
     ("date", "timestamptz"): date_to_timestamp,
     ("timestamp", "date"): timestamp_to_date,
     ("timestamptz", "date"): timestamp_to_date,
-    ("timestamp", "timestamptz"): same,
-    ("timestamptz", "timestamp"): same,
+    ("timestamp", "timestamptz"): rewritten,
+    ("timestamptz", "timestamp"): rewritten,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -10,6 +11,7 @@ from cdc_daemon.projection.expressions.arithmetic import fit_int4
 from cdc_daemon.values.python import RawNumber, dump_jsonb, load_exact, reject
 
 _MISSING: Final = object()
+_INDEX: Final = re.compile(r"\s*[+-]?\d+", re.ASCII)
 
 
 def _step(value: Any, key: str | int) -> Any:
@@ -28,20 +30,44 @@ def _as_text(value: Any) -> str | None:
     return dump_jsonb(value)
 
 
+def _field(value: Any, key: str | int) -> Any:
+    """One step of `->`, for which a scalar is an array of one."""
+    scalar = isinstance(key, int) and not isinstance(value, dict | list)
+    return _step([value] if scalar else value, key)
+
+
+class Chain:
+    """`document -> key -> key`, or with `->>` at the end, in one go."""
+
+    def __init__(self, keys: tuple[str | int, ...], *, as_text: bool) -> None:
+        self.keys = keys
+        self.as_text = as_text
+
+    def __call__(self, document: bytes) -> Any:
+        """What there is (bytes, or str for `->>`), or None."""
+        value = self._reach(orjson.loads(document))
+        if value is _MISSING:
+            return None
+        if not isinstance(value, str):  # numbers have lost digits, and objects may hold some
+            value = self._reach(load_exact(document))
+        return _as_text(value) if self.as_text else dump_jsonb(value).encode()
+
+    def _reach(self, value: Any) -> Any:
+        for key in self.keys:
+            value = _field(value, key) if value is not _MISSING else value
+        return value
+
+
 def field(document: bytes, key: str | int) -> bytes | None:
     """`document -> key`; None is SQL's NULL, `b'null'` is JSON's."""
-    value = _step(load_exact(document), key)
-    return None if value is _MISSING else dump_jsonb(value).encode()
+    found: bytes | None = Chain((key,), as_text=False)(document)
+    return found
 
 
 def field_text(document: bytes, key: str | int) -> str | None:
     """`document ->> key`."""
-    quick = _step(orjson.loads(document), key)  # numbers lose digits here, so only text is taken
-    if isinstance(quick, str):
-        return quick
-    if quick is None or quick is _MISSING:
-        return None
-    return _as_text(_step(load_exact(document), key))
+    found: str | None = Chain((key,), as_text=True)(document)
+    return found
 
 
 def _walk(document: bytes, path: list[str | None]) -> Any:
@@ -50,10 +76,7 @@ def _walk(document: bytes, path: list[str | None]) -> Any:
         if key is None:
             return _MISSING
         if isinstance(value, list):
-            try:
-                value = _step(value, int(key))
-            except ValueError:
-                return _MISSING
+            value = _step(value, int(key)) if _INDEX.fullmatch(key) else _MISSING
         else:
             value = _step(value, key)
     return value
@@ -63,6 +86,11 @@ def path(document: bytes, keys: list[str | None]) -> bytes | None:
     """`document #> keys`."""
     value = _walk(document, keys)
     return None if value is _MISSING else dump_jsonb(value).encode()
+
+
+def subscript(document: bytes, key: str | int) -> bytes | None:
+    """`document[key]`: unlike `->` a scalar has no elements, and a number can be a key."""
+    return path(document, [str(key)])
 
 
 def path_text(document: bytes, keys: list[str | None]) -> str | None:

@@ -1,8 +1,7 @@
-"""A typed tree to Python source: one function per expression, no interpretation per row.
+"""A typed tree to Python source: each node is one Python expression.
 
-Each node is one Python expression, in three ways: `value` (a Python value, None for NULL), `json`
-(JSON text, `b"null"` for NULL) and `test` (true only for TRUE). Columns that pass through unchanged,
-are compared with a literal or strung together stay JSON text: nothing is parsed for them.
+`value` is a Python value, None for NULL; `test` is true only for TRUE. Columns that are only
+compared with literals stay JSON text: nothing is parsed for them.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from cdc_daemon.errors import RejectedError
-from cdc_daemon.projection.expressions.errors import ExpressionError
-from cdc_daemon.projection.expressions.functions import NAMESPACE
+from cdc_daemon.projection.expressions.source import Source
 from cdc_daemon.projection.expressions.tree import (
     Call,
     ColumnValue,
@@ -22,120 +19,19 @@ from cdc_daemon.projection.expressions.tree import (
     may_be_null,
     may_raise,
 )
-from cdc_daemon.projection.expressions.types import INTEGERS, name_of, shown
-from cdc_daemon.values.python import decoder, encode_text, encoder
+from cdc_daemon.projection.expressions.types import INTEGERS, name_of
+from cdc_daemon.values.python import encode_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cdc_daemon.events import Row
-
-_MOST_PARENTHESES: Final = 60
-"""Python stops at 200 nested ones: beyond this a part becomes a function of its own."""
 _PLAIN: Final = re.compile(r"[ !#-\[\]-~]*", re.ASCII)
 """Text that JSON writes in one way only: printable ASCII but for the quote and the backslash."""
 _COMPARED_AS_TEXT: Final = frozenset({"text", "varchar", "uuid", *INTEGERS})
-_CONCATENATION: Final = "({0} + {1})"
 
 
-def compile_json(tree: Tree) -> Callable[[Row], bytes]:
-    """A function from a row to the JSON text of the value."""
-    emitter = _Emitter()
-    return emitter.function(emitter.json(tree))
-
-
-def compile_test(tree: Tree) -> Callable[[Row], bool]:
-    """A function from a row to whether a condition is TRUE."""
-    emitter = _Emitter()
-    return emitter.function(emitter.test(tree))
-
-
-def _failed(error: Exception) -> RejectedError:
-    return RejectedError("expression_failed", f"{type(error).__name__}: {error}")
-
-
-class _Emitter:
-    """Collects what one Python function needs: names, columns, functions of parts."""
-
-    def __init__(self) -> None:
-        self._namespace: dict[str, Any] = {
-            **NAMESPACE,
-            "RejectedError": RejectedError,
-            "failed": _failed,
-        }
-        self._names: dict[int, str] = {}
-        self._kept: list[Any] = []
-        self._columns: dict[int, ColumnValue] = {}
-        self._count = 0
-
-    # --- functions
-
-    def function(self, body: str) -> Callable[[Row], Any]:
-        """The finished function; anything unforeseen in it rejects the row."""
-        source = "\n".join([
-            "def evaluate(row):",
-            "    try:",
-            *(f"        {line}" for line in [*self._prologue(body), f"return {body}"]),
-            "    except RejectedError:",
-            "        raise",
-            "    except Exception as error:",
-            "        raise failed(error) from error",
-        ])  # fmt: skip
-        return self._run(source, "evaluate")
-
-    def _run(self, source: str, name: str) -> Any:
-        exec(compile(source, "<expression>", "exec"), self._namespace)  # noqa: S102  source made here, names only of ours
-        return self._namespace[name]
-
-    def _prologue(self, body: str) -> list[str]:
-        lines = []
-        for place, column in sorted(self._columns.items()):
-            if re.search(rf"\b[rc]{place}\b", body):
-                lines.append(f"r{place} = row[{place}]")
-            if re.search(rf"\bc{place}\b", body):
-                decode = self._name(self._decoder(column))
-                lines.append(f'c{place} = None if r{place} == b"null" else {decode}(r{place})')
-        return lines
-
-    @staticmethod
-    def _decoder(column: ColumnValue) -> Callable[[bytes], Any]:
-        decode = decoder(column.stored)
-        if decode is None:
-            raise ExpressionError(
-                f"values of type {shown(column.stored)} can't be used in an expression", column.at
-            )
-        return decode
-
-    def _short(self, code: str) -> str:
-        """The code, or a call of a new function that holds it when it is nested too deep."""
-        depth = deepest = 0
-        for character in code:
-            depth += (character == "(") - (character == ")")
-            deepest = max(deepest, depth)
-        if deepest < _MOST_PARENTHESES:
-            return code
-        name = self._fresh("part")
-        lines = [*self._prologue(code), f"return {code}"]
-        self._run("\n".join([f"def {name}(row):", *(f"    {line}" for line in lines)]), name)
-        return f"{name}(row)"
-
-    # --- names
-
-    def _fresh(self, letter: str) -> str:
-        self._count += 1
-        return f"{letter}_{self._count}"
-
-    def _name(self, thing: Any) -> str:
-        """The name by which the source refers to a Python object."""
-        if id(thing) not in self._names:
-            self._names[id(thing)] = self._fresh("k")
-            self._namespace[self._names[id(thing)]] = thing
-            self._kept.append(thing)  # its id stays its own
-        return self._names[id(thing)]
-
-    def _raw(self, tree: ColumnValue) -> str:
-        self._columns.setdefault(tree.place, tree)
-        return f"r{tree.place}"
+class Emitter(Source):
+    """Values and conditions."""
 
     # --- values
 
@@ -336,105 +232,6 @@ class _Emitter:
         if isinstance(operand, ColumnValue):
             return f'({self._raw(operand)} == b"false")'
         return f"({self.value(operand)} is False)"
-
-    # --- JSON text
-
-    def json(self, tree: Tree) -> str:
-        """Python source of the JSON text of the value."""
-        if isinstance(tree, Constant):
-            encode = self._encoder(tree)
-            return repr(b"null" if tree.value is None else encode(tree.value))
-        if isinstance(tree, ColumnValue):
-            return self._raw(tree)
-        if isinstance(tree, Call) and tree.run == _CONCATENATION:
-            return self._short(self._json_concatenation(tree))
-        if isinstance(tree, Form) and tree.name == "case":
-            return self._short(self._json_case(tree))
-        if isinstance(tree, Form) and tree.name == "coalesce":
-            return self._short(self._json_coalesce(tree))
-        code, name = self._operand(tree)
-        run = f"{self._name(self._encoder(tree))}({name})"
-        if not may_be_null(tree):
-            return f"{self._name(self._encoder(tree))}({code})"
-        return f'(b"null" if {code} is None else {run})'
-
-    @staticmethod
-    def _encoder(tree: Tree) -> Callable[[Any], bytes]:
-        encode = encoder(tree.type)
-        if encode is None:
-            raise ExpressionError(
-                f"values of type {shown(tree.type)} can't be the result of an expression", tree.at
-            )
-        return encode
-
-    def _json_case(self, tree: Form) -> str:
-        *parts, default = tree.operands
-        branches = zip(parts[::2], parts[1::2], strict=True)
-        code = "".join(
-            f"{self.json(value)} if {self.test(condition)} else " for condition, value in branches
-        )
-        return f"({code}{self.json(default)})"
-
-    def _json_coalesce(self, tree: Form) -> str:
-        steps = []
-        for part in tree.operands[:-1]:
-            code = self.json(part)
-            name = code if code.isidentifier() else self._fresh("v")
-            code = code if name == code else f"({name} := {code})"
-            steps.append(f'{name} if {code} != b"null" else ')
-        return f"({''.join(steps)}{self.json(tree.operands[-1])})"
-
-    def _json_concatenation(self, tree: Call) -> str:
-        """The contents of JSON strings strung together are the content of the longer string."""
-        checks, pieces, parts = [], ["b'\"'"], _concatenated(tree)
-        for part in parts:
-            check, piece = self._json_piece(part)
-            checks += [check] if check else []
-            pieces.append(piece)
-        eager = any(map(may_raise, parts[1:]))
-        nulls = " | ".join(f"({check})" for check in checks) if eager else " or ".join(checks)
-        code = " + ".join([*pieces, "b'\"'"])
-        return f'(b"null" if {nulls} else {code})' if nulls else f"({code})"
-
-    def _json_piece(self, part: Tree) -> tuple[str, str]:
-        """A test for NULL, and the content of the JSON string that the text is."""
-        if isinstance(part, Constant):
-            return "", repr(encode_text(part.value)[1:-1])
-        if column := _written_alike(part):
-            raw = self._raw(column)
-            return f'{raw} == b"null"', raw if name_of(
-                column.stored
-            ) in INTEGERS else f"{raw}[1:-1]"
-        code, name = self._operand(part)
-        encoded = f"{self._name(encode_text)}({name})[1:-1]"
-        if may_be_null(part):
-            return f"{code} is None", encoded
-        return "", f"{self._name(encode_text)}({code})[1:-1]"
-
-
-def _concatenated(tree: Tree) -> list[Tree]:
-    """`a || b || c` as one list."""
-    parts: list[Tree] = []
-    waiting: list[Tree] = [tree]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, Call) and part.run == _CONCATENATION:
-            waiting += reversed(part.arguments)
-        else:
-            parts.append(part)
-    return parts
-
-
-def _written_alike(tree: Tree) -> ColumnValue | None:
-    """The column whose JSON text already has what its cast to text gives."""
-    if isinstance(tree, Call) and tree.run is str and name_of(tree.arguments[0].type) in INTEGERS:
-        tree = tree.arguments[0]
-        return tree if isinstance(tree, ColumnValue) else None
-    if isinstance(tree, ColumnValue) and (
-        name_of(tree.stored) in {"text", "varchar", "uuid"} or tree.stored.base.kind == "enum"
-    ):
-        return tree
-    return None
 
 
 def _compared_as_text(column: ColumnValue) -> bool:

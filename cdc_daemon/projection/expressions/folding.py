@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cdc_daemon.errors import RejectedError
+from cdc_daemon.projection.expressions import documents
 from cdc_daemon.projection.expressions.casts import same
 from cdc_daemon.projection.expressions.errors import ExpressionError
 from cdc_daemon.projection.expressions.functions import NAMESPACE
-from cdc_daemon.projection.expressions.tree import Call, ColumnValue, Constant, Form, Tree, operands
+from cdc_daemon.projection.expressions.tree import Call, ColumnValue, Constant, Form, Tree
 from cdc_daemon.projection.expressions.types import BOOL, Overload, simple
 
 if TYPE_CHECKING:
@@ -31,10 +32,27 @@ def call(
     overload: Overload, arguments: Sequence[Tree], at: int, result: ColumnType | None = None
 ) -> Tree:
     """A strict call of an overload."""
+    if overload.run in {documents.field, documents.field_text} and (
+        chained := _chain(overload, arguments, at)
+    ):
+        return chained
     node = Call(
         result or simple(overload.result), at, overload.run, tuple(arguments), overload.raises
     )
     return fold(_may_miss(node, overload))
+
+
+def _chain(overload: Overload, arguments: Sequence[Tree], at: int) -> Tree | None:
+    """Known keys one after another need only one look at the document."""
+    document, key = arguments
+    if not isinstance(key, Constant) or key.value is None:
+        return None
+    keys: tuple[str | int, ...] = (key.value,)
+    if isinstance(document, Call) and isinstance(document.run, documents.Chain):
+        keys = (*document.run.keys, *keys)
+        document = document.arguments[0]
+    run = documents.Chain(keys, as_text=overload.result == "text")
+    return fold(Call(simple(overload.result), at, run, (document,), raises=False, nullable=True))
 
 
 def _may_miss(node: Call, overload: Overload) -> Call:
@@ -58,7 +76,7 @@ def fold(node: Call) -> Tree:
     try:
         value = function_of(node.run, len(values))(*values)
     except RejectedError as error:
-        return Call(node.type, node.at, node.run, node.arguments, failure=error)
+        raise ExpressionError(f"this fails for every row: {error.explanation}", node.at) from error
     return Constant(node.type, node.at, value)
 
 
@@ -80,7 +98,6 @@ def convert(tree: Tree, target: ColumnType, run: Callable[[Any], Any]) -> Tree:
         tree.raises,
         tree.strict,
         tree.nullable,
-        tree.failure,
     )
 
 
@@ -131,11 +148,3 @@ def coalesce(parts: Sequence[Tree], result: ColumnType, at: int) -> Tree:
     if not kept:
         return Constant(result, at, None)
     return kept[0] if len(kept) == 1 else Form(result, at, "coalesce", tuple(kept))
-
-
-def refuse_failures(tree: Tree) -> None:
-    """Raise ExpressionError for a part that would fail for every row."""
-    if isinstance(tree, Call) and tree.failure:
-        raise ExpressionError(f"this fails for every row: {tree.failure.explanation}", tree.at)
-    for part in operands(tree):
-        refuse_failures(part)

@@ -8,8 +8,16 @@ from cdc_daemon.errors import RejectedError
 from cdc_daemon.projection.expressions import casts, documents, folding, texts, times
 from cdc_daemon.projection.expressions.errors import ExpressionError
 from cdc_daemon.projection.expressions.syntax import Apply, Literal
-from cdc_daemon.projection.expressions.tree import Call, Constant, Form, Tree
-from cdc_daemon.projection.expressions.types import BOOL, INT4, TEXT, name_of, shown, simple
+from cdc_daemon.projection.expressions.tree import Call, Constant, Form, Tree, may_raise
+from cdc_daemon.projection.expressions.types import (
+    BOOL,
+    INT4,
+    TEXT,
+    Overload,
+    name_of,
+    shown,
+    simple,
+)
 from cdc_daemon.values.python import decoder
 
 if TYPE_CHECKING:
@@ -60,7 +68,13 @@ def _distinct(binder: Binder, apply: Apply) -> Tree:
 def _nullif(binder: Binder, apply: Apply) -> Tree:
     _count(apply, 2)
     form = _compared(binder, "nullif", "=", binder.bind_all(apply.arguments), apply.at)
-    return Form(form.operands[0].type, form.at, "nullif", form.operands, form.compare)
+    value, other = form.operands
+    if any(isinstance(part, Constant) and part.value is None for part in form.operands):
+        return value
+    if isinstance(value, Constant) and isinstance(other, Constant):
+        same = folding.function_of(form.compare, 2)(value.value, other.value)
+        return Constant(value.type, form.at, None) if same else value
+    return Form(value.type, form.at, "nullif", form.operands, form.compare)
 
 
 def _count(apply: Apply, least: int, most: int | None = None) -> None:
@@ -85,6 +99,9 @@ def _between(binder: Binder, apply: Apply) -> Tree:
 
 def _in(binder: Binder, apply: Apply) -> Tree:
     value, *items = binder.bind_all(apply.arguments)
+    items.sort(
+        key=lambda item: not isinstance(item, Constant)
+    )  # PostgreSQL looks at constants first
     return _one_of(binder, value, items, apply.at)
 
 
@@ -136,7 +153,7 @@ def _quantified(binder: Binder, apply: Apply) -> Tree:
         if quantifier == "any"
         else _all(run, convert or casts.same)
     )
-    return Call(BOOL, apply.at, test, (value, array), raises=True, nullable=True)
+    return folding.fold(Call(BOOL, apply.at, test, (value, array), strict=False))
 
 
 def _quantified_list(
@@ -146,16 +163,26 @@ def _quantified_list(
     if not items:
         raise ExpressionError("cannot determine type of empty array", written.at)
     items, _ = binder.unify(items, "ARRAY", written.at)
+    if any(map(may_raise, items)):  # PostgreSQL makes the whole array before it looks at it
+        overload, (value, _) = binder.overload(operator, [value, items[0]], apply.at)
+        run = (_any if quantifier == "any" else _all)(
+            folding.function_of(overload.run, 2), casts.same
+        )
+        items = [binder.overload(operator, [value, item], apply.at)[1][1] for item in items]
+        parts = (value, *items)
+        return Call(BOOL, apply.at, lambda x, *rest: run(x, list(rest)), parts, strict=False)
+    tests = [binder.operator(operator, [value, item], apply.at) for item in items]
     if operator == "=" and quantifier == "any":
         return _one_of(binder, value, items, apply.at)
-    tests = [binder.operator(operator, [value, item], apply.at) for item in items]
     return folding.logic("or" if quantifier == "any" else "and", tests, apply.at)
 
 
 def _any(
     run: Callable[..., Any], convert: Callable[[Any], Any]
-) -> Callable[[Any, list[Any]], bool | None]:
-    def test(value: Any, array: list[Any]) -> bool | None:
+) -> Callable[[Any, list[Any] | None], bool | None]:
+    def test(value: Any, array: list[Any] | None) -> bool | None:
+        if array is None or (value is None and array):
+            return None
         items = documents.leaves(array)
         if any(run(value, convert(item)) for item in items if item is not None):
             return True
@@ -166,8 +193,10 @@ def _any(
 
 def _all(
     run: Callable[..., Any], convert: Callable[[Any], Any]
-) -> Callable[[Any, list[Any]], bool | None]:
-    def test(value: Any, array: list[Any]) -> bool | None:
+) -> Callable[[Any, list[Any] | None], bool | None]:
+    def test(value: Any, array: list[Any] | None) -> bool | None:
+        if array is None or (value is None and array):
+            return None
         items = documents.leaves(array)
         if not all(run(value, convert(item)) for item in items if item is not None):
             return False
@@ -185,7 +214,7 @@ def _like(binder: Binder, apply: Apply) -> Tree:
         character = escape.value
     else:
         character = "\\"
-    overload, (text, pattern) = binder.overload(apply.name, parts, apply.at)
+    _, (text, pattern) = binder.overload(apply.name, parts, apply.at)
     if isinstance(pattern, Constant) and pattern.value is not None:
         return _known_like(apply, text, pattern, character)
     run = texts.like if apply.name == "like" else texts.ilike
@@ -317,7 +346,9 @@ def _array_length(binder: Binder, apply: Apply) -> Tree:
 def _subscript(binder: Binder, apply: Apply) -> Tree:
     array, index = binder.bind_all(apply.arguments)
     if name_of(array.type) == "jsonb":
-        return binder.operator("->", [array, index], apply.at)
+        overload, parts = binder.overload("->", [array, index], apply.at)
+        by_key = Overload(overload.arguments, "jsonb", documents.subscript, raises=False)
+        return folding.call(by_key, parts, apply.at)
     element = array.type.base.element
     if array.type.base.kind != "array" or element is None or decoder(element) is None:
         raise ExpressionError(
@@ -327,9 +358,9 @@ def _subscript(binder: Binder, apply: Apply) -> Tree:
         raise ExpressionError(
             f"array subscript must be an integer, not {shown(index.type)}", index.at
         )
-    parts = (array, binder.coerce(index, INT4))
+    arguments = (array, binder.coerce(index, INT4))
     return folding.fold(
-        Call(element, apply.at, documents.element, parts, raises=False, nullable=True)
+        Call(element, apply.at, documents.element, arguments, raises=False, nullable=True)
     )
 
 
@@ -353,12 +384,33 @@ def _at_time_zone(binder: Binder, apply: Apply) -> Tree:
 
 
 FORMS: Final[dict[str, Callable[[Binder, Apply], Tree]]] = {
-    "and": _logic, "or": _logic, "not": _not,
-    **dict.fromkeys((f"is {n}{w}" for n in ("", "not ") for w in ("null", "true", "false", "unknown")), _test),
-    "is distinct from": _distinct, "is not distinct from": _distinct,
-    "between": _between, "between symmetric": _between, "in": _in, "like": _like, "ilike": _like,
-    **dict.fromkeys((f"{o} {q}" for o in ("=", "<>", "<", "<=", ">", ">=") for q in ("any", "all")), _quantified),
-    "case": _case, "case of": _case, "coalesce": _coalesce, "nullif": _nullif, "greatest": _extreme, "least": _extreme,
-    "concat": _concat, "concat_ws": _concat, "cardinality": _cardinality, "array_length": _array_length,
-    "subscript": _subscript, "array": _array, "at time zone": _at_time_zone,
-}  # fmt: skip
+    "and": _logic,
+    "or": _logic,
+    "not": _not,
+    **dict.fromkeys(
+        (f"is {n}{w}" for n in ("", "not ") for w in ("null", "true", "false", "unknown")), _test
+    ),
+    "is distinct from": _distinct,
+    "is not distinct from": _distinct,
+    "between": _between,
+    "between symmetric": _between,
+    "in": _in,
+    "like": _like,
+    "ilike": _like,
+    **dict.fromkeys(
+        (f"{o} {q}" for o in ("=", "<>", "<", "<=", ">", ">=") for q in ("any", "all")), _quantified
+    ),
+    "case": _case,
+    "case of": _case,
+    "coalesce": _coalesce,
+    "nullif": _nullif,
+    "greatest": _extreme,
+    "least": _extreme,
+    "concat": _concat,
+    "concat_ws": _concat,
+    "cardinality": _cardinality,
+    "array_length": _array_length,
+    "subscript": _subscript,
+    "array": _array,
+    "at time zone": _at_time_zone,
+}

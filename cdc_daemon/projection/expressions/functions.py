@@ -1,7 +1,8 @@
-"""The supported operators and functions: one table of overloads each, as in `pg_operator` and `pg_proc`."""
+"""The supported operators and functions: tables of overloads, as `pg_operator` and `pg_proc`."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon.projection.expressions import arithmetic as a
@@ -22,7 +23,20 @@ def _comparisons() -> Table:
     table: Table = {}
     for sql, python in COMPARISONS.items():
         plain = f"({{0}} {python} {{1}})"
-        same = [Overload((t, t), "bool", plain, raises=False) for t in (*NUMBERS, "text", "bool", "date", "time", "timestamp", "timestamptz", "uuid", "bytea")]  # fmt: skip  # noqa: E501  one list
+        same = [
+            Overload((t, t), "bool", plain, raises=False)
+            for t in (
+                *NUMBERS,
+                "text",
+                "bool",
+                "date",
+                "time",
+                "timestamp",
+                "timestamptz",
+                "uuid",
+                "bytea",
+            )
+        ]
         same += [
             Overload((x, y), "bool", plain, raises=False)
             for x in INTEGERS
@@ -50,7 +64,10 @@ def _comparisons() -> Table:
             same.append(
                 Overload((kind, "date"), "bool", f"({{0}} {python} day_start({{1}}))", raises=False)
             )
-        same += [Overload(p, "bool", plain, raises=False) for p in (("timestamp", "timestamptz"), ("timestamptz", "timestamp"))]  # fmt: skip
+        same += [
+            Overload(p, "bool", plain, raises=False)
+            for p in (("timestamp", "timestamptz"), ("timestamptz", "timestamp"))
+        ]
         table[sql] = same
     return table
 
@@ -59,7 +76,7 @@ def _wider(left: str, right: str) -> str:
     return max(left, right, key=NUMBERS.index)
 
 
-def _integer_arithmetic(sql: str, run: Callable[[str], str]) -> list[Overload]:
+def _integer_arithmetic(run: Callable[[str], str]) -> list[Overload]:
     return [
         Overload((x, y), _wider(x, y), run(f"fit_{_wider(x, y)}"))
         for x in INTEGERS
@@ -79,33 +96,43 @@ def _arithmetic() -> Table:
     numeric = ("numeric", "numeric")
     return {
         "+": [
-            *_integer_arithmetic("+", lambda fit: fit + "({0} + {1})"),
+            *_integer_arithmetic(lambda fit: fit + "({0} + {1})"),
             *_float_arithmetic(a.float4_add, a.float_add),
             Overload(numeric, "numeric", a.add),
             Overload(("date", "int4"), "date", times.add_days),
             Overload(("int4", "date"), "date", lambda count, days: times.add_days(days, count)),
             *_with_intervals(times.add_interval),
-            *(Overload(("interval", t), t, _swap(times.add_interval)) for t in ("timestamp", "timestamptz")),
-            Overload(("interval", "date"), "timestamp", lambda span, days: times.add_interval(times.day_start(days), span)),
+            *(
+                Overload(("interval", t), t, _swap(times.add_interval))
+                for t in ("timestamp", "timestamptz")
+            ),
+            Overload(
+                ("interval", "date"),
+                "timestamp",
+                lambda span, days: times.add_interval(times.day_start(days), span),
+            ),
             Overload(("interval", "interval"), "interval", times.add_intervals),
         ],
         "-": [
-            *_integer_arithmetic("-", lambda fit: fit + "({0} - {1})"),
+            *_integer_arithmetic(lambda fit: fit + "({0} - {1})"),
             *_float_arithmetic(a.float4_subtract, a.float_subtract),
             Overload(numeric, "numeric", a.subtract),
             Overload(("date", "int4"), "date", times.subtract_days),
             Overload(("date", "date"), "int4", times.days_between),
             *_with_intervals(times.subtract_interval),
-            *(Overload((t, t), "interval", times.time_between) for t in ("timestamp", "timestamptz")),
+            *(
+                Overload((t, t), "interval", times.time_between)
+                for t in ("timestamp", "timestamptz")
+            ),
             Overload(("interval", "interval"), "interval", times.subtract_intervals),
         ],
         "*": [
-            *_integer_arithmetic("*", lambda fit: fit + "({0} * {1})"),
+            *_integer_arithmetic(lambda fit: fit + "({0} * {1})"),
             *_float_arithmetic(a.float4_multiply, a.float_multiply),
             Overload(numeric, "numeric", a.multiply),
         ],
         "/": [
-            *_integer_arithmetic("/", lambda fit: fit + "(int_divide({0}, {1}))"),
+            *_integer_arithmetic(lambda fit: fit + "(int_divide({0}, {1}))"),
             *_float_arithmetic(a.float4_divide, a.float_divide),
             Overload(numeric, "numeric", a.divide),
         ],
@@ -113,8 +140,11 @@ def _arithmetic() -> Table:
             *(Overload((t, t), t, a.int_modulo) for t in INTEGERS),
             Overload(numeric, "numeric", a.modulo),
         ],
-        "^": [Overload(("float8", "float8"), "float8", a.power), Overload(numeric, "numeric", "refused")],
-    }  # fmt: skip
+        "^": [
+            Overload(("float8", "float8"), "float8", a.power),
+            Overload(numeric, "numeric", "refused"),
+        ],
+    }
 
 
 def _swap(run: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -197,8 +227,14 @@ FUNCTIONS: Final[Table] = {
         _text("bpchar", "int4", texts.byte_length),
         Overload(("bytea",), "int4", "len({0})", raises=False),
     ],
-    "substring": [_text("text int4", "text", texts.substring), _text("text int4 int4", "text", texts.substring, raises=True)],
-    "substr": [_text("text int4", "text", texts.substring), _text("text int4 int4", "text", texts.substring, raises=True)],
+    "substring": [
+        _text("text int4", "text", texts.substring),
+        _text("text int4 int4", "text", texts.substring, raises=True),
+    ],
+    "substr": [
+        _text("text int4", "text", texts.substring),
+        _text("text int4 int4", "text", texts.substring, raises=True),
+    ],
     "left": [_text("text int4", "text", texts.left)],
     "right": [_text("text int4", "text", texts.right)],
     "btrim": _trims(lambda text, characters: text.strip(characters)),
@@ -208,8 +244,14 @@ FUNCTIONS: Final[Table] = {
     "split_part": [_text("text text int4", "text", texts.split_part, raises=True)],
     "position": [_text("text text", "int4", texts.position)],
     "strpos": [_text("text text", "int4", texts.position)],
-    "lpad": [_text("text int4", "text", texts.pad_left, raises=True), _text("text int4 text", "text", texts.pad_left, raises=True)],
-    "rpad": [_text("text int4", "text", texts.pad_right, raises=True), _text("text int4 text", "text", texts.pad_right, raises=True)],
+    "lpad": [
+        _text("text int4", "text", texts.pad_left, raises=True),
+        _text("text int4 text", "text", texts.pad_left, raises=True),
+    ],
+    "rpad": [
+        _text("text int4", "text", texts.pad_right, raises=True),
+        _text("text int4 text", "text", texts.pad_right, raises=True),
+    ],
     "repeat": [_text("text int4", "text", texts.repeat, raises=True)],
     "reverse": [_text("text", "text", lambda text: text[::-1])],
     "starts_with": [_text("text text", "bool", str.startswith)],
@@ -217,7 +259,8 @@ FUNCTIONS: Final[Table] = {
     "encode": [_text("bytea text", "text", texts.encode, raises=True)],
     "abs": [
         *(Overload((t,), t, f"fit_{t}(abs({{0}}))") for t in INTEGERS),
-        *(Overload((t,), t, abs, raises=False) for t in NUMBERS[3:]),
+        *(Overload((t,), t, abs, raises=False) for t in ("float4", "float8")),
+        Overload(("numeric",), "numeric", Decimal.copy_abs, raises=False),
     ],
     "ceil": _numbers(a.float_ceiling, a.ceiling),
     "ceiling": _numbers(a.float_ceiling, a.ceiling),
@@ -225,11 +268,23 @@ FUNCTIONS: Final[Table] = {
     "round": _rounding(a.float_round, a.round_half_up),
     "trunc": _rounding(a.float_truncate, a.truncate),
     "sign": _numbers(a.float_sign, a.sign),
-    "mod": [*(Overload((t, t), t, a.int_modulo) for t in INTEGERS), Overload(("numeric", "numeric"), "numeric", a.modulo)],
+    "mod": [
+        *(Overload((t, t), t, a.int_modulo) for t in INTEGERS),
+        Overload(("numeric", "numeric"), "numeric", a.modulo),
+    ],
     "div": [Overload(("numeric", "numeric"), "numeric", a.whole_divide)],
-    "power": [Overload(("float8", "float8"), "float8", a.power), Overload(("numeric", "numeric"), "numeric", "refused")],
-    "pow": [Overload(("float8", "float8"), "float8", a.power), Overload(("numeric", "numeric"), "numeric", "refused")],
-    "sqrt": [Overload(("float8",), "float8", a.square_root), Overload(("numeric",), "numeric", "refused")],
+    "power": [
+        Overload(("float8", "float8"), "float8", a.power),
+        Overload(("numeric", "numeric"), "numeric", "refused"),
+    ],
+    "pow": [
+        Overload(("float8", "float8"), "float8", a.power),
+        Overload(("numeric", "numeric"), "numeric", "refused"),
+    ],
+    "sqrt": [
+        Overload(("float8",), "float8", a.square_root),
+        Overload(("numeric",), "numeric", "refused"),
+    ],
     "date_trunc": _per_type(("timestamp", "timestamptz"), None, times.date_trunc),
     "extract": [
         *_per_type(("timestamp", "timestamptz"), "numeric", times.extract_timestamp),
@@ -242,7 +297,7 @@ FUNCTIONS: Final[Table] = {
     "make_date": [_text("int4 int4 int4", "date", make_date, raises=True)],
     "jsonb_array_length": [_text("jsonb", "int4", documents.elements, raises=True)],
     "jsonb_typeof": [_text("jsonb", "text", documents.kind)],
-}  # fmt: skip
+}
 
 SPECIAL_FUNCTIONS: Final = frozenset(
     {
@@ -267,26 +322,3 @@ NAMESPACE: Final[dict[str, Any]] = {
     "fit_int8": a.fit_int8,
 }
 """What the Python expressions of the overloads call."""
-
-_SESSION = "its value depends on the session or the moment, not on the row: a document could never be made again from its row"  # noqa: E501  one sentence
-_ONE_ROW = "an expression sees one row; use `embed` with count, sum, avg, min or max for what belongs to it"
-REFUSED: Final = {
-    **dict.fromkeys(
-        ("now", "random", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday", "age",
-         "current_user", "session_user", "user", "current_role", "current_schema", "current_catalog", "current_database",
-         "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_setting",
-         "gen_random_uuid", "uuidv4", "uuidv7", "nextval", "currval", "lastval", "txid_current", "pg_backend_pid",
-         "inet_client_addr", "pg_sleep", "version", "random_normal", "setseed", "uuid_generate_v4"), _SESSION),
-    **dict.fromkeys(
-        ("count", "sum", "avg", "min", "max", "array_agg", "string_agg", "jsonb_agg", "json_agg", "bool_and", "bool_or",
-         "every", "row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "stddev", "variance",
-         "jsonb_object_agg", "json_object_agg"), _ONE_ROW),
-    **dict.fromkeys(("regexp_replace", "regexp_match", "regexp_matches", "regexp_like", "regexp_split_to_array",
-         "regexp_count", "regexp_substr"),
-         "PostgreSQL's regular expressions are not Python's; use LIKE, split_part, replace or starts_with"),
-    "to_char": "its formats depend on the session's locale; use date_trunc, extract and casts to text",
-    "initcap": "what a word is depends on the locale; use upper(left(x, 1)) || lower(substr(x, 2))",
-    "format": "use || or concat",
-    "row_to_json": _ONE_ROW,
-}  # fmt: skip
-"""Functions people try, and why they can't be had."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 64 * 1024 * 1024
 """Characters that `repeat`, `lpad` and `rpad` may make; PostgreSQL stops at 1 GiB."""
-_BASE64_LINE: Final = 76
+_BASE64_LINE: Final = 57
+"""Bytes: 76 characters."""
 
 
 def _simple(character: str, mapped: str, title: str) -> str:
@@ -27,15 +28,17 @@ def _simple(character: str, mapped: str, title: str) -> str:
 
 def lower(text: str) -> str:
     """Unicode's simple lower case, character by character."""
-    if text.isascii():
-        return text.lower()
+    quick = text.lower()
+    if len(quick) == len(text) and "\u03a3" not in text:  # final sigma is a special case
+        return quick
     return "".join("i" if c == "\u0130" else _simple(c, c.lower(), c) for c in text)
 
 
 def upper(text: str) -> str:
     """Unicode's simple upper case, character by character."""
-    if text.isascii():
-        return text.upper()
+    quick = text.upper()
+    if len(quick) == len(text):
+        return quick
     return "".join(_simple(c, c.upper(), c.title()) for c in text)
 
 
@@ -115,15 +118,17 @@ def md5_bytes(value: bytes) -> str:
 
 
 def encode(value: bytes, form: str) -> str:
-    """`hex` or `base64` (in lines of 76 characters)."""
+    """`hex` or `base64` (with a line feed after every 76 characters)."""
     if form.lower() == "hex":
         return value.hex()
     if form.lower() != "base64":
         reject(
             "invalid_parameter_value", f"encode() is supported for 'hex' and 'base64', not {form!r}"
         )
-    text = base64.b64encode(value).decode()
-    return "\n".join(text[at : at + _BASE64_LINE] for at in range(0, len(text), _BASE64_LINE))
+    lines = (value[at : at + _BASE64_LINE] for at in range(0, len(value), _BASE64_LINE))
+    return b"".join(
+        base64.b64encode(line) + b"\n" * (len(line) == _BASE64_LINE) for line in lines
+    ).decode()
 
 
 def byte_length(text: str) -> int:

@@ -29,16 +29,47 @@ _SATURDAY: Final = 6
 """2000-01-01 was one."""
 
 _UNITS: Final = {
-    "microseconds": 1, "milliseconds": 1000, "second": SECOND, "minute": 60 * SECOND, "hour": HOUR, "day": DAY,
-}  # fmt: skip
+    "microseconds": 1,
+    "milliseconds": 1000,
+    "second": SECOND,
+    "minute": 60 * SECOND,
+    "hour": HOUR,
+    "day": DAY,
+}
 _ALIASES: Final = {
-    "microsecond": "microseconds", "us": "microseconds", "millisecond": "milliseconds", "ms": "milliseconds",
-    "seconds": "second", "s": "second", "sec": "second", "secs": "second", "minutes": "minute", "m": "minute",
-    "min": "minute", "mins": "minute", "hours": "hour", "h": "hour", "hr": "hour", "hrs": "hour",
-    "days": "day", "d": "day", "months": "month", "mon": "month", "mons": "month", "years": "year", "y": "year",
-    "yr": "year", "yrs": "year", "weeks": "week", "w": "week", "decades": "decade", "centuries": "century",
-    "c": "century", "millennia": "millennium", "quarters": "quarter",
-}  # fmt: skip
+    "microsecond": "microseconds",
+    "us": "microseconds",
+    "millisecond": "milliseconds",
+    "ms": "milliseconds",
+    "seconds": "second",
+    "s": "second",
+    "sec": "second",
+    "secs": "second",
+    "minutes": "minute",
+    "m": "minute",
+    "min": "minute",
+    "mins": "minute",
+    "hours": "hour",
+    "h": "hour",
+    "hr": "hour",
+    "hrs": "hour",
+    "days": "day",
+    "d": "day",
+    "months": "month",
+    "mon": "month",
+    "mons": "month",
+    "years": "year",
+    "y": "year",
+    "yr": "year",
+    "yrs": "year",
+    "weeks": "week",
+    "w": "week",
+    "decades": "decade",
+    "centuries": "century",
+    "c": "century",
+    "millennia": "millennium",
+    "quarters": "quarter",
+}
 
 
 def unit(name: str) -> str:
@@ -127,7 +158,7 @@ def extract_timestamp(field: str, value: int) -> Decimal:
 
 def part_date(field: str, days: int) -> float:
     """`date_part(field, date)`: that of its midnight."""
-    return part_timestamp(field, day_start(days))
+    return part_timestamp(field, check_timestamp(day_start(days)))
 
 
 def part_timestamp(field: str, value: int) -> float:
@@ -273,10 +304,19 @@ def interval_order(span: Interval) -> int:
 _WORDS: Final = re.compile(r"\s*([+-]?\d+)\s*([a-z]+)", re.IGNORECASE | re.ASCII)
 _CLOCK: Final = re.compile(r"\s*([+-]?)(\d+):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?\s*$", re.ASCII)
 _WORD_UNITS: Final = {
-    "year": (12, 0, 0), "month": (1, 0, 0), "week": (0, 7, 0), "day": (0, 1, 0), "hour": (0, 0, HOUR),
-    "minute": (0, 0, 60 * SECOND), "second": (0, 0, SECOND), "milliseconds": (0, 0, 1000), "microseconds": (0, 0, 1),
-    "decade": (120, 0, 0), "century": (1200, 0, 0), "millennium": (12000, 0, 0),
-}  # fmt: skip
+    "year": (12, 0, 0),
+    "month": (1, 0, 0),
+    "week": (0, 7, 0),
+    "day": (0, 1, 0),
+    "hour": (0, 0, HOUR),
+    "minute": (0, 0, 60 * SECOND),
+    "second": (0, 0, SECOND),
+    "milliseconds": (0, 0, 1000),
+    "microseconds": (0, 0, 1),
+    "decade": (120, 0, 0),
+    "century": (1200, 0, 0),
+    "millennium": (12000, 0, 0),
+}
 
 
 def read_interval(text: str) -> Interval:

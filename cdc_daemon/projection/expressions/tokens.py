@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from cdc_daemon.projection.expressions.errors import ExpressionError
 

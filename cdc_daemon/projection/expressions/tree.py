@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cdc_daemon.errors import RejectedError
     from cdc_daemon.events import ColumnType
 
 
@@ -47,8 +46,6 @@ class Call:
     """NULL if an argument is NULL, without running."""
     nullable: bool = False
     """It may be NULL although no argument is."""
-    failure: RejectedError | None = None
-    """What it fails with, where all arguments are constants."""
 
 
 @dataclass(frozen=True, slots=True)

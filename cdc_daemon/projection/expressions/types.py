@@ -11,23 +11,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 DECLARED: Final = {
-    "int2": "smallint", "int4": "integer", "int8": "bigint", "numeric": "numeric", "float4": "real",
-    "float8": "double precision", "text": "text", "varchar": "character varying", "bpchar": "character",
-    "bool": "boolean", "date": "date", "time": "time without time zone",
-    "timestamp": "timestamp without time zone", "timestamptz": "timestamp with time zone",
-    "interval": "interval", "uuid": "uuid", "json": "json", "jsonb": "jsonb", "bytea": "bytea", "unknown": "unknown",
-}  # fmt: skip
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "numeric": "numeric",
+    "float4": "real",
+    "float8": "double precision",
+    "text": "text",
+    "varchar": "character varying",
+    "bpchar": "character",
+    "bool": "boolean",
+    "date": "date",
+    "time": "time without time zone",
+    "timestamp": "timestamp without time zone",
+    "timestamptz": "timestamp with time zone",
+    "interval": "interval",
+    "uuid": "uuid",
+    "json": "json",
+    "jsonb": "jsonb",
+    "bytea": "bytea",
+    "unknown": "unknown",
+}
 ALIASES: Final = {
-    "smallint": "int2", "int": "int4", "integer": "int4", "bigint": "int8", "decimal": "numeric", "dec": "numeric",
-    "real": "float4", "float": "float8", "char": "bpchar", "character": "bpchar", "boolean": "bool",
-}  # fmt: skip
+    "smallint": "int2",
+    "int": "int4",
+    "integer": "int4",
+    "bigint": "int8",
+    "decimal": "numeric",
+    "dec": "numeric",
+    "real": "float4",
+    "float": "float8",
+    "char": "bpchar",
+    "character": "bpchar",
+    "boolean": "bool",
+}
 NUMBERS: Final = ("int2", "int4", "int8", "numeric", "float4", "float8")
 INTEGERS: Final = NUMBERS[:3]
 STRINGS: Final = ("text", "varchar", "bpchar")
 _CATEGORY: Final = {
-    **dict.fromkeys(NUMBERS, "N"), **dict.fromkeys(STRINGS, "S"), "bool": "B", "interval": "T",
-    **dict.fromkeys(("date", "time", "timestamp", "timestamptz"), "D"), "unknown": "X",
-}  # fmt: skip
+    **dict.fromkeys(NUMBERS, "N"),
+    **dict.fromkeys(STRINGS, "S"),
+    "bool": "B",
+    "interval": "T",
+    **dict.fromkeys(("date", "time", "timestamp", "timestamptz"), "D"),
+    "unknown": "X",
+}
 _PREFERRED: Final = frozenset({"float8", "text", "bool", "timestamptz", "interval"})
 _IMPLICIT: Final = {
     "int2": ("int4", "int8", "numeric", "float4", "float8"),
@@ -75,7 +103,7 @@ def category(name: str) -> str:
 
 def implicit(source: str, target: str) -> bool:
     """Whether PostgreSQL converts `source` to `target` without being asked."""
-    return source == target or source == "unknown" or target in _IMPLICIT.get(source, ())
+    return source in (target, "unknown") or target in _IMPLICIT.get(source, ())
 
 
 @dataclass(frozen=True, slots=True)
