@@ -1,0 +1,29 @@
+"""How long a property test goes on, and from which seed."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT_SECONDS = 15.0
+
+
+def seeded() -> tuple[int, random.Random]:
+    """The seed of PROPERTY_SEED, or a new one, and what it starts."""
+    seed = int(os.environ.get("PROPERTY_SEED") or random.SystemRandom().getrandbits(32))
+    return seed, random.Random(seed)
+
+
+def rounds(share: float = 1.0) -> Iterator[int]:
+    """Count rounds until `share` of PROPERTY_SECONDS (15 without it) has passed."""
+    seconds = float(os.environ.get("PROPERTY_SECONDS") or DEFAULT_SECONDS) * share
+    deadline = time.monotonic() + seconds
+    number = 0
+    while number == 0 or time.monotonic() < deadline:
+        yield number
+        number += 1
