@@ -25,7 +25,7 @@ def selections(expression: str) -> dict[str, set[str]]:
     def visit(node: Any) -> bool:
         if isinstance(node, promql_parser.MatrixSelector):
             node = node.vector_selector
-        if isinstance(node, promql_parser.VectorSelector):
+        if isinstance(node, promql_parser.VectorSelector) and node.name is not None:
             matched = {matcher.name for matcher in node.matchers.matchers}
             found.setdefault(node.name, set()).update(matched)
         return True

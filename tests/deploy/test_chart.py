@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kubernetes_validate import validate
+from kubernetes_validate import validate  # type: ignore[import-untyped]  # has no types
 from ruamel.yaml import YAML
 
 from cdc_daemon import __version__

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kubernetes_validate import validate
+from kubernetes_validate import validate  # type: ignore[import-untyped]  # has no types
 from ruamel.yaml import YAML
 
 from deploy.generate import MANIFEST, manifest, plain_files
