@@ -37,8 +37,11 @@ def create_generation(client: Client, model: ReadModel, *, pipeline: str) -> Gen
     return Generation(model.name, index, uuid, model.fingerprint)
 
 
-def publish(client: Client, generation: Generation) -> None:
-    """Move the read model's alias to `generation` in one step: no search sees two or none."""
+def publish(client: Client, generation: Generation) -> list[str]:
+    """Move the read model's alias to `generation` in one step: no search sees two or none.
+
+    Returns the indices of ours that had it until now.
+    """
     alias = generation.projection
     holders = alias_holders(client, alias)
     actions: list[dict[str, Any]] = [
@@ -48,6 +51,7 @@ def publish(client: Client, generation: Generation) -> None:
     ]
     actions.append({"add": {"index": generation.index, "alias": alias}})
     client.send("change aliases", "POST", "/_aliases", body={"actions": actions})
+    return [index for index, ours in holders.items() if ours and index != generation.index]
 
 
 def drop_generation(client: Client, generation: Generation) -> None:

@@ -13,7 +13,7 @@ from connectors.opensearch.client import Client
 from connectors.opensearch.config import OpenSearchConfig
 from connectors.opensearch.deadletters import OpenSearchDeadLetters
 from connectors.opensearch.documents import OpenSearchDocuments
-from connectors.opensearch.errors import RefusedError
+from connectors.opensearch.errors import UNAUTHORIZED, RefusedError
 from connectors.opensearch.preflight import preflight
 from connectors.opensearch.refresh import refresh
 from connectors.opensearch.writer import OpenSearchWriter
@@ -62,9 +62,9 @@ class OpenSearchSink:
         """Make a new, empty index for `model`; nobody searches it yet."""
         return indices.create_generation(self._client, model, pipeline=self._pipeline)
 
-    def publish(self, generation: Generation) -> None:
+    def publish(self, generation: Generation) -> list[str]:
         """Point the read model's alias at `generation`, at once and from nowhere else."""
-        indices.publish(self._client, generation)
+        return indices.publish(self._client, generation)
 
     def drop_generation(self, generation: Generation) -> None:
         """Delete an index that nobody searches any more. Quiet if it is gone."""
@@ -112,7 +112,9 @@ class OpenSearchSink:
                 for node in answer["nodes"].values()
                 if "http" in node
             ]
-        except RefusedError:
+        except RefusedError as refusal:
+            if refusal.status == UNAUTHORIZED:
+                raise
             limits = []
         except (KeyError, TypeError) as error:
             raise SinkError(f"{self._client.where} does not answer like OpenSearch.") from error

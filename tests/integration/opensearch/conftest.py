@@ -61,7 +61,7 @@ def model() -> ReadModel:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """A certificate authority, a certificate for 127.0.0.1, and an authority that signed nothing."""
+    """An authority, a certificate for 127.0.0.1, and an authority that signed nothing."""
     folder = tmp_path_factory.mktemp("certificates")
     _authority(folder, "ca")
     _authority(folder, "stranger")

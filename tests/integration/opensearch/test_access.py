@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdc_daemon.errors import RetryError, SinkError
+from cdc_daemon.errors import SinkError
 from cdc_daemon.events import DocumentOperation
 from connectors.opensearch import client as client_module
 
@@ -69,7 +69,6 @@ def test_wrong_credentials(
     for attempt in (lambda: sink.preflight([model]), sink.writer):
         with pytest.raises(SinkError, match=r"credentials \(HTTP 401\).*sink\.password") as caught:
             attempt()
-            sink.writer().write([DocumentOperation("any-000001", b'"1"', 1, b"{}")])
         assert "\n" not in str(caught.value)
         assert "wrong" not in str(caught.value)
 
@@ -79,7 +78,7 @@ def test_missing_right(
 ) -> None:
     """A missing right stops with a paragraph that says what may not be done."""
     sink = make_sink(proxy.url, ca=certificates.ca, bearer_token="read-only")  # noqa: S106
-    with pytest.raises(SinkError, match="may not create an index.*permissions listed") as caught:
+    with pytest.raises(SinkError, match=r"may not create an index.*permissions listed") as caught:
         sink.create_generation(model)
     assert "\n" not in str(caught.value)
 
@@ -101,7 +100,7 @@ def test_certificate_for_another_name(
     """A trusted certificate for another host name is refused as well."""
     url = proxy.url.replace("127.0.0.1", "localhost")
     sink = make_sink(url, ca=certificates.ca, bearer_token="good-token")  # noqa: S106
-    with pytest.raises(SinkError, match="not trusted.*localhost"):
+    with pytest.raises(SinkError, match=r"not trusted.*localhost"):
         sink.preflight([model])
 
 
@@ -110,7 +109,7 @@ def test_https_to_a_plain_server(
 ) -> None:
     """https:// to a server without TLS is explained."""
     sink = make_sink(opensearch.url.replace("http:", "https:"))
-    with pytest.raises((SinkError, RetryError), match="does not speak TLS|can't be reached"):
+    with pytest.raises(SinkError, match="does not speak TLS"):
         sink.preflight([model])
 
 
