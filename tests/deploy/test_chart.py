@@ -190,8 +190,12 @@ def test_secrets_are_files_and_never_in_the_manifest(render: RenderChart) -> Non
     ("config", "message"),
     [
         ("", "config: give the daemon's YAML"),
-        ("a: [", "config: not YAML"),
+        ("a: [", "config: not a YAML map"),
+        ("- a", "config: not a YAML map"),
         ("name: hotel", "web.listen is 127.0.0.1:9645, where neither probes nor Prometheus"),
+        ("web:", "web.listen is 127.0.0.1:9645, where"),
+        ("web: 1", "web.listen is 127.0.0.1:9645, where"),
+        ("web: {listen: 9645}", "web.listen is 9645, where"),
         ("web:\n  listen: 0.0.0.0:80", "web.listen is 0.0.0.0:80, where neither"),
     ],
 )

@@ -27,7 +27,8 @@ def folder(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def compose(folder: Path) -> dict[str, Any]:
     """The compose file."""
-    return read(folder / "compose.yaml")
+    document: dict[str, Any] = read(folder / "compose.yaml")
+    return document
 
 
 @pytest.fixture(scope="module")

@@ -49,12 +49,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $text := required "config: give the daemon's YAML (see docs/how-to/deploy.md)" .Values.config }}
 {{- $config := fromYaml $text }}
 {{- if hasKey $config "Error" }}
-{{- fail (printf "config: not YAML: %s" $config.Error) }}
+{{- fail (printf "config: not a YAML map: %s" $config.Error) }}
 {{- end }}
-{{- $listen := dig "web" "listen" "127.0.0.1:9645" $config }}
+{{- $web := get $config "web" }}
+{{- $listen := "127.0.0.1:9645" }}
+{{- if and (kindIs "map" $web) (hasKey $web "listen") }}
+{{- $listen = get $web "listen" }}
+{{- end }}
 {{- $port := include "cdc-daemon.port" . }}
 {{- if not (has $listen (list (printf "0.0.0.0:%s" $port) (printf "[::]:%s" $port))) }}
-{{- fail (printf "config: web.listen is %s, where neither probes nor Prometheus reach the pod: set it to \"0.0.0.0:%s\"" $listen $port) }}
+{{- fail (printf "config: web.listen is %v, where neither probes nor Prometheus reach the pod: set it to \"0.0.0.0:%s\"" $listen $port) }}
 {{- end }}
 {{- trimSuffix "\n" $text }}
 {{- end }}
