@@ -81,12 +81,14 @@ class Pipeline:
         transaction_bytes: int,
         spill_folder: Path,
         stopping: Callable[[], bool],
+        state: Callable[[str], None],
     ) -> None:
         self._source = source
         self._relations = relations
         self._delivery = delivery
         self._transaction_bytes = transaction_bytes
         self._stopping = stopping
+        self._state = state
         self._routes = [
             Route(projection, index, Fold(spill_folder)) for projection, index in indices
         ]
@@ -112,7 +114,7 @@ class Pipeline:
                 log.warning("source_lost", error=str(error), reason=error.reason)
                 self._delivery.metrics.reconnected("source")
                 self._delivery.metrics.failed()
-                self._delivery.metrics.state("waiting")
+                self._state("waiting")
                 self._delivery.wait(RECONNECT_SECONDS)
 
     def _start(self) -> None:
@@ -125,7 +127,7 @@ class Pipeline:
                     raise Stopped
                 self._delivery.raise_failure()
                 self._source.start(self._relations, self._delivery.progress.received)
-        self._delivery.metrics.state("streaming")
+        self._state("streaming")
         log.info("streaming", after=self._source.show(self._delivery.progress.received))
 
     def _follow(self) -> None:
@@ -170,9 +172,7 @@ class Pipeline:
 
     def _pass(self, position: Position) -> None:
         progress = self._delivery.progress
-        if position > progress.received:
-            progress.received = position
-            self._delivery.monitor.advanced(received=position)
+        progress.received = max(progress.received, position)
 
     def _spill_if_large(self) -> None:
         if sum(route.fold.size_bytes for route in self._routes) > self._transaction_bytes:
@@ -191,9 +191,12 @@ class Pipeline:
         """Tell the checkpointer what is durable, and the source what is checkpointed."""
         delivery = self._delivery
         delivery.raise_failure()
+        delivery.heard_from_reader = time.monotonic()
         durable = delivery.progress.durable()
         searchable = delivery.progress.searchable()
-        delivery.monitor.advanced(indexed=durable, searchable=searchable)
+        delivery.monitor.advanced(
+            received=delivery.progress.received, indexed=durable, searchable=searchable
+        )
         delivery.checkpointer.offer(durable, delivery.dispatcher.sent, urgent=urgent)
         told = (min(durable, delivery.checkpointer.stored), searchable)
         now = time.monotonic()
@@ -226,9 +229,7 @@ class Pipeline:
     def _clear_before(self, index: str, position: Position) -> None:
         """TRUNCATE: wait until everything before is there, and delete it."""
         delivery = self._delivery
-        delivery.dispatcher.release()
-        while delivery.dispatcher.size_bytes:
-            self._wait_for_room()
+        delivery.settle()
         # One below: nothing has that version, so what this transaction writes stays above it.
         delivery.aside(lambda: delivery.delete_before(index, Position(position - 1)))
         delivery.progress.touched(index, position)

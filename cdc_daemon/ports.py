@@ -220,8 +220,11 @@ class Sink(Protocol):
     def create_generation(self, model: ReadModel) -> Generation:
         """Make a new, empty index for `model`; nobody searches it yet."""
 
-    def publish(self, generation: Generation) -> None:
-        """Point the read model's alias at `generation`, at once and from nowhere else."""
+    def publish(self, generation: Generation) -> Sequence[str]:
+        """Point the read model's alias at `generation`, at once and from nowhere else.
+
+        Returns the indices of ours that had it until now.
+        """
 
     def drop_generation(self, generation: Generation) -> None:
         """Delete an index that nobody searches any more. Quiet if it is gone."""

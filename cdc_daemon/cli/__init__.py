@@ -13,6 +13,7 @@ from cdc_daemon import __version__, registry
 from cdc_daemon.errors import CdcError
 
 OWN_COMMANDS: Final = {
+    "run": "cdc_daemon.cli.run:run",
     "validate": "cdc_daemon.cli.validate:validate",
     "schema": "cdc_daemon.cli.schema:schema",
 }

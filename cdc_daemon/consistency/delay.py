@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cdc_daemon.events import NOWHERE
+
 if TYPE_CHECKING:
     from cdc_daemon.events import Position
 
@@ -45,18 +47,21 @@ class StageDelay:
         self._newest: float | None = None
         self._latency = 0.0
         self._recent: deque[tuple[float, float]] = deque()
+        self._position = NOWHERE
         self.watermark: float | None = None
         """Everything committed until this source time is shown; None before the first sample."""
 
-    def sampled(self, sample: Sample) -> None:
-        """A new sample waits to be reached."""
+    def sampled(self, sample: Sample, now: float) -> None:
+        """A new sample waits to be reached; an idle source's has been reached already."""
         self._newest = sample.taken
         self._waiting.append(sample)
+        self.reached(self._position, now)
         if len(self._waiting) > MOST_WAITING:
             self._waiting = deque(list(self._waiting)[::2])
 
     def reached(self, position: Position, now: float) -> None:
         """The stage shows everything up to `position`."""
+        self._position = max(self._position, position)
         while self._waiting and self._waiting[0].position <= position:
             sample = self._waiting.popleft()
             self._latency = now - sample.taken

@@ -100,7 +100,9 @@ class Monitor(threading.Thread):
         self._measure_offset(reading)
         with self._lock:
             for delay in self._delays.values():
-                delay.sampled(Sample(taken, reading.source_time, reading.position))
+                delay.sampled(
+                    Sample(taken, reading.source_time, reading.position), time.monotonic()
+                )
         self._nudge_if_stuck()
         health = self._clock.slot_health()
         if health is not None:

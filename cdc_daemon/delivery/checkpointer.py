@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import CdcError
+from cdc_daemon.events import NOWHERE, Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cdc_daemon.events import Checkpoint, Position
+    from cdc_daemon.events import Position
     from cdc_daemon.ports import CheckpointStore
 
 INTERVAL_SECONDS: Final = 1.0
@@ -32,21 +33,27 @@ class Checkpointer(threading.Thread):
     def __init__(
         self,
         store: CheckpointStore,
-        checkpoint: Checkpoint,
+        pipeline: str,
         stored: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
         super().__init__(name="checkpointer", daemon=True)
         self._store = store
-        self._checkpoint = checkpoint
+        self._checkpoint = Checkpoint(pipeline, NOWHERE, source_id="")
         self._on_stored = stored
         self._failed = failed
         self._changed = threading.Condition()
-        self._wanted = checkpoint.position
+        self._wanted = NOWHERE
         self._documents = 0
         self._due = 0.0
         self._stored_at = 0.0
         self._closed = False
+
+    def begin(self, checkpoint: Checkpoint) -> None:
+        """Start from `checkpoint`, which is stored already."""
+        self._checkpoint = checkpoint
+        self._wanted = checkpoint.position
+        self.start()
 
     @property
     def stored(self) -> Position:

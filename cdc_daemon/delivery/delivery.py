@@ -38,13 +38,12 @@ _index_of: Final = attrgetter("index")
 class Delivery:
     """Lanes, senders, refresher and checkpointer of one pipeline."""
 
-    def __init__(  # noqa: PLR0913 - what it is connected to, each by its name
+    def __init__(
         self,
         *,
         configuration: Configuration,
         sink: Sink,
         projections: Mapping[str, FlatProjection],
-        checkpoint: Checkpoint,
         monitor: Monitor,
         metrics: Metrics,
         wake: Callable[[], None],
@@ -55,6 +54,9 @@ class Delivery:
         self._wake = wake
         self._acknowledged = threading.Event()
         self._failure: BaseException | None = None
+        self.heard_from_reader = time.monotonic()
+        """When the reader came round last: how a stuck one is noticed."""
+        self.dead_letters_stored = 0
         self.monitor = monitor
         self.metrics = metrics
         memory = configuration.memory
@@ -62,7 +64,7 @@ class Delivery:
         self.progress = Progress(self._lanes)
         self.dispatcher = Dispatcher(self._lanes, memory.queue, self.wait, self._reject)
         self.checkpointer = Checkpointer(
-            sink.checkpoints, checkpoint, self._on_progress, self._on_failure
+            sink.checkpoints, configuration.name, self._on_progress, self._on_failure
         )
         self._refresher = Refresher(
             sink=sink,
@@ -92,9 +94,15 @@ class Delivery:
         metrics.queue_bytes.labels(self._pipeline).set_function(lambda: self.dispatcher.size_bytes)
 
     def start(self) -> None:
-        """Start the threads."""
-        for thread in (*self._senders, self._refresher, self.checkpointer):
+        """Start the threads that write and refresh."""
+        self._stored(self._sink.dead_letters.count(self._pipeline))
+        for thread in (*self._senders, self._refresher):
             thread.start()
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Everything up to `checkpoint` is durable: store checkpoints from now on."""
+        self.progress.received = max(self.progress.received, checkpoint.position)
+        self.checkpointer.begin(checkpoint)
 
     def wait(self, seconds: float = 0.5) -> None:
         """Wait until something was acknowledged, at most so long. Raises what a thread raised."""
@@ -106,6 +114,12 @@ class Delivery:
         """Raise what ended one of the threads: going on without it would be wrong."""
         if self._failure is not None:
             raise self._failure
+
+    def settle(self) -> None:
+        """Wait until everything that was sent is durable."""
+        self.dispatcher.release()
+        while self.dispatcher.size_bytes:
+            self.dispatcher.wait_for_room()
 
     def drain(self, deadline: float, while_waiting: Callable[[], None]) -> bool:
         """Wait until all is searchable and checkpointed, until `deadline` (monotonic seconds)."""
@@ -146,6 +160,7 @@ class Delivery:
                 self._sink.dead_letters.add(letters)
         for letter in letters:
             self.metrics.dead_letter(letter.projection, letter.reason)
+        self._stored(len(letters))
 
     def wrote(self, operations: Sequence[DocumentOperation], result: WriteResult) -> None:
         """Count what a request did (senders call it)."""
@@ -180,11 +195,21 @@ class Delivery:
         self.metrics.bulk_retried(reason)
         self.metrics.failed()
 
+    @property
+    def indices(self) -> dict[str, str]:
+        """The index behind each read model."""
+        return {projection.name: index for index, projection in self._projections.items()}
+
+    def _stored(self, count: int) -> None:
+        self.dead_letters_stored += count
+        self.metrics.dead_letters_stored.labels(self._pipeline).set(self.dead_letters_stored)
+
     def _explain(self, rejection: Rejection) -> DeadLetter:
         projection = self._projections[rejection.operation.index]
         letter = letter_of_rejection(self._pipeline, projection, rejection)
         log.warning("dead_letter", projection=projection.name, id=letter.id, reason=letter.reason)
         self.metrics.dead_letter(letter.projection, letter.reason)
+        self._stored(1)
         return letter
 
     def _reject(self, index: str, position: Position, rejected: list[tuple[bytes, bytes]]) -> None:

@@ -83,10 +83,10 @@ def _unreachable(error: DriverConnectionError, where: str) -> CdcError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return SinkError(
             f"The certificate of OpenSearch at {where} is not trusted:"
-            f" {cause.verify_message or cause}. Set `sink.ca` to a PEM file with the certificate"
+            f" {getattr(cause, 'verify_message', cause)}. Set `sink.ca` to a PEM file with the certificate"
             " authority that signed it, and use the host name that the certificate was made for."
         )
-    if isinstance(cause, ssl.SSLError) and cause.reason in {
+    if getattr(cause, "reason", None) in {
         "WRONG_VERSION_NUMBER",
         "RECORD_LAYER_FAILURE",
     }:

@@ -37,21 +37,20 @@ def create_generation(client: Client, model: ReadModel, *, pipeline: str) -> Gen
     return Generation(model.name, index, uuid, model.fingerprint)
 
 
-def publish(client: Client, generation: Generation) -> list[str]:
+def publish(client: Client, generation: Generation, *, pipeline: str) -> list[str]:
     """Move the read model's alias to `generation` in one step: no search sees two or none.
 
-    Returns the indices of ours that had it until now.
+    Returns the indices of `pipeline` that had it until now: nobody else's may be dropped.
     """
     alias = generation.projection
     holders = alias_holders(client, alias)
+    holders.pop(generation.index, None)
     actions: list[dict[str, Any]] = [
-        {"remove": {"index": index, "alias": alias}}
-        for index in holders
-        if index != generation.index
+        {"remove": {"index": index, "alias": alias}} for index in holders
     ]
     actions.append({"add": {"index": generation.index, "alias": alias}})
     client.send("change aliases", "POST", "/_aliases", body={"actions": actions})
-    return [index for index, ours in holders.items() if ours and index != generation.index]
+    return [index for index, ours in holders.items() if ours.get("pipeline") == pipeline]
 
 
 def drop_generation(client: Client, generation: Generation) -> None:

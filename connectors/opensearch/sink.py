@@ -63,8 +63,11 @@ class OpenSearchSink:
         return indices.create_generation(self._client, model, pipeline=self._pipeline)
 
     def publish(self, generation: Generation) -> list[str]:
-        """Point the read model's alias at `generation`, at once and from nowhere else."""
-        return indices.publish(self._client, generation)
+        """Point the read model's alias at `generation`, at once and from nowhere else.
+
+        Returns the indices of ours that had it until now.
+        """
+        return indices.publish(self._client, generation, pipeline=self._pipeline)
 
     def drop_generation(self, generation: Generation) -> None:
         """Delete an index that nobody searches any more. Quiet if it is gone."""

@@ -1,0 +1,56 @@
+"""The delay as metrics, computed at the moment of the scrape: it rises even when all else hangs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from cdc_daemon.consistency.monitor import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client import Metric
+
+    from cdc_daemon.consistency.monitor import Monitor
+
+
+class DelayCollector(Collector):
+    """Collects from a `Monitor`."""
+
+    def __init__(self, monitor: Monitor, pipeline: str) -> None:
+        self._monitor = monitor
+        self._pipeline = pipeline
+
+    def collect(self) -> Iterator[Metric]:
+        """The delay, its maximum, the watermark and the clock offset, as of now."""
+        monitor = self._monitor
+        yield self._by_stage(
+            "cdc_replication_delay_seconds", "How far the stage is behind the source", monitor.delay
+        )
+        yield self._by_stage(
+            "cdc_replication_delay_max_seconds", "The largest of the last minute", monitor.maximum
+        )
+        yield self._by_stage(
+            "cdc_watermark_timestamp_seconds",
+            "Source time up to which everything has passed the stage",
+            monitor.watermark,
+        )
+        offset = GaugeMetricFamily(
+            "cdc_source_clock_offset_seconds", "The source's clock minus ours", labels=["pipeline"]
+        )
+        if monitor.clock_offset_seconds is not None:
+            offset.add_metric([self._pipeline], monitor.clock_offset_seconds)
+        yield offset
+
+    def _by_stage(
+        self, name: str, meaning: str, value_of: Callable[[str], float | None]
+    ) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(name, meaning, labels=["pipeline", "stage"])
+        for stage in STAGES:
+            value = value_of(stage)
+            if value is not None:
+                family.add_metric([self._pipeline, stage], value)
+        return family

@@ -1,0 +1,247 @@
+"""The daemon: from a configuration to a running pipeline, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from cdc_daemon import log as logging
+from cdc_daemon import registry
+from cdc_daemon.config.loader import load as load_configuration
+from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.delivery.delivery import Delivery
+from cdc_daemon.errors import CdcError, ConfigurationError, RetryError, SinkError, SourceError
+from cdc_daemon.loading import Found, load, new_generations, publish, reason_to_load
+from cdc_daemon.metrics import Metrics
+from cdc_daemon.pipeline import Pipeline, Stopped
+from cdc_daemon.ports import TableRequest
+from cdc_daemon.projection.compiler import Compiled, compile_projections
+from cdc_daemon.web.server import WebServer
+from cdc_daemon.web.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.events import Checkpoint
+    from cdc_daemon.ports import Sink, Source
+
+log = structlog.get_logger(__name__)
+
+
+class Daemon:
+    """One pipeline in one process."""
+
+    def __init__(self, loaded: LoadedConfiguration, environ: Mapping[str, str]) -> None:
+        self._loaded = loaded
+        self._environ = environ
+        self._configuration = loaded.configuration
+        config = self._configuration
+        self._source: Source = registry.source_factory(_type(config.source))(
+            config.source, pipeline=config.name
+        )
+        self._sink: Sink = registry.sink_factory(_type(config.sink))(
+            config.sink, pipeline=config.name
+        )
+        self.metrics = Metrics(config.name, config.memory.queue)
+        self.metrics.configured(loaded.fingerprint)
+        self.status = Status(loaded, self.metrics)
+        self._stop = threading.Event()
+        self._at_once = threading.Event()
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Run until stopped. Raises what ended it; call it in the main thread."""
+        with ExitStack() as stack:
+            stack.callback(self._source.close)
+            stack.callback(self._sink.close)
+            stack.enter_context(self._signals())
+            web = WebServer(self._configuration.web, self.status)
+            stack.callback(web.stop)
+            web.start()
+            reader = threading.Thread(target=self._read, name="reader", daemon=True)
+            reader.start()
+            while reader.is_alive():
+                reader.join(0.2)
+                if self._at_once.is_set():
+                    break
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ask it to stop: in order, or at once."""
+        self._stop.set()
+        if at_once:
+            self._at_once.set()
+        self._source.wake()
+
+    def _read(self) -> None:
+        try:
+            self._run_pipeline()
+        except Stopped:
+            pass
+        except (CdcError, Exception) as error:  # noqa: BLE001 - raised again by the main thread
+            self.metrics.failed()
+            self._failure = error
+
+    def _run_pipeline(self) -> None:
+        self._state("starting")
+        compiled = self._compile()
+        found, reason = self._find_out(compiled)
+        checkpoint = found.checkpoint
+        if reason is not None or checkpoint is None:
+            log.warning("loading_everything", reason=reason)
+            checkpoint = new_generations(
+                self._configuration.name, found, compiled.projections, self._sink
+            )
+        monitor = Monitor(self._source.clock(), self.metrics)
+        self.status.watch(monitor)
+        delivery = self._delivery(compiled, checkpoint, monitor)
+        monitor.start()
+        delivery.start()
+        try:
+            if reason is not None:
+                self._state("loading")
+                delivery.dispatcher.wait_for_room = lambda: self._wait(delivery)
+                checkpoint = load(
+                    self._source, self._sink, delivery, compiled.projections, checkpoint
+                )
+            self._follow(compiled, checkpoint, delivery)
+        finally:
+            delivery.close()
+            monitor.stop()
+
+    def _compile(self) -> Compiled:
+        """Look the tables up and compile the projections: nothing is touched."""
+        projections = self._configuration.projections
+        names = list(dict.fromkeys(config.table for config in projections.values()))
+        with _reachable("source", SourceError):
+            relations = self._source.describe([TableRequest(name) for name in names])
+        return compile_projections(
+            projections, dict(zip(names, relations, strict=True)), self._loaded.locate
+        )
+
+    def _find_out(self, compiled: Compiled) -> tuple[Found, str | None]:
+        """Check both sides, then see where the pipeline was."""
+        with _reachable("sink", SinkError):
+            self._sink.preflight([projection.model for projection in compiled.projections])
+            checkpoint = self._sink.checkpoints.load(self._configuration.name)
+        with _reachable("source", SourceError):
+            self._source.prepare(compiled.relations)
+            found = Found(checkpoint, self._source.place(), self._source.identity())
+        with _reachable("sink", SinkError):
+            reason = reason_to_load(found, compiled.projections, self._sink, self._source.show)
+            if reason is None and checkpoint is not None:
+                for generation in checkpoint.generations.values():
+                    publish(self._sink, generation)
+        return found, reason
+
+    def _delivery(self, compiled: Compiled, checkpoint: Checkpoint, monitor: Monitor) -> Delivery:
+        delivery = Delivery(
+            configuration=self._configuration,
+            sink=self._sink,
+            projections={
+                checkpoint.generations[projection.name].index: projection
+                for projection in compiled.projections
+            },
+            monitor=monitor,
+            metrics=self.metrics,
+            wake=self._source.wake,
+        )
+        self.status.follow(delivery, self._source)
+        return delivery
+
+    def _follow(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> None:
+        delivery.resume(checkpoint)
+        pipeline = Pipeline(
+            source=self._source,
+            relations=compiled.relations,
+            indices=[
+                (projection, checkpoint.generations[projection.name].index)
+                for projection in compiled.projections
+            ],
+            delivery=delivery,
+            transaction_bytes=self._configuration.memory.transaction,
+            spill_folder=self._configuration.state.path / "spill",
+            stopping=self._stop.is_set,
+            state=self._state,
+        )
+        pipeline.follow_for_ever(checkpoint.position)
+        self._state("stopping")
+        deadline = time.monotonic() + self._configuration.shutdown.deadline
+        try:
+            drained = delivery.drain(deadline, pipeline.report)
+        except RetryError as error:
+            log.warning("stopped_without_source", error=str(error))
+            return
+        log.info("stopped", drained=drained)
+
+    def _wait(self, delivery: Delivery) -> None:
+        delivery.wait()
+        if self._stop.is_set():
+            raise Stopped
+
+    def _state(self, state: str) -> None:
+        self.metrics.state(state)
+        self.status.state = state
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT stop in order, a second one at once; SIGHUP re-reads the log level."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_stop(number: int, _: Any) -> None:
+            log.info("signal", number=number, again=self._stop.is_set())
+            self.stop(at_once=self._stop.is_set())
+
+        def on_hangup(*_: Any) -> None:
+            try:
+                again = load_configuration(self._loaded.path, self._environ)
+                logging.configure(again.configuration.log)
+                log.warning("log_level", level=again.configuration.log.level)
+            except ConfigurationError as error:
+                log.error("configuration_not_read", error=str(error))  # noqa: TRY400 - it says all
+
+        before = {
+            number: signal.signal(number, handler)
+            for number, handler in (
+                (signal.SIGTERM, on_stop),
+                (signal.SIGINT, on_stop),
+                (signal.SIGHUP, on_hangup),
+            )
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run_daemon(path: Path, environ: Mapping[str, str]) -> None:
+    """Run the configuration at `path` until SIGTERM. Raises CdcError with what to do."""
+    loaded = load_configuration(path, environ)
+    logging.configure(loaded.configuration.log)
+    Daemon(loaded, environ).run()
+
+
+def _type(section: Any) -> str:
+    return str(section.type)
+
+
+@contextmanager
+def _reachable(side: str, stop: type[SourceError | SinkError]) -> Iterator[None]:
+    """At the start an outside system that can't be reached is a mistake to report, not to retry."""
+    try:
+        yield
+    except RetryError as error:
+        raise stop(
+            f"{error}. Check that it runs, and the address in the `{side}` section"
+        ) from error

@@ -1,0 +1,97 @@
+"""What the daemon says of itself: alive, ready, and every number of the status."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from cdc_daemon import __version__
+from cdc_daemon.consistency.collector import DelayCollector
+from cdc_daemon.consistency.monitor import STAGES
+
+if TYPE_CHECKING:
+    from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.consistency.monitor import Monitor
+    from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.metrics import Metrics
+    from cdc_daemon.ports import Source
+
+STUCK_SECONDS: Final = 60.0
+"""A reader that has not come round for so long is stuck: every wait of it is far shorter."""
+
+
+class Health(NamedTuple):
+    """Whether all is well, and why not."""
+
+    ok: bool
+    reason: str
+
+
+class Status:
+    """Gathers what the web side and `cdc-daemon status` show. Read by any thread."""
+
+    def __init__(self, loaded: LoadedConfiguration, metrics: Metrics) -> None:
+        self._loaded = loaded
+        self._started_at = time.time()
+        self._monitor: Monitor | None = None
+        self._delivery: Delivery | None = None
+        self._source: Source | None = None
+        self.metrics = metrics
+        self.state = "starting"
+
+    def watch(self, monitor: Monitor) -> None:
+        """The delay is known from now on, and shown with the metrics."""
+        self._monitor = monitor
+        self.metrics.registry.register(DelayCollector(monitor, self._loaded.configuration.name))
+
+    def follow(self, delivery: Delivery, source: Source) -> None:
+        """The positions are known from now on."""
+        self._delivery = delivery
+        self._source = source
+
+    def live(self) -> Health:
+        """Whether a restart would help: never because an outside system is away."""
+        if self.state == "streaming" and self._delivery is not None:
+            age = time.monotonic() - self._delivery.heard_from_reader
+            if age > STUCK_SECONDS:
+                return Health(ok=False, reason=f"the reader has been stuck for {age:.0f} s")
+        return Health(ok=True, reason="")
+
+    def ready(self) -> Health:
+        """Whether the pipeline does its work: it streams, or it loads existing rows."""
+        ok = self.state in {"streaming", "loading"}
+        return Health(ok, "" if ok else f"the pipeline is {self.state}")
+
+    def show(self) -> dict[str, Any]:
+        """Everything, as JSON."""
+        configuration = self._loaded.configuration
+        shown: dict[str, Any] = {
+            "pipeline": configuration.name,
+            "state": self.state,
+            "version": __version__,
+            "configuration": self._loaded.fingerprint,
+            "started_at": self._started_at,
+            "projections": sorted(configuration.projections),
+        }
+        if self._monitor is not None:
+            shown["delay_seconds"] = {stage: self._monitor.delay(stage) for stage in STAGES}
+            shown["delay_max_60s_seconds"] = self._monitor.maximum()
+            shown["watermark"] = {stage: self._monitor.watermark(stage) for stage in STAGES}
+            shown["clock_offset_seconds"] = self._monitor.clock_offset_seconds
+        if self._delivery is not None and self._source is not None:
+            shown.update(self._positions(self._delivery, self._source))
+        return shown
+
+    def _positions(self, delivery: Delivery, source: Source) -> dict[str, Any]:
+        progress = delivery.progress
+        return {
+            "position": {
+                "received": source.show(progress.received),
+                "durable": source.show(progress.durable()),
+                "searchable": source.show(progress.searchable()),
+                "checkpoint": source.show(delivery.checkpointer.stored),
+            },
+            "queue_bytes": delivery.dispatcher.size_bytes,
+            "indices": delivery.indices,
+            "dead_letters": delivery.dead_letters_stored,
+        }
