@@ -55,8 +55,8 @@ _FLOAT4, _FLOAT8 = ("<f", "<I"), ("<d", "<Q")
 
 _DATE_TIME = re.compile(
     r"\s*(\d{4,7})-(\d{1,2})-(\d{1,2})"
-    r"(?:[T ]\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d*))?)?)?"
-    r"\s*(Z|[+-]\d{1,2}(?::?\d{2}(?::\d{2})?)?)?\s*( BC)?\s*",
+    r"(?:[T ]\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d*))?)?"
+    r"\s*(Z|[+-]\d{1,2}(?::?\d{2}(?::\d{2})?)?)?)?\s*( BC)?\s*",
     re.ASCII | re.IGNORECASE,
 )
 _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d*))?)?\s*", re.ASCII)
@@ -433,7 +433,7 @@ def _string(parse: Callable[[str], Any]) -> Decoder:
 
 
 def _decode_timestamp(text: bytes) -> int:
-    """Of a row, where an offset is always +00:00; Python reads what is between its years fastest."""
+    """Of a row, where every offset is +00:00; Python is the fastest within its own years."""
     written = text[1:-1].decode()
     try:
         return (datetime.fromisoformat(written).replace(tzinfo=None) - _EPOCH) // _MICROSECOND

@@ -35,7 +35,7 @@ class CompiledExpression:
     columns: tuple[str, ...]
     """The columns it reads, in the order of first use."""
     evaluate: Callable[[Row], bytes]
-    """A row in the order of the relation's columns to the JSON text of the value, `b"null"` for NULL.
+    """A row in the relation's order to the JSON text of the value, `b"null"` for NULL.
 
     Raises RejectedError where PostgreSQL raises an error. None of `columns` may be UNCHANGED.
     """

@@ -203,7 +203,7 @@ def sign(value: Decimal) -> Decimal:
 
 
 def fit_precision(value: Decimal, precision: int, scale: int) -> Decimal:
-    """`numeric(precision, scale)`: rounded, and rejected if the digits before the point are too many."""
+    """`numeric(precision, scale)`: rounded; rejected if what is before the point is too long."""
     rounded = _at_place(value, scale, ROUND_HALF_UP)
     if rounded and rounded.adjusted() >= precision - scale:
         reject(

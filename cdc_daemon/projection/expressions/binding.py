@@ -279,10 +279,13 @@ class Binder:
     @staticmethod
     def _no_operator(name: str) -> str:
         if name in {"~", "~*", "!~", "!~*", "!"}:
-            return "regular expressions are not supported (PostgreSQL's are not Python's): use LIKE or ILIKE"
+            return (
+                "regular expressions are not supported (PostgreSQL's are not Python's):"
+                " use LIKE or ILIKE"
+            )
         if name in {"~~", "!~~", "~~*", "!~~*"}:
             return f"the operator {name} is not supported: write LIKE or ILIKE"
-        return f"the operator {name} is not supported; supported: {' '.join([*OPERATORS, '||'][:14])} || -> ->> #> #>> ?"
+        return f"the operator {name} is not supported; supported: {' '.join(_SYMBOLS)}"
 
     @staticmethod
     def _no_overload(name: str, parts: Sequence[Tree], *, ambiguous: bool) -> str:
@@ -340,6 +343,8 @@ class Binder:
         hint = f"; did you mean {near[0]}?" if near else "; see docs/reference/expressions.md"
         return f"the function {name} is not supported{hint}"
 
+
+_SYMBOLS = [*(name for name in OPERATORS if not name.isalpha()), "||"]
 
 NUMERIC_FIRST = 0
 """The first overload of a comparison: plain Python comparison of both values."""

@@ -269,7 +269,10 @@ _CASTS: Final[dict[tuple[str, str], Callable[[Any], Any]]] = _between_numbers() 
 
 
 def cast_function(source: ColumnType, target: ColumnType) -> Callable[[Any], Any] | None:
-    """How an explicit cast runs (not its modifier); `same` where nothing changes; None if there is none."""
+    """How an explicit cast runs, without its modifier.
+
+    `same` where nothing changes; None if there is no such cast.
+    """
     come, go = name_of(source), name_of(target)
     if come == go and source.base.kind == target.base.kind:
         return same

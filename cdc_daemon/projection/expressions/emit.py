@@ -60,9 +60,9 @@ class Emitter(Source):
         return f"(None if {nulls} else {run})" if nulls else run
 
     def _bound(self, parts: Sequence[Tree]) -> tuple[str, list[str]]:
-        """A test whether any part is NULL (empty if none can be), and how to refer to each part after it.
+        """A test whether any part is NULL (empty if none can be), and the name of each after it.
 
-        All parts run before the first is looked at, where a later one could fail: so does PostgreSQL.
+        Where a later part could fail, all run before any is looked at: so does PostgreSQL.
         """
         checks, names = [], []
         for part in parts:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.projection.expressions import casts, documents, folding, texts, times
 from cdc_daemon.projection.expressions.errors import ExpressionError
+from cdc_daemon.projection.expressions.functions import COMPARISONS
 from cdc_daemon.projection.expressions.syntax import Apply, Literal
 from cdc_daemon.projection.expressions.tree import Call, Constant, Form, Tree, may_raise
 from cdc_daemon.projection.expressions.types import (
@@ -278,7 +279,7 @@ def _order_key(base: Any) -> Callable[[Any], Any] | None:
 
 
 def _output(binder: Binder, tree: Tree) -> Tree:
-    """What a type's output function prints: unlike a cast, `t` and `f`, and char(n) with its padding."""
+    """What an output function prints: unlike a cast `t` and `f`, and char(n) with its padding."""
     name = name_of(tree.type)
     if tree.type.base.kind == "array":
         raise ExpressionError("arrays can't be concatenated", tree.at)
@@ -383,31 +384,23 @@ def _at_time_zone(binder: Binder, apply: Apply) -> Tree:
     return binder.cast(tree, simple(target), apply.at)
 
 
+_TESTS: Final = ("null", "true", "false", "unknown")
+
 FORMS: Final[dict[str, Callable[[Binder, Apply], Tree]]] = {
-    "and": _logic,
-    "or": _logic,
+    **dict.fromkeys(("and", "or"), _logic),
     "not": _not,
-    **dict.fromkeys(
-        (f"is {n}{w}" for n in ("", "not ") for w in ("null", "true", "false", "unknown")), _test
-    ),
-    "is distinct from": _distinct,
-    "is not distinct from": _distinct,
-    "between": _between,
-    "between symmetric": _between,
+    **dict.fromkeys((f"is {word}" for word in _TESTS), _test),
+    **dict.fromkeys((f"is not {word}" for word in _TESTS), _test),
+    **dict.fromkeys(("is distinct from", "is not distinct from"), _distinct),
+    **dict.fromkeys(("between", "between symmetric"), _between),
     "in": _in,
-    "like": _like,
-    "ilike": _like,
-    **dict.fromkeys(
-        (f"{o} {q}" for o in ("=", "<>", "<", "<=", ">", ">=") for q in ("any", "all")), _quantified
-    ),
-    "case": _case,
-    "case of": _case,
+    **dict.fromkeys(("like", "ilike"), _like),
+    **dict.fromkeys((f"{o} {q}" for o in COMPARISONS for q in ("any", "all")), _quantified),
+    **dict.fromkeys(("case", "case of"), _case),
     "coalesce": _coalesce,
     "nullif": _nullif,
-    "greatest": _extreme,
-    "least": _extreme,
-    "concat": _concat,
-    "concat_ws": _concat,
+    **dict.fromkeys(("greatest", "least"), _extreme),
+    **dict.fromkeys(("concat", "concat_ws"), _concat),
     "cardinality": _cardinality,
     "array_length": _array_length,
     "subscript": _subscript,

@@ -110,7 +110,7 @@ class OperandParser(TypeNameParser):
         return CastTo(token.at, Literal(text.at, "string", text.text), target)
 
     def _case(self, token: Token) -> Syntax:
-        """Arguments: operand (or none), then condition and value of each branch, then the default."""
+        """Arguments: operand (or none), condition and value of each branch, the default."""
         operand = () if self._is("when") else (self._expression(),)
         parts: list[Syntax] = []
         while self._accept("when"):

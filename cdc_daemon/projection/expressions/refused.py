@@ -8,7 +8,10 @@ _SESSION: Final = (
     "its value depends on the session or the moment, not on the row:"
     " a document could never be made again from its row"
 )
-_ONE_ROW: Final = "an expression sees one row; use `embed` with count, sum, avg, min or max for what belongs to it"
+_ONE_ROW: Final = (
+    "an expression sees one row; use `embed` with count, sum, avg, min or max"
+    " for the rows that belong to it"
+)
 REFUSED: Final = {
     **dict.fromkeys(
         (
@@ -87,9 +90,9 @@ REFUSED: Final = {
             "regexp_count",
             "regexp_substr",
         ),
-        "PostgreSQL's regular expressions are not Python's; use LIKE, split_part, replace or starts_with",
+        "PostgreSQL's regular expressions are not Python's; use LIKE, split_part or replace",
     ),
-    "to_char": "its formats depend on the session's locale; use date_trunc, extract and casts to text",
+    "to_char": "its formats depend on the locale; use date_trunc, extract and casts to text",
     "initcap": "what a word is depends on the locale; use upper(left(x, 1)) || lower(substr(x, 2))",
     "format": "use || or concat",
     "row_to_json": _ONE_ROW,

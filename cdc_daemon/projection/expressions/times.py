@@ -252,7 +252,7 @@ def time_between(left: int, right: int) -> Interval:
 
 
 def add_interval(value: int, span: Interval) -> int:
-    """`timestamp + interval`: months first (to the month's last day at most), then days, then time."""
+    """`timestamp + interval`: months (to the month's last day at most), then days, then time."""
     if abs(value) == INFINITY:
         return value
     days, micros = divmod(value, DAY)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value known beforehand; None is NULL. Of type `unknown` it is a string without a type yet."""
+    """A value known beforehand, None for NULL; of type `unknown` a string without a type yet."""
 
     type: ColumnType
     at: int
@@ -50,7 +50,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is not a function: it decides which of its operands run, or asks whether they are NULL."""
+    """What is no function: it decides which operands run, or asks whether they are NULL."""
 
     type: ColumnType
     at: int
