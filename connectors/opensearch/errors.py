@@ -83,8 +83,8 @@ def _unreachable(error: DriverConnectionError, where: str) -> CdcError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return SinkError(
             f"The certificate of OpenSearch at {where} is not trusted:"
-            f" {getattr(cause, 'verify_message', cause)}. Set `sink.ca` to a PEM file with the certificate"
-            " authority that signed it, and use the host name that the certificate was made for."
+            f" {getattr(cause, 'verify_message', cause)}. Set `sink.ca` to a PEM file with the"
+            " certificate authority that signed it, and use the host name that it was made for."
         )
     if getattr(cause, "reason", None) in {
         "WRONG_VERSION_NUMBER",

@@ -101,7 +101,9 @@ class SinkSuite:
         """Of two operations on one document the higher version stays, whichever comes last."""
         operations = [index(generation, "1", 20, n=2), index(generation, "1", 10, n=1)]
         for operation in operations if newest_first else reversed(operations):
-            assert len(writer.write([operation]).stale) == (operation.version == 10 and newest_first)
+            assert len(writer.write([operation]).stale) == (
+                operation.version == 10 and newest_first
+            )
         found = sink.documents.get(generation.index, "1")
         assert found is not None
         assert (found[0], orjson.loads(found[1])["n"]) == (20, 2)
@@ -197,8 +199,8 @@ class SinkSuite:
         assert first.uuid != second.uuid
         writer.write([index(first, "first", 1), index(second, "second", 1)])
         sink.refresh([first.index, second.index])
-        for published in (first, second, first, first):
-            sink.publish(published)
+        for published, before in ((first, []), (second, [first]), (first, [second]), (first, [])):
+            assert list(sink.publish(published)) == [each.index for each in before]
             assert list(search(model.name)) == ["first" if published is first else "second"]
         sink.preflight([model])
         for each in (first, second):
