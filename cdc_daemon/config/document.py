@@ -82,7 +82,7 @@ def _explained(error: MarkedYAMLError, text: str) -> tuple[int, int, str]:
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
     message = ": ".join(part for part in (error.context, error.problem) if part)
     if any("${" in each for each in text.splitlines()[line - 1 : line]):
-        message += " (within { } and [ ], a ${...} must be in quotes)"
+        message += " (put the ${...} in quotes)"
     return line, column, message
 
 
