@@ -2,7 +2,7 @@
 
 sqlglot splits the text; the grammar is ours because sqlglot's parser is made to translate between
 dialects: it takes what PostgreSQL refuses (`a < b = c`, `ifnull(a, b)`), rewrites what it takes
-(`a[1]` to index 0, the text key of `->` to a path) and keeps no place for operators and literals.
+(`a[1]` to index 0, `len(a)` to `length(a)`) and keeps no place for operators.
 """
 
 from __future__ import annotations
@@ -161,7 +161,10 @@ class _Parser(OperandParser):
 
     def _in(self, left: Syntax, token: Token) -> Syntax:
         self._expect("(")
-        return Apply(token.at, "special", "in", (left, *self._list(")")))
+        items = self._list(")")
+        if not items:
+            raise ExpressionError("IN needs at least one value", token.at)
+        return Apply(token.at, "special", "in", (left, *items))
 
     def _between(self, left: Syntax, token: Token) -> Syntax:
         name = "between symmetric" if self._accept("symmetric") else "between"

@@ -95,5 +95,6 @@ REFUSED: Final = {
     "to_char": "its formats depend on the locale; use date_trunc, extract and casts to text",
     "initcap": "what a word is depends on the locale; use upper(left(x, 1)) || lower(substr(x, 2))",
     "format": "use || or concat",
+    "row": "an expression gives one value",
     "row_to_json": _ONE_ROW,
 }

@@ -36,6 +36,8 @@ def tokenize(sql: str) -> list[Token]:
         found = Postgres().tokenize(sql)
     except SqlglotError as error:
         raise ExpressionError(f"can't be read as SQL: {_first_line(error)}") from error
+    if "\0" in sql:
+        raise ExpressionError("PostgreSQL has no character with the code 0", sql.index("\0"))
     tokens: list[Token] = []
     for token in found:
         tokens.extend(
@@ -57,6 +59,8 @@ def _convert(kind: TokenType, text: str, at: int, source: str) -> list[Token]:
         return [Token("name", source[1:-1].replace('""', '"'), at)]
     if kind is TokenType.NUMBER:
         return _number(source, at)
+    if "'" in source or "$$" in source:
+        raise ExpressionError(f"this kind of string is not supported: {source[:20]}", at)
     if _WORD.match(source):  # several words may be one token ("double precision")
         return [
             Token("word", w.group().lower(), at + w.start()) for w in re.finditer(r"\S+", source)
