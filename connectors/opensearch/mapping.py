@@ -31,6 +31,7 @@ BY_NAME: Final[dict[str, dict[str, Any]]] = {
     "int4": {"type": "integer"},
     "int8": {"type": "long"},
     "oid": {"type": "long"},
+    "int2vector": {"type": "short"},
     "float4": {"type": "float"},
     "float8": {"type": "double"},
     # Searched and sorted as a double; the document keeps every digit.
@@ -40,6 +41,7 @@ BY_NAME: Final[dict[str, dict[str, Any]]] = {
     "bpchar": TEXT,
     "citext": TEXT,
     "name": TEXT,
+    "xml": TEXT,
     # Milliseconds when searched, every digit in the document. Not date_nanos: that refuses years
     # before 1970 and after 2262.
     "date": DATE,
@@ -48,6 +50,7 @@ BY_NAME: Final[dict[str, dict[str, Any]]] = {
     "bytea": KEPT_ONLY,
     "json": {"type": "flat_object"},
     "jsonb": {"type": "flat_object"},
+    "hstore": {"type": "flat_object"},
 }
 """PostgreSQL's name of a type to its field; every other type is a keyword of its text."""
 

@@ -21,7 +21,7 @@ def test_nested_types() -> None:
     pair = ColumnType("pair", "composite", attributes=(("a", array), ("b", TEXT)))
     assert type_mapping(array) == {"type": "integer"}
     assert type_mapping(pair)["properties"]["a"] == {"type": "integer"}
-    assert type_mapping(ColumnType("hstore"))["type"] == "keyword"
+    assert type_mapping(ColumnType("ltree"))["type"] == "keyword"
     enum = ColumnType("date", "enum", labels=("x",))
     assert type_mapping(enum)["type"] == "keyword", "an enum named like a type is still an enum"
 
