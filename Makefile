@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check bench format lock clean
+.PHONY: demo test check bench format lock clean deploy-tools manifests
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,14 +21,22 @@ demo: $(VENV)-demo/installed  ## The main job on real servers, on your screen
 	$(VENV)-demo/bin/cdc-daemon demo
 
 test: $(VENV)/installed  ## All tests, on real servers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/installed  ## Lint, types, import contracts, formatting, manifests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests benchmarks deploy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/python -m pytest -q tests/deploy --ignore tests/deploy/test_image.py
+
+deploy-tools:  ## helm and promtool for the tests of what is deployed, outside the repository
+	sh tests/deploy/install_tools.sh
+
+manifests: $(VENV)/installed  ## Write the deploy files that are made from others
+	$(BIN)/python deploy/generate.py
 
 bench: $(VENV)/installed  ## The figures that the README quotes
 	$(BIN)/python benchmarks/run.py

@@ -12,9 +12,7 @@ from cdc_daemon import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cdc_daemon.ports import SlotHealth
-
-disable_created_metrics()  # they double the series, and say nothing that the counters don't
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and say nothing that the counters don't
 
 LATENCY_BUCKETS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
@@ -58,15 +56,6 @@ class Metrics:
         self._spilled = self._counter(
             "cdc_transaction_spilled_bytes_total", "Folded on disk", "pipeline"
         ).labels(pipeline)
-        self._slot = {
-            name: self._gauge(f"cdc_slot_{name}", meaning, "pipeline", "slot")
-            for name, meaning in (
-                ("retained_wal_bytes", "WAL kept because of the slot"),
-                ("unconfirmed_wal_bytes", "WAL that is not confirmed yet"),
-                ("safe_wal_bytes", "WAL that may be written before the slot is lost"),
-                ("active", "Whether the slot is followed"),
-            )
-        }
         self._dead_letters = self._counter(
             "cdc_dead_letters_total", "Dead letters stored", "pipeline", "projection", "reason"
         )
@@ -161,15 +150,3 @@ class Metrics:
     def failed(self) -> None:
         """Something went wrong just now."""
         self._last_error.set_to_current_time()
-
-    def slot(self, health: SlotHealth) -> None:
-        """Show what the source keeps for us."""
-        self._slot["retained_wal_bytes"].labels(self.pipeline, health.name).set(
-            health.retained_bytes
-        )
-        self._slot["unconfirmed_wal_bytes"].labels(self.pipeline, health.name).set(
-            health.unconfirmed_bytes
-        )
-        self._slot["active"].labels(self.pipeline, health.name).set(health.active)
-        if health.safe_bytes is not None:
-            self._slot["safe_wal_bytes"].labels(self.pipeline, health.name).set(health.safe_bytes)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from cdc_daemon.consistency.monitor import Monitor
+    from cdc_daemon.ports import SlotHealth
 
 
 class DelayCollector(Collector):
@@ -44,6 +45,21 @@ class DelayCollector(Collector):
         if monitor.clock_offset_seconds is not None:
             offset.add_metric([self._pipeline], monitor.clock_offset_seconds)
         yield offset
+        if monitor.slot_health is not None:
+            yield from self._slot(monitor.slot_health)
+
+    def _slot(self, health: SlotHealth) -> Iterator[Metric]:
+        """Left out, and not frozen, while the source can't be asked."""
+        for name, meaning, value in (
+            ("retained_wal_bytes", "WAL kept because of the slot", health.retained_bytes),
+            ("unconfirmed_wal_bytes", "WAL that is not confirmed yet", health.unconfirmed_bytes),
+            ("safe_wal_bytes", "WAL until the slot is lost", health.safe_bytes),
+            ("active", "Whether the slot is followed", int(health.active)),
+        ):
+            if value is not None:
+                family = GaugeMetricFamily(f"cdc_slot_{name}", meaning, labels=["pipeline", "slot"])
+                family.add_metric([self._pipeline, health.name], value)
+                yield family
 
     def _by_stage(
         self, name: str, meaning: str, value_of: Callable[[str], float | None]

@@ -15,7 +15,7 @@ from cdc_daemon.errors import CdcError, RetryError
 if TYPE_CHECKING:
     from cdc_daemon.events import Position
     from cdc_daemon.metrics import Metrics
-    from cdc_daemon.ports import ClockSample, SourceClock
+    from cdc_daemon.ports import ClockSample, SlotHealth, SourceClock
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,8 @@ class Monitor(threading.Thread):
         self.clock_offset_seconds: float | None = None
         """The source's clock minus ours; what commit times are compared through."""
         self.clock_error_seconds: float | None = None
+        self.slot_health: SlotHealth | None = None
+        """What the source keeps for us; None while nobody knows."""
 
     def committed(self, position: Position, source_time: float) -> None:
         """A transaction was read: its commit time is in the source's clock."""
@@ -90,6 +92,7 @@ class Monitor(threading.Thread):
                 if not failing:
                     log.warning("source_clock_lost", error=str(error))
                 failing = True
+                self.slot_health = None
                 self._metrics.failed()
             self._stop.wait(SAMPLE_SECONDS)
         self._clock.close()
@@ -104,9 +107,7 @@ class Monitor(threading.Thread):
                     Sample(taken, reading.source_time, reading.position), time.monotonic()
                 )
         self._nudge_if_stuck()
-        health = self._clock.slot_health()
-        if health is not None:
-            self._metrics.slot(health)
+        self.slot_health = self._clock.slot_health()
 
     def _measure_offset(self, reading: ClockSample) -> None:
         offset = reading.source_time - (time.time() - reading.round_trip_seconds / 2)
