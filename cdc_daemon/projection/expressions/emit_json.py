@@ -47,8 +47,7 @@ class _JsonEmitter(Emitter):
     def json(self, tree: Tree) -> str:
         """Python source of the JSON text of the value."""
         if isinstance(tree, Constant):
-            encode = self._encoder(tree)
-            return repr(b"null" if tree.value is None else encode(tree.value))
+            return repr(b"null" if tree.value is None else self._encoder(tree)(tree.value))
         if isinstance(tree, ColumnValue):
             return self._raw(tree)
         if isinstance(tree, Call) and tree.run == _CONCATENATION:

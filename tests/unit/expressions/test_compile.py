@@ -63,6 +63,8 @@ NULLS: Row = [b"null"] * len(ROW)
         ("'it''s'", b'"it\'s"'),
         (r"E'a\tb'", b'"a\\tb"'),
         ("id -- a comment", b"12"),
+        ("case when active then area end", b'"((0,0))"'),
+        ("coalesce(area, area)", b'"((0,0))"'),
     ],
 )
 def test_evaluate_gives_json_text(sql: str, expected: bytes) -> None:
