@@ -66,6 +66,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=18,
         help="major version of the PostgreSQL that tests run on (default: %(default)s)",
     )
+    parser.addoption(
+        "--fail-on-skip",
+        action="store_true",
+        help="a skipped test fails the run: CI has everything that tests need",
+    )
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say why CI fails when it is only for skipped tests."""
+    if config.getoption("--fail-on-skip") and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line("skipped tests fail this run (--fail-on-skip)", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Make skipped tests fail the run where that was asked for."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter is not None and reporter.stats.get("skipped")
+    if session.config.getoption("--fail-on-skip") and skipped and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_configure() -> None:
