@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from generators.pg_scalars import SCALARS, random_text
+from tests.generators.pg_scalars import SCALARS, random_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

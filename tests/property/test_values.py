@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psycopg
 import pytest
-from generators.budget import rounds, seeded
-from generators.json_meaning import as_documented, parse
-from generators.pg_scalars import EXTENSIONS, SCALARS
-from generators.pg_values import (
+from tests.generators.budget import rounds, seeded
+from tests.generators.json_meaning import as_documented, parse
+from tests.generators.pg_scalars import EXTENSIONS, SCALARS
+from tests.generators.pg_values import (
     RANGES,
     PgType,
     array_of,
