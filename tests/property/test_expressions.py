@@ -392,7 +392,9 @@ TEMPLATES = {
 }  # fmt: skip
 
 
-def test_random_expressions_mean_the_same_as_in_postgresql(connection: psycopg.Connection) -> None:
+def test_random_expressions_mean_the_same_as_in_postgresql(
+    connection: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What compiles gives PostgreSQL's value and type for every row, and fails where it fails."""
     rng = random.Random(SEED)
     deadline = time.monotonic() + SECONDS
@@ -401,14 +403,10 @@ def test_random_expressions_mean_the_same_as_in_postgresql(connection: psycopg.C
     while time.monotonic() < deadline:
         rows = _new_rows(connection, rng)
         for _ in range(4):
-            _compare(
-                connection,
-                relation,
-                rows,
-                [expressions.whole() for _ in range(BATCH)],
-                counts,
-            )
-    print(f"\nexpressions: {dict(counts)}; PROPERTY_SEED={SEED}")  # noqa: T201  the count and seed to replay
+            batch = [expressions.whole() for _ in range(BATCH)]
+            _compare(connection, relation, rows, batch, counts)
+    with capsys.disabled():
+        print(f"\nexpressions: {dict(counts)}; PROPERTY_SEED={SEED}")  # noqa: T201  how much, and how to replay it
     assert counts["compared"] > counts["refused here"] * 4, "too much is refused to mean anything"
 
 
