@@ -107,11 +107,10 @@ def _next_number(client: Client, name: str) -> int:
     params = {**ALL_KINDS, "filter_path": "*.settings.index.uuid"}
     path = f"/{quote(name)}-*/_settings"
     found = client.ask("read index settings", "GET", path, params=params, ok=(NOT_FOUND,))
-    numbers = [
-        int(match[1])
-        for index in found
-        if (match := re.fullmatch(re.escape(name) + r"-(\d{6,})", index))
-    ]
+    # A delete, unlike an index operation, makes an index of the guard's name where the guard is
+    # gone: that number is used up. (Such a delete does no harm, and the next refresh stops.)
+    pattern = f"{re.escape(name)}-(\\d{{6,}})({GUARD_SUFFIX})?"
+    numbers = [int(match[1]) for index in found if (match := re.fullmatch(pattern, index))]
     return max(numbers, default=0) + 1
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 
-from cdc_daemon.errors import RetryError
+from cdc_daemon.errors import RetryError, SinkError
 from cdc_daemon.events import Checkpoint, DocumentOperation, Position
 
 if TYPE_CHECKING:
@@ -149,3 +149,36 @@ def _until_answering(sink: OpenSearchSink, generation: Generation) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def test_deletes_into_a_lost_index(
+    opensearch: OpenSearchServer, sink: OpenSearchSink, model: ReadModel
+) -> None:
+    """Deletes alone don't notice that the index is gone, but the refresh after them does."""
+    generation = sink.create_generation(model)
+    sink.drop_generation(generation)
+    writer = sink.writer()
+    writer.write([DocumentOperation(generation.index, b'"1"', 1, None)])
+    with pytest.raises(SinkError, match="deleted under us"):
+        sink.refresh([generation.index])
+    again = sink.create_generation(model)
+    assert again.index == f"{model.name}-000002"
+    assert not writer.write(documents(again, 1)).rejected
+    writer.close()
+    sink.drop_generation(again)
+    with urllib3.PoolManager() as http:
+        assert http.request("DELETE", f"{opensearch.url}/{generation.index}-write").status == 200
+
+
+def test_write_after_the_index_was_closed(
+    opensearch: OpenSearchServer, sink: OpenSearchSink, model: ReadModel
+) -> None:
+    """A closed index stops with the advice to open it: no document is to blame."""
+    generation = sink.create_generation(model)
+    writer = sink.writer()
+    with urllib3.PoolManager() as http:
+        assert http.request("POST", f"{opensearch.url}/{generation.index}/_close").status == 200
+    with pytest.raises(SinkError, match="closed; open it again"):
+        writer.write(documents(generation, 1))
+    writer.close()
+    sink.drop_generation(generation)
