@@ -65,9 +65,10 @@ class Emitter(Source):
         Where a later part could fail, all run before any is looked at: so does PostgreSQL.
         """
         checks, names = [], []
+        eager = any(map(may_raise, parts[1:])) and any(map(may_be_null, parts))
         for part in parts:
             code = self.value(part)
-            if not may_be_null(part):
+            if not may_be_null(part) and not (eager and may_raise(part)):
                 names.append(code)
             elif code.isidentifier():
                 checks.append(f"{code} is None")
@@ -75,7 +76,6 @@ class Emitter(Source):
             else:
                 names.append(self._fresh("v"))
                 checks.append(f"({names[-1]} := {code}) is None")
-        eager = any(map(may_raise, parts[1:]))
         joined = " | ".join(f"({check})" for check in checks) if eager else " or ".join(checks)
         return joined, names
 

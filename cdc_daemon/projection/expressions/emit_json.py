@@ -94,17 +94,20 @@ class _JsonEmitter(Emitter):
     def _json_concatenation(self, tree: Call) -> str:
         """The contents of JSON strings strung together are the content of the longer string."""
         checks, pieces, parts = [], ["b'\"'"], _concatenated(tree)
+        eager = any(map(may_raise, parts[1:])) and any(map(may_be_null, parts))
         for part in parts:
-            check, piece = self._json_piece(part)
+            check, piece = self._json_piece(part, checked=eager and may_raise(part))
             checks += [check] if check else []
             pieces.append(piece)
-        eager = any(map(may_raise, parts[1:]))
         nulls = " | ".join(f"({check})" for check in checks) if eager else " or ".join(checks)
         code = " + ".join([*pieces, "b'\"'"])
         return f'(b"null" if {nulls} else {code})' if nulls else f"({code})"
 
-    def _json_piece(self, part: Tree) -> tuple[str, str]:
-        """A test for NULL, and the content of the JSON string that the text is."""
+    def _json_piece(self, part: Tree, *, checked: bool) -> tuple[str, str]:
+        """A test for NULL, and the content of the JSON string that the text is.
+
+        `checked` asks for a test even of what is never NULL, so that it runs with the other tests.
+        """
         if isinstance(part, Constant):
             return "", repr(encode_text(part.value)[1:-1])
         if column := _written_alike(part):
@@ -114,7 +117,7 @@ class _JsonEmitter(Emitter):
             ) in INTEGERS else f"{raw}[1:-1]"
         code, name = self._operand(part)
         encoded = f"{self._name(encode_text)}({name})[1:-1]"
-        if may_be_null(part):
+        if may_be_null(part) or checked:
             return f"{code} is None", encoded
         return "", f"{self._name(encode_text)}({code})[1:-1]"
 

@@ -15,6 +15,7 @@ from cdc_daemon.projection.expressions.types import (
     INT4,
     TEXT,
     Overload,
+    common_type,
     name_of,
     shown,
     simple,
@@ -22,7 +23,7 @@ from cdc_daemon.projection.expressions.types import (
 from cdc_daemon.values.python import decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cdc_daemon.projection.expressions.binding import Binder
 
@@ -99,30 +100,24 @@ def _between(binder: Binder, apply: Apply) -> Tree:
 
 
 def _in(binder: Binder, apply: Apply) -> Tree:
+    """PostgreSQL makes one array of the constants and looks there first; the rest one by one."""
     value, *items = binder.bind_all(apply.arguments)
-    items.sort(
-        key=lambda item: not isinstance(item, Constant)
-    )  # PostgreSQL looks at constants first
-    return _one_of(binder, value, items, apply.at)
+    known = [item for item in items if isinstance(item, Constant)]
+    others = [item for item in items if not isinstance(item, Constant)]
+    tests = [_one_of(binder, value, known, apply.at)] if known else []
+    tests += [binder.operator("=", [value, item], apply.at) for item in others]
+    return folding.logic("or", tests, apply.at)
 
 
-def _one_of(binder: Binder, value: Tree, items: list[Tree], at: int) -> Tree:
+def _one_of(binder: Binder, value: Tree, items: Sequence[Tree], at: int) -> Tree:
     """`value = item or value = item ...`, in one look-up where all items are known."""
-    try:
+    if len(items) > 1 and common_type([value.type, *(item.type for item in items)]):
         (value, *items), _ = binder.unify([value, *items], "IN", at)
-    except ExpressionError:
-        if not items:
-            raise
     tests = [binder.operator("=", [value, item], at) for item in items]
     if len(tests) > 1 and all(map(_is_lookup, tests)):
         calls = [test for test in tests if isinstance(test, Call)]
-        return Form(
-            BOOL,
-            at,
-            "in",
-            (calls[0].arguments[0], *(test.arguments[1] for test in calls)),
-            "({0} == {1})",
-        )
+        operands = (calls[0].arguments[0], *(test.arguments[1] for test in calls))
+        return Form(BOOL, at, "in", operands, "({0} == {1})")
     return folding.logic("or", tests, at)
 
 

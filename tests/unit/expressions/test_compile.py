@@ -214,3 +214,13 @@ def test_short_circuit_guards_a_failure() -> None:
     guarded = compile_expression("case when id <> 12 then 1 / (id - 12) else 0 end", HOTEL)
     assert guarded.evaluate(ROW) == b"0"
     assert compile_condition("id <> 12 and 1 / (id - 12) > 0", HOTEL).test(ROW) is False
+
+
+def test_null_does_not_hide_a_failure() -> None:
+    """PostgreSQL works out every argument before it looks for NULL among them."""
+    row = [b"12", b"null", *ROW[2:]]
+    for sql in ("name || (1 / (id - 12))", "name || ((1 / (id - 12)) is null)"):
+        with pytest.raises(RejectedError):
+            compile_expression(sql, HOTEL).evaluate(row)
+    with pytest.raises(RejectedError):
+        compile_condition("(name = 'x') = ((1 / (id - 12)) is null)", HOTEL).test(row)
