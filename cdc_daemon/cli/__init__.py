@@ -16,6 +16,9 @@ OWN_COMMANDS: Final = {
     "run": "cdc_daemon.cli.run:run",
     "validate": "cdc_daemon.cli.validate:validate",
     "schema": "cdc_daemon.cli.schema:schema",
+    "status": "cdc_daemon.cli.status:status",
+    "deadletters": "cdc_daemon.cli.deadletters:deadletters",
+    "healthcheck": "cdc_daemon.cli.healthcheck:healthcheck",
 }
 """Our commands in the order of the help, imported only when called, like those of connectors."""
 

@@ -15,3 +15,11 @@ ConfigurationFile = Annotated[
 Output = Annotated[
     Literal["text", "json"], typer.Option("--output", "-o", help="For people or for programs.")
 ]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="CDC_DAEMON_URL",
+        help="The web side of the daemon. Default: web.listen of the configuration.",
+    ),
+]

@@ -10,7 +10,10 @@ from cdc_daemon.config.schema import json_schema
 
 
 def schema() -> None:
-    """Print the JSON Schema of the configuration, for editors and checkers."""
+    """Print the JSON Schema of the configuration.
+
+    For editors and checkers.
+    """
     typer.echo(schema_text(), nl=False)
 
 

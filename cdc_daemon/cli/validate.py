@@ -17,7 +17,10 @@ from cdc_daemon.config import Mistake, MistakesError, load
 
 
 def validate(file: ConfigurationFile = DEFAULT_FILE, output: Output = "text") -> None:
-    """Check a configuration file; connects to nothing. Exit code 2: it has mistakes."""
+    """Check a configuration file; connects to nothing.
+
+    Exit code 2: it has mistakes.
+    """
     mistakes = _mistakes(file)
     if output == "json":
         result = {"ok": not mistakes, "mistakes": [asdict(each) for each in mistakes]}

@@ -1,0 +1,106 @@
+"""`cdc-daemon status`: what the daemon that runs says of itself."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import typer
+
+from cdc_daemon.cli.options import DEFAULT_FILE, ConfigurationFile, Output, Url
+from cdc_daemon.cli.running import NotRunningError, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STAGES: Final = (("received", "received"), ("indexed", "durable"), ("searchable", "searchable"))
+"""The stages of the delay, each with the name of its position."""
+UNKNOWN: Final = "-"
+_OK: Final = 200
+_LABEL_WIDTH: Final = 14
+
+
+def status(
+    file: ConfigurationFile = DEFAULT_FILE, output: Output = "text", *, url: Url = None
+) -> None:
+    """Show state, delay and positions of the daemon that runs.
+
+    Exit code 1: none runs there.
+    """
+    answer = ask(file, url, "/api/v1/status")
+    if answer.status != _OK or "pipeline" not in answer.content:
+        raise NotRunningError(
+            f"what answers at {answer.url} is not a cdc-daemon (HTTP {answer.status}): give its "
+            "address: --url http://HOST:PORT, or CDC_DAEMON_URL"
+        )
+    if output == "json":
+        typer.echo(orjson.dumps(answer.content, option=orjson.OPT_INDENT_2).decode())
+    else:
+        typer.echo("\n".join(lines(answer.content, time.time())))
+
+
+def lines(shown: dict[str, Any], now: float) -> Iterator[str]:
+    """The status for people. What the daemon doesn't know yet is `-`."""
+    yield _line("pipeline", shown["pipeline"])
+    yield _line("state", shown.get("state", UNKNOWN))
+    yield _line("delay", _delay(shown))
+    yield ""
+    yield from _stages(shown)
+    yield ""
+    yield _line("checkpoint", _of(shown, "position", "checkpoint"))
+    yield _line("queue", _count(shown.get("queue_bytes"), "bytes"))
+    yield _line("dead letters", _count(shown.get("dead_letters")))
+    for projection, index in sorted((shown.get("indices") or {}).items()):
+        yield _line("read model", f"{projection} -> {index}")
+    yield _line("version", f"{shown.get('version')}, configuration {shown.get('configuration')}")
+    yield _line("running for", _age(now - float(shown.get("started_at") or now)))
+
+
+def _line(label: str, value: object) -> str:
+    return f"{label:{_LABEL_WIDTH}}{value}"
+
+
+def _delay(shown: dict[str, Any]) -> str:
+    current = _milliseconds(_of(shown, "delay_seconds", "searchable"))
+    if current == UNKNOWN:
+        return UNKNOWN
+    return (
+        f"{current}, at most {_milliseconds(shown.get('delay_max_60s_seconds'))} in the last 60 s"
+    )
+
+
+def _stages(shown: dict[str, Any]) -> Iterator[str]:
+    """The delay of each stage, the source time up to which it has everything, and its position."""
+    yield f"{'stage':{_LABEL_WIDTH}}{'delay':>14}  {'watermark (UTC)':23}  position"
+    for stage, position in STAGES:
+        yield (
+            f"{stage:{_LABEL_WIDTH}}{_milliseconds(_of(shown, 'delay_seconds', stage)):>14}  "
+            f"{_moment(_of(shown, 'watermark', stage)):23}  {_of(shown, 'position', position)}"
+        )
+
+
+def _of(shown: dict[str, Any], group: str, name: str) -> Any:
+    value = (shown.get(group) or {}).get(name)
+    return UNKNOWN if value is None else value
+
+
+def _milliseconds(seconds: Any) -> str:
+    return f"{seconds * 1000:,.1f} ms" if isinstance(seconds, int | float) else UNKNOWN
+
+
+def _moment(seconds: Any) -> str:
+    if not isinstance(seconds, int | float):
+        return UNKNOWN
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def _count(number: Any, unit: str = "") -> str:
+    return f"{number:,} {unit}".rstrip() if isinstance(number, int) else UNKNOWN
+
+
+def _age(seconds: float) -> str:
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
