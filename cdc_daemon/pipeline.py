@@ -131,10 +131,12 @@ class Pipeline:
         log.info("streaming", after=self._source.show(self._delivery.progress.received))
 
     def _follow(self) -> None:
+        held = False
         while not self._stopping():
-            events = self._source.read(READ_TIMEOUT_SECONDS)
+            # While anything is held back, look only whether more has come, and don't wait for it.
+            events = self._source.read(0.0 if held else READ_TIMEOUT_SECONDS)
             urgent = self._take(events)
-            self._release(busy=bool(events))
+            held = self._hold_back() if events else self._release()
             self._report(urgent=urgent)
 
     def _take(self, events: Sequence[Event]) -> bool:
@@ -180,12 +182,17 @@ class Pipeline:
                 if route.fold.size_bytes:
                     self._delivery.metrics.spilled(route.fold.spill())
 
-    def _release(self, *, busy: bool) -> None:
-        """Hand small batches over when nothing more came, or when they have waited enough."""
-        now = time.monotonic()
-        if not busy or now - self._released_at >= LINGER_SECONDS:
-            self._delivery.dispatcher.release()
-            self._released_at = now
+    def _hold_back(self) -> bool:
+        """Let batches grow while more is coming, but not for long; whether anything is held."""
+        if time.monotonic() - self._released_at >= LINGER_SECONDS:
+            return self._release()
+        return True
+
+    def _release(self) -> bool:
+        """Hand small batches over; nothing is held back then."""
+        self._delivery.dispatcher.release()
+        self._released_at = time.monotonic()
+        return False
 
     def _report(self, *, urgent: bool = False) -> None:
         """Tell the checkpointer what is durable, and the source what is checkpointed."""

@@ -50,10 +50,10 @@ class Dispatcher:
     def send(self, index: str, position: Position, contents: Iterable[Content]) -> int:
         """Put contents, each id once, as operations of version `position`; return how many."""
         lanes = len(self._lanes)
-        buckets: list[list[DocumentOperation]] = [[] for _ in self._lanes]
+        buckets: list[dict[bytes, DocumentOperation]] = [{} for _ in self._lanes]
         sizes = [0] * lanes
         rejected: list[tuple[bytes, bytes]] = []
-        sent = held = 0
+        sent = 0
         for document_id, body in contents:
             size = OPERATION_OVERHEAD_BYTES
             if body is not None:
@@ -65,14 +65,11 @@ class Dispatcher:
                     continue
                 size += len(body)
             at = hash(document_id) % lanes
-            buckets[at].append(DocumentOperation(index, document_id, position, body))
+            buckets[at][document_id] = DocumentOperation(index, document_id, position, body)
             sizes[at] += size
-            held += size
-            sent += 1
-            if held >= CHUNK_BYTES:
-                self._put(buckets, sizes, position)
-                held = 0
-        self._put(buckets, sizes, position)
+            if sizes[at] >= CHUNK_BYTES:
+                sent += self._put(index, position, buckets, sizes)
+        sent += self._put(index, position, buckets, sizes)
         if rejected:
             self._reject(index, position, rejected)
         self.sent += sent
@@ -84,13 +81,20 @@ class Dispatcher:
             lane.release()
 
     def _put(
-        self, buckets: list[list[DocumentOperation]], sizes: list[int], position: Position
-    ) -> None:
+        self,
+        index: str,
+        position: Position,
+        buckets: list[dict[bytes, DocumentOperation]],
+        sizes: list[int],
+    ) -> int:
         while self.size_bytes >= self._queue_bytes:
             self.release()
             self.wait_for_room()
+        sent = 0
         for at, operations in enumerate(buckets):
             if operations:
-                self._lanes[at].put(operations, sizes[at], position)
-                buckets[at] = []
+                self._lanes[at].put(index, operations, sizes[at], position)
+                sent += len(operations)
+                buckets[at] = {}
                 sizes[at] = 0
+        return sent

@@ -12,21 +12,24 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cdc_daemon.events import DocumentOperation, Position
 
 
 class Batch:
     """Operations for one request; of several on one document only the last is kept."""
 
-    __slots__ = ("first", "operations", "size_bytes")
+    __slots__ = ("by_index", "first", "size_bytes")
 
     def __init__(self, first: Position) -> None:
         self.first = first
         """The lowest position that the batch holds anything of."""
-        self.operations: dict[tuple[str, bytes], DocumentOperation] = {}
+        self.by_index: dict[str, dict[bytes, DocumentOperation]] = {}
         self.size_bytes = 0
+
+    @property
+    def operations(self) -> list[DocumentOperation]:
+        """All operations, those of one index together."""
+        return [one for operations in self.by_index.values() for one in operations.values()]
 
 
 class Lane:
@@ -43,15 +46,22 @@ class Lane:
         self.size_bytes = 0
 
     def put(
-        self, operations: Sequence[DocumentOperation], size_bytes: int, position: Position
+        self,
+        index: str,
+        operations: dict[bytes, DocumentOperation],
+        size_bytes: int,
+        position: Position,
     ) -> None:
-        """Add operations of one position, at or above those of the call before."""
+        """Add operations of one position, by id; positions never go back from call to call."""
         with self._changed:
             batch = self._open
             if batch is None:
                 batch = self._open = Batch(position)
-            for operation in operations:
-                batch.operations[operation.index, operation.id] = operation
+            known = batch.by_index.get(index)
+            if known is None:
+                batch.by_index[index] = operations
+            else:
+                known.update(operations)
             batch.size_bytes += size_bytes
             self.size_bytes += size_bytes
             if batch.size_bytes >= self._batch_bytes:

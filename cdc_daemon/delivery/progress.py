@@ -52,7 +52,7 @@ class Progress:
     def written(self, batch: Batch) -> None:
         """Note what `batch` wrote; called before the lane is told that it is done."""
         with self._lock:
-            for index in {index for index, _ in batch.operations}:
+            for index in batch.by_index:
                 self._dirty[index] = min(batch.first, self._dirty.get(index, batch.first))
 
     def touched(self, index: str, position: Position) -> None:

@@ -75,7 +75,7 @@ class Sender(threading.Thread):
             self._writer.close()
 
     def _deliver(self, batch: Batch) -> None:
-        remaining: Sequence[DocumentOperation] = list(batch.operations.values())
+        remaining: Sequence[DocumentOperation] = batch.operations
         for attempt in retrying():
             with attempt:
                 result = self._write(remaining)
