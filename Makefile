@@ -14,7 +14,7 @@ $(VENV)/installed: requirements/dev.txt pyproject.toml
 $(VENV)-demo/installed: requirements/demo.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)-demo
 	$(VENV)-demo/bin/python -m pip install --quiet --require-hashes -r requirements/demo.txt
-	$(VENV)-demo/bin/python -m pip install --quiet --editable . --no-deps
+	$(VENV)-demo/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: $(VENV)-demo/installed  ## The main job on real servers, on your screen
@@ -47,7 +47,7 @@ format: $(VENV)/installed
 
 lock: $(VENV)/installed  ## Pin again, after changing a dependency (needs uv)
 	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo --extra aws pyproject.toml requirements/dev.in -o requirements/dev.txt
-	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo pyproject.toml -o requirements/demo.txt
+	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo pyproject.toml requirements/demo.in -o requirements/demo.txt
 	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml -o requirements/runtime.txt
 
 clean:
