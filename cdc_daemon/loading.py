@@ -140,5 +140,7 @@ def _load_one(
                 if content is not None:
                     yield content
 
-    documents = delivery.dispatcher.send(generation.index, snapshot.position, contents())
+    documents = delivery.dispatcher.send(
+        generation.index, snapshot.position, contents(), after=NOWHERE
+    )
     log.info("loaded", projection=projection.name, rows=rows, documents=documents)

@@ -168,7 +168,9 @@ class Pipeline:
                 if fold.truncated:
                     self._clear_before(route.index, position)
                     fold.truncated = False
-                delivery.dispatcher.send(route.index, position, fold.drain())
+                delivery.dispatcher.send(
+                    route.index, position, fold.drain(), after=delivery.progress.received
+                )
         delivery.metrics.transaction()
         self._pass(position)
 
@@ -239,4 +241,4 @@ class Pipeline:
         delivery.settle()
         # One below: nothing has that version, so what this transaction writes stays above it.
         delivery.aside(lambda: delivery.delete_before(index, Position(position - 1)))
-        delivery.progress.touched(index, position)
+        delivery.progress.touched(index)

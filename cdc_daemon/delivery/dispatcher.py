@@ -47,8 +47,13 @@ class Dispatcher:
         """What all lanes hold."""
         return sum(lane.size_bytes for lane in self._lanes)
 
-    def send(self, index: str, position: Position, contents: Iterable[Content]) -> int:
-        """Put contents, each id once, as operations of version `position`; return how many."""
+    def send(
+        self, index: str, position: Position, contents: Iterable[Content], *, after: Position
+    ) -> int:
+        """Put contents, each id once, as operations of version `position`; return how many.
+
+        `after` is where the commit before them ends: what is durable while they are pending.
+        """
         lanes = len(self._lanes)
         buckets: list[dict[bytes, DocumentOperation]] = [{} for _ in self._lanes]
         sizes = [0] * lanes
@@ -68,8 +73,8 @@ class Dispatcher:
             buckets[at][document_id] = DocumentOperation(index, document_id, position, body)
             sizes[at] += size
             if sizes[at] >= CHUNK_BYTES:
-                sent += self._put(index, position, buckets, sizes)
-        sent += self._put(index, position, buckets, sizes)
+                sent += self._put(index, after, buckets, sizes)
+        sent += self._put(index, after, buckets, sizes)
         if rejected:
             self._reject(index, position, rejected)
         self.sent += sent
@@ -83,7 +88,7 @@ class Dispatcher:
     def _put(
         self,
         index: str,
-        position: Position,
+        after: Position,
         buckets: list[dict[bytes, DocumentOperation]],
         sizes: list[int],
     ) -> int:
@@ -93,7 +98,7 @@ class Dispatcher:
         sent = 0
         for at, operations in enumerate(buckets):
             if operations:
-                self._lanes[at].put(index, operations, sizes[at], position)
+                self._lanes[at].put(index, operations, sizes[at], after)
                 sent += len(operations)
                 buckets[at] = {}
                 sizes[at] = 0

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 class Batch:
     """Operations for one request; of several on one document only the last is kept."""
 
-    __slots__ = ("by_index", "first", "size_bytes")
+    __slots__ = ("after", "by_index", "size_bytes")
 
-    def __init__(self, first: Position) -> None:
-        self.first = first
-        """The lowest position that the batch holds anything of."""
+    def __init__(self, after: Position) -> None:
+        self.after = after
+        """Where the commit before the batch ends. Never a number in between: a source that is
+        asked to go on from inside a commit record takes that commit for done, and skips it."""
         self.by_index: dict[str, dict[bytes, DocumentOperation]] = {}
         self.size_bytes = 0
 
@@ -50,13 +51,13 @@ class Lane:
         index: str,
         operations: dict[bytes, DocumentOperation],
         size_bytes: int,
-        position: Position,
+        after: Position,
     ) -> None:
-        """Add operations of one position, by id; positions never go back from call to call."""
+        """Add operations of one commit, by id; `after` is where the commit before it ends."""
         with self._changed:
             batch = self._open
             if batch is None:
-                batch = self._open = Batch(position)
+                batch = self._open = Batch(after)
             known = batch.by_index.get(index)
             if known is None:
                 batch.by_index[index] = operations
@@ -99,11 +100,11 @@ class Lane:
             self._changed.notify_all()
 
     def pending_from(self) -> Position | None:
-        """The lowest position that isn't durable yet; None when everything is."""
+        """Everything up to here is durable, and what follows isn't yet; None when all is."""
         with self._changed:
             for batch in (self._in_flight, *self._ready, self._open):
                 if batch is not None:
-                    return batch.first
+                    return batch.after
             return None
 
     def close(self) -> None:

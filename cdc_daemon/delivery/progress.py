@@ -34,8 +34,8 @@ class Progress:
         """Everything up to here is in the sink, or a dead letter."""
         received = self.received
         pending = [lane.pending_from() for lane in self._lanes]
-        lowest = min((first for first in pending if first is not None), default=None)
-        reached = received if lowest is None else Position(min(received, lowest - 1))
+        lowest = min((after for after in pending if after is not None), default=received)
+        reached = min(received, lowest)
         with self._lock:
             self._durable = max(self._durable, reached)
             return self._durable
@@ -45,7 +45,7 @@ class Progress:
         durable = self.durable()
         with self._lock:
             hidden = [*self._dirty.values(), *self._refreshing.values()]
-            reached = Position(min(durable, min(hidden) - 1)) if hidden else durable
+            reached = min(durable, *hidden) if hidden else durable
             self._searchable = max(self._searchable, reached)
             return self._searchable
 
@@ -53,12 +53,12 @@ class Progress:
         """Note what `batch` wrote; called before the lane is told that it is done."""
         with self._lock:
             for index in batch.by_index:
-                self._dirty[index] = min(batch.first, self._dirty.get(index, batch.first))
+                self._dirty[index] = min(batch.after, self._dirty.get(index, batch.after))
 
-    def touched(self, index: str, position: Position) -> None:
-        """Note that `index` was changed at `position` by other means than a batch."""
+    def touched(self, index: str) -> None:
+        """Note that the commit after `received` changed `index` by other means than a batch."""
         with self._lock:
-            self._dirty[index] = min(position, self._dirty.get(index, position))
+            self._dirty[index] = min(self.received, self._dirty.get(index, self.received))
 
     def dirty(self) -> set[str]:
         """The indices that hold something which can't be found yet."""

@@ -1,0 +1,96 @@
+"""The oracle: what SQL says the documents must be, against every document that a search finds.
+
+SQL is asked in the source itself, so nothing of the daemon is used on that side; documents are
+found by searches of the alias, without a refresh of ours: what is not searchable is not there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from tests.generators.json_meaning import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.generators.rest import Rest
+
+PAGE = 5000
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How many documents were compared, and every id that differs, with why."""
+
+    compared: int
+    missing: tuple[str, ...]
+    invented: tuple[str, ...]
+    other: tuple[str, ...]
+
+    @property
+    def none(self) -> bool:
+        """Whether all is equal."""
+        return not (self.missing or self.invented or self.other)
+
+
+def expected(dsn: str, query: str) -> dict[str, Any]:
+    """Documents by id, of a query that gives (id text, document json)."""
+    with psycopg.connect(dsn, options="-c timezone=UTC") as connection:
+        rows = connection.execute(f"select id, document::text from ({query}) as x (id, document)")
+        return {key: parse(document) for key, document in rows}
+
+
+def documents(opensearch: Rest, alias: str) -> dict[str, tuple[int, Any]]:
+    """Version and document by id, of everything that a search of `alias` finds."""
+    return {
+        hit["_id"]: (int(hit["_version"].text), hit["_source"]) for hit in _hits(opensearch, alias)
+    }
+
+
+def compare(dsn: str, opensearch: Rest, queries: Mapping[str, str]) -> dict[str, Difference]:
+    """Compare every row with every document of each read model."""
+    differences = {}
+    for alias, query in queries.items():
+        wanted = expected(dsn, query)
+        found = {key: document for key, (_, document) in documents(opensearch, alias).items()}
+        differences[alias] = Difference(
+            compared=len(wanted),
+            missing=tuple(f"{key}: {wanted[key]}" for key in wanted if key not in found),
+            invented=tuple(f"{key}: {found[key]}" for key in found if key not in wanted),
+            other=tuple(
+                f"{key}: {found[key]} instead of {document}"
+                for key, document in wanted.items()
+                if key in found and found[key] != document
+            ),
+        )
+    return differences
+
+
+def assert_equal(dsn: str, opensearch: Rest, queries: Mapping[str, str]) -> int:
+    """Fail with the first differences unless all is equal; return how many were compared."""
+    differences = compare(dsn, opensearch, queries)
+    for alias, difference in differences.items():
+        assert difference.none, (
+            f"{alias}: {len(difference.missing)} missing, {len(difference.invented)} invented, "
+            f"{len(difference.other)} other of {difference.compared}: "
+            f"missing {difference.missing[:SHOWN]}, invented {difference.invented[:SHOWN]}, "
+            f"other {difference.other[:SHOWN]}"
+        )
+    return sum(difference.compared for difference in differences.values())
+
+
+def _hits(opensearch: Rest, alias: str) -> Iterator[dict[str, Any]]:
+    query = {"size": PAGE, "sort": ["_doc"], "version": True}
+    page = parse(opensearch.text("POST", f"/{alias}/_search?scroll=1m", query))
+    try:
+        while page["hits"]["hits"]:
+            assert page["_shards"]["failed"].text == "0", page["_shards"]
+            yield from page["hits"]["hits"]
+            body = {"scroll": "1m", "scroll_id": page["_scroll_id"]}
+            page = parse(opensearch.text("POST", "/_search/scroll", body))
+    finally:
+        opensearch.text("DELETE", "/_search/scroll", {"scroll_id": page["_scroll_id"]})

@@ -1,0 +1,179 @@
+"""The daemon as a real subprocess: start, watch from outside, stop, kill; its log is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.generators.rest import Refused, Rest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 0.02
+LOG_TAIL_LINES = 60
+
+
+def until(
+    condition: Callable[[], Any], seconds: float, what: str, poll_seconds: float = POLL_SECONDS
+) -> Any:
+    """Ask again and again until `condition` gives something true; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(poll_seconds)
+    return answer
+
+
+def lsn(text: str) -> int:
+    """`16/B374D848` as a number."""
+    high, low = text.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+class RunningDaemon:
+    """One configuration file, and the process that runs it (or not)."""
+
+    def __init__(self, file: Path, port: int, dsn: str) -> None:
+        self.file = file
+        self.log = file.with_suffix(".log")
+        self.spill = file.parent / "data" / "spill"
+        self._dsn = dsn
+        self._web = Rest(f"http://127.0.0.1:{port}")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and return at once."""
+        assert not self.is_running
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cdc_daemon", "run", str(self.file)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def wait_until(self, state: str = "streaming", seconds: float = 60.0) -> None:
+        """Wait until the daemon says that it is in `state`."""
+        until(lambda: self._is(state), seconds, f"the daemon is {state}")
+
+    def status(self) -> dict[str, Any]:
+        """What `/api/v1/status` says; empty while nobody answers."""
+        try:
+            answer: dict[str, Any] = self._web.get("/api/v1/status")
+        except (OSError, Refused):
+            return {}
+        return answer
+
+    def metrics(self) -> dict[str, float]:
+        """Samples by name with labels but the pipeline's: `cdc_state{state="streaming"}`."""
+        found = {}
+        for family in text_string_to_metric_families(self._web.text("GET", "/metrics")):
+            for sample in family.samples:
+                labels = {k: v for k, v in sample.labels.items() if k != "pipeline"}
+                inside = ",".join(f'{k}="{v}"' for k, v in sorted(labels.items()))
+                found[f"{sample.name}{{{inside}}}" if inside else sample.name] = sample.value
+        return found
+
+    def total(self, metric: str) -> float:
+        """The sum of a metric over all its labels."""
+        return sum(v for k, v in self.metrics().items() if k.partition("{")[0] == metric)
+
+    def delay(self) -> float:
+        """How far the daemon says that searches are behind the source, in seconds."""
+        return self.metrics()['cdc_replication_delay_seconds{stage="searchable"}']
+
+    def position(self, stage: str) -> int:
+        """`received`, `durable`, `searchable` or `checkpoint`; 0 while it doesn't say."""
+        return lsn(self.status().get("position", {}).get(stage, "0/0"))
+
+    def catch_up(self, seconds: float = 60.0) -> None:
+        """Wait until everything committed until now is searchable."""
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            found = connection.execute("select pg_logical_emit_message(true, 'test', '')::text")
+            row = found.fetchone()
+        assert row is not None
+        end = lsn(row[0])
+        until(
+            lambda: self._lives() and self.position("searchable") >= end,
+            seconds,
+            f"{row[0]} is searchable",
+        )
+
+    def anonymous_bytes(self) -> int:
+        """Memory that is the daemon's own: no files, no libraries."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no RssAnon in /proc")
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is tidied up."""
+        self.signal(signal.SIGKILL)
+        self.wait(10)
+
+    def terminate(self, seconds: float = 40.0) -> int:
+        """SIGTERM, and its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def wait(self, seconds: float) -> int:
+        """The exit code, once it has ended."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def close(self) -> None:
+        """Make sure that it has ended."""
+        if self.is_running:
+            self.kill()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What it logged under `name`, oldest first."""
+        found = []
+        for line in self.said().splitlines():
+            if line.startswith("{"):
+                event = json.loads(line)
+                if event["event"] == name:
+                    found.append(event)
+        return found
+
+    def said(self) -> str:
+        """The whole log."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def tail(self) -> str:
+        """The end of the log, for a test that failed."""
+        return "\n".join(self.said().splitlines()[-LOG_TAIL_LINES:])
+
+    def _is(self, state: str) -> bool:
+        return self._lives() and self.status().get("state") == state
+
+    def _lives(self) -> bool:
+        if not self.is_running:
+            raise AssertionError(f"the daemon has ended:\n{self.tail()}")
+        return True

@@ -1,0 +1,111 @@
+"""What the tests of the whole daemon share: servers that they may break, and daemons on them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from cdc_daemon import embedded
+from cdc_daemon.embedded.ports import free_port
+from tests.generators.rest import Rest
+from tests.generators.running_daemon import RunningDaemon
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.conftest import Database
+
+HEAP = "768m"
+
+
+class StartDaemon(Protocol):
+    """Makes a daemon that follows the test's database; it is ended with the test."""
+
+    def __call__(
+        self,
+        projections: Mapping[str, Any],
+        *,
+        start: bool = True,
+        source: Mapping[str, Any] | None = None,
+        sink: Mapping[str, Any] | None = None,
+        **sections: Any,
+    ) -> RunningDaemon:
+        """Further keyword arguments are sections of the configuration."""
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
+    """A PostgreSQL that these tests freeze, stop and kill; each leaves it running."""
+    version = request.config.getoption("--postgres")
+    with embedded.postgres(version=version, fsync=False, progress=_quiet) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def opensearch() -> Iterator[embedded.OpenSearchServer]:
+    """An OpenSearch that these tests freeze, stop and kill; each leaves it running."""
+    with embedded.opensearch(heap=HEAP, quick=True, progress=_quiet) as server:
+        yield server
+
+
+@pytest.fixture
+def rest(opensearch: embedded.OpenSearchServer) -> Iterator[Rest]:
+    """HTTP to that OpenSearch; it is brought back to life after the test."""
+    yield Rest(opensearch.url)
+    opensearch.resume()
+    opensearch.start()
+
+
+@pytest.fixture
+def start_daemon(
+    database: Database, opensearch: embedded.OpenSearchServer, tmp_path: Path, rest: Rest
+) -> Iterator[StartDaemon]:
+    """Run daemons on the test's database; shows their logs when the test fails."""
+    pipeline = f"t_{uuid.uuid4().hex[:8]}"
+    with ExitStack() as stack:
+
+        def make(
+            projections: Mapping[str, Any],
+            *,
+            start: bool = True,
+            source: Mapping[str, Any] | None = None,
+            sink: Mapping[str, Any] | None = None,
+            **sections: Any,
+        ) -> RunningDaemon:
+            port = free_port()
+            configuration = {
+                "name": pipeline,
+                "source": {"type": "postgres", "dsn": database.dsn, **(source or {})},
+                "sink": {"type": "opensearch", "hosts": [opensearch.url], **(sink or {})},
+                "projections": projections,
+                "state": {"path": str(tmp_path / "data")},
+                "web": {"listen": f"127.0.0.1:{port}"},
+                **sections,
+            }
+            file = tmp_path / "cdc-daemon.yaml"
+            file.write_text(json.dumps(configuration))
+            daemon = RunningDaemon(file, port, database.dsn)
+            stack.callback(_end, daemon)
+            if start:
+                daemon.start()
+            return daemon
+
+        yield make
+        opensearch.resume()
+    for name in rest.get("/_alias"):
+        if not name.startswith((".", "cdc-daemon-")):
+            rest.delete(f"/{name}")
+
+
+def _end(daemon: RunningDaemon) -> None:
+    daemon.close()
+    print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
+
+
+def _quiet(_: str) -> None:
+    """Nobody waits for these servers alone."""
