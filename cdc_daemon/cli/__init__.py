@@ -14,6 +14,7 @@ from cdc_daemon.errors import CdcError
 
 OWN_COMMANDS: Final = {
     "run": "cdc_daemon.cli.run:run",
+    "demo": "cdc_daemon.cli.demo:demo",
     "validate": "cdc_daemon.cli.validate:validate",
     "schema": "cdc_daemon.cli.schema:schema",
     "status": "cdc_daemon.cli.status:status",

@@ -1,0 +1,59 @@
+"""`cdc-daemon demo`: the main job on real servers, on your screen."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cdc_daemon.quantities import seconds
+
+LEAST_SECONDS = 1.0
+
+
+def _duration(text: str) -> float:
+    try:
+        value = seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if value < LEAST_SECONDS:
+        raise typer.BadParameter(f"expected at least {LEAST_SECONDS:.0f} s")
+    return value
+
+
+def demo(
+    *,
+    duration: Annotated[
+        float,
+        typer.Option(parser=_duration, metavar="TIME", help="How long: 60s, 5m, plain seconds."),
+    ] = "60s",  # type: ignore[assignment]  # typer parses the default as well
+    rate: Annotated[float, typer.Option(min=1, help="Transactions a second.")] = 100,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Of status and metrics. [default: 9645, or a free one]"
+        ),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Let everything run on after the summary, until Ctrl-C.")
+    ] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines instead of the live screen.")
+    ] = False,
+) -> None:
+    """See it work: a hotel store in PostgreSQL, searched in OpenSearch, and the delay between.
+
+    Starts both servers (the first time it fetches them), the daemon and a steady random workload;
+    shows the replication delay live; then compares every document with its row. Exit code 0: all
+    are equal; 1: one differs; 130: Ctrl-C. It leaves nothing behind but what was fetched.
+    """
+    from cdc_daemon.demo.demo import Interrupted, Options, run  # noqa: PLC0415 - help needs no extra
+
+    plain = plain or not sys.stdout.isatty()
+    try:
+        code = run(Options(duration, rate, port, keep, plain))
+    except Interrupted as interruption:
+        typer.echo("Interrupted: everything has been stopped.", err=True)
+        code = interruption.exit_code
+    raise typer.Exit(code)

@@ -1,0 +1,91 @@
+"""Runs the daemon as anyone would: `cdc-daemon run FILE` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from cdc_daemon.demo.page import read_page
+from cdc_daemon.embedded.folder import server_folder
+from cdc_daemon.embedded.process import Launch, Server, last_lines
+from cdc_daemon.errors import StopError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HOST: Final = "127.0.0.1"
+POLL_SECONDS: Final = 0.05
+FOLDER_BYTES: Final = 50_000_000
+"""Its log; the demo's transactions are too small to be folded on disk."""
+
+
+class DaemonProcess(Server):
+    """The running daemon: addresses, and what it says of itself."""
+
+    @property
+    def status_url(self) -> str:
+        """The status, as JSON."""
+        return f"http://{HOST}:{self.port}/api/v1/status"
+
+    @property
+    def metrics_url(self) -> str:
+        """The metrics, in the Prometheus text format."""
+        return f"http://{HOST}:{self.port}/metrics"
+
+    def status(self) -> dict[str, Any]:
+        """What `status_url` says; {} while it doesn't answer. Raises StopError if it has ended."""
+        self.require_running()
+        text = read_page(self.status_url)
+        return json.loads(text) if text else {}
+
+    def require_running(self) -> None:
+        """Raise StopError, with the end of its log, if the daemon has ended."""
+        if not self.is_running:
+            tail = "\n".join(f"  {line}" for line in last_lines(self.log))
+            raise StopError(f"the daemon has ended by itself. The end of its log:\n{tail}")
+
+    def wait_until(self, reached: Callable[[dict[str, Any]], bool], seconds: float) -> bool:
+        """Wait until the status is as `reached` wants it; False if it isn't within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not reached(self.status()):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
+
+@contextmanager
+def running_daemon(
+    configuration: str, port: int, settings: dict[str, str], progress: Callable[[str], None]
+) -> Iterator[DaemonProcess]:
+    """Run the daemon for as long as the context lasts; its web side answers when that begins.
+
+    `configuration`: the text of its file, `settings`: the variables that it refers to.
+    """
+    with server_folder("daemon", None, None, FOLDER_BYTES) as folder:
+        file = folder / "cdc-daemon.yaml"
+        file.write_text(configuration)
+        environment = {
+            "CDC_DAEMON_LISTEN": f"{HOST}:{port}",
+            "CDC_DAEMON_DATA": str(folder / "data"),
+            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
+            **settings,
+        }
+        launch = Launch(
+            name="cdc-daemon",
+            command=[sys.executable, "-m", "cdc_daemon", "run", file],
+            folder=folder,
+            port=port,
+            account=None,
+            is_ready=lambda: read_page(f"http://{HOST}:{port}/livez") is not None,
+            stop_signals=(signal.SIGTERM, signal.SIGTERM),
+            environment=environment,
+        )
+        with DaemonProcess(launch, progress) as daemon:
+            daemon.start()
+            yield daemon

@@ -1,0 +1,1 @@
+../../../cdc_daemon/demo/hotel/schema.sql
