@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from cdc_daemon import __version__, registry
 from cdc_daemon import log as logging
-from cdc_daemon import registry
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
@@ -200,14 +200,15 @@ class Daemon:
             return
 
         def on_stop(number: int, _: Any) -> None:
-            log.info("signal", number=number, again=self._stop.is_set())
-            self.stop(at_once=self._stop.is_set())
+            at_once = self._stop.is_set()
+            log.info("stopping", signal=signal.Signals(number).name, at_once=at_once)
+            self.stop(at_once=at_once)
 
         def on_hangup(*_: Any) -> None:
             try:
                 again = load_configuration(self._loaded.path, self._environ)
-                logging.configure(again.configuration.log)
-                log.warning("log_level", level=again.configuration.log.level)
+                logging.configure(again.configuration.log, pipeline=self._configuration.name)
+                log.info("log_level_read", log_level=again.configuration.log.level)
             except ConfigurationError as error:
                 log.error("configuration_not_read", error=str(error))  # noqa: TRY400 - it says all
 
@@ -229,7 +230,8 @@ class Daemon:
 def run_daemon(path: Path, environ: Mapping[str, str]) -> None:
     """Run the configuration at `path` until SIGTERM. Raises CdcError with what to do."""
     loaded = load_configuration(path, environ)
-    logging.configure(loaded.configuration.log)
+    logging.configure(loaded.configuration.log, pipeline=loaded.configuration.name)
+    log.info("starting", version=__version__, configuration=loaded.fingerprint)
     tune_garbage_collection()
     Daemon(loaded, environ).run()
 
@@ -255,6 +257,8 @@ def _reachable(side: str, stop: type[SourceError | SinkError]) -> Iterator[None]
     try:
         yield
     except RetryError as error:
+        said = str(error)
+        end = "" if said.endswith((".", "?")) else "."
         raise stop(
-            f"{error}. Check that it runs, and the address in the `{side}` section"
+            f"{said}{end} Check that it runs, and the address in the `{side}` section."
         ) from error
