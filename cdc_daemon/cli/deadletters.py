@@ -97,10 +97,11 @@ def show(key: Key, file: ConfigurationFile = DEFAULT_FILE, output: Output = "tex
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[str, Source, Sink]]:
     """The pipeline's name, its source (which knows how to show positions) and its sink."""
-    from cdc_daemon import registry  # noqa: PLC0415 - the help needs neither it nor pydantic
+    from cdc_daemon import log, registry  # noqa: PLC0415 - the help needs neither, nor pydantic
     from cdc_daemon.config import load  # noqa: PLC0415 - as above
 
     config = load(file, os.environ).configuration
+    log.configure(config.log)
     with ExitStack() as stack:
         source = registry.source_factory(_type(config.source))(config.source, pipeline=config.name)
         stack.callback(source.close)

@@ -101,7 +101,7 @@ class QuietConnection(Urllib3HttpConnection):
 
     def _raise_warnings(self, warning_headers: Any) -> None:
         for warning in warning_headers or ():
-            log.debug("opensearch warns", warning=warning)
+            log.debug("opensearch_warns", warning=warning)
 
 
 class FirstHost(ConnectionSelector):

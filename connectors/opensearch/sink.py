@@ -50,8 +50,9 @@ class OpenSearchSink:
         self._max_bytes: int | None = None
         if not config.verify:
             log.warning(
-                "certificates are not verified: anybody in between can read and change documents",
+                "certificates_not_verified",
                 hosts=config.hosts,
+                risk="anybody in between can read and change documents",
             )
 
     def preflight(self, models: Sequence[ReadModel]) -> None:
