@@ -81,9 +81,9 @@ class Limit(NamedTuple):
     drain: float
     bulk: float
     """Both over the interval in which both ran."""
-    drain_alone_seconds: float
+    drain_seconds: float
     """How long the drain took in all."""
-    bulk_alone_seconds: float
+    bulk_seconds: float
     """How long the load took in all, until its last document was searchable."""
 
     @property
@@ -101,8 +101,8 @@ def projection_of(dsn: str) -> FlatProjection:
     return compiled.projections[0]
 
 
-def capture(feed: Feed, file: Path) -> list[tuple[int, int, int]]:
-    """Write the documents of all changes as NDJSON batches; return their places."""
+def capture(feed: Feed, file: Path, url: str) -> Load:
+    """Write the documents of all changes as NDJSON batches."""
     batches: list[tuple[int, int, int]] = []
     lines: list[bytes] = []
     size = offset = 0
@@ -116,7 +116,7 @@ def capture(feed: Feed, file: Path) -> list[tuple[int, int, int]]:
                 offset, size, lines = offset + size, 0, []
         out.write(b"".join(lines))
         batches.append((offset, size, len(lines)))
-    return batches
+    return Load(url, "limit", str(file), batches)
 
 
 def measure(feed: Feed, load: Load) -> Limit:

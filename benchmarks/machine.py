@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, NamedTuple
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
-_PARENT, _USER, _SYSTEM, _CHILDREN_USER, _CHILDREN_SYSTEM = 1, 11, 12, 13, 14
+_USER, _SYSTEM, _CHILDREN_USER, _CHILDREN_SYSTEM = 11, 12, 13, 14
+"""Fields of /proc/PID/stat behind the name, as _IDLE of /proc/stat."""
 _IDLE: Final = (3, 4)
 """Fields of /proc/stat: idle, and idle while a disk works."""
+
+
+class Shares:
+    """How much of the machine processes take from now on: how noisy a figure is."""
+
+    def __init__(self, **pids: int) -> None:
+        self._pids = pids
+        self._before = self._seconds()
+        self._began = time.monotonic()
+
+    def cpu_seconds(self, name: str) -> float:
+        """What one of the processes, with its children, has taken since."""
+        return self._seconds()[name] - self._before[name]
+
+    def __str__(self) -> str:
+        used = {name: now - self._before[name] for name, now in self._seconds().items()}
+        others = used.pop("all") - used.pop("ours")
+        cores = (time.monotonic() - self._began) * (os.cpu_count() or 1)
+        shown = [f"{name} {seconds / cores:.0%}" for name, seconds in used.items()]
+        return ", ".join([*shown, f"strangers {max(0.0, others) / cores:.0%}"])
+
+    def _seconds(self) -> dict[str, float]:
+        seconds = {name: family_cpu_seconds(pid) for name, pid in self._pids.items()}
+        return {**seconds, "ours": family_cpu_seconds(os.getpid()), "all": busy_seconds()}
 
 
 class Memory(NamedTuple):
     """One process, bytes."""
 
     anonymous: int
-    resident: int
+    """What it holds now, without pages of files."""
+    peak: int
+    """The most it has ever held, files included (VmHWM)."""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -28,10 +56,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 def family_cpu_seconds(pid: int) -> float:
-    """The same for a process, its children, and those that have ended."""
+    """The same for a process, all that it has started, and those of them that have ended."""
     fields = _stat(pid)
-    ended = (int(fields[_CHILDREN_USER]) + int(fields[_CHILDREN_SYSTEM])) / TICKS if fields else 0.0
-    return ended + sum(cpu_seconds(each) for each in (pid, *_children(pid)))
+    if not fields:
+        return 0.0
+    ticks = sum(int(fields[at]) for at in (_USER, _SYSTEM, _CHILDREN_USER, _CHILDREN_SYSTEM))
+    return ticks / TICKS + sum(family_cpu_seconds(child) for child in _children(pid))
 
 
 def busy_seconds() -> float:
@@ -41,8 +71,8 @@ def busy_seconds() -> float:
 
 
 def memory(pid: int) -> Memory:
-    """What a process holds now; zeros when it is gone."""
-    values = {"RssAnon": 0, "VmRSS": 0}
+    """What a process holds; zeros when it is gone."""
+    values = {"RssAnon": 0, "VmHWM": 0}
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -51,7 +81,7 @@ def memory(pid: int) -> Memory:
         name, _, value = line.partition(":")
         if name in values:
             values[name] = int(value.split()[0]) * 1024
-    return Memory(values["RssAnon"], values["VmRSS"])
+    return Memory(values["RssAnon"], values["VmHWM"])
 
 
 def describe() -> str:
