@@ -26,7 +26,7 @@ from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cdc_daemon.config.loader import LoadedConfiguration
@@ -98,20 +98,27 @@ class Daemon:
         checkpoint = found.checkpoint
         if reason is not None or checkpoint is None:
             log.warning("loading_everything", reason=reason)
-            checkpoint = new_generations(
-                self._configuration.name, found, compiled.projections, self._sink
-            )
+            with _reachable("sink", SinkError):
+                checkpoint = new_generations(
+                    self._configuration.name, found, compiled.projections, self._sink
+                )
         monitor = Monitor(self._source.clock(), self.metrics)
         self.status.watch(monitor)
         delivery = self._delivery(compiled, checkpoint, monitor)
         monitor.start()
-        delivery.start()
         try:
+            with _reachable("sink", SinkError):
+                delivery.start()
             if reason is not None:
                 self._state("loading")
                 delivery.dispatcher.wait_for_room = lambda: self._wait(delivery)
                 checkpoint = load(
-                    self._source, self._sink, delivery, compiled.projections, checkpoint
+                    self._source,
+                    self._sink,
+                    delivery,
+                    compiled.projections,
+                    checkpoint,
+                    self._look(delivery),
                 )
             self._follow(compiled, checkpoint, delivery)
         finally:
@@ -162,6 +169,7 @@ class Daemon:
         delivery.resume(checkpoint)
         pipeline = Pipeline(
             source=self._source,
+            source_id=checkpoint.source_id,
             relations=compiled.relations,
             indices=[
                 (projection, checkpoint.generations[projection.name].index)
@@ -185,8 +193,17 @@ class Daemon:
 
     def _wait(self, delivery: Delivery) -> None:
         delivery.wait()
-        if self._stop.is_set():
-            raise Stopped
+        self._look(delivery)()
+
+    def _look(self, delivery: Delivery) -> Callable[[], None]:
+        """Whether a load may go on: raises what a thread raised, and Stopped."""
+
+        def look() -> None:
+            delivery.raise_failure()
+            if self._stop.is_set():
+                raise Stopped
+
+        return look
 
     def _state(self, state: str) -> None:
         self.metrics.state(state)

@@ -7,10 +7,12 @@ nobody searches until all of it is there. A load that is cut short starts again.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.events import NOWHERE, Checkpoint, Generation
 
 if TYPE_CHECKING:
@@ -94,22 +96,36 @@ def load(
     delivery: Delivery,
     projections: Sequence[FlatProjection],
     checkpoint: Checkpoint,
+    look: Callable[[], None],
 ) -> Checkpoint:
-    """Load all rows, publish the generations; return the checkpoint to go on from."""
+    """Load all rows, publish the generations; return the checkpoint to go on from.
+
+    `look` is called between blocks: what it raises (a stop, a failure) ends the load.
+    """
     snapshot = source.snapshot()
     try:
         for projection in projections:
-            _load_one(snapshot, delivery, projection, checkpoint.generations[projection.name])
+            generation = checkpoint.generations[projection.name]
+            _load_one(snapshot, delivery, projection, generation, look)
     finally:
         snapshot.close()
     delivery.settle()
     generations = checkpoint.generations
-    sink.refresh([generation.index for generation in generations.values()])
     loaded = replace(checkpoint, position=snapshot.position, loaded=True)
-    sink.checkpoints.store(loaded)
+    # A sink that is away just now must not cost a load of hours. Stored before the first alias
+    # moves: a start publishes again what is loaded, but drops what is not.
+    _insist(look, lambda: sink.refresh([generation.index for generation in generations.values()]))
+    _insist(look, lambda: sink.checkpoints.store(loaded))
     for generation in generations.values():
-        publish(sink, generation)
+        _insist(look, partial(publish, sink, generation))
     return loaded
+
+
+def _insist(look: Callable[[], None], work: Callable[[], object]) -> None:
+    for attempt in retrying():
+        with attempt:
+            look()
+            work()
 
 
 def publish(sink: Sink, generation: Generation) -> None:
@@ -123,7 +139,11 @@ def publish(sink: Sink, generation: Generation) -> None:
 
 
 def _load_one(
-    snapshot: Snapshot, delivery: Delivery, projection: FlatProjection, generation: Generation
+    snapshot: Snapshot,
+    delivery: Delivery,
+    projection: FlatProjection,
+    generation: Generation,
+    look: Callable[[], None],
 ) -> None:
     relation = projection.relation
     estimate = snapshot.estimated_rows(relation)
@@ -133,6 +153,7 @@ def _load_one(
     def contents() -> Iterator[Content]:
         nonlocal rows
         for block in snapshot.rows(relation):
+            look()
             rows += len(block)
             delivery.metrics.loaded(projection.name, len(block))
             for row in block:

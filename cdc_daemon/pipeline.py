@@ -13,7 +13,7 @@ import structlog
 
 from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.delivery.retrying import retrying
-from cdc_daemon.errors import RetryError
+from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import NOWHERE, Change, ChangeKind, Commit, Position, Watermark
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Pipeline:
         self,
         *,
         source: Source,
+        source_id: str,
         relations: Sequence[Relation],
         indices: Sequence[tuple[FlatProjection, str]],
         delivery: Delivery,
@@ -84,6 +85,7 @@ class Pipeline:
         state: Callable[[str], None],
     ) -> None:
         self._source = source
+        self._source_id = source_id
         self._relations = relations
         self._delivery = delivery
         self._transaction_bytes = transaction_bytes
@@ -126,9 +128,22 @@ class Pipeline:
                 if self._stopping():
                     raise Stopped
                 self._delivery.raise_failure()
+                self._require_same_history()
                 self._source.start(self._relations, self._delivery.progress.received)
+        # The source may have been away for long: that was no sign of a reader that is stuck.
+        self._delivery.heard_from_reader = time.monotonic()
         self._state("streaming")
         log.info("streaming", after=self._source.show(self._delivery.progress.received))
+
+    def _require_same_history(self) -> None:
+        """After a failover or a restore the same position may be another commit."""
+        found = self._source.identity()
+        if found != self._source_id:
+            raise SourceError(
+                f"the source is another one now: {found}, it was {self._source_id} (a failover, or "
+                "a restore). Positions of the two can't be compared. Start again: everything is "
+                "loaded anew"
+            )
 
     def _follow(self) -> None:
         held = False
@@ -241,4 +256,4 @@ class Pipeline:
         delivery.settle()
         # One below: nothing has that version, so what this transaction writes stays above it.
         delivery.aside(lambda: delivery.delete_before(index, Position(position - 1)))
-        delivery.progress.touched(index)
+        delivery.touched(index)

@@ -45,8 +45,9 @@ class DelayCollector(Collector):
         if monitor.clock_offset_seconds is not None:
             offset.add_metric([self._pipeline], monitor.clock_offset_seconds)
         yield offset
-        if monitor.slot_health is not None:
-            yield from self._slot(monitor.slot_health)
+        health = monitor.slot_health  # once: its thread may forget it at any moment
+        if health is not None:
+            yield from self._slot(health)
 
     def _slot(self, health: SlotHealth) -> Iterator[Metric]:
         """Left out, and not frozen, while the source can't be asked."""

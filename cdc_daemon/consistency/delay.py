@@ -53,6 +53,9 @@ class StageDelay:
 
     def sampled(self, sample: Sample, now: float) -> None:
         """A new sample waits to be reached; an idle source's has been reached already."""
+        if self._newest is not None and self._missed(sample.taken):
+            # Nothing was known for so long: the maximum must not forget it at the next sample.
+            self._remember(now, sample.taken - self._newest)
         self._newest = sample.taken
         self._waiting.append(sample)
         self.reached(self._position, now)
@@ -66,7 +69,17 @@ class StageDelay:
             sample = self._waiting.popleft()
             self._latency = now - sample.taken
             self.watermark = sample.source_time
-            self._recent.append((now, self._latency))
+            self._remember(now, self._latency)
+
+    def _missed(self, now: float) -> bool:
+        """Whether sampling has failed until now."""
+        return self._newest is not None and now - self._newest > MISSED_SAMPLES * SAMPLE_SECONDS
+
+    def _remember(self, now: float, delay: float) -> None:
+        """For the maximum; forgets what is too old, so that it stays small when nobody asks."""
+        self._recent.append((now, delay))
+        while self._recent[0][0] < now - MAXIMUM_OVER_SECONDS:
+            self._recent.popleft()
 
     def delay(self, now: float) -> float | None:
         """Seconds behind the source; None before the first sample."""
@@ -75,7 +88,7 @@ class StageDelay:
         delays = [self._latency]
         if self._waiting:
             delays.append(now - self._waiting[0].taken)
-        if now - self._newest > MISSED_SAMPLES * SAMPLE_SECONDS:
+        if self._missed(now):
             delays.append(now - self._newest)
         return max(delays)
 

@@ -129,4 +129,5 @@ class Monitor(threading.Thread):
         try:
             self._clock.nudge()
         except RetryError as error:
+            self._nudged = None
             log.debug("nudge_failed", error=str(error))

@@ -131,9 +131,15 @@ class Delivery:
             self.checkpointer.offer(durable, self.dispatcher.sent, urgent=True)
             done = durable >= self.progress.received and self.checkpointer.stored >= durable
             if done and self.progress.searchable() >= durable:
+                while_waiting()  # once more: the checkpoint may be stored since it was told
                 return True
             self.wait(0.02)
         return False
+
+    def touched(self, index: str) -> None:
+        """Have `index` refreshed: the commit that is being sent changed it by other means."""
+        self.progress.touched(index)
+        self._refresher.wake()
 
     def delete_before(self, index: str, version: Position) -> None:
         """Delete what `index` held below `version`, for as long as it takes."""
@@ -227,6 +233,7 @@ class Delivery:
             except (CdcError, Exception) as error:  # noqa: BLE001 - raised again by who waits
                 failures.append(error)
             done.set()
+            self._acknowledged.set()
 
         threading.Thread(target=run, name="aside", daemon=True).start()
         while not done.wait(0.05):

@@ -14,6 +14,8 @@ from operator import itemgetter
 from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
+from cdc_daemon.errors import StopError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -87,14 +89,21 @@ class Fold:
         self._close_runs()
 
     def _write(self, contents: Iterable[Content]) -> BinaryIO:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        run = tempfile.TemporaryFile(dir=self._folder, prefix="fold-")  # noqa: SIM115 - kept open
-        for document_id, body in contents:
-            length = _NO_DOCUMENT if body is None else len(body)
-            run.write(_HEADER.pack(len(document_id), length))
-            run.write(document_id)
-            if body is not None:
-                run.write(body)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            run = tempfile.TemporaryFile(dir=self._folder, prefix="fold-")  # noqa: SIM115 - kept open
+            for document_id, body in contents:
+                length = _NO_DOCUMENT if body is None else len(body)
+                run.write(_HEADER.pack(len(document_id), length))
+                run.write(document_id)
+                if body is not None:
+                    run.write(body)
+            run.flush()
+        except OSError as error:
+            raise StopError(
+                f"a transaction larger than memory.transaction can't be folded in {self._folder}: "
+                f"{error.strerror}. Make room there, or let state.path name another folder"
+            ) from error
         return run
 
     def _merged(self) -> Iterator[Content]:

@@ -43,7 +43,7 @@ class Lane:
         self._released = False
         self._ready: deque[Batch] = deque()
         self._in_flight: Batch | None = None
-        self._closed = False
+        self.closed = False
         self.size_bytes = 0
 
     def put(
@@ -81,7 +81,7 @@ class Lane:
     def take(self) -> Batch | None:
         """Wait for a batch; None when the lane is closed. The sender calls it."""
         with self._changed:
-            while not self._closed:
+            while not self.closed:
                 if self._ready:
                     self._in_flight = self._ready.popleft()
                     return self._in_flight
@@ -110,5 +110,5 @@ class Lane:
     def close(self) -> None:
         """Make the sender end after the request that it has in flight."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()

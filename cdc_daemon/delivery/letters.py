@@ -69,8 +69,12 @@ def _text(document_id: bytes) -> str:
     return text
 
 
-def _row(projection: FlatProjection, body: bytes) -> dict[str, bytes]:
-    document: dict[str, Any] = orjson.loads(body)
+def _row(projection: FlatProjection, body: bytes) -> dict[str, bytes] | None:
+    """None where the document is JSON for PostgreSQL only: 1e400, half a surrogate, depth 2000."""
+    try:
+        document: dict[str, Any] = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
     return {
         column: orjson.dumps(document[field])
         for field, column in projection.columns_shown.items()

@@ -44,6 +44,8 @@ class Refresher(threading.Thread):
         self._retried = retried
         self._failed = failed
         self._due: dict[str, float] = {}
+        self._not_before = 0.0
+        """After a failure: also while stopping, when all is due at once, a sink needs a rest."""
         self._awake = threading.Event()
         self._closed = False
         self._at_once = False
@@ -77,7 +79,7 @@ class Refresher(threading.Thread):
         return max(0.0, min(waits, default=IDLE_WAIT_SECONDS))
 
     def _due_at(self, index: str) -> float:
-        return 0.0 if self._at_once else self._due.get(index, 0.0)
+        return max(self._not_before, 0.0 if self._at_once else self._due.get(index, 0.0))
 
     def _refresh_due(self, now: float) -> None:
         due = [index for index in self._progress.dirty() if self._due_at(index) <= now]
@@ -89,7 +91,7 @@ class Refresher(threading.Thread):
         except RetryError as error:
             self._progress.end_refresh(succeeded=False)
             self._retried(error.reason, str(error))
-            self._due.update(dict.fromkeys(due, now + WAIT_AFTER_FAILURE_SECONDS))
+            self._not_before = time.monotonic() + WAIT_AFTER_FAILURE_SECONDS
             return
         self._progress.end_refresh(succeeded=True)
         ended = time.monotonic()

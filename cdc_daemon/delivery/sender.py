@@ -64,8 +64,7 @@ class Sender(threading.Thread):
     def run(self) -> None:
         """Deliver batches until the lane is closed."""
         try:
-            while (batch := self._lane.take()) is not None:
-                self._deliver(batch)
+            while (batch := self._lane.take()) is not None and self._deliver(batch):
                 self._progress.written(batch)
                 self._lane.done(batch)
                 self._advanced()
@@ -74,10 +73,13 @@ class Sender(threading.Thread):
         finally:
             self._writer.close()
 
-    def _deliver(self, batch: Batch) -> None:
+    def _deliver(self, batch: Batch) -> bool:
+        """Write until all is durable; False if the lane was closed before."""
         remaining: Sequence[DocumentOperation] = batch.operations
         for attempt in retrying():
             with attempt:
+                if self._lane.closed:
+                    return False
                 result = self._write(remaining)
                 if result.rejected:
                     self._keep([self._explain(rejection) for rejection in result.rejected])
@@ -86,6 +88,7 @@ class Sender(threading.Thread):
                 if remaining:
                     self._observer.retried(result.retry_reason, "the sink is overloaded")
                     raise RetryError("the sink is overloaded", reason=result.retry_reason)
+        return True
 
     def _write(self, operations: Sequence[DocumentOperation]) -> WriteResult:
         started = time.monotonic()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cdc_daemon.config.models import FieldConfig, ProjectionConfig
-    from cdc_daemon.events import Column, Relation, Row
+    from cdc_daemon.events import Column, ColumnType, Relation, Row
 
 _SHORT: Final = frozenset({"int2", "int4", "int8", "uuid", "bool", "date", "timestamptz"})
 """Types whose text is never empty nor too long for an id: no check in the hot path."""
@@ -79,12 +79,15 @@ def compile_projections(
     Raises ConfigurationError with every mistake, each with file and line.
     """
     mistakes = Mistakes(locate)
+    # A table may be named in two ways (`hotel`, `public.hotel`): the stream has it once.
+    tables = {relation.qualified_name: relation for relation in relations.values()}
     drafts = [
-        Draft(name, config, relations[config.table], mistakes) for name, config in configs.items()
+        Draft(name, config, tables[relations[config.table].qualified_name], mistakes)
+        for name, config in configs.items()
     ]
     mistakes.raise_if_any()
     narrowed: dict[Relation, Relation] = {}
-    for relation in dict.fromkeys(relations.values()):
+    for relation in tables.values():
         read = {column for draft in drafts if draft.table is relation for column in draft.reads}
         if not read:
             continue
@@ -208,14 +211,15 @@ class Draft:
         """The id must be unique, and part of what the source sends of deleted rows."""
         names = {column.name for column in columns}
         table = self.table.qualified_name
-        key = set(self.table.primary_key)
+        keys = [set(self.table.primary_key)]
         if self.table.replica_identity == "index":
-            key = {column.name for column in self.table.columns if column.in_identity}
-        if missing := sorted(key - names):
+            keys.append({column.name for column in self.table.columns if column.in_identity})
+        missing = [sorted(key - names) for key in keys if key]
+        if missing and all(missing):
             self._mistakes.add(
                 path,
                 f"the id must hold the whole key of {table}, or two rows would share a document: "
-                f"add {', '.join(missing)}",
+                f"add {', '.join(missing[-1])}",
             )
         if outside := [column.name for column in columns if not column.in_identity]:
             self._mistakes.add(
@@ -243,12 +247,39 @@ class Draft:
 
     def _fingerprint(self, specs: Sequence[FieldSpec]) -> str:
         """Changes with all that changes documents or their index."""
-        said = self.config.model_dump(
-            mode="json", by_alias=True, exclude={"freshness", "max_document_bytes"}
-        )
-        types = [[spec.name, spec.type.declared or spec.type.name] for spec in specs if spec.type]
-        text = orjson.dumps([FORMAT, said, types, list(self._id)], option=orjson.OPT_SORT_KEYS)
+        types = {column.name: column.type for column in self.table.columns}
+        said = {
+            "format": FORMAT,
+            "table": self.table.qualified_name,
+            "fields": {origin.name: _meaning(origin) for origin in self._origins},
+            "where": self.config.where,
+            "id": self._id,
+            "columns": {name: _type_name(types[name]) for name in self.reads},
+            "types": {spec.name: _type_name(spec.type) for spec in specs if spec.type},
+            "index": self.config.index.model_dump(mode="json"),
+        }
+        text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _meaning(origin: Origin) -> dict[str, object]:
+    """Where a field comes from and what is said of it, however it is written."""
+    config = origin.config
+    column = origin.column.name if origin.column else None
+    if config is None:
+        return {"column": column}
+    said = (
+        ("column", True, column),
+        ("expression", config.expression is not None, config.expression),
+        ("constant", config.has_constant, config.constant),
+        ("default", config.has_default, config.default),
+        ("mapping", bool(config.mapping), config.mapping),
+    )
+    return {name: value for name, is_said, value in said if is_said}
+
+
+def _type_name(type: ColumnType) -> str:  # noqa: A002 - what it is
+    return type.declared or type.name
 
 
 def _field_spec(origin: Origin) -> FieldSpec:

@@ -70,18 +70,27 @@ class FlatProjection:
             except RejectedError as error:
                 fold.put(*self.rejected(new, error))
         elif change.old is not None:
-            fold.put(self.id_of(change.old), None)
+            self._remove(change.old, fold)
         else:
             fold.truncate()
 
     def _put_row(self, new: Row, change: Change, fold: Folding) -> None:
+        if change.old is not None:
+            # First: the new id may be the same, and if there is none the old document still goes.
+            self._remove(change.old, fold)
         document_id = self.id_of(new)
-        if change.old is not None and (old_id := self.id_of(change.old)) != document_id:
-            fold.put(old_id, None)
         if self.includes is None or self.includes(new):
             fold.put(document_id, self.document(new))
         elif change.kind is ChangeKind.UPDATE:
             fold.put(document_id, None)
+
+    def _remove(self, old: Row, fold: Folding) -> None:
+        """The row has left its id; where no id can be made of it, it never had a document."""
+        try:
+            document_id = self.id_of(old)
+        except RejectedError:
+            return
+        fold.put(document_id, None)
 
     def load(self, row: Row) -> tuple[bytes, bytes] | None:
         """Id and document of an existing row; None where `where` leaves it out."""
