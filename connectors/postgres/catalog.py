@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from cdc_daemon.errors import SourceError
 from cdc_daemon.events import Column, Relation, ReplicaIdentity
+from cdc_daemon.nearest import nearest
 from connectors.postgres.catalog_types import load_types
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cdc_daemon.ports import TableRequest
     from connectors.postgres.session import Connection
@@ -33,7 +33,8 @@ _IDENTITIES: Final[dict[str, ReplicaIdentity]] = {
 
 _TABLES: Final = """
 select c.oid, n.nspname, c.relname, c.relkind::text, c.relreplident::text,
-       coalesce(pk.columns, '{}'), coalesce(pk.deferrable, false), coalesce(ri.columns, '{}')
+       coalesce(pk.columns, '{}'), coalesce(pk.deferrable, false), coalesce(ri.columns, '{}'),
+       c.relpersistence::text = 'u', c.relispartition
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join lateral (
@@ -63,6 +64,16 @@ where attrelid = any(%s) and attnum > 0 and not attisdropped
 order by attrelid, attnum
 """
 
+_PARTITIONS: Final = """
+with recursive tree (root, oid) as (
+  select root, root from unnest(%s::oid[]) as wanted (root)
+  union all
+  select tree.root, i.inhrelid
+  from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
+)
+select root, oid from tree where root <> oid
+"""
+
 
 class Table(NamedTuple):
     """One line of the catalog's list of tables."""
@@ -75,6 +86,8 @@ class Table(NamedTuple):
     primary_key: tuple[str, ...]
     primary_key_deferrable: bool
     identity_index: tuple[str, ...]
+    unlogged: bool = False
+    is_partition: bool = False
 
     @property
     def identity_columns(self) -> tuple[str, ...]:
@@ -88,19 +101,23 @@ def list_tables(connection: Connection) -> list[Table]:
     """All tables and views outside the system schemas."""
     with mapped_errors("read the catalog"):
         lines = connection.execute(_TABLES).fetchall()
-    return [
-        Table(
-            oid,
-            schema,
-            name,
-            _KINDS[kind],
-            _IDENTITIES[identity],
-            tuple(key),
-            deferrable,
-            tuple(index),
-        )
-        for oid, schema, name, kind, identity, key, deferrable, index in lines
-    ]
+    return [_table(line) for line in lines]
+
+
+def _table(line: tuple[Any, ...]) -> Table:
+    oid, schema, name, kind, identity, key, deferrable, index, unlogged, is_partition = line
+    return Table(
+        oid=oid,
+        schema=schema,
+        name=name,
+        kind=_KINDS[kind],
+        identity=_IDENTITIES[identity],
+        primary_key=tuple(key),
+        primary_key_deferrable=deferrable,
+        identity_index=tuple(index),
+        unlogged=unlogged,
+        is_partition=is_partition,
+    )
 
 
 def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[Relation]:
@@ -108,17 +125,20 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
 
     Raises SourceError naming every missing table and column, with the nearest valid name.
     """
-    known = {f"{table.schema}.{table.name}": table for table in list_tables(connection)}
+    tables = list_tables(connection)
+    known = {f"{table.schema}.{table.name}": table for table in tables}
     found: list[Table] = []
     mistakes: list[str] = []
     for request in requests:
         table = known.get(request.name) or known.get(f"public.{request.name}")
         if table is None:
-            mistakes.append(f"table {request.name} does not exist{_nearest(request.name, known)}")
+            mistakes.append(f"table {request.name} does not exist{_nearest_table(request, known)}")
         else:
             found.append(table)
     if mistakes:
         raise SourceError("; ".join(mistakes))
+    leaves = leaf_partitions(connection, found, tables)
+    found = [_with_effective_identity(table, leaves.get(table.oid, [])) for table in found]
     columns = _columns(connection, found)
     relations = []
     for request, table in zip(requests, found, strict=True):
@@ -167,6 +187,52 @@ def _columns(connection: Connection, tables: Sequence[Table]) -> dict[int, tuple
     return {oid: tuple(columns) for oid, columns in grouped.items()}
 
 
-def _nearest(name: str, names: object) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)  # type: ignore[call-overload]
-    return f"; did you mean {close[0]}?" if close else ""
+def table_oids(connection: Connection, relations: Sequence[Relation]) -> dict[Relation, int]:
+    """Which table each relation is now; those that are gone are left out."""
+    oids = {(table.schema, table.name): table.oid for table in list_tables(connection)}
+    found = {relation: oids.get((relation.schema, relation.name)) for relation in relations}
+    return {relation: oid for relation, oid in found.items() if oid is not None}
+
+
+def leaf_partitions(
+    connection: Connection, wanted: Sequence[Table], tables: Sequence[Table]
+) -> dict[int, list[Table]]:
+    """The partitions that hold the rows of each partitioned table in `wanted`, by its oid."""
+    roots = [table.oid for table in wanted if table.kind == "partitioned"]
+    if not roots:
+        return {}
+    with mapped_errors("read the partitions"):
+        lines = connection.execute(_PARTITIONS, [roots]).fetchall()
+    by_oid = {table.oid: table for table in tables}
+    leaves: dict[int, list[Table]] = {root: [] for root in roots}
+    for root, oid in lines:
+        if oid in by_oid and by_oid[oid].kind != "partitioned":
+            leaves[root].append(by_oid[oid])
+    return leaves
+
+
+def _with_effective_identity(table: Table, leaves: Sequence[Table]) -> Table:
+    """What is sent of old rows is up to each partition: what all of them send."""
+    if not leaves:
+        return table
+    if all(leaf.identity == "full" for leaf in leaves):
+        return table._replace(identity="full")
+    keys = [set(leaf.identity_columns) for leaf in leaves if leaf.identity != "full"]
+    shared = set.intersection(*keys)
+    if table.identity != "full" and set(table.identity_columns) == shared:
+        return table
+    return table._replace(identity="index", identity_index=tuple(sorted(shared)))
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    close = nearest(name, names)
+    return f"; did you mean {close}?" if close else ""
+
+
+def _nearest_table(request: TableRequest, known: Mapping[str, Table]) -> str:
+    """By its whole name, or (the schema is wrong or missing) by its own."""
+    bare = {table.name: full for full, table in known.items()}
+    own = request.name.rpartition(".")[2]
+    same = bare.get(own) or bare.get(nearest(own, bare, cutoff=0.75) or "")
+    close = nearest(request.name, known, cutoff=0.8) or same or nearest(request.name, known)
+    return f"; did you mean {close}?" if close else ""

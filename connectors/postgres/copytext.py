@@ -22,7 +22,12 @@ _ESCAPED: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\
 
 
 def read_line(line: bytes, plans: tuple[ColumnPlan, ...]) -> Row:
-    """Read one line of COPY (SELECT ...) TO STDOUT: one field for each plan."""
+    """Read one line of COPY (SELECT ...) TO STDOUT: one field for each plan.
+
+    Raises ValueError when the line is cut short or has another number of fields.
+    """
+    if line[-1:] != b"\n":
+        raise ValueError(f"a line of COPY of {len(line)} bytes has no end")
     fields = line[:-1].split(b"\t") if plans else []
     row: Row = []
     append = row.append

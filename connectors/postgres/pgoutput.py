@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as StructError  # noqa: N812 - an exception, which struct calls `error`
 from typing import Final, TypeAlias
 
 from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Commit, Event, Position, Relation, Row
@@ -30,13 +31,18 @@ _TYPE: Final = 89
 
 _NULL: Final = 110
 _TEXT: Final = 116
+_NOT_SENT: Final = 117
 _NEW_TUPLE: Final = 78
+_OLD_TUPLES: Final = frozenset({75, 79})
+"""`K`, the old key, and `O`, the whole old row."""
 _JSON_NULL: Final = b"null"
 
 _UINT16: Final = Struct(">H").unpack_from
 _UINT32: Final = Struct(">I").unpack_from
 _INT32: Final = Struct(">i").unpack_from
 _COMMIT_BODY: Final = Struct(">Bqqq").unpack_from
+_BEGIN_BYTES: Final = 21
+_COMMIT_BYTES: Final = 26
 _TRUNCATE_BODY: Final = Struct(">IB").unpack_from
 
 Encoder: TypeAlias = Callable[[bytes], bytes]
@@ -99,22 +105,28 @@ class Decoder:
     def decode(self, data: bytes) -> Event | list[Change] | None:
         """Decode one message; None for those that change nothing (begin, relation, type, ...).
 
-        A truncate of several tables gives a list. Raises ValueError on an unknown message.
+        A truncate of several tables gives a list. Raises ValueError on a message that is unknown,
+        cut short, too long, or about a table that the stream has not described.
         """
-        tag = data[0]
-        if tag == _INSERT:
-            return self._insert(data)
-        if tag == _UPDATE:
-            return self._update(data)
-        if tag == _DELETE:
-            return self._delete(data)
-        return self._rare(tag, data)
+        try:
+            tag = data[0]
+            if tag == _INSERT:
+                return self._insert(data)
+            if tag == _UPDATE:
+                return self._update(data)
+            if tag == _DELETE:
+                return self._delete(data)
+            return self._rare(tag, data)
+        except (IndexError, KeyError, StructError) as error:
+            raise _garbled(data) from error
 
     def _insert(self, data: bytes) -> Change | None:
         plan = self._plans[_UINT32(data, 1)[0]]
         if plan is None:
             return None
-        row, _, unchanged = read_tuple(data, 6, plan.columns)
+        row, end, unchanged = read_tuple(data, 6, plan.columns)
+        if end != len(data) or data[5] != _NEW_TUPLE:
+            raise _garbled(data)
         return Change(plan.relation, ChangeKind.INSERT, row, None, unchanged)
 
     def _update(self, data: bytes) -> Change | None:
@@ -123,24 +135,30 @@ class Decoder:
             return None
         old: Row | None = None
         at = 6
-        if data[5] != _NEW_TUPLE:
+        if data[5] in _OLD_TUPLES:
             old, at, _ = read_tuple(data, 6, plan.columns)
             at += 1
-        new, _, unchanged = read_tuple(data, at, plan.columns)
+        new, end, unchanged = read_tuple(data, at, plan.columns)
+        if end != len(data) or data[at - 1] != _NEW_TUPLE:
+            raise _garbled(data)
         return Change(plan.relation, ChangeKind.UPDATE, new, old, unchanged)
 
     def _delete(self, data: bytes) -> Change | None:
         plan = self._plans[_UINT32(data, 1)[0]]
         if plan is None:
             return None
-        old, _, _ = read_tuple(data, 6, plan.columns)
+        old, end, _ = read_tuple(data, 6, plan.columns)
+        if end != len(data) or data[5] not in _OLD_TUPLES:
+            raise _garbled(data)
         return Change(plan.relation, ChangeKind.DELETE, None, old)
 
     def _rare(self, tag: int, data: bytes) -> Event | list[Change] | None:
         if tag == _BEGIN:
+            _require(data, _BEGIN_BYTES)
             self.in_transaction = True
             return None
         if tag == _COMMIT:
+            _require(data, _COMMIT_BYTES)
             self.in_transaction = False
             _, _, end, microseconds = _COMMIT_BODY(data, 1)
             return Commit(Position(end), microseconds / 1e6 + POSTGRES_EPOCH_SECONDS)
@@ -156,33 +174,39 @@ class Decoder:
 
     def _truncate(self, data: bytes) -> list[Change]:
         count, _ = _TRUNCATE_BODY(data, 1)
+        _require(data, 6 + 4 * count)
         plans = (self._plans[_UINT32(data, 6 + 4 * at)[0]] for at in range(count))
         return [Change(plan.relation, ChangeKind.TRUNCATE) for plan in plans if plan is not None]
 
 
-def read_tuple(data: bytes, at: int, plans: tuple[ColumnPlan, ...]) -> tuple[Row, int, bool]:
+def read_tuple(  # noqa: C901 - one flat loop: a call for each column costs more than the rest
+    data: bytes, at: int, plans: tuple[ColumnPlan, ...]
+) -> tuple[Row, int, bool]:
     """Read a TupleData at `at`: the row, the offset behind it, whether a value is UNCHANGED."""
     row: Row = []
     append = row.append
     unchanged = False
-    at += 2  # the number of columns: the Relation message has said it
+    at += 2  # the number of columns: the Relation message has said it, the message's end proves it
     for plan in plans:
         kind = data[at]
         if kind == _TEXT:
             start = at + 5
-            at = start + _INT32(data, at + 1)[0]
+            at = start + _UINT32(data, at + 1)[0]
             if plan is PASS:
                 append(data[start:at])
             elif plan is not None:
                 append(plan(data[start:at]))  # type: ignore[operator]  # mypy narrows no `is`
-        else:
+        elif kind == _NULL:
             at += 1
             if plan is not None:
-                if kind == _NULL:
-                    append(_JSON_NULL)
-                else:
-                    append(UNCHANGED)
-                    unchanged = True
+                append(_JSON_NULL)
+        elif kind == _NOT_SENT:
+            at += 1
+            if plan is not None:
+                append(UNCHANGED)
+                unchanged = True
+        else:
+            raise ValueError(f"unknown kind of column value {chr(kind)!r}")
     return row, at, unchanged
 
 
@@ -200,9 +224,20 @@ def read_relation(data: bytes) -> RelationMessage:
         column, at = _read_string(data, at + 1)
         columns.append(StreamColumn(column, _UINT32(data, at)[0], _INT32(data, at + 4)[0], in_key))
         at += 8
+    _require(data, at)
     return RelationMessage(oid, schema or "pg_catalog", name, identity, tuple(columns))
 
 
 def _read_string(data: bytes, at: int) -> tuple[str, int]:
     end = data.index(0, at)
     return data[at:end].decode(), end + 1
+
+
+def _require(data: bytes, length: int) -> None:
+    if len(data) != length:
+        raise _garbled(data)
+
+
+def _garbled(data: bytes) -> ValueError:
+    """Names the message but shows none of it: it may hold values of rows."""
+    return ValueError(f"pgoutput message {chr(data[0]) if data else ''!r} of {len(data)} bytes")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from psycopg import sql
 
 from cdc_daemon.errors import SourceError
-from connectors.postgres.catalog import Table, list_tables
+from connectors.postgres.catalog import Table, leaf_partitions, list_tables
 from connectors.postgres.session import mapped_errors
 from connectors.postgres.slots import find_slot
 
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 OLDEST_VERSION: Final = 140000
 """pgoutput and snapshots as this connector uses them; tested from 15 on."""
 
+# On Amazon RDS roles can't have the attribute; membership in rds_replication stands for it.
 _SERVER: Final = """
 select current_setting('server_version_num')::int, current_setting('wal_level'),
        current_setting('max_replication_slots')::int,
        (select count(*) from pg_catalog.pg_replication_slots)::int,
-       r.rolreplication or r.rolsuper, current_user::text, current_setting('server_encoding')
+       r.rolreplication or r.rolsuper or exists (
+         select from pg_catalog.pg_roles g
+         where g.rolname = 'rds_replication' and pg_has_role(g.oid, 'member')),
+       current_user::text, current_setting('server_encoding')
 from pg_catalog.pg_roles r where r.rolname = current_user
 """
 _MAY_SELECT: Final = """
@@ -32,22 +36,52 @@ select has_table_privilege(c.oid, 'select')
        or (select bool_and(has_column_privilege(c.oid, a.attnum, 'select'))
            from pg_catalog.pg_attribute a
            where a.attrelid = c.oid and a.attname = any(%(columns)s)),
-       has_schema_privilege(c.relnamespace, 'usage'), row_security_active(c.oid)
+       has_schema_privilege(c.relnamespace, 'usage'), row_security_active(c.oid),
+       quote_ident(current_user)
 from pg_catalog.pg_class c where c.oid = %(oid)s
 """
 
 
+class Candidate(NamedTuple):
+    """A relation that is to be followed, and the table that it is."""
+
+    relation: Relation
+    table: Table
+    leaves: Sequence[Table]
+    """The partitions that hold its rows; none if it isn't partitioned."""
+
+
 def check_source(connection: Connection, relations: Sequence[Relation], slot: str) -> None:
     """Raise SourceError with every reason why `relations` can't be followed, and what mends it."""
-    tables = {(table.schema, table.name): table for table in list_tables(connection)}
     reasons = list(_server_reasons(connection, slot))
-    for relation in relations:
-        table = tables.get((relation.schema, relation.name))
-        if table is not None:
-            reasons.extend(_table_reasons(relation, table))
-            reasons.extend(_privilege_reasons(connection, relation, table))
+    candidates = _candidates(connection, relations, reasons)
+    for candidate in candidates:
+        reasons.extend(kind_reasons(candidate.relation.qualified_name, candidate.table))
+        reasons.extend(identity_reasons(connection, candidate.table, candidate.leaves))
+        reasons.extend(_column_reasons(candidate.relation))
+        reasons.extend(_privilege_reasons(connection, candidate.relation, candidate.table))
+    reasons.extend(_overlap_reasons(candidates))
     if reasons:
         raise SourceError("\n".join(reasons))
+
+
+def _candidates(
+    connection: Connection, relations: Sequence[Relation], reasons: list[str]
+) -> list[Candidate]:
+    tables = list_tables(connection)
+    by_name = {(table.schema, table.name): table for table in tables}
+    known = [
+        (relation, by_name[relation.schema, relation.name])
+        for relation in relations
+        if (relation.schema, relation.name) in by_name
+    ]
+    reasons.extend(
+        f"table {relation.qualified_name} does not exist any more"
+        for relation in relations
+        if (relation.schema, relation.name) not in by_name
+    )
+    leaves = leaf_partitions(connection, [table for _, table in known], tables)
+    return [Candidate(relation, table, leaves.get(table.oid, ())) for relation, table in known]
 
 
 def _server_reasons(connection: Connection, slot: str) -> Iterator[str]:
@@ -62,10 +96,12 @@ def _server_reasons(connection: Connection, slot: str) -> Iterator[str]:
     if wal_level != "logical":
         yield (
             f"wal_level is {wal_level}, and must be logical. Run: alter system set wal_level = "
-            "'logical'; and restart the server"
+            "'logical'; and restart the server (managed servers have a parameter for it)"
         )
     if not may_replicate:
-        yield f"the role {user} may not replicate. Run: alter role {role} replication"
+        yield (
+            f"the role {user} may not replicate. Run as a superuser: alter role {role} replication"
+        )
     if encoding != "UTF8":
         yield f"the database is encoded in {encoding}; only UTF8 databases can be followed"
     if slots >= most_slots and find_slot(connection, slot) is None:
@@ -76,21 +112,36 @@ def _server_reasons(connection: Connection, slot: str) -> Iterator[str]:
         )
 
 
-def _table_reasons(relation: Relation, table: Table) -> Iterator[str]:
-    name = relation.qualified_name
-    if relation.kind not in {"table", "partitioned"}:
-        yield f"{name} is a {relation.kind}: only tables can be followed; map the tables under it"
-    elif table.identity != "full" and not table.identity_columns:
+def kind_reasons(name: str, table: Table) -> Iterator[str]:
+    """Why changes of it are not streamed at all."""
+    if table.kind not in {"table", "partitioned"}:
+        yield f"{name} is a {table.kind}: only tables can be followed; map the tables under it"
+    elif table.unlogged:
         yield (
-            f"table {name} has no usable replica identity ({_why_unusable(table)}): once "
-            "published, its UPDATE and DELETE would fail. Give it a primary key, or run: "
-            f"alter table {name} replica identity full"
+            f"table {name} is unlogged, so its changes are not streamed. "
+            f"Run: alter table {name} set logged"
         )
-    if generated := [column.name for column in relation.columns if column.generated]:
-        yield (
-            f"table {name}: generated columns are not streamed, so {', '.join(generated)} can't be "
-            "mapped. Map an expression over the columns it is made of instead"
-        )
+
+
+def identity_reasons(
+    connection: Connection, table: Table, leaves: Sequence[Table]
+) -> Iterator[str]:
+    """Why UPDATE and DELETE would fail once it is published: each partition counts by itself."""
+    if table.kind not in {"table", "partitioned"}:
+        return
+    for each in leaves or [table]:
+        name = sql.Identifier(each.schema, each.name).as_string(connection)
+        if each.kind == "foreign table":
+            yield (
+                f"partition {each.schema}.{each.name} of {table.schema}.{table.name} is a foreign "
+                "table: its changes are not streamed. Map the other partitions one by one"
+            )
+        elif each.identity != "full" and not each.identity_columns:
+            yield (
+                f"table {each.schema}.{each.name} has no usable replica identity "
+                f"({_why_unusable(each)}): once published, its UPDATE and DELETE would fail. Give "
+                f"it a primary key, or run: alter table {name} replica identity full"
+            )
 
 
 def _why_unusable(table: Table) -> str:
@@ -101,26 +152,50 @@ def _why_unusable(table: Table) -> str:
     return "the primary key is deferrable" if table.primary_key else "no primary key"
 
 
+def _column_reasons(relation: Relation) -> Iterator[str]:
+    if generated := [column.name for column in relation.columns if column.generated]:
+        yield (
+            f"table {relation.qualified_name}: generated columns are not streamed, so "
+            f"{', '.join(generated)} can't be mapped. Map an expression over the columns that it "
+            "is made of instead"
+        )
+
+
+def _overlap_reasons(candidates: Sequence[Candidate]) -> Iterator[str]:
+    """Changes of a partition come as those of the partitioned table, never as both."""
+    mapped = {candidate.table.oid for candidate in candidates}
+    for candidate in candidates:
+        for leaf in candidate.leaves:
+            if leaf.oid in mapped:
+                yield (
+                    f"{leaf.schema}.{leaf.name} is a partition of "
+                    f"{candidate.relation.qualified_name}, and both are mapped: its changes come "
+                    "only as those of the partitioned table. Map one of the two, or use two "
+                    "pipelines with a publication each"
+                )
+
+
 def _privilege_reasons(connection: Connection, relation: Relation, table: Table) -> Iterator[str]:
     columns = [column.name for column in relation.columns]
     with mapped_errors("read privileges"):
         found = connection.execute(_MAY_SELECT, {"oid": table.oid, "columns": columns}).fetchone()
     if found is None:
         return
-    may_select, may_use, hides_rows = found
-    role = "the role of source.dsn"
+    may_select, may_use, hides_rows, role = found
     if not may_use:
+        schema = sql.Identifier(relation.schema).as_string(connection)
         yield (
-            f"{role} may not use schema {relation.schema}. "
-            f"Run: grant usage on schema {relation.schema} to <role>"
+            f"the role {role} may not use schema {relation.schema}. "
+            f"Run: grant usage on schema {schema} to {role}"
         )
     if not may_select:
+        name = sql.Identifier(relation.schema, relation.name).as_string(connection)
         yield (
-            f"{role} may not read table {relation.qualified_name}. Run: "
-            f"grant select on {relation.qualified_name} to <role>"
+            f"the role {role} may not read table {relation.qualified_name}. Run: "
+            f"grant select on {name} to {role}"
         )
     if hides_rows:
         yield (
-            f"row security on {relation.qualified_name} would hide rows from {role}: documents "
-            "would be missing. Run: alter role <role> bypassrls"
+            f"row security on {relation.qualified_name} would hide rows from the role {role}: "
+            f"documents would be missing. Run: alter role {role} bypassrls"
         )

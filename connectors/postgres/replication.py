@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 from psycopg import pq
 
-from cdc_daemon.errors import RetryError
+from cdc_daemon.errors import RetryError, SourceError
 from connectors.postgres.pgoutput import POSTGRES_EPOCH_SECONDS
 from connectors.postgres.session import libpq, mapped_errors
 
@@ -28,6 +28,8 @@ _KEEPALIVE: Final = ord("k")
 _WAL_HEADER_BYTES: Final = 25
 _KEEPALIVE_BODY: Final = Struct(">qqB").unpack_from
 _STATUS: Final = Struct(">cqqqqB").pack
+_UNDEFINED_OBJECT: Final = b"42704"
+_NOT_IN_PREREQUISITE_STATE: Final = b"55000"
 
 NAP_SECONDS: Final = 0.002
 """The walsender sends message by message. A reader that wakes for each spends most of its time on
@@ -36,6 +38,19 @@ BUSY_ROUND_MESSAGES: Final = 64
 ROUNDS: Final = 32
 READ_LIMIT_BYTES: Final = 2_000_000
 """Large rows must not pile up between two looks at the memory in use."""
+
+REPLY_SECONDS: Final = 0.05
+"""The server is answered this soon when it asks. It asks again for as long as what is durable lies
+behind and it is shutting down: answering each at once would be a race of two processes."""
+QUIET_SECONDS: Final = 1.0
+SHUTDOWN_PATIENCE_SECONDS: Final = 10.0
+"""A server that shuts down waits for us for ever. If we get no further (the sink is down, say) we
+leave, and let it."""
+STATUS_SHARE: Final = 3
+"""A status goes out three times within wal_sender_timeout, so that the server needn't ask."""
+_SENDER_TIMEOUT: Final = (
+    b"select setting::float8 / 1000 from pg_catalog.pg_settings where name = 'wal_sender_timeout'"
+)
 
 
 class Keepalive:
@@ -64,6 +79,8 @@ class ReplicationStream:
         self._poll = select.poll()
         self._poll.register(self._wake_fd, select.POLLIN)
         self._busy = 0
+        self._asked = False
+        self._asked_at = self._asking_since = 0.0
 
     def start(self, slot: str, publication: str, after: int) -> None:
         """Begin streaming; raises SourceError or RetryError if the server won't."""
@@ -74,6 +91,10 @@ class ReplicationStream:
             f"(proto_version '1', publication_names '\"{quoted}\"')"
         )
         with mapped_errors("start replication"):
+            found = self._connection.execute(_SENDER_TIMEOUT).fetchone()
+            if found is not None and found[0]:
+                often = found[0] / STATUS_SHARE
+                self._status_interval_seconds = min(self._status_interval_seconds, often)
             self._connection.execute(command.encode())
         self._pgconn.nonblocking = 1
         self._poll.register(self._pgconn.socket, select.POLLIN)
@@ -110,7 +131,7 @@ class ReplicationStream:
             taken += length
             if length <= 0:
                 if length < 0:
-                    raise RetryError(self._why_ended(), reason="disconnected")
+                    raise self._why_ended()
                 return
             data = bytes(frame)
             if data[0] == _WAL_DATA:
@@ -118,6 +139,8 @@ class ReplicationStream:
             elif data[0] == _KEEPALIVE:
                 end, _, reply = _KEEPALIVE_BODY(data, 1)
                 append(Keepalive(end, reply_requested=bool(reply)))
+                if reply:
+                    self._note_question()
 
     def _more_to_come(self) -> bool:
         """Whether bytes are waiting on the socket; takes them in."""
@@ -128,6 +151,8 @@ class ReplicationStream:
 
     def _wait(self, timeout_seconds: float) -> bool:
         """Wait for the socket and take bytes in; False after the timeout or when woken."""
+        if self._asked:
+            timeout_seconds = min(timeout_seconds, REPLY_SECONDS)
         ready = dict(self._poll.poll(max(0.0, timeout_seconds) * 1000))
         if self._wake_fd in ready:
             os.eventfd_read(self._wake_fd)
@@ -147,8 +172,22 @@ class ReplicationStream:
 
     def _keep_alive(self) -> None:
         """Repeat the last status in time, so that the server knows that we live."""
-        if time.monotonic() - self._status_sent_at >= self._status_interval_seconds:
+        due = REPLY_SECONDS if self._asked else self._status_interval_seconds
+        if time.monotonic() - self._status_sent_at >= due:
             self._send_status()
+
+    def _note_question(self) -> None:
+        """The server wants a status now. Raises RetryError if it has asked in vain for long."""
+        now = time.monotonic()
+        if now - self._asked_at > QUIET_SECONDS:
+            self._asking_since = now
+        self._asked, self._asked_at = True, now
+        if now - self._asking_since > SHUTDOWN_PATIENCE_SECONDS:
+            raise RetryError(
+                "the server is shutting down, and waits until what it sent is durable, which takes "
+                f"longer than {SHUTDOWN_PATIENCE_SECONDS:g} s: leaving, so that it can go",
+                reason="server_stopping",
+            )
 
     def _send_status(self) -> None:
         microseconds = int((time.time() - POSTGRES_EPOCH_SECONDS) * 1e6)
@@ -156,13 +195,24 @@ class ReplicationStream:
             self._pgconn.put_copy_data(_STATUS(b"r", *self._status, microseconds, 0))
             self._pgconn.flush()
         self._status_sent_at = time.monotonic()
+        self._asked = False
 
-    def _why_ended(self) -> str:
+    def _why_ended(self) -> RetryError | SourceError:
+        """What the server said last: most ends pass, but some come again at every start."""
         result = self._pgconn.get_result()
-        said = result.error_message.decode(errors="replace").strip() if result else ""
-        if not said:
-            said = self._pgconn.error_message.decode(errors="replace").strip()
-        return f"the replication stream ended: {said or 'the server closed it'}"
+        said = result.error_message.decode(errors="replace") if result else ""
+        said = said or self._pgconn.error_message.decode(errors="replace")
+        text = f"the replication stream ended: {' '.join(said.split()) or 'the server closed it'}"
+        state = result.error_field(pq.DiagnosticField.SQLSTATE) if result else None
+        if state == _UNDEFINED_OBJECT:
+            return SourceError(
+                f"{text}. The server looks the publication up as of the change that it sends, so "
+                "one that was dropped and made again does not help. Drop the slot (select "
+                "pg_drop_replication_slot(slot_name)) and start again: everything is loaded anew"
+            )
+        if state == _NOT_IN_PREREQUISITE_STATE:
+            return SourceError(f"{text}. Start again: everything is loaded anew")
+        return RetryError(text, reason="disconnected")
 
     def close(self) -> None:
         """Close the connection; the slot stays. Safe to call twice."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cdc_daemon.errors import SourceError
+from cdc_daemon.errors import RejectedError, SourceError
 from cdc_daemon.values import json_encoder
 from connectors.postgres.pgoutput import PASS, TuplePlan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cdc_daemon.events import Column, Relation
     from connectors.postgres.pgoutput import ColumnPlan, RelationMessage
@@ -39,6 +40,7 @@ def tuple_plan(message: RelationMessage, relation: Relation) -> TuplePlan:
             f"the columns of table {relation.qualified_name} have another order now: it was made "
             "anew. Start the daemon again; the read model will be loaded anew"
         )
+    _check_identity(message, relation)
     for column in message.columns:
         known = wanted.get(column.name)
         if known is not None and known.type.oid not in {0, column.type_oid}:
@@ -49,3 +51,33 @@ def tuple_plan(message: RelationMessage, relation: Relation) -> TuplePlan:
             )
     plans = dict(zip(wanted, column_plans(relation.columns), strict=True))
     return TuplePlan(relation, tuple(plans.get(name) for name in streamed))
+
+
+def _check_identity(message: RelationMessage, relation: Relation) -> None:
+    """What is sent of old rows must still be what the mapping was checked against.
+
+    For a partitioned table the partitions decide that, and the stream describes only the table.
+    """
+    if relation.kind == "partitioned":
+        return
+    streamed = {column.name for column in message.columns if column.in_key}
+    lost = [column.name for column in relation.columns if column.in_identity]
+    lost = [name for name in lost if name not in streamed]
+    if lost or (relation.replica_identity == "full" and message.replica_identity != "f"):
+        raise SourceError(
+            f"the replica identity of table {relation.qualified_name} is another one now: old rows "
+            f"come without {', '.join(lost) or 'their values'}. Set it back, or check the mapping, "
+            "and start again"
+        )
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Turn the decoders' errors into a SourceError: going on would leave a row out."""
+    try:
+        yield
+    except (RejectedError, ValueError) as error:
+        raise SourceError(
+            f"{what} can't be understood: {error}. If a type was altered (alter type), start "
+            "again; if this comes again, it is a bug of cdc-daemon: please report it"
+        ) from error

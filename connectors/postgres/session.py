@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -31,12 +32,19 @@ _WRONG_LOGIN_TEXTS: Final = (
     "no password supplied",
     "does not exist",
     "no pg_hba.conf entry",
-    "certificate verify failed",
+    "pg_hba.conf rejects",
+    "certificate",
+    "private key file",
+    "does not match host name",
     "is not permitted to log in",
     "must be superuser or replication role",
     "permission denied to start WAL sender",
+    "permission denied for database",
     "server does not support SSL",
+    "unsupported startup parameter",
 )
+_PERMANENT: Final = (errors.ObjectNotInPrerequisiteState, errors.ConfigurationLimitExceeded)
+"""Of class "operational", but they don't pass by themselves."""
 _TRANSIENT: Final = (
     errors.OperationalError,
     errors.InterfaceError,
@@ -51,7 +59,7 @@ def connect(dsn: str, *, name: str, replication: bool = False) -> Connection:
 
     Raises RetryError when the server can't be reached, SourceError when it refuses us.
     """
-    settings: dict[str, Any] = conninfo.conninfo_to_dict(dsn)
+    settings = _parsed(dsn)
     ours = " ".join(f"-c {key}={value}" for key, value in SESSION_SETTINGS.items())
     settings["options"] = f"{settings.get('options') or ''} {ours}".strip()
     settings.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
@@ -61,6 +69,19 @@ def connect(dsn: str, *, name: str, replication: bool = False) -> Connection:
         settings["replication"] = "database"
     with mapped_errors("connect to PostgreSQL", settings):
         return psycopg.connect(**settings, autocommit=True)
+
+
+def _parsed(dsn: str) -> dict[str, Any]:
+    try:
+        return dict(conninfo.conninfo_to_dict(dsn))
+    except psycopg.Error as error:
+        # libpq quotes what it stumbled over, and that may be a piece of the password.
+        text = re.sub(r'"[^"]*"', '"..."', " ".join(str(error).split()))
+        raise SourceError(
+            f"source.dsn is no connection string that libpq understands: {text}. Write "
+            "postgresql://user:password@host:5432/database, and in the password %40 for @, %2F for "
+            "/, %3A for : and %25 for %"
+        ) from None
 
 
 def libpq(connection: Connection) -> PGconn:
@@ -82,7 +103,7 @@ def _mapped(
 ) -> RetryError | SourceError:
     text = " ".join(str(error).split())
     where = f" at {_address(settings)}" if settings else ""
-    if isinstance(error, _WRONG_LOGIN) or any(known in text for known in _WRONG_LOGIN_TEXTS):
+    if settings is not None and _is_refusal(error, text):
         return SourceError(
             f"PostgreSQL{where} refuses the connection: {text}. Check user, password, database and "
             "TLS settings in source.dsn; the role needs LOGIN and REPLICATION "
@@ -90,9 +111,15 @@ def _mapped(
         )
     if isinstance(error, errors.InsufficientPrivilege):
         return SourceError(f"the role may not {doing}{where}: {text}")
-    if isinstance(error, _TRANSIENT):
+    if isinstance(error, errors.ObjectInUse):
+        return RetryError(f"could not {doing}{where}: {text}", reason="slot_in_use")
+    if isinstance(error, _TRANSIENT) and not isinstance(error, _PERMANENT):
         return RetryError(f"could not {doing}{where}: {text}", reason="unavailable")
     return SourceError(f"could not {doing}{where}: {text}")
+
+
+def _is_refusal(error: psycopg.Error, text: str) -> bool:
+    return isinstance(error, _WRONG_LOGIN) or any(known in text for known in _WRONG_LOGIN_TEXTS)
 
 
 def _address(settings: Mapping[str, Any]) -> str:

@@ -95,7 +95,7 @@ def create_slot(connection: Connection, name: str) -> NewSlot:
 
     The snapshot lives until the next command on that connection.
     """
-    log.info("creating_slot", slot=name, waits_for="transactions that are open now")
+    log.info("creating_slot", slot=name)
     with mapped_errors("create the replication slot"):
         found = connection.execute(
             f"CREATE_REPLICATION_SLOT \"{name}\" LOGICAL pgoutput (SNAPSHOT 'export')".encode()
@@ -109,7 +109,7 @@ def drop_slot(connection: Connection, name: str) -> None:
     """Drop the slot if it is there."""
     with mapped_errors("drop the replication slot"):
         connection.execute(
-            "select pg_drop_replication_slot(slot_name) from pg_replication_slots "
+            "select pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots "
             "where slot_name = %s",
             [name],
         )

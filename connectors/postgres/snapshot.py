@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from psycopg import sql
 
 from connectors.postgres.copytext import read_line
-from connectors.postgres.rowplan import column_plans
+from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES: Final = 256 * 1024
 _ESTIMATE: Final = """
 select sum(c.reltuples)::bigint from pg_catalog.pg_class c
-where c.reltuples >= 0 and c.oid in (
+where c.reltuples >= 0 and c.relkind <> 'p' and c.oid in (
   select %(table)s::regclass union all select relid from pg_partition_tree(%(table)s::regclass)
 )
 """
@@ -34,10 +34,14 @@ class PostgresSnapshot:
     def __init__(self, connection: Connection, position: Position, name: str) -> None:
         self._connection = connection
         self._position = position
-        with mapped_errors("import the snapshot of the slot"):
-            connection.execute("begin isolation level repeatable read, read only")
-            connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(name)))
-            connection.execute("set local row_security = off")
+        try:
+            with mapped_errors("import the snapshot of the slot"):
+                connection.execute("begin isolation level repeatable read, read only")
+                connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(name)))
+                connection.execute("set local row_security = off")
+        except BaseException:
+            connection.close()
+            raise
 
     @property
     def position(self) -> Position:
@@ -58,6 +62,7 @@ class PostgresSnapshot:
         size = 0
         with (
             mapped_errors(f"read table {relation.qualified_name}"),
+            understood(f"a row of table {relation.qualified_name}"),
             self._connection.cursor() as cursor,
             cursor.copy(_copy_statement(relation)) as copy,
         ):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import weakref
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
-from connectors.postgres.catalog import describe
+from connectors.postgres.catalog import describe, table_oids
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
+from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
 from connectors.postgres.preflight import check_source
 from connectors.postgres.publication import ensure_publication
 from connectors.postgres.replication import Keepalive, ReplicationStream
-from connectors.postgres.rowplan import tuple_plan
-from connectors.postgres.session import connect, mapped_errors
+from connectors.postgres.rowplan import tuple_plan, understood
+from connectors.postgres.session import connect, libpq, mapped_errors
 from connectors.postgres.slots import create_slot, drop_slot, find_slot, format_lsn, wait_until_free
 from connectors.postgres.snapshot import PostgresSnapshot
 
@@ -41,10 +43,12 @@ class PostgresSource:
         self._slot = config.slot_name(pipeline)
         self._publication = config.publication_name(pipeline)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._wake_fd)  # not in `close`: others may still wake us
         self._queries: Connection | None = None
         self._stream: ReplicationStream | None = None
         self._decoder = Decoder(self._plan_for)
         self._relations: dict[tuple[str, str], Relation] = {}
+        self._oids: dict[Relation, int] = {}
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up in the catalog."""
@@ -77,21 +81,25 @@ class PostgresSource:
 
     def snapshot(self) -> PostgresSnapshot:
         """Make the slot anew, and import its snapshot."""
+        self._end_stream()  # it holds the slot
         queries = self._query_connection()
         wait_until_free(queries, self._slot, self._config.slot_wait)
         drop_slot(queries, self._slot)
-        replication = connect(self._dsn, name=self._name, replication=True)
-        try:
-            position, name = create_slot(replication, self._slot)
-            return PostgresSnapshot(connect(self._dsn, name=self._name), position, name)
-        finally:
-            replication.close()
+        with connect(self._dsn, name=self._name, replication=True) as replication:
+            with announced_waits(self._dsn, self._name, libpq(replication).backend_pid):
+                position, name = create_slot(replication, self._slot)
+            try:
+                return PostgresSnapshot(connect(self._dsn, name=self._name), position, name)
+            except BaseException:
+                replication.close()
+                drop_slot(queries, self._slot)
+                raise
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:
         """Stream from just after `after`."""
-        self._relations = {(relation.schema, relation.name): relation for relation in relations}
-        self._decoder = Decoder(self._plan_for)
         self._end_stream()
+        self._know(relations)
+        self._decoder = Decoder(self._plan_for)
         wait_until_free(self._query_connection(), self._slot, self._config.slot_wait)
         stream = ReplicationStream(
             connect(self._dsn, name=self._name, replication=True),
@@ -102,10 +110,12 @@ class PostgresSource:
             stream.start(self._slot, self._publication, after)
         except SourceError as error:
             stream.close()
-            if "is active for PID" in str(error):
-                raise RetryError(str(error), reason="slot_in_use") from error
-            raise
-        except RetryError:
+            raise SourceError(
+                f"{error}. If the slot is gone, or the server has invalidated it "
+                "(max_slot_wal_keep_size, idle_replication_slot_timeout), start again: it is made "
+                "anew and everything is loaded"
+            ) from error
+        except BaseException:
             stream.close()
             raise
         self._stream = stream
@@ -116,16 +126,18 @@ class PostgresSource:
         decode = decoder.decode
         events: list[Event] = []
         append = events.append
-        for message in self._streaming().read(READ_LIMIT_MESSAGES, timeout_seconds):
-            if isinstance(message, Keepalive):
-                if not decoder.in_transaction:
-                    append(Watermark(Position(message.end), message.reply_requested))
-                continue
-            event = decode(message)
-            if isinstance(event, list):
-                events.extend(event)
-            elif event is not None:
-                append(event)
+        messages = self._streaming().read(READ_LIMIT_MESSAGES, timeout_seconds)
+        with understood("a change from the replication slot"):
+            for message in messages:
+                if isinstance(message, Keepalive):
+                    if not decoder.in_transaction:
+                        append(Watermark(Position(message.end), message.reply_requested))
+                    continue
+                event = decode(message)
+                if isinstance(event, list):
+                    events.extend(event)
+                elif event is not None:
+                    append(event)
         return events
 
     def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:
@@ -151,8 +163,28 @@ class PostgresSource:
             self._queries.close()
             self._queries = None
 
+    def _know(self, relations: Sequence[Relation]) -> None:
+        """Remember which table each relation is, as of the first start: names can move on."""
+        self._relations = {(relation.schema, relation.name): relation for relation in relations}
+        if not self._oids.keys() >= set(relations):
+            self._oids = table_oids(self._query_connection(), relations)
+
     def _plan_for(self, message: RelationMessage) -> TuplePlan | None:
         relation = self._relations.get((message.schema, message.name))
+        known = {oid: relation for relation, oid in self._oids.items()}.get(message.oid)
+        if relation is known:
+            return None if relation is None else tuple_plan(message, relation)
+        if relation is None and known is not None:
+            raise SourceError(
+                f"table {known.qualified_name} was renamed to {message.schema}.{message.name}. "
+                "Rename it back, or correct the mapping, and start again"
+            )
+        if relation is not None and relation in self._oids:
+            raise SourceError(
+                f"{relation.qualified_name} was another table when this was changed: it was "
+                "dropped and made again, or tables have swapped their names. Load everything "
+                f"anew: run select pg_drop_replication_slot('{self._slot}'), and start again"
+            )
         return None if relation is None else tuple_plan(message, relation)
 
     def _query_connection(self) -> Connection:

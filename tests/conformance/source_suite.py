@@ -1,0 +1,489 @@
+"""What every source must do: inherit `SourceSuite` in a test module that defines one fixture.
+
+`upstream`: an empty system with one table of a text key `id` and a text `note`, which the test
+writes to behind the source's back, and which the suite builds sources for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import orjson
+import pytest
+
+from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.events import Change, ChangeKind, Commit, Position, Relation, Row, Watermark
+from cdc_daemon.ports import Source, TableRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A new row."""
+
+    id: str
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Another note, and with `new_id` another key."""
+
+    id: str
+    note: str | None
+    new_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """One row gone."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """All rows gone at once."""
+
+
+Write: TypeAlias = Insert | Update | Delete | Truncate
+Rows: TypeAlias = dict[str, str | None]
+
+
+class Upstream(Protocol):
+    """The system that the source follows."""
+
+    table: str
+    """The table's qualified name."""
+
+    def source(self) -> Source:
+        """A source that follows it; all of them are the same pipeline."""
+
+    def commit(self, *writes: Write) -> None:
+        """Do all of it in one transaction."""
+
+    def roll_back(self, *writes: Write) -> None:
+        """Do all of it, and undo it."""
+
+    def disconnect(self) -> None:
+        """Cut the connections of all sources, from the far side."""
+
+
+class Follower:
+    """Reads a source as the daemon does, and keeps the table that its events add up to."""
+
+    def __init__(self, upstream: Upstream, source: Source) -> None:
+        self.source = source
+        self.relations = source.describe([TableRequest(upstream.table, ("id", "note"))])
+        self.rows: Rows = {}
+        self.commits: list[Commit] = []
+        self.changes: list[Change] = []
+        self.watermark = Position(0)
+        self._open: list[Change] = []
+
+    @property
+    def relation(self) -> Relation:
+        """The one table."""
+        return self.relations[0]
+
+    def load(self) -> Position:
+        """Prepare, read the snapshot, begin the stream there."""
+        self.source.prepare(self.relations)
+        snapshot = self.source.snapshot()
+        loaded = [row for block in snapshot.rows(self.relation) for row in block]
+        self.rows = dict(map(decoded, loaded))
+        assert len(self.rows) == len(loaded), "a row came twice"
+        snapshot.close()
+        self.start(snapshot.position)
+        return snapshot.position
+
+    def start(self, after: Position) -> None:
+        """Begin the stream; a transaction that was cut short comes again."""
+        self._open, self.watermark = [], Position(0)
+        self.source.start(self.relations, after)
+
+    def follow(self, commits: int, *, seconds: float = 20) -> list[Commit]:
+        """Read until so many more commits came, and return them."""
+        wanted = len(self.commits) + commits
+        deadline = time.monotonic() + seconds
+        while len(self.commits) < wanted:
+            assert time.monotonic() < deadline, f"{len(self.commits)} of {wanted} commits came"
+            self.read_once(0.2)
+        return self.commits[wanted - commits :]
+
+    def read_once(self, timeout_seconds: float) -> None:
+        """One `read`, applied."""
+        for event in self.source.read(timeout_seconds):
+            if isinstance(event, Change):
+                self._open.append(event)
+            elif isinstance(event, Commit):
+                for change in self._open:
+                    self._apply(change)
+                self.changes.extend(self._open)
+                self.commits.append(event)
+                self._open = []
+            elif isinstance(event, Watermark):
+                assert not self._open, "a watermark within a transaction"
+                assert event.position >= self.watermark, "a watermark went back"
+                self.watermark = event.position
+
+    def idle(self, seconds: float) -> None:
+        """Read for that long; nothing is committed meanwhile."""
+        before = len(self.commits)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.read_once(0.1)
+        assert len(self.commits) == before, "commits came again"
+
+    def confirm(self) -> None:
+        """Everything is durable and searchable."""
+        position = max(self.watermark, self.commits[-1].position if self.commits else 0)
+        position = Position(position)
+        self.source.confirm(received=position, durable=position, searchable=position)
+
+    def _apply(self, change: Change) -> None:
+        assert change.relation is self.relation, "changes carry the relation that was given"
+        if change.kind is ChangeKind.TRUNCATE:
+            self.rows.clear()
+            return
+        if change.old is not None:
+            del self.rows[decoded(change.old)[0]]
+        if change.new is not None:
+            key, note = decoded(change.new)
+            if change.kind is ChangeKind.INSERT:
+                assert key not in self.rows, "inserted twice"
+            self.rows[key] = note
+
+
+def decoded(row: Row) -> tuple[str, str | None]:
+    """Key and note."""
+    key, note = (orjson.loads(value) for value in row if isinstance(value, bytes))
+    return key, note
+
+
+@pytest.fixture
+def follower(upstream: Upstream) -> Iterator[Follower]:
+    """A source and its reader, closed at the end."""
+    source = upstream.source()
+    yield Follower(upstream, source)
+    source.close()
+
+
+class SourceSuite:
+    """The contract of `cdc_daemon.ports.Source`, sentence by sentence."""
+
+    def test_describe_gives_the_columns_asked_for(self, upstream: Upstream) -> None:
+        """All columns, or those that are named, in the table's order."""
+        source = upstream.source()
+        whole, part = source.describe(
+            [TableRequest(upstream.table), TableRequest(upstream.table, ("note",))]
+        )
+        assert whole.qualified_name == upstream.table
+        assert [column.name for column in whole.columns][:2] == ["id", "note"]
+        assert [column.name for column in part.columns] == ["note"]
+        assert whole.primary_key == ("id",)
+        source.close()
+
+    def test_describe_names_everything_that_is_missing(self, upstream: Upstream) -> None:
+        """Every missing table and column, with the nearest one."""
+        source = upstream.source()
+        with pytest.raises(SourceError, match=f"did you mean {upstream.table}"):
+            source.describe([TableRequest(upstream.table + "z")])
+        with pytest.raises(SourceError, match="did you mean note") as caught:
+            source.describe([TableRequest(upstream.table, ("note2", "other"))])
+        assert "other" in str(caught.value)
+        source.close()
+
+    def test_keeps_no_place_until_it_is_loaded(self, follower: Follower) -> None:
+        """Looking and preparing leave no place behind; the snapshot does."""
+        assert follower.source.place() is None
+        follower.source.prepare(follower.relations)
+        assert follower.source.place() is None
+        position = follower.load()
+        place = follower.source.place()
+        assert place is not None
+        assert place <= position
+
+    def test_prepares_again_and_again(self, follower: Follower) -> None:
+        """A second time it finds everything right."""
+        for _ in range(3):
+            follower.source.prepare(follower.relations)
+
+    def test_identity_stays(self, upstream: Upstream, follower: Follower) -> None:
+        """The history is the same for every connection."""
+        other = upstream.source()
+        assert follower.source.identity() == other.identity() != ""
+        other.close()
+
+    def test_loads_what_is_there_and_follows_what_comes(
+        self, upstream: Upstream, follower: Follower
+    ) -> None:
+        """Rows before are in the snapshot, changes after in the stream, in order of commit."""
+        upstream.commit(*(Insert(str(n), f"note {n}") for n in range(1000)))
+        upstream.commit(Delete("0"))
+        position = follower.load()
+        assert follower.rows == {str(n): f"note {n}" for n in range(1, 1000)}
+        upstream.commit(Insert("new", None), Update("1", "other"), Delete("2"))
+        upstream.commit(Update("3", None, new_id="three"))
+        upstream.roll_back(Insert("never"))
+        upstream.commit(Update("new", 'a "quoted" \\ line\n of ☕'))
+        commits = follower.follow(3)
+        expected: Rows = {str(n): f"note {n}" for n in range(4, 1000)}
+        expected |= {"1": "other", "three": None, "new": 'a "quoted" \\ line\n of ☕'}
+        assert follower.rows == expected
+        positions = [commit.position for commit in commits]
+        assert position < positions[0] < positions[1] < positions[2]
+        assert all(abs(commit.time - time.time()) < 120 for commit in commits)
+
+    def test_tells_the_old_key_only_where_it_changed(
+        self, upstream: Upstream, follower: Follower
+    ) -> None:
+        """A key change has the old row, a delete only the old row, others only the new one."""
+        follower.load()
+        upstream.commit(Insert("a", "1"))
+        upstream.commit(Update("a", "2"), Update("a", "3", new_id="b"), Delete("b"))
+        follower.follow(2)
+        assert [change.kind for change in follower.changes] == [
+            *(ChangeKind.INSERT, ChangeKind.UPDATE, ChangeKind.UPDATE, ChangeKind.DELETE),
+        ]
+        _, update, move, delete = follower.changes
+        assert update.new is not None
+        assert move.old is not None
+        assert (decoded(move.old)[0], decoded(move.new or [])) == ("a", ("b", "3"))
+        assert delete.new is None
+        assert delete.old is not None
+
+    def test_truncates(self, upstream: Upstream, follower: Follower) -> None:
+        """All rows go at once; what the same transaction writes afterwards stays."""
+        upstream.commit(*(Insert(str(n)) for n in range(10)))
+        follower.load()
+        upstream.commit(Insert("before"), Truncate(), Insert("after"))
+        follower.follow(1)
+        assert follower.rows == {"after": None}
+
+    def test_swaps_keys_within_a_transaction(self, upstream: Upstream, follower: Follower) -> None:
+        """Two rows that change places come out right."""
+        upstream.commit(Insert("a", "A"), Insert("b", "B"))
+        follower.load()
+        upstream.commit(
+            Update("a", "A", new_id="x"), Update("b", "B", new_id="a"), Update("x", "A", new_id="b")
+        )
+        follower.follow(1)
+        assert follower.rows == {"a": "B", "b": "A"}
+
+    def test_never_sends_what_it_is_started_after(
+        self, upstream: Upstream, follower: Follower
+    ) -> None:
+        """Start just after a commit: that one doesn't come again, the next one does."""
+        follower.load()
+        for n in range(5):
+            upstream.commit(Insert(str(n)))
+        commits = follower.follow(5)
+        for at in (4, 2, 0):  # nothing was confirmed, so the source still has all of it
+            follower.rows = {str(n): None for n in range(at + 1)}
+            follower.commits = []
+            follower.start(commits[at].position)
+            again = follower.follow(4 - at)
+            assert [each.position for each in again] == [c.position for c in commits[at + 1 :]]
+            follower.idle(0.2)
+
+    def test_goes_on_in_another_process(self, upstream: Upstream, follower: Follower) -> None:
+        """What is confirmed is the place that the next source finds; nothing is lost or doubled."""
+        follower.load()
+        upstream.commit(Insert("a"))
+        follower.follow(1)
+        follower.confirm()
+        follower.idle(0.2)
+        received = follower.commits[-1].position
+        follower.source.close()
+        upstream.commit(Insert("b"))
+        source = upstream.source()
+        place = source.place()
+        assert place is not None
+        assert place >= received
+        after = Follower(upstream, source)
+        after.rows = dict(follower.rows)
+        source.prepare(after.relations)
+        after.start(place)
+        after.follow(1)
+        assert after.rows == {"a": None, "b": None}
+        source.close()
+
+    def test_unconfirmed_comes_again(self, upstream: Upstream, follower: Follower) -> None:
+        """A source that dies before it confirmed leaves everything to the next one."""
+        position = follower.load()
+        upstream.commit(Insert("a"))
+        follower.follow(1)
+        follower.source.close()
+        source = upstream.source()
+        again = Follower(upstream, source)
+        again.start(position)
+        again.follow(1)
+        assert again.rows == {"a": None}
+        source.close()
+
+    def test_a_lost_connection_is_retried(self, upstream: Upstream, follower: Follower) -> None:
+        """A cut connection is a RetryError, and a start afterwards goes on."""
+        follower.load()
+        for round_ in range(3):
+            upstream.commit(Insert(str(round_)))
+            follower.follow(1)
+            upstream.disconnect()
+            with pytest.raises(RetryError):
+                read_until_it_fails(follower)
+            upstream.commit(Insert(f"{round_} while away"))
+            restart(follower)
+            follower.follow(1)
+        assert len(follower.rows) == 6
+
+    def test_reads_nothing_before_the_start(self, follower: Follower) -> None:
+        """Without a stream `read` asks for a start."""
+        with pytest.raises(RetryError):
+            follower.source.read(0)
+
+    def test_an_idle_read_ends_with_its_time(self, follower: Follower) -> None:
+        """Empty after the timeout, and not much later."""
+        follower.load()
+        follower.idle(1)
+        began = time.monotonic()
+        follower.source.read(0.3)
+        assert time.monotonic() - began < 1
+
+    def test_wake_ends_a_read(self, follower: Follower) -> None:
+        """From another thread, at once, also when it comes just before."""
+        follower.load()
+        follower.idle(1)
+        for delay in (0.3, 0.0):
+            timer = threading.Timer(delay, follower.source.wake)
+            timer.start()
+            if not delay:
+                timer.join()
+            began = time.monotonic()
+            while follower.source.read(10):
+                pass
+            assert time.monotonic() - began < 3
+            timer.join()
+
+    def test_snapshot_meets_the_stream(self, upstream: Upstream, follower: Follower) -> None:
+        """With writers at work, snapshot and stream together give every row exactly once."""
+        written, stop = [0, 0, 0], threading.Event()
+
+        def write(writer: int) -> None:
+            while not stop.is_set():
+                n = written[writer]
+                upstream.commit(Insert(f"{writer}:{n}", "x"), Insert(f"{writer}:{n}b", "y"))
+                if n % 3 == 2:
+                    upstream.commit(Update(f"{writer}:{n}", "z"), Delete(f"{writer}:{n - 1}b"))
+                written[writer] = n + 1
+
+        threads = [threading.Thread(target=write, args=(writer,)) for writer in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(3):
+                time.sleep(0.3)
+                follower.load()
+                time.sleep(0.3)
+                follower.read_once(0.1)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        upstream.commit(Insert("last"))
+        deadline = time.monotonic() + 20
+        while "last" not in follower.rows:
+            assert time.monotonic() < deadline
+            follower.read_once(0.2)
+        assert follower.rows == expected_rows(written)
+
+    def test_loading_anew_gives_up_the_old_place(
+        self, upstream: Upstream, follower: Follower
+    ) -> None:
+        """A second snapshot is of now, and the stream goes on from there."""
+        first = follower.load()
+        upstream.commit(Insert("a"))
+        second = follower.load()
+        assert second > first
+        assert follower.rows == {"a": None}
+        follower.idle(0.3)
+
+    def test_clock_runs_with_the_source(self, upstream: Upstream, follower: Follower) -> None:
+        """Time goes on, and the position covers every commit before."""
+        follower.load()
+        clock = follower.source.clock()
+        before = clock.sample()
+        upstream.commit(Insert("a"))
+        follower.follow(1)
+        after = clock.sample()
+        assert before.position < follower.commits[-1].position <= after.position
+        assert 0 < after.source_time - before.source_time < 60
+        health = clock.slot_health()
+        assert health is not None
+        assert health.active
+        clock.nudge()
+        for _ in range(2):
+            clock.close()
+
+    def test_everything_there_is_gets_reached_while_idle(
+        self, upstream: Upstream, follower: Follower
+    ) -> None:
+        """After a nudge the watermark passes the position that the clock saw."""
+        follower.load()
+        upstream.commit(Insert("a"))
+        clock = follower.source.clock()
+        sample = clock.sample()
+        clock.nudge()
+        deadline = time.monotonic() + 20
+        while max(follower.watermark, *(c.position for c in follower.commits), 0) < sample.position:
+            assert time.monotonic() < deadline
+            follower.read_once(0.2)
+            follower.confirm()
+        clock.close()
+
+    def test_shows_positions(self, follower: Follower) -> None:
+        """Different positions look different."""
+        assert follower.source.show(Position(1 << 33)) != follower.source.show(Position(1))
+
+    def test_closes_twice(self, follower: Follower) -> None:
+        """Closing again is quiet, and waking a closed source harmless."""
+        follower.load()
+        for _ in range(2):
+            follower.source.close()
+            follower.source.wake()
+
+
+def expected_rows(written: Sequence[int]) -> Rows:
+    """What the writers of `test_snapshot_meets_the_stream` leave."""
+    rows: Rows = {"last": None}
+    for writer, count in enumerate(written):
+        for n in range(count):
+            rows[f"{writer}:{n}"] = "z" if n % 3 == 2 else "x"
+            if n % 3 != 1 or n + 1 >= count:
+                rows[f"{writer}:{n}b"] = "y"
+    return rows
+
+
+def read_until_it_fails(follower: Follower, *, seconds: float = 20) -> None:
+    """Read and confirm until an error comes."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        follower.read_once(0.1)
+        follower.confirm()
+
+
+def restart(follower: Follower, *, seconds: float = 20) -> None:
+    """Start after the last commit, as often as it takes."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            follower.start(follower.commits[-1].position)
+        except RetryError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        else:
+            return
