@@ -66,6 +66,14 @@ def test_every_path_of_the_repository_exists(page: Path) -> None:
     assert missing == set()
 
 
+def test_every_proof_of_a_promise_exists() -> None:
+    """The tests that are named as proofs, by their path or by their name alone, are there."""
+    named = set(re.findall(r"`(test_\w+\.py)`", read(ROOT / "docs/explanation/correctness.md")))
+    tests = {path.name for path in (ROOT / "tests" / "integration" / "pipeline").glob("test_*.py")}
+    assert named
+    assert named - tests == set()
+
+
 def test_every_command_in_the_top_level_pages_exists() -> None:
     """Nobody is told to run a command, or a target of make, that isn't there."""
     code = "\n".join(code_in(read(page)) for page in PAGES if page.parent == ROOT)
