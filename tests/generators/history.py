@@ -1,0 +1,368 @@
+"""A random history: tables, read models over them, and sessions that commit random transactions.
+
+Each transaction breaks rules and mends them before its commit, so that a document which shows the
+middle of one gives itself away (`broken_rule`).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import psycopg
+
+from tests.generators.oracle import documents
+from tests.generators.rest import Refused
+
+if TYPE_CHECKING:
+    from tests.generators.rest import Rest
+
+SCHEMA = """
+create table account (
+    id int primary key, owner text, a int not null, b int not null, amount numeric(12, 2),
+    state text not null, tags text[], info jsonb, at timestamptz default clock_timestamp());
+create table line (
+    shop int, no int, sku text, qty int, price numeric, mood real, kind varchar(10),
+    day date, code bytea, primary key (shop, no));
+create table place (region text, code text, name text, open boolean, primary key (region, code));
+"""
+
+PROJECTIONS: dict[str, Any] = {
+    "accounts": {"from": "public.account", "fields": "*", "freshness": "20ms"},
+    "open_accounts": {
+        "from": "public.account",
+        "where": "state = 'open' and a % 3 <> 0",
+        "fields": {
+            "id": {"type": "long"},
+            "who": {"column": "owner", "type": "keyword"},
+            "sum": {"expression": "a + b"},
+            "label": {"expression": "coalesce(owner, '?') || ' #' || id::text"},
+            "amount": None,
+            "origin": {"constant": "pg"},
+            "nobody": {"column": "owner", "default": "nobody"},
+        },
+        "freshness": "20ms",
+    },
+    "lines": {
+        "from": "public.line",
+        "where": "qty > 0",
+        "fields": {
+            "shop": None,
+            "no": None,
+            "sku": {"type": "keyword"},
+            "qty": None,
+            "total": {"expression": "qty * price"},
+            "mood": None,
+            "day": None,
+            "code": None,
+        },
+        "freshness": "50ms",
+    },
+    "places": {"from": "public.place", "fields": "*", "freshness": "50ms"},
+}
+
+EXPECTED = {
+    "accounts": "select id::text, to_jsonb(account) from account",
+    "open_accounts": """
+        select id::text, jsonb_build_object('id', id, 'who', owner, 'sum', a + b,
+            'label', coalesce(owner, '?') || ' #' || id, 'amount', amount, 'origin', 'pg',
+            'nobody', coalesce(owner, 'nobody'))
+        from account where state = 'open' and a % 3 <> 0""",
+    "lines": """
+        select shop || '|' || no, jsonb_build_object('shop', shop, 'no', no, 'sku', sku,
+            'qty', qty, 'total', qty * price, 'mood', mood, 'day', day, 'code', code)
+        from line where qty > 0""",
+    "places": r"""
+        select replace(replace(region, '\', '\\'), '|', '\|') || '|'
+            || replace(replace(code, '\', '\\'), '|', '\|'), to_jsonb(place)
+        from place""",
+}
+
+ACCOUNTS = 300
+SHOPS = 5
+LINES = 80
+FAR = 1000
+"""Lines whose key was moved have a number from here on."""
+REGIONS = ("north", "a|b", "a\\", "é ")
+MOST_STEPS = 6
+SETTINGS = "-c deadlock_timeout=30ms -c lock_timeout=2s -c synchronous_commit=off"
+
+Step: TypeAlias = Callable[[psycopg.Cursor, random.Random], None]
+
+
+def fill(dsn: str, rows: int = ACCOUNTS) -> None:
+    """Make the tables, with some rows."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(SCHEMA)
+        connection.execute(
+            "insert into account select i, 'owner ' || i, i, i, i * 1.5, 'open'"
+            " from generate_series(1, %s) i",
+            [rows],
+        )
+        connection.execute(
+            "insert into line select i %% 5, i, 's' || i, i %% 4, i * 0.25, i / 3.0"
+            " from generate_series(1, %s) i",
+            [rows],
+        )
+
+
+def broken_rule(alias: str, document: Any) -> str | None:
+    """Which rule of every commit a document breaks."""
+    if alias == "accounts":
+        if document["a"] != document["b"]:
+            return "a and b differ"
+        if document["state"] == "temporary":
+            return "the row never was there at a commit"
+    if alias == "open_accounts" and int(document["sum"].text) % 2:
+        return "a and b differ"
+    return None
+
+
+class Session(threading.Thread):
+    """One connection that commits random transactions until it is told to stop."""
+
+    def __init__(self, dsn: str, seed: int, pause_seconds: float, *, truncates: bool) -> None:
+        super().__init__(daemon=True)
+        self._dsn = dsn
+        self._pause_seconds = pause_seconds
+        self._random = random.Random(seed)
+        self._steps = STEPS if truncates else [step for step in STEPS if step is not _truncate]
+        self._stop_asked = threading.Event()
+        self.committed = 0
+        self.rolled_back = 0
+
+    def stop(self) -> None:
+        """End after the transaction that is open."""
+        self._stop_asked.set()
+
+    def run(self) -> None:
+        """Connect, again and again if the server goes away, and commit."""
+        while not self._stop_asked.is_set():
+            try:
+                with psycopg.connect(self._dsn, options=SETTINGS, connect_timeout=5) as connection:
+                    self._work(connection)
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+
+    def _work(self, connection: psycopg.Connection) -> None:
+        while not self._stop_asked.wait(self._random.uniform(0, self._pause_seconds)):
+            try:
+                self._transaction(connection)
+            except psycopg.Error:
+                if connection.broken or connection.closed:
+                    raise
+                connection.rollback()
+                self.rolled_back += 1
+
+    def _transaction(self, connection: psycopg.Connection) -> None:
+        with connection.cursor() as cursor:
+            for _ in range(self._random.randint(1, MOST_STEPS)):
+                if self._random.random() < 0.2:
+                    self._part(cursor)
+                else:
+                    self._random.choice(self._steps)(cursor, self._random)
+            cursor.execute("update account set b = a where a <> b")
+            cursor.execute("delete from account where state = 'temporary'")
+        if self._random.random() < 0.1:
+            connection.rollback()
+            self.rolled_back += 1
+        else:
+            connection.commit()
+            self.committed += 1
+
+    def _part(self, cursor: psycopg.Cursor) -> None:
+        """A part that may be taken back, or that fails."""
+        cursor.execute("savepoint part")
+        try:
+            self._random.choice(self._steps)(cursor, self._random)
+        except psycopg.Error:
+            cursor.execute("rollback to part")
+            return
+        cursor.execute(self._random.choice(("rollback to part", "release part")))
+
+
+class Load:
+    """Several sessions at once, for as long as the context lasts."""
+
+    def __init__(
+        self,
+        dsn: str,
+        seed: int,
+        sessions: int = 3,
+        *,
+        pause_seconds: float = 0.01,
+        truncates: bool = True,
+    ) -> None:
+        self._sessions = [
+            Session(dsn, seed + number, pause_seconds, truncates=truncates)
+            for number in range(sessions)
+        ]
+
+    def __enter__(self) -> Self:
+        for session in self._sessions:
+            session.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for session in self._sessions:
+            session.stop()
+        for session in self._sessions:
+            session.join(30)
+            assert not session.is_alive()
+
+    @property
+    def committed(self) -> int:
+        """Transactions until now."""
+        return sum(session.committed for session in self._sessions)
+
+    @property
+    def rolled_back(self) -> int:
+        """Transactions that failed or were given up."""
+        return sum(session.rolled_back for session in self._sessions)
+
+
+class Sampler(threading.Thread):
+    """Searches again and again, and notes documents that no commit ever had, or that went back."""
+
+    def __init__(self, opensearch: Rest, aliases: tuple[str, ...] = tuple(EXPECTED)) -> None:
+        super().__init__(daemon=True)
+        self._opensearch = opensearch
+        self._aliases = aliases
+        self._versions: dict[tuple[str, str], int] = {}
+        self._stop_asked = threading.Event()
+        self.samples = 0
+        self.wrong: list[str] = []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_asked.set()
+        self.join(60)
+        assert not self.is_alive()
+
+    def run(self) -> None:
+        """Sample until stopped; a server that is away is no matter."""
+        while not self._stop_asked.wait(0.05):
+            for alias in self._aliases:
+                try:
+                    found = documents(self._opensearch, alias)
+                except (OSError, Refused, AssertionError):
+                    continue
+                for key, (version, document) in found.items():
+                    self._judge(alias, key, version, document)
+                    self.samples += 1
+
+    def _judge(self, alias: str, key: str, version: int, document: Any) -> None:
+        if rule := broken_rule(alias, document):
+            self.wrong.append(f"{alias} {key}: {rule}: {document}")
+        if version < self._versions.get((alias, key), 0):
+            self.wrong.append(f"{alias} {key} went back to version {version}")
+        self._versions[alias, key] = version
+
+
+def _account(chosen: random.Random) -> int:
+    return chosen.randint(1, ACCOUNTS)
+
+
+def _insert_account(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    number = chosen.randint(-1000, 1000)
+    cursor.execute(
+        "insert into account values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
+        [
+            _account(chosen),
+            chosen.choice((None, "", 'a "quote"', "line\nfeed\\", "ünï \U0001f600")),
+            number,
+            number + chosen.randint(0, 1),
+            chosen.choice((None, number)),
+            chosen.choice(("open", "closed", "temporary")),
+            chosen.choice((None, [], ["x", None, 'y "z"'])),
+            chosen.choice((None, '{"k": {"n": 1.50}}', '{"t": "a"}')),
+        ],
+    )
+
+
+def _update_account(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    cursor.execute(
+        "update account set a = %s, at = clock_timestamp(), state = %s where id = %s",
+        [chosen.randint(-1000, 1000), chosen.choice(("open", "closed")), _account(chosen)],
+    )
+
+
+def _update_accounts(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    cursor.execute(
+        "update account set a = a + 1, amount = amount + 0.01 where id %% 10 = %s",
+        [chosen.randint(0, 9)],
+    )
+
+
+def _delete_account(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    cursor.execute("delete from account where id = %s", [_account(chosen)])
+
+
+def _move_account(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    cursor.execute("update account set id = %s where id = %s", [_account(chosen), _account(chosen)])
+
+
+def _swap_accounts(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    one, other = chosen.sample(range(1, ACCOUNTS + 1), 2)
+    nowhere = -chosen.randint(1, 2**30)
+    for old, new in ((one, nowhere), (other, one), (nowhere, other)):
+        cursor.execute("update account set id = %s where id = %s", [new, old])
+
+
+def _merge_lines(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    cursor.execute(
+        "insert into line select %s, g, 's' || g, g %% 3, g / 7.0, g / 3.0, null, '2026-01-31',"
+        " '\\x00ff' from generate_series(1, %s) g on conflict (shop, no)"
+        " do update set qty = excluded.qty, price = line.price + 1",
+        [chosen.randrange(SHOPS), LINES],
+    )
+
+
+def _update_lines(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    cursor.execute(
+        "update line set qty = (qty + 1) %% 4, mood = %s where no %% 7 = %s",
+        [chosen.uniform(-1e9, 1e9), chosen.randrange(7)],
+    )
+
+
+def _move_lines(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    shift = chosen.choice((FAR, -FAR))
+    cursor.execute(
+        "update line set no = no + %s where no %% 11 = %s and (no >= %s) = %s",
+        [shift, chosen.randrange(11), FAR, shift < 0],
+    )
+
+
+def _delete_lines(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    cursor.execute("delete from line where no %% 9 = %s", [chosen.randrange(9)])
+
+
+def _insert_place(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    cursor.execute(
+        "insert into place values (%s, %s, %s, %s) on conflict (region, code)"
+        " do update set open = not coalesce(place.open, false)",
+        [chosen.choice(REGIONS), chosen.choice("|\\x/ "), "p", chosen.choice((None, True))],
+    )
+
+
+def _delete_place(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    cursor.execute("delete from place where region = %s", [chosen.choice(REGIONS)])
+
+
+def _truncate(cursor: psycopg.Cursor, chosen: random.Random) -> None:
+    if chosen.random() < 0.04:
+        tables = chosen.choice(("line", "place", "account", "line, place", "account, line"))
+        cursor.execute(f"truncate {tables}")
+
+
+STEPS: list[Step] = [
+    *(_insert_account, _insert_account, _insert_account, _update_account, _update_accounts),
+    *(_delete_account, _move_account, _swap_accounts, _merge_lines, _update_lines, _move_lines),
+    *(_delete_lines, _insert_place, _delete_place, _truncate),
+]
