@@ -14,6 +14,7 @@ from tests.generators.running_daemon import lsn, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cdc_daemon.embedded import OpenSearchServer
     from tests.conftest import Database
     from tests.generators.rest import Rest
     from tests.generators.running_daemon import RunningDaemon
@@ -84,3 +85,47 @@ def test_commit_in_flight_survives_a_crash(
     daemon.catch_up()
     assert assert_equal(database.dsn, rest, EXPECTED) == 1
     assert not daemon.events("loading_everything")[1:]
+
+
+def test_confirmation_waits_for_the_sink(
+    connection: psycopg.Connection,
+    start_daemon: StartDaemon,
+    opensearch: OpenSearchServer,
+) -> None:
+    """While OpenSearch is frozen the slot stays below the commit; then it passes it."""
+    daemon = start_daemon(ITEMS)
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    opensearch.pause()
+    before = position_of_insert(connection, 1)
+    until(lambda: daemon.position("received") > before, 10, "the insert is received")
+    deadline = time.monotonic() + 4
+    while time.monotonic() < deadline:
+        assert confirmed(connection) <= before
+        time.sleep(0.1)
+    assert daemon.position("durable") <= before
+    opensearch.resume()
+    until(lambda: confirmed(connection) > before, 20, "the slot passes the commit")
+
+
+def test_checkpoint_is_never_behind_the_slot(
+    connection: psycopg.Connection, database: Database, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """At every moment of a load what the slot has given up is in the checkpoint, and durable."""
+    daemon = start_daemon(ITEMS)
+    daemon.wait_until("streaming")
+    deadline = time.monotonic() + 6
+    passed = set()
+    key = 0
+    while time.monotonic() < deadline:
+        for _ in range(20):
+            key += 1
+            connection.execute("insert into item values (%s, %s)", [key, key])
+        # In this order: the slot is looked at first, so the checkpoint may only be newer.
+        slot = confirmed(connection)
+        assert slot <= checkpoint(rest, daemon)
+        assert slot <= daemon.position("durable")
+        passed.add(slot)
+    assert len(passed) > 3, "the slot advances under load"
+    daemon.catch_up()
+    assert assert_equal(database.dsn, rest, EXPECTED) == key
