@@ -37,7 +37,7 @@ class Monitor(threading.Thread):
         self._lock = threading.Lock()
         self._delays = {stage: StageDelay() for stage in STAGES}
         self._latencies = {stage: StageLatency() for stage in STAGES}
-        self._stop = threading.Event()
+        self._ended = threading.Event()  # not `_stop`: threads have a method of that name
         self._nudged: Position | None = None
         self.clock_offset_seconds: float | None = None
         """The source's clock minus ours; what commit times are compared through."""
@@ -79,12 +79,12 @@ class Monitor(threading.Thread):
 
     def stop(self) -> None:
         """Make the thread end."""
-        self._stop.set()
+        self._ended.set()
 
     def run(self) -> None:
         """Sample until stopped; a source that can't be reached is what makes the delay rise."""
         failing = False
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             try:
                 self._sample()
                 failing = False
@@ -94,7 +94,7 @@ class Monitor(threading.Thread):
                 failing = True
                 self.slot_health = None
                 self._metrics.failed()
-            self._stop.wait(SAMPLE_SECONDS)
+            self._ended.wait(SAMPLE_SECONDS)
         self._clock.close()
 
     def _sample(self) -> None:
