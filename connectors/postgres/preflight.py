@@ -136,6 +136,13 @@ def identity_reasons(
                 f"partition {each.schema}.{each.name} of {table.schema}.{table.name} is a foreign "
                 "table: its changes are not streamed. Map the other partitions one by one"
             )
+        elif each.primary_key_deferrable and each.identity != "index":
+            yield (
+                f"the primary key of table {each.schema}.{each.name} is deferrable: two rows may "
+                "have one key until a statement or transaction ends, so when rows swap keys the "
+                "stream doesn't tell which of them is left. Drop that constraint, and add the "
+                "primary key again without DEFERRABLE"
+            )
         elif each.identity != "full" and not each.identity_columns:
             yield (
                 f"table {each.schema}.{each.name} has no usable replica identity "
@@ -149,7 +156,7 @@ def _why_unusable(table: Table) -> str:
         return "replica identity nothing"
     if table.identity == "index":
         return "its index was dropped"
-    return "the primary key is deferrable" if table.primary_key else "no primary key"
+    return "no primary key"
 
 
 def _column_reasons(relation: Relation) -> Iterator[str]:
