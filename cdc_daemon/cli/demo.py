@@ -48,7 +48,9 @@ def demo(
     shows the replication delay live; then compares every document with its row. Exit code 0: all
     are equal; 1: one differs; 130: Ctrl-C. It leaves nothing behind but what was fetched.
     """
-    from cdc_daemon.demo.demo import Interrupted, Options, run  # noqa: PLC0415 - help needs no extra
+    # Imported here: the help needs no driver, nor Windows a server.
+    from cdc_daemon.demo.demo import Options, run  # noqa: PLC0415
+    from cdc_daemon.demo.signals import Interrupted  # noqa: PLC0415
 
     plain = plain or not sys.stdout.isatty()
     try:

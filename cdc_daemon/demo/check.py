@@ -41,6 +41,11 @@ class Comparison:
             f"every document equals its row: {self.compared:,} compared, {self.differing:,} differ"
         )
 
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 if anything differs."""
+        return 1 if self.differing else 0
+
     def differ(self, explanation: str) -> None:
         """Count one document that isn't as its row says."""
         self.differing += 1

@@ -61,7 +61,9 @@ class Measuring:
         self._workload = workload
         self._probe = probe
         self._warm_up = min(WARM_UP_SECONDS, WARM_UP_SHARE * duration_seconds)
+        self.duration_seconds = duration_seconds
         self.began = time.monotonic()
+        self._ended: float | None = None
         self._first = Reading(self.began)
         self._steady: tuple[Reading, int] | None = None
         self._recent: deque[tuple[Reading, int]] = deque(
@@ -86,6 +88,10 @@ class Measuring:
             self._steady = at
         self._recent.append(at)
 
+    def ended(self) -> None:
+        """The workload has stopped; what comes until the last scrape is its tail."""
+        self._ended = time.monotonic()
+
     def live(self) -> Figures | None:
         """The figures of the last `WINDOW_SECONDS`; None before the first scrape."""
         return self._between(*self._recent[0]) if self._recent else None
@@ -96,10 +102,11 @@ class Measuring:
 
     def _between(self, first: Reading, probes_before: int) -> Figures:
         last = self._recent[-1][0]
-        seconds = max(last.taken - first.taken, SCRAPE_SECONDS)
+        until = self._ended or last.taken
+        seconds = max(until - first.taken, SCRAPE_SECONDS)
         found = self._probe.found[probes_before:]
         return Figures(
-            elapsed=last.taken - self.began,
+            elapsed=until - self.began,
             transactions=last.committed,
             documents=last.documents - self._first.documents,
             transactions_rate=(last.committed - first.committed) / seconds,

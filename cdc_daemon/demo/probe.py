@@ -43,10 +43,13 @@ class Probe:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the probe that is under way. Safe to call twice, and before `start`."""
+        """Let it end, after the booking that is being searched."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+
+    def join(self) -> None:
+        """Wait for the end. Raises StopError if it failed."""
+        self._thread.join()
+        self.raise_failure()
 
     def raise_failure(self) -> None:
         """Raise StopError if probing ended by itself."""

@@ -33,17 +33,18 @@ def summary(figures: Figures, warm_up_seconds: float) -> Iterator[str]:
     """The figures of the run, in lines."""
     letters = figures.dead_letters
     yield (
-        f"{figures.transactions:,} transactions ({rate(figures.transactions_rate)}), "
-        f"{figures.documents:,} documents written ({rate(figures.documents_rate)}), "
-        f"{letters} dead letter{'s' * (letters != 1)}, in {clock(figures.elapsed)}."
+        f"In {clock(figures.elapsed)}: {figures.transactions:,} transactions, "
+        f"{figures.documents:,} documents written, {letters} dead letter{'s' * (letters != 1)}"
     )
     yield ""
     yield f"{'From a commit until it is':27}{'p50':>9}{'p99':>12}"
     for stage, values in figures.stages.items():
         yield _row(stage, values)
-    yield _row("found, from outside", figures.probe) + f"   {figures.probes} probes"
-    if warm_up_seconds:
-        yield f"  without the first {warm_up_seconds:.0f} s, in which Java warms up"
+    yield f"{_row('found by a search', figures.probe)}   {figures.probes} probes, from outside"
+    yield (
+        f"  at {rate(figures.transactions_rate)} transactions, {rate(figures.documents_rate)} "
+        f"documents; without the first {warm_up_seconds:.0f} s (Java warms up)"
+    )
 
 
 def check_lines(comparison: Comparison) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rich import box
 from rich.console import Group
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -21,11 +20,13 @@ if TYPE_CHECKING:
     from cdc_daemon.demo.measuring import Figures
 
 STAGE_MEANINGS: Final = {
-    "received": "read from PostgreSQL by the daemon",
+    "received": "read from PostgreSQL",
     "indexed": "durable in OpenSearch",
-    "searchable": "refreshed: a search can find it",
+    "searchable": "refreshed: can be found",
 }
-WIDTH: Final = 78
+NAME_WIDTH: Final = 27
+NUMBER_WIDTH: Final = 11
+BAR_WIDTH: Final = 20
 
 
 class Addresses(NamedTuple):
@@ -38,12 +39,12 @@ class Addresses(NamedTuple):
 
     @property
     def named(self) -> dict[str, str]:
-        """By the name that people give them."""
+        """By a name for each."""
         return {
             "Status": self.status,
             "Metrics": self.metrics,
-            "OpenSearch": self.search,
-            "PostgreSQL": self.dsn,
+            "Search": self.search,
+            "psql": self.dsn,
         }
 
 
@@ -51,79 +52,86 @@ def screen(figures: Figures | None, addresses: Addresses, duration_seconds: floa
     """All of it, for one moment."""
     if figures is None:
         return Group(Text("Waiting for the first figures ..."))
-    parts = (
+    blocks = (
         _title(figures, duration_seconds),
         _headline(figures),
         _latencies(figures),
         _flow(figures),
         _addresses(addresses),
-        Text("Ctrl-C stops everything", style="dim"),
+        Text("Ctrl-C stops everything.", style="dim"),
     )
-    return Group(*(Padding(part, (0, 1, 1, 1)) for part in parts[:-1]), Padding(parts[-1], (0, 1)))
+    return Group(*(Padding(block, (0, 0, 1, 1)) for block in blocks))
 
 
 def _title(figures: Figures, duration_seconds: float) -> RenderableType:
-    row = Table.grid(expand=False, padding=(0, 2))
+    row = Table.grid(padding=(0, 2))
     row.add_row(
         Text("PostgreSQL → cdc-daemon → OpenSearch", style="bold"),
-        ProgressBar(total=duration_seconds, completed=figures.elapsed, width=22),
+        ProgressBar(total=duration_seconds, completed=figures.elapsed, width=BAR_WIDTH),
         Text(f"{clock(figures.elapsed)} of {clock(duration_seconds)}", style="dim"),
     )
     return row
 
 
 def _headline(figures: Figures) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(width=23)
-    table.add_column(justify="right", width=9, style="bold cyan")
-    table.add_column(style="dim")
+    table = _columns(1)
     table.add_row(
-        "Replication delay now",
-        milliseconds(figures.delay),
-        "how old a search result can be",
+        Text("Replication delay now", style="bold"),
+        Text(milliseconds(figures.delay), style="bold cyan"),
+        "how far searches are behind",
     )
     found = figures.last_found
     if found is not None:
         table.add_row(
             f"Booking {found.booking}",
-            milliseconds(found.seconds),
+            Text(milliseconds(found.seconds), style="bold cyan"),
             "after its commit a search found it",
         )
     return table
 
 
 def _latencies(figures: Figures) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, header_style="dim")
-    table.add_column("From a commit until it is", width=23)
-    table.add_column("p50", justify="right", width=9)
-    table.add_column("p99", justify="right", width=9)
-    table.add_column(f"(last {WINDOW_SECONDS:.0f} s)", style="dim")
+    table = _columns(2)
+    table.add_row(
+        Text("From a commit until it is", style="dim"),
+        Text("p50", style="dim"),
+        Text("p99", style="dim"),
+        f"in the last {WINDOW_SECONDS:.0f} s",
+    )
     for stage, meaning in STAGE_MEANINGS.items():
-        table.add_row(stage, *_pair(figures.stages[stage]), meaning)
-    table.add_row("found, from outside", *_pair(figures.probe), "committed and searched by a probe")
+        table.add_row(f"  {stage}", *_pair(figures.stages[stage]), meaning)
+    table.add_row("  found by a search", *_pair(figures.probe), "a probe, from outside")
     return table
 
 
 def _flow(figures: Figures) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(width=23)
-    table.add_column(justify="right", width=9)
-    table.add_column(style="dim")
-    table.add_row(
-        "Transactions", rate(figures.transactions_rate), f"{figures.transactions:,} so far"
-    )
-    table.add_row("Documents", rate(figures.documents_rate), f"{figures.documents:,} so far")
+    table = _columns(1)
+    for name, per_second, total in (
+        ("Transactions", figures.transactions_rate, figures.transactions),
+        ("Documents written", figures.documents_rate, figures.documents),
+    ):
+        table.add_row(name, rate(per_second), f"{total:,} so far")
     if figures.dead_letters:
         table.add_row("Dead letters", str(figures.dead_letters), "", style="bold red")
     return table
 
 
 def _addresses(addresses: Addresses) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid(padding=(0, 1))
     table.add_column(style="dim")
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(overflow="fold")
     for name, address in addresses.named.items():
         table.add_row(name, address)
+    return table
+
+
+def _columns(numbers: int) -> Table:
+    """A name, so many numbers, and what they mean: the same widths in every block."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=NAME_WIDTH, no_wrap=True)
+    for _ in range(numbers):
+        table.add_column(width=NUMBER_WIDTH, justify="right", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True)
     return table
 
 

@@ -63,11 +63,14 @@ class Workload:
             thread.start()
 
     def stop(self) -> None:
-        """End after the transactions that are open. Safe to call twice, and before `start`."""
+        """Let it end, after the transactions that are open."""
         self._stop.set()
+
+    def join(self) -> None:
+        """Wait for the end. Raises StopError if it failed."""
         for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+            thread.join()
+        self.raise_failure()
 
     def raise_failure(self) -> None:
         """Raise StopError if the workload ended by itself."""
