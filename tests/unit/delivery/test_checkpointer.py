@@ -1,0 +1,148 @@
+"""The checkpointer: stores in its intervals, at once when it is urgent, and never goes back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.delivery import checkpointer as module
+from cdc_daemon.delivery.checkpointer import Checkpointer
+from cdc_daemon.errors import SinkError
+from cdc_daemon.events import Checkpoint, Position
+from tests.generators.fakes import MemorySink, Trouble, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BUSY, IDLE = 0.3, 1.0
+
+
+class Bench:
+    """A checkpointer over a sink in memory, begun at position 1."""
+
+    def __init__(self, sink: MemorySink) -> None:
+        self.sink = sink
+        self.heard = 0
+        self.failures: list[BaseException] = []
+        self.checkpointer = Checkpointer(sink.checkpoints, "pipe", self.hear, self.failures.append)
+        self.checkpointer.begin(Checkpoint("pipe", Position(1), "system/1", loaded=True))
+
+    def hear(self) -> None:
+        """Something was stored."""
+        self.heard += 1
+
+    def offer(self, position: int, documents: int = 0, *, urgent: bool = False) -> None:
+        """Offer a position."""
+        self.checkpointer.offer(Position(position), documents, urgent=urgent)
+
+    def stored(self) -> list[int]:
+        """Every position that was stored, in order."""
+        return [
+            about.position
+            for what, about in self.sink.said
+            if what == "checkpoint" and isinstance(about, Checkpoint)
+        ]
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+    """Make one; ended afterwards."""
+    monkeypatch.setattr(module, "INTERVAL_SECONDS", BUSY)
+    monkeypatch.setattr(module, "IDLE_INTERVAL_SECONDS", IDLE)
+    made: list[Bench] = []
+
+    def make(trouble: Trouble | None = None) -> Bench:
+        made.append(Bench(MemorySink(trouble)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.checkpointer.close()
+        one.checkpointer.join(5)
+        assert not one.checkpointer.is_alive()
+
+
+def test_the_first_offer_is_stored_at_once(bench: Callable[..., Bench]) -> None:
+    """And the checkpoint keeps all that it was begun with."""
+    one = bench()
+    assert one.checkpointer.stored == 1
+    one.offer(5)
+    assert wait_until(lambda: one.checkpointer.stored == 5, 1)
+    assert one.sink.checkpoints.stored["pipe"] == Checkpoint(
+        "pipe", Position(5), "system/1", loaded=True
+    )
+    assert one.heard == 1
+
+
+def test_while_documents_are_written_it_stores_once_an_interval(
+    bench: Callable[..., Bench],
+) -> None:
+    """Many offers make few checkpoints, the last offer included."""
+    one = bench()
+    until, position = time.monotonic() + 3 * BUSY, 1
+    while time.monotonic() < until:
+        position += 1
+        one.offer(position, documents=position)
+        time.sleep(0.01)
+    assert wait_until(lambda: one.checkpointer.stored == position, 2 * BUSY)
+    assert 3 <= len(one.stored()) <= 6
+
+
+def test_while_only_other_tables_change_it_stores_seldom(bench: Callable[..., Bench]) -> None:
+    """A source that moves on without documents is checkpointed once an idle interval."""
+    one = bench()
+    one.offer(2)
+    assert wait_until(lambda: one.checkpointer.stored == 2, 1)
+    until, position = time.monotonic() + 0.8 * IDLE, 2
+    while time.monotonic() < until:
+        position += 1
+        one.offer(position)
+        time.sleep(0.01)
+    assert one.stored() == [2]
+    assert wait_until(lambda: one.checkpointer.stored == position, IDLE)
+
+
+def test_an_urgent_offer_is_stored_at_once(bench: Callable[..., Bench]) -> None:
+    """A source that shuts down waits for nothing."""
+    one = bench()
+    one.offer(2, 1)
+    assert wait_until(lambda: one.checkpointer.stored == 2, 1)
+    one.offer(3, 2)
+    one.offer(3, 2, urgent=True)
+    assert wait_until(lambda: one.checkpointer.stored == 3, 0.2)
+
+
+def test_a_position_never_goes_back(bench: Callable[..., Bench]) -> None:
+    """A late offer of less is no offer."""
+    one = bench()
+    for position in (9, 4, 9, 2):
+        one.offer(position, position, urgent=True)
+    assert wait_until(lambda: one.checkpointer.stored == 9, 1)
+    time.sleep(0.05)
+    assert one.stored() == [9]
+
+
+@pytest.mark.usefixtures("no_backoff")
+def test_a_store_that_fails_is_tried_again_and_not_told_before(
+    bench: Callable[..., Bench],
+) -> None:
+    """`stored` is what the sink has, never what it was asked to keep."""
+    one = bench(Trouble(seed=2, store=0.9))
+    one.offer(5)
+    assert wait_until(lambda: one.checkpointer.stored == 5, 5)
+    assert one.stored() == [5]
+
+
+def test_a_failure_for_a_person_ends_it(bench: Callable[..., Bench]) -> None:
+    """And `stored` stays where it was."""
+    one = bench()
+
+    def refuse(_: Checkpoint) -> None:
+        raise SinkError("no right")
+
+    one.sink.checkpoints.store = refuse  # type: ignore[method-assign,assignment]  # fails
+    one.offer(5)
+    assert wait_until(lambda: bool(one.failures), 1)
+    assert one.checkpointer.stored == 1

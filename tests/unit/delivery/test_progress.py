@@ -1,0 +1,193 @@
+"""Positions: nothing is durable before it is acknowledged, nor searchable before a refresh."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from cdc_daemon.delivery.dispatcher import Dispatcher
+from cdc_daemon.delivery.lane import Batch, Lane
+from cdc_daemon.delivery.progress import Progress
+from cdc_daemon.events import Position
+
+INDICES = ("one", "two")
+contents = st.lists(
+    st.tuples(st.sampled_from([b'"%d"' % n for n in range(6)]), st.one_of(st.none(), st.binary())),
+    max_size=4,
+    unique_by=lambda content: content[0],
+).map(lambda some: [(key, b"{" + body if body is not None else None) for key, body in some])
+
+
+class Positions(RuleBasedStateMachine):
+    """Reader, senders and refresher take turns in any order; a model knows what is where."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lanes = [Lane(800) for _ in range(3)]
+        self.progress = Progress(self.lanes)
+        self.dispatcher = Dispatcher(self.lanes, 10**9, self.never, self.reject)
+        self.taken: dict[int, Batch] = {}
+        self.sent: list[tuple[str, bytes, int]] = []
+        """Operations that nobody has acknowledged."""
+        self.hidden: list[tuple[str, bytes, int]] = []
+        """Operations that are durable and not refreshed."""
+        self.refreshing: list[tuple[str, bytes, int]] = []
+        self.clock = 0
+        self.last = (Position(0), Position(0))
+
+    def never(self) -> None:
+        """The queues are never full here."""
+        raise AssertionError
+
+    def reject(self, *_: object) -> None:
+        """No content is rejected here."""
+        raise AssertionError
+
+    @rule(changes=st.lists(contents, min_size=2, max_size=2), gap=st.integers(1, 5))
+    def commit(self, changes: list[list[tuple[bytes, bytes | None]]], gap: int) -> None:
+        """A transaction is sent, and only then received."""
+        position = Position(self.clock + gap)
+        for index, some in zip(INDICES, changes, strict=True):
+            self.dispatcher.send(index, position, some, after=self.progress.received)
+            self.sent.extend((index, key, position) for key, _ in some)
+        self.invariants_in_between()
+        self.clock = self.progress.received = position
+
+    def invariants_in_between(self) -> None:
+        """Another thread may look while the reader is half through a commit."""
+        self.positions_are_proved()
+
+    @rule(gap=st.integers(0, 5))
+    def watermark(self, gap: int) -> None:
+        """An idle source moves on."""
+        self.clock = self.progress.received = Position(self.clock + gap)
+
+    @rule()
+    def release(self) -> None:
+        """Nothing more to read."""
+        self.dispatcher.release()
+
+    @rule(number=st.integers(0, 2))
+    def take(self, number: int) -> None:
+        """A sender takes a batch if there is one."""
+        lane = self.lanes[number]
+        ready = lane._ready or (lane._open is not None and lane._released)
+        if number not in self.taken and ready:
+            batch = lane.take()
+            assert batch is not None
+            self.taken[number] = batch
+
+    @rule(number=st.integers(0, 2))
+    def acknowledge(self, number: int) -> None:
+        """The sink has answered."""
+        batch = self.taken.pop(number, None)
+        if batch is None:
+            return
+        versions = {(one.index, one.id): one.version for one in batch.operations}
+        done = [one for one in self.sent if one[2] <= versions.get(one[:2], -1)]
+        self.hidden += done
+        self.sent = [one for one in self.sent if one not in done]
+        self.progress.written(batch)
+        self.positions_are_proved()
+        self.lanes[number].done(batch)
+
+    @precondition(lambda self: not self.refreshing)
+    @rule(indices=st.sets(st.sampled_from(INDICES), min_size=1))
+    def begin_refresh(self, indices: set[str]) -> None:
+        """A refresh is asked for."""
+        self.progress.begin_refresh(indices)
+        self.refreshing = [one for one in self.hidden if one[0] in indices]
+
+    @rule(succeeded=st.booleans())
+    def end_refresh(self, *, succeeded: bool) -> None:
+        """It has answered."""
+        self.progress.end_refresh(succeeded=succeeded)
+        if succeeded:
+            self.hidden = [one for one in self.hidden if one not in self.refreshing]
+        self.refreshing = []
+
+    @rule()
+    def touch(self) -> None:
+        """A truncate changed an index beside the lanes, before its commit is received."""
+        position = Position(self.clock + 1)
+        self.progress.touched("one")
+        self.hidden.append(("one", b"all", position))
+        self.progress.received = position
+        self.clock = position
+
+    @invariant()
+    def positions_are_proved(self) -> None:
+        """Nothing at or below a position is unacknowledged or unrefreshed; positions only grow."""
+        durable, searchable = self.progress.durable(), self.progress.searchable()
+        assert all(position > durable for _, _, position in self.sent)
+        assert all(position > searchable for _, _, position in self.sent + self.hidden)
+        assert searchable <= durable <= self.progress.received
+        assert durable >= self.last[0]
+        assert searchable >= self.last[1]
+        self.last = (durable, searchable)
+
+    def teardown(self) -> None:
+        """At the end everything can be reached."""
+        self.dispatcher.release()
+        for number in range(3):
+            for _ in range(1000):
+                self.acknowledge(number)
+                self.take(number)
+                if number not in self.taken:
+                    break
+        for _ in range(2):
+            self.end_refresh(succeeded=True)
+            self.begin_refresh(set(INDICES))
+        self.end_refresh(succeeded=True)
+        assert not self.sent
+        assert self.progress.searchable() == self.progress.durable() == self.progress.received
+        assert self.dispatcher.size_bytes == 0
+
+
+TestPositions = Positions.TestCase
+TestPositions.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_batch_keeps_the_last_operation_of_a_document() -> None:
+    """Two commits that meet in a batch leave one operation a document, of the later version."""
+    lane = Lane(10_000)
+    dispatcher = Dispatcher([lane], 10**9, lambda: None, lambda *_: None)
+    dispatcher.send("i", Position(5), [(b"a", b"{1}"), (b"b", b"{1}")], after=Position(3))
+    dispatcher.send("i", Position(7), [(b"a", None)], after=Position(5))
+    dispatcher.release()
+    batch = lane.take()
+    assert batch is not None
+    assert {one.id: (one.version, one.body) for one in batch.operations} == {
+        b"a": (7, None),
+        b"b": (5, b"{1}"),
+    }
+    assert batch.after == 3
+    lane.done(batch)
+    assert dispatcher.size_bytes == 0
+
+
+def test_rejected_contents_are_handed_over_and_not_sent() -> None:
+    """A row that can't be a document goes to the dead letters, in groups, its neighbours on."""
+    lane = Lane(10**9)
+    groups: list[int] = []
+    dispatcher = Dispatcher(
+        [lane], 10**9, lambda: None, lambda _, __, rejected: groups.append(len(rejected))
+    )
+    some = [(b"%d" % n, b"!why" if n % 2 else b"{}") for n in range(900)]
+    assert dispatcher.send("i", Position(5), some, after=Position(3)) == 450
+    assert groups == [200, 200, 50]
+
+
+def test_a_closed_lane_gives_nothing_more() -> None:
+    """What waits is not taken: its position isn't durable, so it comes again."""
+    lane = Lane(1)
+    dispatcher = Dispatcher([lane], 10**9, lambda: None, lambda *_: None)
+    dispatcher.send("i", Position(5), [(b"a", b"{}")], after=Position(3))
+    lane.close()
+    started = time.monotonic()
+    assert lane.take() is None
+    assert time.monotonic() - started < 1
+    assert lane.pending_from() == 3

@@ -1,0 +1,183 @@
+"""The refresher: as often as freshness asks, never for nothing, and gentle after a failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.delivery import refresher as module
+from cdc_daemon.delivery.lane import Batch, Lane
+from cdc_daemon.delivery.progress import Progress
+from cdc_daemon.delivery.refresher import Refresher
+from cdc_daemon.errors import SinkError
+from cdc_daemon.events import DocumentOperation, Position
+from tests.generators.fakes import MemorySink, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Bench:
+    """A refresher over a sink in memory, and what it said."""
+
+    def __init__(self, freshness: float) -> None:
+        self.sink = MemorySink()
+        self.lane = Lane(1)
+        self.progress = Progress([self.lane])
+        self.took: list[float] = []
+        self.retries: list[str] = []
+        self.failures: list[BaseException] = []
+        self.refresher = Refresher(
+            sink=self.sink,
+            progress=self.progress,
+            freshness_seconds=dict.fromkeys(("one", "two"), freshness),
+            refreshed=self.took.append,
+            retried=lambda reason, _: self.retries.append(reason),
+            failed=self.failures.append,
+        )
+        self.refresher.start()
+
+    def write(self, index: str, position: int) -> None:
+        """One document is durable."""
+        batch = Batch(self.progress.received)
+        batch.by_index[index] = {b"a": DocumentOperation(index, b"a", position, b"{}")}
+        self.progress.written(batch)
+        self.progress.received = Position(position)
+        self.refresher.wake()
+
+    def refreshes(self) -> Counter[object]:
+        """How often each index was refreshed."""
+        return Counter(
+            index
+            for what, indices in self.sink.said
+            if what == "refresh" and isinstance(indices, tuple)
+            for index in indices
+        )
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[[float], Bench]]:
+    """Make one with a freshness; ended afterwards."""
+    made: list[Bench] = []
+
+    def make(freshness: float) -> Bench:
+        made.append(Bench(freshness))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.sink.gate.set()
+        one.refresher.close()
+        one.refresher.join(5)
+        assert not one.refresher.is_alive()
+
+
+def test_the_first_write_is_searchable_at_once(bench: Callable[[float], Bench]) -> None:
+    """After a pause nobody waits for freshness; and only what was written to is refreshed."""
+    one = bench(30.0)
+    one.write("one", 5)
+    assert wait_until(lambda: one.progress.searchable() == 5, 1)
+    time.sleep(0.1)
+    assert one.refreshes() == {"one": 1}
+
+
+def test_writes_that_go_on_are_refreshed_as_often_as_freshness_asks(
+    bench: Callable[[float], Bench],
+) -> None:
+    """Twenty writes within a second, with a freshness of 0.25 s, take about five refreshes."""
+    one = bench(0.25)
+    for position in range(2, 22):
+        one.write("one", position)
+        time.sleep(0.05)
+    assert wait_until(lambda: one.progress.searchable() == 21, 1)
+    assert 3 <= one.refreshes()["one"] <= 7
+
+
+def test_refreshing_takes_at_most_half_of_the_time(bench: Callable[[float], Bench]) -> None:
+    """A slow refresh with freshness 0 leaves as much time to indexing as it takes itself."""
+    one = bench(0.0)
+    real = one.sink.refresh
+
+    def slow(indices: object) -> None:
+        time.sleep(0.1)
+        real(indices)  # type: ignore[arg-type]  # as given
+
+    one.sink.refresh = slow  # type: ignore[method-assign]  # slower
+    until = time.monotonic() + 1.0
+    position = 1
+    while time.monotonic() < until:
+        position += 1
+        one.write("one", position)
+        time.sleep(0.005)
+    assert 2 <= one.refreshes()["one"] <= 6
+
+
+def test_what_was_written_during_a_refresh_waits_for_the_next(
+    bench: Callable[[float], Bench],
+) -> None:
+    """A refresh that had begun before a write proves nothing of it."""
+    one = bench(0.0)
+    begun, go_on = threading.Event(), threading.Event()
+    real = one.sink.refresh
+
+    def held(indices: object) -> None:
+        real(indices)  # type: ignore[arg-type]  # as given
+        begun.set()
+        go_on.wait(5)
+
+    one.sink.refresh = held  # type: ignore[method-assign]  # held
+    one.write("one", 5)
+    assert begun.wait(2)
+    begun.clear()
+    one.write("one", 9)
+    one.sink.refresh = real  # type: ignore[method-assign]  # the second is a common one
+    assert one.progress.searchable() == 0
+    go_on.set()
+    assert wait_until(lambda: one.progress.searchable() == 9, 2)
+
+
+@pytest.mark.parametrize("finishing", [False, True])
+def test_after_a_failure_the_sink_has_a_rest(
+    bench: Callable[[float], Bench], monkeypatch: pytest.MonkeyPatch, *, finishing: bool
+) -> None:
+    """A sink that is away is asked once a second (here 0.2 s), also while the daemon stops."""
+    monkeypatch.setattr(module, "WAIT_AFTER_FAILURE_SECONDS", 0.2)
+    one = bench(0.0)
+    one.sink.away = True
+    if finishing:
+        one.refresher.finish()
+    one.write("one", 5)
+    time.sleep(0.7)
+    assert 2 <= len(one.retries) <= 5
+    assert one.progress.searchable() == 0
+    one.sink.away = False
+    assert wait_until(lambda: one.progress.searchable() == 5, 1)
+
+
+def test_finishing_does_not_wait_for_freshness(bench: Callable[[float], Bench]) -> None:
+    """While the daemon stops, what is durable is made searchable at once."""
+    one = bench(60.0)
+    one.write("one", 5)
+    assert wait_until(lambda: one.progress.searchable() == 5, 1)
+    one.write("one", 6)
+    time.sleep(0.1)
+    assert one.progress.searchable() == 5
+    one.refresher.finish()
+    assert wait_until(lambda: one.progress.searchable() == 6, 1)
+
+
+def test_an_index_that_is_gone_ends_it(bench: Callable[[float], Bench]) -> None:
+    """What only a person can mend is handed to who supervises."""
+    one = bench(0.0)
+
+    def gone(_: object) -> None:
+        raise SinkError("deleted under us")
+
+    one.sink.refresh = gone  # type: ignore[method-assign,assignment]  # fails
+    one.write("one", 5)
+    assert wait_until(lambda: bool(one.failures), 1)
+    assert isinstance(one.failures[0], SinkError)
