@@ -17,7 +17,8 @@ from decimal import (
 )
 from typing import TYPE_CHECKING, Final
 
-from cdc_daemon.values.python import reject, to_float4
+from cdc_daemon.values.civil_time import reject
+from cdc_daemon.values.float_text import to_float4
 
 if TYPE_CHECKING:
     from collections.abc import Callable

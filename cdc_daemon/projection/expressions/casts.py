@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from cdc_daemon.projection.expressions import arithmetic as a
 from cdc_daemon.projection.expressions.times import read_interval
 from cdc_daemon.projection.expressions.types import INTEGERS, STRINGS, name_of
-from cdc_daemon.values.python import (
+from cdc_daemon.values.civil_time import (
     DAY,
     INFINITY,
     check_date,
     check_timestamp,
     format_date,
-    format_float4,
-    format_float8,
     format_interval,
     format_time,
     format_timestamp,
@@ -27,6 +25,7 @@ from cdc_daemon.values.python import (
     parse_timestamptz,
     reject,
 )
+from cdc_daemon.values.float_text import format_float4, format_float8
 
 if TYPE_CHECKING:
     from collections.abc import Callable

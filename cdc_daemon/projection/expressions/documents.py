@@ -8,7 +8,8 @@ from typing import Any, Final
 import orjson
 
 from cdc_daemon.projection.expressions.arithmetic import fit_int4
-from cdc_daemon.values.python import RawNumber, dump_jsonb, load_exact, reject
+from cdc_daemon.values.civil_time import reject
+from cdc_daemon.values.python import RawNumber, dump_jsonb, load_exact
 
 _MISSING: Final = object()
 _INDEX: Final = re.compile(r"\s*[+-]?\d+", re.ASCII)

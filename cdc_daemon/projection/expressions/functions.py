@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cdc_daemon.projection.expressions import arithmetic as a
 from cdc_daemon.projection.expressions import documents, texts, times
 from cdc_daemon.projection.expressions.types import INTEGERS, NUMBERS, Overload
-from cdc_daemon.values.python import make_date
+from cdc_daemon.values.civil_time import make_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from cdc_daemon.values.python import reject
+from cdc_daemon.values.civil_time import reject
 
 if TYPE_CHECKING:
     from collections.abc import Callable

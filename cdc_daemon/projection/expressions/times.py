@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon.projection.expressions.arithmetic import EXACT, fit_int4
-from cdc_daemon.values.python import (
+from cdc_daemon.values.civil_time import (
     DAY,
     INFINITY,
     Interval,
