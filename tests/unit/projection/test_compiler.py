@@ -1,0 +1,264 @@
+"""The compiler: every mistake with its place, and what is compiled of what is right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.errors import ConfigurationError
+from cdc_daemon.events import Column, ColumnType, Relation
+from cdc_daemon.projection.compiler import Compiled, compile_projections
+from tests.generators.fakes import INT4, TEXT, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LINES = {"fields": 7, "where": 5, "id": 6, "from": 4}
+
+
+def locate(*path: str | int) -> str:
+    """A line for each key."""
+    return f"shop.yaml:{LINES.get(str(path[2]), 3) if len(path) > 2 else 2}"
+
+
+def compile_all(
+    projections: Mapping[str, Mapping[str, Any]], *relations: Relation, **named: Relation
+) -> Compiled:
+    """Compile projections over tables that are named `schema.name`, or otherwise."""
+    parsed = {name: ProjectionConfig.model_validate(one) for name, one in projections.items()}
+    tables = {relation.qualified_name: relation for relation in relations} | named
+    return compile_projections(parsed, tables, locate)
+
+
+def hotels(relation: Relation | None = None, **config: Any) -> Compiled:
+    """One projection over one table."""
+    relation = relation or table("id", "name", "city")
+    whole = {"from": relation.qualified_name, "fields": "*"} | config
+    return compile_all({"hotels": whole}, relation)
+
+
+def mistakes(relation: Relation | None = None, **config: Any) -> list[str]:
+    """What is said of a configuration that is wrong."""
+    with pytest.raises(ConfigurationError) as caught:
+        hotels(relation, **config)
+    return str(caught.value).splitlines()
+
+
+def body(compiled: Compiled, *row: bytes) -> Any:
+    """The document of a row."""
+    return orjson.loads(compiled.projections[0].body_of(list(row)))
+
+
+def test_every_mistake_is_said_with_file_line_and_the_nearest_name() -> None:
+    """All at once: columns of fields, expressions, where and id."""
+    said = mistakes(
+        fields={"nam": None, "label": {"expression": "nope || 'x'"}, "far": {"column": "qqqq"}},
+        where="citty = 'x'",
+        id=["idd"],
+    )
+    assert len(said) == 5
+    assert said[0] == (
+        "shop.yaml:7: projections.hotels.fields.nam: table public.hotel has no column nam; did you "
+        "mean name?"
+    )
+    assert said[1].startswith("shop.yaml:7: projections.hotels.fields.label.expression: ")
+    assert said[1].endswith("(in: nope || 'x')")
+    assert said[2].endswith("has no column qqqq")
+    assert said[3].startswith("shop.yaml:5: projections.hotels.where: ")
+    assert said[4].endswith("has no column idd; did you mean id?")
+    assert said[4].startswith("shop.yaml:6: projections.hotels.id: ")
+
+
+@pytest.mark.parametrize("kind", ["view", "materialized view", "foreign table"])
+def test_what_is_not_streamed_is_refused(kind: Any) -> None:
+    """A view has no changes."""
+    relation = Relation("public", "hotel", table("id").columns, ("id",), kind=kind)
+    (said,) = mistakes(relation)
+    assert said.startswith(f"shop.yaml:4: projections.hotels.from: public.hotel is a {kind}")
+
+
+def test_a_table_without_a_key_needs_an_id() -> None:
+    """It says where to name the columns."""
+    (said,) = mistakes(table("id", "name", key=()))
+    assert "no primary key" in said
+    assert "`id`" in said
+
+
+def test_the_id_must_hold_the_whole_key() -> None:
+    """Or two rows would share a document."""
+    relation = table("id", "name", "part", key=("id", "part"))
+    (said,) = mistakes(relation, id=["id"])
+    assert "add part" in said
+
+
+def test_the_id_must_be_sent_of_deleted_rows() -> None:
+    """A column outside of the replica identity is not; identity full sends all."""
+    (said,) = mistakes(id=["id", "city"])
+    assert "city is not sent" in said
+    assert "replica identity full" in said
+    relation = table("id", "name", "city", identity="full")
+    assert hotels(relation, id=["id", "city"]).projections[0].id_of([b"1", b'"n"', b'"c"'])
+
+
+def test_an_id_of_the_replica_identity_index_needs_no_primary_key() -> None:
+    """Its columns are a key too; the primary key is not sent then."""
+    columns = (
+        Column("id", INT4, nullable=False),
+        Column("code", TEXT, nullable=False, in_identity=True),
+    )
+    relation = Relation("public", "hotel", columns, ("id",), "index")
+    compiled = hotels(relation, id=["code"])
+    assert compiled.projections[0].id_of([b"1", b'"c"']) == b'"c"'
+    (said,) = mistakes(relation)
+    assert "id is not sent" in said
+
+
+def test_a_type_that_makes_no_id_is_refused() -> None:
+    """Its text can't be had back."""
+    json = Column("id", ColumnType("json", declared="json"), nullable=False, in_identity=True)
+    (said,) = mistakes(table(json, "name"))
+    assert "column id:" in said
+    assert "json" in said
+
+
+def test_composite_keys_are_joined() -> None:
+    """In the order of the key, whatever the order of the columns."""
+    relation = table("b", "a", "name", key=("a", "b"))
+    assert hotels(relation).projections[0].id_of([b"1", b"2", b'"x"']) == b'"2|1"'
+
+
+def test_all_columns_are_all_but_generated_ones() -> None:
+    """A generated column isn't streamed."""
+    relation = table("id", "name", Column("upper", TEXT, generated=True))
+    compiled = hotels(relation)
+    assert [field.name for field in compiled.projections[0].model.fields] == ["id", "name"]
+    assert [column.name for column in compiled.relations[0].columns] == ["id", "name"]
+
+
+def test_fields_come_from_columns_expressions_and_constants() -> None:
+    """Renamed, computed, constant, with a default for NULL; a `%` is only a `%`."""
+    compiled = hotels(
+        fields={
+            "100%": {"column": "name", "default": "5 %s"},
+            "label": {"expression": "name || ', ' || city", "default": "none"},
+            "kind": {"constant": {"a %d": ["%", None]}},
+            "nothing": {"constant": None},
+        }
+    )
+    assert body(compiled, b"1", b'"n%"', b'"c"') == {
+        "100%": "n%",
+        "label": "n%, c",
+        "kind": {"a %d": ["%", None]},
+        "nothing": None,
+    }
+    assert body(compiled, b"1", b"null", b'"c"')["100%"] == "5 %s"
+    assert body(compiled, b"1", b"null", b'"c"')["label"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"a%": {"constant": "b%%"}}, {"a%": "b%%"}),
+        ({"n%d": {"column": "name"}}, {"n%d": "x%y"}),
+        ({"c": {"constant": 1}, "name": None}, {"c": 1, "name": "x%y"}),
+    ],
+)
+def test_small_documents(fields: Any, expected: Any) -> None:
+    """No column, one column, one and a constant: each has its own fast way."""
+    compiled = hotels(fields=fields)
+    place = [column.name for column in compiled.relations[0].columns]
+    row = [b"1" if name == "id" else b'"x%y"' for name in place]
+    assert body(compiled, *row) == expected
+
+
+def test_projections_over_one_table_share_a_relation_of_what_both_read() -> None:
+    """Only the columns that any of them reads are decoded, once."""
+    relation = table("id", "name", "city", "unread", "state")
+    compiled = compile_all(
+        {
+            "one": {"from": "public.hotel", "fields": {"name": None}, "where": "state = 'x'"},
+            "two": {"from": "public.hotel", "fields": {"l": {"expression": "upper(city)"}}},
+        },
+        relation,
+    )
+    (shared,) = compiled.relations
+    assert [column.name for column in shared.columns] == ["id", "name", "city", "state"]
+    assert all(one.relation is shared for one in compiled.projections)
+    row = [b"1", b'"n"', b'"c"', b'"x"']
+    assert [one.document(list(row)) for one in compiled.projections] == [
+        b'{"name":"n"}',
+        b'{"l":"C"}',
+    ]
+
+
+def test_a_table_under_two_names_is_one_relation() -> None:
+    """`hotel` and `public.hotel`: the stream knows one of them, so both follow that."""
+    compiled = compile_all(
+        {
+            "one": {"from": "public.hotel", "fields": {"name": None}},
+            "two": {"from": "hotel", "fields": {"city": None}},
+        },
+        table("id", "name", "city"),
+        hotel=table("id", "name", "city"),
+    )
+    (shared,) = compiled.relations
+    assert all(one.relation is shared for one in compiled.projections)
+
+
+BASE: dict[str, Any] = {
+    "fields": {"id": None, "name": None, "label": {"expression": "name || city"}},
+    "where": "city <> 'x'",
+}
+
+
+def fingerprint(relation: Relation | None = None, **changed: Any) -> str:
+    """The fingerprint of a variation."""
+    return hotels(relation, **(BASE | changed)).projections[0].model.fingerprint
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"freshness": "5s"},
+        {"max_document_bytes": "1MB"},
+        {"id": ["id"]},
+        {"fields": {"name": None, "label": {"expression": "name || city"}, "id": {"column": "id"}}},
+    ],
+)
+def test_the_fingerprint_stays_while_documents_do(changed: dict[str, Any]) -> None:
+    """Another freshness, or the same said otherwise, needs no load."""
+    assert fingerprint(**changed) == fingerprint()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"where": "city <> 'y'"},
+        {"fields": {**BASE["fields"], "more": {"constant": 1}}},
+        {"fields": {**BASE["fields"], "name": {"column": "city"}}},
+        {"fields": {**BASE["fields"], "name": {"default": "?"}}},
+        {"fields": {**BASE["fields"], "name": {"type": "keyword"}}},
+        {"fields": {**BASE["fields"], "label": {"expression": "city || name"}}},
+        {"index": {"settings": {"number_of_shards": 2}}},
+        {"index": {"mappings": {"dynamic": "true"}}},
+    ],
+)
+def test_the_fingerprint_changes_with_documents_and_index(changed: dict[str, Any]) -> None:
+    """Whatever makes another document, or another index, needs another generation."""
+    assert fingerprint(**changed) != fingerprint()
+
+
+def test_the_fingerprint_follows_the_table() -> None:
+    """Types of columns that are read, also by `where` only; not of others; nor the table's name."""
+    number = ColumnType("numeric", declared="numeric")
+    same = table("id", "name", "city", Column("unread", number))
+    assert fingerprint(same) == fingerprint()
+    longer = Column("city", ColumnType("varchar", modifier=9, declared="character varying(5)"))
+    assert fingerprint(table("id", "name", longer)) != fingerprint()
+    assert fingerprint(table("id", "name", "city", name="inn")) != fingerprint()
+    key = Column("city", TEXT, nullable=False, in_identity=True)
+    keyed = Relation("public", "hotel", (*table("id", "name").columns, key), ("id", "city"))
+    assert fingerprint(keyed) != fingerprint()
