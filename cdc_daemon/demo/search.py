@@ -31,10 +31,14 @@ class Search:
         self._connection.close()
 
     def ask(self, method: str, path: str, body: object = None) -> str:
+        """Send `body` as JSON; return the answer's text. Raises StopError like `send`."""
+        return self.send(method, path, None if body is None else json.dumps(body))
+
+    def send(self, method: str, path: str, text: str | None) -> str:
         """Return the answer's text. Raises StopError if there is none, or a refusal."""
         try:
-            text = None if body is None else json.dumps(body)
-            self._connection.request(method, path, text, {"Content-Type": "application/json"})
+            content_of = None if text is None else text.encode()
+            self._connection.request(method, path, content_of, {"Content-Type": "application/json"})
             answer = self._connection.getresponse()
             content = answer.read().decode()
         except (OSError, http.client.HTTPException) as error:
