@@ -1,0 +1,79 @@
+"""The metrics are those of the reference page: names, kinds and labels, both ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cdc_daemon.consistency.collector import DelayCollector
+from cdc_daemon.consistency.monitor import STAGES, Monitor
+from cdc_daemon.events import Position
+from cdc_daemon.metrics import STATES, Metrics
+from cdc_daemon.ports import SlotHealth
+from tests.deploy.metrics_page import documented_metrics, metric_sections
+from tests.generators.fakes import MemoryClock
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
+
+
+def registry() -> CollectorRegistry:
+    """A registry where every metric has a series."""
+    metrics = Metrics("pipe", 1)
+    clock = MemoryClock()
+    clock.health = SlotHealth("slot", True, 1, 1, 1)  # noqa: FBT003 - active
+    monitor = Monitor(clock, metrics)
+    monitor._sample()
+    monitor.committed(Position(1), 0.0)
+    monitor.advanced(**dict.fromkeys(STAGES, Position(1)))
+    metrics.registry.register(DelayCollector(monitor, "pipe"))
+    metrics.configured("print")
+    metrics.state("streaming")
+    metrics.received("public.hotel", "insert", 1)
+    metrics.wrote("hotels", "index", "written", 1)
+    metrics.dead_letter("hotels", "reason")
+    metrics.bulk_retried("overloaded")
+    metrics.reconnected("source")
+    metrics.loaded("hotels", 1)
+    for gauge in (metrics.queue_bytes, metrics.dead_letters_stored):
+        gauge.labels("pipe").set(1)
+    return metrics.registry
+
+
+def exposed() -> dict[str, tuple[str, frozenset[str]]]:
+    """Kind and labels of each metric by name, as the page writes them."""
+    found = {}
+    for family in registry().collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = {label for sample in family.samples for label in sample.labels}
+        found[name] = (family.type, frozenset(labels - {"le"}))
+    return found
+
+
+def test_every_metric_is_documented_and_every_documented_one_is_there() -> None:
+    """The page is the contract: dashboard and alerts are checked against it."""
+    assert set(exposed()) == documented_metrics(PAGE)
+
+
+def test_kinds_and_labels_are_as_documented() -> None:
+    """A label more, or less, breaks queries."""
+    documented = {
+        name: (section.kind, section.labels) for name, section in metric_sections(PAGE).items()
+    }
+    assert exposed() == documented
+
+
+def test_one_state_is_shown_at_a_time() -> None:
+    """1 for the state it is in, 0 for all others."""
+    metrics = Metrics("pipe", 1)
+    for state in STATES:
+        metrics.state(state)
+        shown = {
+            each: metrics.registry.get_sample_value(
+                "cdc_pipeline_state", {"pipeline": "pipe", "state": each}
+            )
+            for each in STATES
+        }
+        assert shown == {each: float(each == state) for each in STATES}

@@ -1,0 +1,287 @@
+"""The reader, over a scripted source and a sink in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.delivery.delivery import Delivery
+from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.events import Change, ChangeKind, Checkpoint, Commit, Position, Watermark
+from cdc_daemon.metrics import Metrics
+from cdc_daemon.pipeline import Pipeline
+from tests.generators.fakes import (
+    MemoryClock,
+    MemorySink,
+    ScriptedSource,
+    configuration,
+    projection,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+HOTELS = projection("hotels")
+INDEX = "index of hotels"
+
+
+@dataclass
+class Reader:
+    """A pipeline in a thread, begun after position 100."""
+
+    source: ScriptedSource
+    sink: MemorySink
+    delivery: Delivery
+    pipeline: Pipeline
+    states: list[str]
+    stop: threading.Event
+    failures: list[BaseException] = field(default_factory=list)
+    thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Follow in the background."""
+
+        def follow() -> None:
+            try:
+                self.pipeline.follow_for_ever(Position(100))
+            except BaseException as error:  # noqa: BLE001 - shown to the test
+                self.failures.append(error)
+
+        self.thread = threading.Thread(target=follow, daemon=True)
+        self.thread.start()
+
+    def last_confirmed(self) -> tuple[int, int, int]:
+        """Received, durable and searchable, as the source was told last."""
+        return self.source.confirmed[-1] if self.source.confirmed else (0, 0, 0)
+
+    def searchable(self) -> dict[bytes, tuple[int, bytes | None]]:
+        """What searches see."""
+        return self.sink.index(INDEX).searchable
+
+
+@pytest.fixture
+def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Reader]]:  # noqa: ARG001 - for its effect
+    """Make a reader; ended afterwards."""
+    made: list[Reader] = []
+
+    def reader(*, queue: int = 4_000_000, transaction_bytes: int = 10_000) -> Reader:
+        source, sink, metrics = ScriptedSource(), MemorySink(), Metrics("pipe", 1)
+        stop, states = threading.Event(), list[str]()
+        delivery = Delivery(
+            configuration=configuration(tmp_path, queue=queue),
+            sink=sink,
+            projections={INDEX: HOTELS},
+            monitor=Monitor(MemoryClock(), metrics),
+            metrics=metrics,
+            wake=source.wake,
+        )
+        delivery.start()
+        delivery.resume(Checkpoint("pipe", Position(100), "system/1", loaded=True))
+        pipeline = Pipeline(
+            source=source,
+            source_id="system/1",
+            relations=[HOTELS.relation],
+            indices=[(HOTELS, INDEX)],
+            delivery=delivery,
+            transaction_bytes=transaction_bytes,
+            spill_folder=tmp_path / "spill",
+            stopping=stop.is_set,
+            state=states.append,
+        )
+        made.append(Reader(source, sink, delivery, pipeline, states, stop))
+        return made[-1]
+
+    yield reader
+    for one in made:
+        one.stop.set()
+        one.source.wake()
+        if one.thread is not None:
+            one.thread.join(5)
+            assert not one.thread.is_alive()
+        one.sink.gate.set()
+        one.delivery.close()
+
+
+def insert(number: int, text: str = "x") -> Change:
+    """A row comes."""
+    row = [b'"%d"' % number, b'{"name":"%s"}' % text.encode()]
+    return Change(HOTELS.relation, ChangeKind.INSERT, row)  # type: ignore[arg-type]  # bytes are values
+
+
+def delete(number: int) -> Change:
+    """A row goes."""
+    return Change(HOTELS.relation, ChangeKind.DELETE, None, [b'"%d"' % number, b"null"])
+
+
+def truncate() -> Change:
+    """All rows go."""
+    return Change(HOTELS.relation, ChangeKind.TRUNCATE)
+
+
+def commit(position: int) -> Commit:
+    """The transaction ends."""
+    return Commit(Position(position), time.time())
+
+
+def test_a_transaction_is_sent_at_its_commit_and_each_document_once(
+    make: Callable[..., Reader],
+) -> None:
+    """Nothing of it before; the last content at the commit's version; confirmed when stored."""
+    reader = make()
+    reader.source.script = [[insert(1, "a"), insert(2)], [insert(1, "b")]]
+    reader.start()
+    time.sleep(0.2)
+    assert reader.sink.index(INDEX).arrived == {}
+    reader.source.script.append([delete(2), commit(110)])
+    assert wait_until(lambda: len(reader.searchable()) == 2)
+    assert reader.searchable() == {b'"1"': (110, b'{"name":"b"}'), b'"2"': (110, None)}
+    assert wait_until(lambda: reader.last_confirmed() == (110, 110, 110))
+    for received, durable, searchable in reader.source.confirmed:
+        assert searchable <= received
+        assert durable in {100, 110}
+
+
+def test_nothing_is_confirmed_before_the_checkpoint_is_stored(make: Callable[..., Reader]) -> None:
+    """Durable documents alone are not enough: the place in the source would be lost."""
+    reader = make()
+
+    def refuse(_: Checkpoint) -> None:
+        raise RetryError("not now")
+
+    reader.sink.checkpoints.store = refuse  # type: ignore[method-assign,assignment]  # fails
+    reader.source.script = [[insert(1), commit(110)]]
+    reader.start()
+    assert wait_until(lambda: reader.delivery.progress.durable() == 110)
+    time.sleep(0.3)
+    assert {durable for _, durable, _ in reader.source.confirmed} == {100}
+    del reader.sink.checkpoints.store
+    assert wait_until(lambda: reader.last_confirmed()[1] == 110)
+
+
+def test_a_transaction_that_was_cut_off_comes_again_whole(make: Callable[..., Reader]) -> None:
+    """What was folded of it is forgotten; the stream goes on after the last commit."""
+    reader = make(transaction_bytes=1)
+    lost = RetryError("connection lost")
+    reader.source.script = [
+        [insert(1), commit(110), insert(7), insert(8)],
+        lost,
+        [insert(8, "again"), commit(120)],
+    ]
+    reader.start()
+    assert wait_until(lambda: reader.delivery.progress.searchable() == 120)
+    assert reader.source.started == [100, 110]
+    assert b'"7"' not in reader.searchable()
+    assert reader.states[:4] == ["streaming", "waiting", "streaming"]
+
+
+def test_a_truncate_deletes_what_was_before_and_keeps_what_comes_after(
+    make: Callable[..., Reader],
+) -> None:
+    """Also rows of the same transaction, before and after it."""
+    reader = make()
+    reader.source.script = [
+        [insert(1), insert(2), commit(110)],
+        [insert(3), truncate(), insert(2, "new"), commit(120), insert(4), commit(130)],
+    ]
+    reader.start()
+    assert wait_until(lambda: reader.delivery.progress.searchable() == 130)
+    there = {key: known[1] for key, known in reader.searchable().items() if known[1]}
+    assert there == {b'"2"': b'{"name":"new"}', b'"4"': b'{"name":"x"}'}
+
+
+def test_an_idle_source_moves_on(make: Callable[..., Reader]) -> None:
+    """A watermark is confirmed without a document, at once when it is urgent."""
+    reader = make()
+    reader.source.script = [[Watermark(Position(150))], [Watermark(Position(160), urgent=True)]]
+    reader.start()
+    assert wait_until(lambda: reader.last_confirmed() == (160, 160, 160), 2)
+
+
+def test_the_source_hears_from_us_while_the_queue_is_full(make: Callable[..., Reader]) -> None:
+    """A slow sink must not cut the connection: we report, and read nothing more."""
+    reader = make(queue=30_000)
+    reader.sink.gate.clear()
+    reader.source.script = [
+        [insert(number, "x" * 1_000), commit(110 + number)] for number in range(200)
+    ]
+    reader.start()
+    assert wait_until(lambda: reader.delivery.dispatcher.size_bytes >= 30_000)
+    time.sleep(0.2)
+    left = len(reader.source.script)
+    before = len(reader.source.confirmed)
+    assert left > 0
+    assert wait_until(lambda: len(reader.source.confirmed) > before + 1, 3)
+    assert len(reader.source.script) == left
+    assert reader.delivery.dispatcher.size_bytes < 60_000
+    reader.sink.gate.set()
+    assert wait_until(lambda: reader.delivery.progress.searchable() == 309)
+
+
+def test_a_large_transaction_is_folded_on_disk(make: Callable[..., Reader]) -> None:
+    """Memory stays bounded; the outcome is the same."""
+    reader = make(transaction_bytes=20_000)
+    reader.source.script = [
+        [insert(number % 500, f"{number}") for number in range(start, start + 200)]
+        for start in range(0, 4_000, 200)
+    ]
+    reader.source.script.append([commit(110)])
+    reader.start()
+    assert wait_until(lambda: reader.delivery.progress.searchable() == 110)
+    assert len(reader.searchable()) == 500
+    assert reader.searchable()[b'"499"'] == (110, b'{"name":"3999"}')
+    spilled = reader.delivery.metrics.registry.get_sample_value(
+        "cdc_transaction_spilled_bytes_total", {"pipeline": "pipe"}
+    )
+    assert spilled is not None
+    assert spilled > 20_000
+
+
+def test_a_source_of_another_history_is_refused(make: Callable[..., Reader]) -> None:
+    """After a failover while we were away the same number may be another commit."""
+    reader = make()
+    reader.source.script = [[insert(1), commit(110)], RetryError("connection lost")]
+    real = reader.source.start
+
+    def fail_over(*given: object) -> None:
+        real(*given)  # type: ignore[arg-type]  # as given
+        reader.source.history = "system/2"
+
+    reader.source.start = fail_over  # type: ignore[method-assign,assignment]  # and fails over
+    reader.start()
+    assert wait_until(lambda: bool(reader.failures))
+    assert isinstance(reader.failures[0], SourceError)
+    assert "system/2" in str(reader.failures[0])
+    assert reader.source.started == [100]
+
+
+def test_a_long_time_without_the_source_is_no_stuck_reader(make: Callable[..., Reader]) -> None:
+    """When it streams again, it has been heard of just now: health checks must not kill it."""
+    reader = make()
+    reader.delivery.heard_from_reader = time.monotonic() - 3_600
+    ages: list[float] = []
+    said = reader.pipeline._state
+
+    def state(now: str) -> None:
+        if now == "streaming":
+            ages.append(time.monotonic() - reader.delivery.heard_from_reader)
+        said(now)
+
+    reader.pipeline._state = state
+    reader.start()
+    assert wait_until(lambda: bool(ages))
+    assert ages[0] < 1
+
+
+def test_what_ended_a_sender_ends_the_reader(make: Callable[..., Reader]) -> None:
+    """Going on without it would fill the queue in silence."""
+    reader = make()
+    reader.start()
+    reader.delivery._on_failure(SourceError("broken"))
+    assert wait_until(lambda: bool(reader.failures))
