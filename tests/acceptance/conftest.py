@@ -99,6 +99,7 @@ class Shop:
             "projections": self.projections(),
             "state": {"path": str(self.folder / "data")},
             "web": {"listen": "127.0.0.1:0"},
+            "log": {"level": "debug"},  # whatever can be logged, it shows no secret
             **changes,
         }
         self.file.write_bytes(orjson.dumps(whole, option=orjson.OPT_INDENT_2))

@@ -71,6 +71,23 @@ def test_wrong_password(shop: Shop) -> None:
     assert shop.made() == set()
 
 
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:s3cr3t@localhost:x/db",
+        "postgresql://u:s3cr3t%zz@localhost/db",
+        "postgresql://u:pass/s3cr3t@localhost:5432/db",
+        "host=localhost pasword=s3cr3t",
+        "host=localhost password='s3cr3t",
+    ],
+)
+def test_unreadable_dsn(shop: Shop, dsn: str) -> None:
+    """A DSN that libpq can't read: how to write it, and no piece of the password."""
+    shop.secrets.add("s3cr3t")
+    shop.configure(source=shop.source(dsn=dsn))
+    shop.fails(SOURCE, "source.dsn", "%40 for @")
+
+
 def test_wrong_database(shop: Shop) -> None:
     """A database that doesn't exist is named."""
     shop.configure(source=shop.source(dsn=changed(shop.dsn, database="nowhere")))

@@ -150,7 +150,7 @@ def poisoned(shop: Shop) -> str:
 def test_dead_letters(shop: Shop) -> None:
     """A poison row is listed, and shown with its row, document, reason and what to do."""
     none = shop.run("deadletters", "list")
-    assert (none.code, none.stdout, none.stderr) == (0, "", "no dead letters\n")
+    assert (none.code, none.stdout, none.message) == (0, "", "no dead letters")
     assert shop.run("deadletters", "list", "-o", "json").json == []
 
     key = poisoned(shop)
@@ -205,7 +205,7 @@ def test_warnings_never_mix_with_data(shop: Shop, proxy: Proxy, certificates: Ce
     shop.configure(sink=sink)
     result = shop.run("deadletters", "list", "--output", "json")
     assert (result.code, result.json) == (0, [])
-    assert result.events == ["certificates_not_verified"]
+    assert "certificates_not_verified" in result.events
 
 
 def test_no_command_shows_a_secret(shop: Shop) -> None:
