@@ -231,8 +231,9 @@ def _nearest(name: str, names: Iterable[str]) -> str:
 
 def _nearest_table(request: TableRequest, known: Mapping[str, Table]) -> str:
     """By its whole name, or (the schema is wrong or missing) by its own."""
-    bare = {table.name: full for full, table in known.items()}
-    own = request.name.rpartition(".")[2]
+    public_last = sorted(known.items(), key=lambda entry: entry[1].schema == "public")
+    bare = {table.name.casefold(): full for full, table in public_last}
+    own = request.name.rpartition(".")[2].casefold()
     same = bare.get(own) or bare.get(nearest(own, bare, cutoff=0.75) or "")
     close = nearest(request.name, known, cutoff=0.8) or same or nearest(request.name, known)
     return f"; did you mean {close}?" if close else ""

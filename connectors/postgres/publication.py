@@ -27,8 +27,6 @@ from pg_catalog.pg_publication_tables p, pg_catalog.to_jsonb(p) j where p.pubnam
 """
 _LOCK_TIMEOUT: Final = "set local lock_timeout = '10s'"
 """Adding a table waits behind DDL and VACUUM; other DDL would queue up behind us."""
-ROUNDS: Final = 2
-"""Whether a partitioned table is in it shows only once changes come via the root."""
 
 
 class Member(NamedTuple):
@@ -41,8 +39,10 @@ class Member(NamedTuple):
 
 def ensure_publication(
     connection: Connection, name: str, relations: Sequence[Relation], *, manage: bool
-) -> None:
+) -> bool:
     """Make the publication hold `relations`, or (not `manage`) verify that it does.
+
+    Returns whether something was missing: changes made until now may not have been published.
 
     Whole tables only: column lists and row filters make the application's own statements fail.
     Tables that no mapping reads stay in it: someone else may have put them there.
@@ -50,14 +50,17 @@ def ensure_publication(
     """
     statements = missing_statements(connection, name, relations)
     if not statements:
-        return
+        return False
     script = ";\n  ".join(statement.as_string(connection) for statement in statements)
     if not manage:
         raise SourceError(
             f"publication {name} does not publish what the mapping needs, and publication.manage "
-            f"is false. Run this as the owner of the tables:\n  {script};"
+            "is false. If this pipeline has followed them before, drop its slot too, so that "
+            "everything is loaded anew: changes may be missing. Run this as the owner of the "
+            f"tables:\n  {script};"
         )
     _run(connection, name, relations, statements, script)
+    return True
 
 
 def _run(
@@ -71,11 +74,15 @@ def _run(
     try:
         with mapped_errors("make the publication"), connection.transaction():
             connection.execute(_LOCK_TIMEOUT)
-            for _ in range(ROUNDS):
-                for statement in statements:
+            run: list[sql.Composed] = []
+            left = list(statements)
+            while fresh := [statement for statement in left if statement not in run]:
+                for statement in fresh:
                     connection.execute(statement)
-                statements = missing_statements(connection, name, relations)
-            _require_none(statements, connection, name)
+                run += fresh
+                # Whether a partitioned table is in it shows only once changes come via the root.
+                left = missing_statements(connection, name, relations)
+            _require_none(left, connection, name)
     except RetryError as error:
         raise RetryError(f"{error} (running: {script})", reason=error.reason) from error
     except SourceError as error:

@@ -53,6 +53,9 @@ _SENDER_TIMEOUT: Final = (
 )
 
 
+_SKIPPED: Final = "skipped loading publication"
+
+
 class Keepalive:
     """The server's word on how far it has sent everything."""
 
@@ -79,6 +82,7 @@ class ReplicationStream:
         self._poll = select.poll()
         self._poll.register(self._wake_fd, select.POLLIN)
         self._busy = 0
+        self._skipped = ""
         self._asked = False
         self._asked_at = self._asking_since = 0.0
 
@@ -90,6 +94,7 @@ class ReplicationStream:
             f'START_REPLICATION SLOT "{slot}" LOGICAL {high:X}/{low:X} '
             f"(proto_version '1', publication_names '\"{quoted}\"')"
         )
+        self._connection.add_notice_handler(self._hear)
         with mapped_errors("start replication"):
             found = self._connection.execute(_SENDER_TIMEOUT).fetchone()
             if found is not None and found[0]:
@@ -117,6 +122,8 @@ class ReplicationStream:
             while messages and len(messages) < limit and rounds < ROUNDS and self._more_to_come():
                 self._take_buffered(messages, limit)
                 rounds += 1
+        if self._skipped:
+            raise _without_publication(self._skipped)
         self._busy = len(messages)
         self._keep_alive()
         return messages
@@ -205,14 +212,15 @@ class ReplicationStream:
         text = f"the replication stream ended: {' '.join(said.split()) or 'the server closed it'}"
         state = result.error_field(pq.DiagnosticField.SQLSTATE) if result else None
         if state == _UNDEFINED_OBJECT:
-            return SourceError(
-                f"{text}. The server looks the publication up as of the change that it sends, so "
-                "one that was dropped and made again does not help. Drop the slot (select "
-                "pg_drop_replication_slot(slot_name)) and start again: everything is loaded anew"
-            )
+            return _without_publication(text)
         if state == _NOT_IN_PREREQUISITE_STATE:
             return SourceError(f"{text}. Start again: everything is loaded anew")
         return RetryError(text, reason="disconnected")
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        """PostgreSQL 18 sends no changes at all without the publication, and only warns."""
+        if notice.message_primary and notice.message_primary.startswith(_SKIPPED):
+            self._skipped = notice.message_primary
 
     def close(self) -> None:
         """Close the connection; the slot stays. Safe to call twice."""
@@ -224,3 +232,11 @@ class ReplicationStream:
                 self._pgconn.put_copy_end()
                 self._pgconn.flush()
         self._connection.close()
+
+
+def _without_publication(said: str) -> SourceError:
+    return SourceError(
+        f"the publication is gone: {said}. The server looks it up as of the change that it sends, "
+        "so one that is made again does not help. Drop the slot (select "
+        "pg_drop_replication_slot(slot_name)) and start again: everything is loaded anew"
+    )

@@ -73,15 +73,21 @@ def connect(dsn: str, *, name: str, replication: bool = False) -> Connection:
 
 def _parsed(dsn: str) -> dict[str, Any]:
     try:
-        return dict(conninfo.conninfo_to_dict(dsn))
+        settings = dict(conninfo.conninfo_to_dict(dsn))
     except psycopg.Error as error:
         # libpq quotes what it stumbled over, and that may be a piece of the password.
-        text = re.sub(r'"[^"]*"', '"..."', " ".join(str(error).split()))
-        raise SourceError(
-            f"source.dsn is no connection string that libpq understands: {text}. Write "
-            "postgresql://user:password@host:5432/database, and in the password %40 for @, %2F for "
-            "/, %3A for : and %25 for %"
-        ) from None
+        raise _unreadable(re.sub(r'"[^"]*"', '"..."', " ".join(str(error).split()))) from None
+    if not re.fullmatch(r"[0-9,]*", str(settings.get("port") or "")):
+        raise _unreadable("the port is no number")
+    return settings
+
+
+def _unreadable(why: str) -> SourceError:
+    return SourceError(
+        f"source.dsn is no connection string that libpq understands: {why}. Write "
+        "postgresql://user:password@host:5432/database, and in the password %40 for @, %2F for /, "
+        "%3A for : and %25 for %"
+    )
 
 
 def libpq(connection: Connection) -> PGconn:

@@ -6,6 +6,8 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from connectors.postgres.catalog import describe, table_oids
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from cdc_daemon.ports import TableRequest
     from connectors.postgres.session import Connection
+
+log = structlog.get_logger(__name__)
 
 READ_LIMIT_MESSAGES: Final = 2000
 """One `read` is at most this much: some milliseconds of work, so that keepalives are answered."""
@@ -69,10 +73,12 @@ class PostgresSource:
         """Check server, tables and rights, then make the publication right."""
         connection = self._query_connection()
         check_source(connection, relations, self._slot)
-        find_slot(connection, self._slot)
-        ensure_publication(
+        slot = find_slot(connection, self._slot)
+        mended = ensure_publication(
             connection, self._publication, relations, manage=self._config.publication.manage
         )
+        if mended and slot is not None:
+            self._give_up_place(connection)
 
     def place(self) -> Position | None:
         """The confirmed position of our slot; None if there is none, or it is lost."""
@@ -162,6 +168,13 @@ class PostgresSource:
         if self._queries is not None:
             self._queries.close()
             self._queries = None
+
+    def _give_up_place(self, connection: Connection) -> None:
+        """What was changed while the publication lacked a table is not in the slot's stream."""
+        log.warning("slot_dropped", slot=self._slot, why="the publication lacked what is mapped")
+        self._end_stream()
+        wait_until_free(connection, self._slot, self._config.slot_wait)
+        drop_slot(connection, self._slot)
 
     def _know(self, relations: Sequence[Relation]) -> None:
         """Remember which table each relation is, as of the first start: names can move on."""

@@ -1,0 +1,160 @@
+"""Sources on fresh databases, and roles with few rights."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from cdc_daemon.events import Change, Commit, Event, Relation
+from cdc_daemon.ports import TableRequest
+from connectors.postgres import PostgresSource
+from connectors.postgres.config import PostgresConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Database
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class MakeSource(Protocol):
+    """Builds sources that are closed at the end of the test."""
+
+    def __call__(self, dsn: str = "", **settings: Any) -> PostgresSource:
+        """`settings` are those of the `source:` section."""
+
+
+class MakeRole(Protocol):
+    """Makes roles that are dropped at the end of the test."""
+
+    def __call__(self, attributes: str = "login replication") -> tuple[str, str]:
+        """The role's name, and how it connects."""
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    """The superuser's."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def make_source(database: Database) -> Iterator[MakeSource]:
+    """Slot and publication are named after the database: slots are per server."""
+    made = []
+
+    def make(dsn: str = "", **settings: Any) -> PostgresSource:
+        section: dict[str, Any] = {
+            "type": "postgres",
+            "dsn": dsn or database.dsn,
+            "slot": database.name,
+        }
+        section["publication"] = {"name": "pub", **settings.pop("publication", {})}
+        config = PostgresConfig.model_validate({**section, "slot_wait": "1s", **settings})
+        made.append(PostgresSource(config, pipeline="integration"))
+        return made[-1]
+
+    yield make
+    for source in made:
+        source.close()
+
+
+@pytest.fixture
+def source(make_source: MakeSource) -> PostgresSource:
+    """The superuser's source."""
+    return make_source()
+
+
+@pytest.fixture
+def make_role(database: Database, connection: Connection) -> Iterator[MakeRole]:
+    """Roles are per server, so their names are made up."""
+    made = []
+
+    def make(attributes: str = "login replication") -> tuple[str, str]:
+        name = f"r{uuid.uuid4().hex[:8]} x"
+        made.append(name)
+        connection.execute(
+            sql.SQL(f"create role {{}} {attributes} password 'geheim'").format(sql.Identifier(name))
+        )
+        return name, with_settings(database.dsn, user=name, password="geheim")  # noqa: S106 - a test's
+
+    yield make
+    for name in made:
+        role = sql.Identifier(name)
+        connection.execute(sql.SQL("drop owned by {}").format(role))
+        connection.execute(sql.SQL("drop role {}").format(role))
+
+
+def with_settings(dsn: str, **settings: Any) -> str:
+    """The connection string with other settings."""
+    return make_conninfo(**{**conninfo_to_dict(dsn), **settings})
+
+
+def describe(source: PostgresSource, *tables: str) -> list[Relation]:
+    """The tables with all columns that are streamed."""
+    whole = source.describe([TableRequest(table) for table in tables])
+    return source.describe(
+        [
+            TableRequest(
+                one.qualified_name, tuple(each.name for each in one.columns if not each.generated)
+            )
+            for one in whole
+        ]
+    )
+
+
+def start(source: PostgresSource, *tables: str) -> list[Relation]:
+    """Load nothing, and begin the stream now."""
+    relations = describe(source, *tables)
+    source.prepare(relations)
+    snapshot = source.snapshot()
+    snapshot.close()
+    source.start(relations, snapshot.position)
+    return relations
+
+
+def read_commits(source: PostgresSource, count: int, *, seconds: float = 20) -> list[Change]:
+    """All changes until that many commits have come."""
+    changes: list[Change] = []
+    deadline = time.monotonic() + seconds
+    while count:
+        assert time.monotonic() < deadline, f"{count} commits are missing, {changes} came"
+        for event in source.read(0.2):
+            if isinstance(event, Change):
+                changes.append(event)
+            count -= isinstance(event, Commit)
+    return changes
+
+
+def read_all(source: PostgresSource, seconds: float) -> list[Event]:
+    """Everything that comes within that time."""
+    events: list[Event] = []
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        events.extend(source.read(0.1))
+    return events
+
+
+@contextmanager
+def untouched(connection: Connection) -> Iterator[None]:
+    """Nothing is made or altered: publications, their tables, slots."""
+    before = _footprint(connection)
+    yield
+    assert _footprint(connection) == before
+
+
+def _footprint(connection: Connection) -> list[Any]:
+    queries = (
+        "select xmin::text, * from pg_publication order by 3",
+        "select * from pg_publication_tables order by 1, 2, 3",
+        "select slot_name from pg_replication_slots where database = current_database()",
+    )
+    return [connection.execute(query).fetchall() for query in queries]

@@ -1,0 +1,159 @@
+"""The publication follows the mapping, and one that leaves something out is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.events import ChangeKind
+from tests.integration.postgres.conftest import (
+    Connection,
+    MakeSource,
+    describe,
+    read_commits,
+    start,
+    untouched,
+)
+
+if TYPE_CHECKING:
+    from connectors.postgres import PostgresSource
+
+
+def members(connection: Connection) -> set[str]:
+    """The tables in it."""
+    query = "select schemaname || '.' || tablename from pg_publication_tables where pubname = 'pub'"
+    return {name for (name,) in connection.execute(query).fetchall()}
+
+
+def test_new_tables_are_added_and_others_stay(
+    connection: Connection, source: PostgresSource
+) -> None:
+    """Only adding: what no mapping reads any more may be someone else's."""
+    connection.execute("create table a (id int primary key)")
+    connection.execute('create schema "S"; create table "S"."b.Ü""x" (id int primary key)')
+    connection.execute("create table c (id int primary key)")
+    source.prepare(describe(source, "a"))
+    assert members(connection) == {"public.a"}
+    source.prepare(describe(source, "a", 'S.b.Ü"x', "c"))
+    assert members(connection) == {"public.a", 'S.b.Ü"x', "public.c"}
+    with untouched(connection):
+        source.prepare(describe(source, "c"))
+
+
+def test_tables_of_several_schemas_are_followed(
+    connection: Connection, source: PostgresSource
+) -> None:
+    """Same name, other schema: told apart."""
+    connection.execute("create schema s; create table s.t (id int primary key)")
+    connection.execute("create table t (id int primary key)")
+    public, other = start(source, "public.t", "s.t")
+    connection.execute("insert into s.t values (1)")
+    connection.execute("insert into t values (2)")
+    found = [(change.relation, change.new) for change in read_commits(source, 2)]
+    assert found == [(other, [b"1"]), (public, [b"2"])]
+
+
+def test_an_existing_publication_is_completed(
+    connection: Connection, make_source: MakeSource
+) -> None:
+    """Operations, the root of partitions, and the table: each is missing at first."""
+    connection.execute("create table t (id int primary key) partition by list (id)")
+    connection.execute("create table p partition of t for values in (1)")
+    connection.execute("create table u (id int primary key)")
+    connection.execute("create publication pub for table t with (publish = 'insert, delete')")
+    verifying = make_source(publication={"manage": False})
+    with (
+        untouched(connection),
+        pytest.raises(SourceError, match="publish_via_partition_root = true"),
+    ):
+        verifying.prepare(describe(verifying, "t", "u"))
+    source = make_source()
+    source.prepare(describe(source, "t", "u"))
+    verifying.prepare(describe(verifying, "t", "u"))
+    start(source, "t", "u")
+    connection.execute("insert into t values (1)")
+    connection.execute("truncate t, u")
+    changes = read_commits(source, 2)
+    assert [change.kind for change in changes] == [ChangeKind.INSERT] + [ChangeKind.TRUNCATE] * 2
+    assert {change.relation.name for change in changes} == {"t", "u"}
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [("t (id)", "not the mapped columns name"), ("t where (id > 5)", "only rows where .*id > 5")],
+)
+@pytest.mark.parametrize("manage", [True, False])
+def test_publications_that_leave_something_out(
+    connection: Connection, make_source: MakeSource, what: str, says: str, *, manage: bool
+) -> None:
+    """Column lists and row filters would give wrong documents: refused, with the SQL."""
+    connection.execute("create table t (id int primary key, name text)")
+    connection.execute(f"create publication pub for table {what}".encode())
+    source = make_source(publication={"manage": manage})
+    with untouched(connection), pytest.raises(SourceError, match=says) as caught:
+        source.prepare(describe(source, "t"))
+    for statement in str(caught.value).partition("as the owner: ")[2].split("; "):
+        connection.execute(statement.encode())
+    make_source().prepare(describe(source, "t"))
+
+
+def test_a_publication_of_all_tables_is_fine(
+    connection: Connection, make_source: MakeSource
+) -> None:
+    """But not for a partition, which comes as part of its table there."""
+    connection.execute("create table t (id int primary key) partition by list (id)")
+    connection.execute("create table p partition of t for values in (1)")
+    connection.execute("create table u (id int primary key)")
+    connection.execute(
+        "create publication pub for all tables with (publish_via_partition_root = true)"
+    )
+    source = make_source()
+    with untouched(connection):
+        source.prepare(describe(source, "t", "u"))
+        with pytest.raises(SourceError, match=r"for all tables, but not for public\.p"):
+            source.prepare(describe(source, "p"))
+
+
+def test_a_partition_whose_table_is_published_too(
+    connection: Connection, source: PostgresSource
+) -> None:
+    """Adding it would not help: refused, and nothing is added."""
+    connection.execute("create table t (id int primary key) partition by list (id)")
+    connection.execute("create table p partition of t for values in (1)")
+    connection.execute(
+        "create publication pub for table t with (publish_via_partition_root = true)"
+    )
+    with (
+        untouched(connection),
+        pytest.raises(SourceError, match=r"another source\.publication\.name"),
+    ):
+        source.prepare(describe(source, "p"))
+
+
+def test_a_locked_table_is_not_waited_for(connection: Connection, source: PostgresSource) -> None:
+    """Somebody's DDL: after some seconds it is tried again later, and the statement is named."""
+    connection.execute("create table t (id int primary key)")
+    relations = describe(source, "t")
+    with connection.transaction():
+        connection.execute("lock table t in share row exclusive mode")
+        with pytest.raises(RetryError, match=r"lock timeout.*create publication"):
+            source.prepare(relations)
+    source.prepare(relations)
+
+
+def test_inherited_tables_are_not_followed_by_accident(
+    connection: Connection, source: PostgresSource
+) -> None:
+    """ONLY: children are tables of their own, in the publication and in the snapshot."""
+    connection.execute("create table t (id int primary key)")
+    connection.execute("create table child (extra int, primary key (id)) inherits (t)")
+    connection.execute("insert into t values (1); insert into child values (2, 2)")
+    relations = describe(source, "t")
+    source.prepare(relations)
+    assert members(connection) == {"public.t"}
+    snapshot = source.snapshot()
+    assert list(snapshot.rows(relations[0])) == [[[b"1"]]]
+    assert snapshot.estimated_rows(relations[0]) in {None, 1}
+    snapshot.close()
