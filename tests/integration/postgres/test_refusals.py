@@ -274,15 +274,16 @@ def test_a_slot_that_stays_in_use(make_source: MakeSource) -> None:
     first, second = make_source(), make_source()
     start(first, "item")
     relations = describe(second, "item")
-    second.prepare(relations)
     place = second.place()
     assert place is not None
-    for attempt in (lambda: second.start(relations, place), second.snapshot):
+    attempts = [lambda: second.prepare(relations), lambda: second.start(relations, place)]
+    for attempt in (*attempts, second.snapshot):
         with pytest.raises(SlotInUseError, match=r"pid \d+ after 1 s") as caught:
             attempt()
         assert caught.value.exit_code == 5
         assert "pg_terminate_backend" in str(caught.value)
     first.close()
+    second.prepare(relations)
     second.start(relations, place)
 
 

@@ -191,7 +191,11 @@ def test_a_server_that_restarts_is_followed_again(
         restart(source, relations, after)
         if stop == server.stop:
             continue
-        assert [change.new for change in read_commits(source, 1)] == [[b"1", b"null"]]
+        # What was confirmed just before a crash comes again: slots are saved at checkpoints.
+        again = read_commits(source, 1)
+        while again[-1].new != [b"1", b"null"]:
+            again += read_commits(source, 1)
+        assert len(again) <= 2
     source.close()
 
 
