@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+STOP_GRACE_SECONDS: Final = 2.0
+"""What a stop takes beside its deadline; all that it takes before anything has been read."""
+
 
 class Daemon:
     """One pipeline in one process."""
@@ -54,6 +57,7 @@ class Daemon:
         self.metrics.configured(loaded.fingerprint)
         self.status = Status(loaded, self.metrics)
         self._stop = threading.Event()
+        self._stop_asked_at = 0.0
         self._at_once = threading.Event()
         self._failure: BaseException | None = None
 
@@ -68,19 +72,27 @@ class Daemon:
             web.start()
             reader = threading.Thread(target=self._read, name="reader", daemon=True)
             reader.start()
-            while reader.is_alive():
+            while reader.is_alive() and not self._overdue():
                 reader.join(0.2)
-                if self._at_once.is_set():
-                    break
         if self._failure is not None:
             raise self._failure
 
     def stop(self, *, at_once: bool = False) -> None:
         """Ask it to stop: in order, or at once."""
+        if not self._stop.is_set():
+            self._stop_asked_at = time.monotonic()
         self._stop.set()
         if at_once:
             self._at_once.set()
         self._source.wake()
+
+    def _overdue(self) -> bool:
+        """Whether a stop waits for the reader no longer: it may wait for a slot, or a server."""
+        if not self._stop.is_set() or self._at_once.is_set():
+            return self._at_once.is_set()
+        unread = self.status.state == "starting"
+        limit = STOP_GRACE_SECONDS + (0 if unread else self._configuration.shutdown.deadline)
+        return time.monotonic() - self._stop_asked_at > limit
 
     def _read(self) -> None:
         try:

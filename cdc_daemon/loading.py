@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cdc_daemon.delivery.retrying import retrying
+from cdc_daemon.errors import RetryError
 from cdc_daemon.events import NOWHERE, Checkpoint, Generation
 
 if TYPE_CHECKING:
@@ -100,18 +101,23 @@ def load(
 ) -> Checkpoint:
     """Load all rows, publish the generations; return the checkpoint to go on from.
 
-    `look` is called between blocks: what it raises (a stop, a failure) ends the load.
+    `look` is called between blocks: what it raises (a stop, a failure) ends the load. A source
+    that goes away takes its snapshot along: then all rows are loaded again, from another one.
     """
-    snapshot = source.snapshot()
-    try:
-        for projection in projections:
-            generation = checkpoint.generations[projection.name]
-            _load_one(snapshot, delivery, projection, generation, look)
-    finally:
-        snapshot.close()
-    delivery.settle()
     generations = checkpoint.generations
-    loaded = replace(checkpoint, position=snapshot.position, loaded=True)
+    attempts = 0
+    position = NOWHERE
+    for attempt in retrying():
+        with attempt:
+            look()
+            attempts += 1
+            position = _load_all(source, delivery, projections, generations, look)
+    delivery.settle()
+    if attempts > 1:
+        # Rows that were deleted between two snapshots.
+        for generation in generations.values():
+            delivery.aside(partial(delivery.delete_before, generation.index, position))
+    loaded = replace(checkpoint, position=position, loaded=True)
     # A sink that is away just now must not cost a load of hours. Stored before the first alias
     # moves: a start publishes again what is loaded, but drops what is not.
     _insist(look, lambda: sink.refresh([generation.index for generation in generations.values()]))
@@ -119,6 +125,28 @@ def load(
     for generation in generations.values():
         _insist(look, partial(publish, sink, generation))
     return loaded
+
+
+def _load_all(
+    source: Source,
+    delivery: Delivery,
+    projections: Sequence[FlatProjection],
+    generations: Mapping[str, Generation],
+    look: Callable[[], None],
+) -> Position:
+    """Load the rows of one snapshot; return its position."""
+    try:
+        snapshot = source.snapshot()
+        try:
+            for projection in projections:
+                _load_one(snapshot, delivery, projection, generations[projection.name], look)
+        finally:
+            snapshot.close()
+    except RetryError as error:
+        log.warning("load_cut_short", reason=error.reason, error=str(error))
+        delivery.metrics.reconnected("source")
+        raise
+    return snapshot.position
 
 
 def _insist(look: Callable[[], None], work: Callable[[], object]) -> None:

@@ -177,3 +177,37 @@ def _outage(daemon: RunningDaemon, opensearch: OpenSearchServer, how: str) -> No
         opensearch.resume()
     else:
         opensearch.start()
+
+
+@pytest.mark.parametrize("side", ["source", "sink"])
+def test_restart_while_loading(
+    database: Database,
+    start_daemon: StartDaemon,
+    rest: Rest,
+    postgres_server: PostgresServer,
+    opensearch: OpenSearchServer,
+    side: str,
+) -> None:
+    """A server that restarts during the first load: all rows arrive, and those deleted are gone."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("create table item (id int primary key, t text)")
+        connection.execute(
+            "insert into item select i, repeat('x', 200) from generate_series(1, 50000) i"
+        )
+    daemon = start_daemon(
+        {"items": {"from": "item", "fields": "*"}}, memory={"queue": "1MB", "batch": "1MB"}
+    )
+    daemon.wait_until("loading")
+    until(lambda: daemon.total("cdc_load_rows_total") > 1000, 20, "rows are loaded")
+    if side == "source":
+        restart(postgres_server, crash=False)
+        with psycopg.connect(database.dsn, autocommit=True) as connection:
+            connection.execute("delete from item where id % 100 = 0")
+    else:
+        restart(opensearch, crash=True)
+    daemon.wait_until("streaming", 90)
+    daemon.catch_up()
+    expected = {"items": "select id::text, to_jsonb(item) from item"}
+    compared = assert_equal(database.dsn, rest, expected)
+    assert compared == (49_500 if side == "source" else 50_000)
+    assert bool(daemon.events("load_cut_short")) == (side == "source")

@@ -158,3 +158,18 @@ def test_sighup_reads_the_log_level_again(
     assert daemon.status()["state"] == "streaming"
     daemon.terminate()
     assert daemon.events("stopped"), "info is logged"
+
+
+def test_sigterm_while_another_daemon_holds_the_slot(
+    connection: psycopg.Connection, start_daemon: StartDaemon
+) -> None:
+    """A daemon that waits for its slot has nothing to write, and stops soon."""
+    assert connection.autocommit
+    first = start_daemon(ITEMS)
+    first.wait_until("streaming")
+    waiting = start_daemon(ITEMS)
+    until(lambda: waiting.events("waiting_for_slot"), 20, "it waits for the slot")
+    began = time.monotonic()
+    assert waiting.terminate(20) == 0
+    assert time.monotonic() - began < 8
+    assert first.status()["state"] == "streaming"
