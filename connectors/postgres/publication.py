@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import structlog
 from psycopg import sql
 
 from cdc_daemon.errors import RetryError, SourceError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Relation
     from connectors.postgres.session import Connection
+
+log = structlog.get_logger(__name__)
 
 _PUBLICATION: Final = """
 select puballtables, pubinsert and pubupdate and pubdelete and pubtruncate, pubviaroot
@@ -60,6 +63,7 @@ def ensure_publication(
             f"tables:\n  {script};"
         )
     _run(connection, name, relations, statements, script)
+    log.info("publication_made", publication=name, sql=script)
     return True
 
 

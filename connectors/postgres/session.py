@@ -79,6 +79,8 @@ def _parsed(dsn: str) -> dict[str, Any]:
         raise _unreadable(re.sub(r'"[^"]*"', '"..."', " ".join(str(error).split()))) from None
     if not re.fullmatch(r"[0-9,]*", str(settings.get("port") or "")):
         raise _unreadable("the port is no number")
+    if "@" in str(settings.get("host") or ""):
+        raise _unreadable("the host has an @, which is a part of the password more likely")
     return settings
 
 

@@ -71,8 +71,10 @@ class PostgresSource:
 
     def prepare(self, relations: Sequence[Relation]) -> None:
         """Check server, tables and rights, then make the publication right."""
+        self._end_stream()  # it would hold the slot that is to be free
         connection = self._query_connection()
         check_source(connection, relations, self._slot)
+        wait_until_free(connection, self._slot, self._config.slot_wait)
         slot = find_slot(connection, self._slot)
         mended = ensure_publication(
             connection, self._publication, relations, manage=self._config.publication.manage
