@@ -57,6 +57,7 @@ class Delivery:
         self.heard_from_reader = time.monotonic()
         """When the reader came round last: how a stuck one is noticed."""
         self.dead_letters_stored = 0
+        self._counting = threading.Lock()
         self.monitor = monitor
         self.metrics = metrics
         memory = configuration.memory
@@ -82,8 +83,7 @@ class Delivery:
                 lane=lane,
                 writer=sink.writer(),
                 progress=self.progress,
-                dead_letters=sink.dead_letters,
-                explain=self._explain,
+                keep=self._keep_rejected,
                 observer=self,
                 advanced=self._on_written,
                 failed=self._on_failure,
@@ -164,8 +164,11 @@ class Delivery:
         for attempt in retrying():
             with attempt:
                 self._sink.dead_letters.add(letters)
-        for letter in letters:
-            self.metrics.dead_letter(letter.projection, letter.reason)
+        for (projection, reason), count in Counter(
+            (letter.projection, letter.reason) for letter in letters
+        ).items():
+            self.metrics.dead_letter(projection, reason, count)
+            log.warning("dead_letters", projection=projection, reason=reason, count=count)
         self._stored(len(letters))
 
     def wrote(self, operations: Sequence[DocumentOperation], result: WriteResult) -> None:
@@ -207,16 +210,19 @@ class Delivery:
         return {projection.name: index for index, projection in self._projections.items()}
 
     def _stored(self, count: int) -> None:
-        self.dead_letters_stored += count
+        with self._counting:
+            self.dead_letters_stored += count
         self.metrics.dead_letters_stored.labels(self._pipeline).set(self.dead_letters_stored)
 
-    def _explain(self, rejection: Rejection) -> DeadLetter:
-        projection = self._projections[rejection.operation.index]
-        letter = letter_of_rejection(self._pipeline, projection, rejection)
-        log.warning("dead_letter", projection=projection.name, id=letter.id, reason=letter.reason)
-        self.metrics.dead_letter(letter.projection, letter.reason)
-        self._stored(1)
-        return letter
+    def _keep_rejected(self, rejections: Sequence[Rejection]) -> None:
+        self.keep(
+            [
+                letter_of_rejection(
+                    self._pipeline, self._projections[rejection.operation.index], rejection
+                )
+                for rejection in rejections
+            ]
+        )
 
     def _reject(self, index: str, position: Position, rejected: list[tuple[bytes, bytes]]) -> None:
         name = self._projections[index].name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -69,14 +70,19 @@ def _text(document_id: bytes) -> str:
     return text
 
 
+def _digits(number: str) -> orjson.Fragment:
+    """A number as it is written: as a float it would lose digits."""
+    return orjson.Fragment(number)
+
+
 def _row(projection: FlatProjection, body: bytes) -> dict[str, bytes] | None:
-    """None where the document is JSON for PostgreSQL only: 1e400, half a surrogate, depth 2000."""
+    """None where the document is JSON for PostgreSQL only: half a surrogate, depth 2000."""
     try:
-        document: dict[str, Any] = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        document: dict[str, Any] = json.loads(body, parse_float=_digits, parse_int=_digits)
+        return {
+            column: orjson.dumps(document[field])
+            for field, column in projection.columns_shown.items()
+            if field in document
+        }
+    except (ValueError, TypeError, RecursionError):
         return None
-    return {
-        column: orjson.dumps(document[field])
-        for field, column in projection.columns_shown.items()
-        if field in document
-    }

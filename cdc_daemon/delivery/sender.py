@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from cdc_daemon.delivery.lane import Batch, Lane
     from cdc_daemon.delivery.progress import Progress
-    from cdc_daemon.events import DeadLetter, DocumentOperation
-    from cdc_daemon.ports import DeadLetterStore, Rejection, Writer, WriteResult
+    from cdc_daemon.events import DocumentOperation
+    from cdc_daemon.ports import Rejection, Writer, WriteResult
 
 
 class Observer(Protocol):
@@ -44,8 +44,7 @@ class Sender(threading.Thread):
         lane: Lane,
         writer: Writer,
         progress: Progress,
-        dead_letters: DeadLetterStore,
-        explain: Callable[[Rejection], DeadLetter],
+        keep: Callable[[Sequence[Rejection]], None],
         observer: Observer,
         advanced: Callable[[], None],
         failed: Callable[[BaseException], None],
@@ -55,8 +54,7 @@ class Sender(threading.Thread):
         self._lane = lane
         self._writer = writer
         self._progress = progress
-        self._dead_letters = dead_letters
-        self._explain = explain
+        self._keep = keep
         self._observer = observer
         self._advanced = advanced
         self._failed = failed
@@ -82,7 +80,7 @@ class Sender(threading.Thread):
                     return False
                 result = self._write(remaining)
                 if result.rejected:
-                    self._keep([self._explain(rejection) for rejection in result.rejected])
+                    self._keep(result.rejected)
                 self._observer.wrote(remaining, result)
                 remaining = result.retry
                 if remaining:
@@ -99,8 +97,3 @@ class Sender(threading.Thread):
             raise
         finally:
             self._observer.took(time.monotonic() - started)
-
-    def _keep(self, letters: Sequence[DeadLetter]) -> None:
-        for attempt in retrying():
-            with attempt:
-                self._dead_letters.add(letters)

@@ -221,7 +221,9 @@ class Draft:
                 f"the id must hold the whole key of {table}, or two rows would share a document: "
                 f"add {', '.join(missing[-1])}",
             )
-        if outside := [column.name for column in columns if not column.in_identity]:
+        outside = [column.name for column in columns if not column.in_identity]
+        # A table without any identity is refused as a whole, with what mends it, by the source.
+        if outside and any(column.in_identity for column in self.table.columns):
             self._mistakes.add(
                 path,
                 f"{', '.join(outside)} is not sent when a row of {table} is deleted, so it can't "

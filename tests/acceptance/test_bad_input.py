@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 CONFIGURATION, SOURCE, SINK, SLOT_IN_USE, OTHER = 2, 3, 4, 5, 1
 READ_ONLY = {"bearer_token": "read-only"}
 """What the proxy lets read, but make nothing."""
-WAITS_TOO_LATE = pytest.mark.xfail(
-    reason="the connector waits for its slot after indices and checkpoint were made", strict=True
-)
 
 
 def changed(dsn: str, **parts: str) -> str:
@@ -235,7 +232,6 @@ def test_missing_right_in_the_cluster(shop: Shop, proxy: Proxy, certificates: Ce
     assert shop.made() == {f"publication {shop.name}"}
 
 
-@pytest.mark.xfail(reason="the connector makes the publication without a word", strict=True)
 def test_what_a_failed_start_made_is_reported(
     shop: Shop, proxy: Proxy, certificates: Certificates
 ) -> None:
@@ -253,7 +249,6 @@ def test_web_port_taken(shop: Shop) -> None:
     assert shop.made() == set()
 
 
-@WAITS_TOO_LATE
 def test_slot_in_use_at_the_first_start(shop: Shop) -> None:
     """A slot that somebody reads: after slot_wait the process is named; nothing else is made."""
     with holding(shop.dsn, shop.name):
@@ -264,7 +259,7 @@ def test_slot_in_use_at_the_first_start(shop: Shop) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, pytest.param({"where": "stars > 2"}, marks=WAITS_TOO_LATE)],
+    [{}, {"where": "stars > 2"}],
     ids=["same", "other mapping"],
 )
 def test_slot_in_use_by_another_daemon(shop: Shop, changes: dict[str, str]) -> None:
