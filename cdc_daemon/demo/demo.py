@@ -95,7 +95,8 @@ def _set_up(stack: ExitStack, options: Options) -> Stage:
     to_stderr(
         f"Store: {counts.hotels:,} hotels, {counts.rooms:,} rooms, {counts.bookings:,} bookings"
     )
-    sink = stack.enter_context(embedded.opensearch(heap=HEAP))
+    # Quick: in a minute on two cores Java's second compiler costs more than it brings.
+    sink = stack.enter_context(embedded.opensearch(heap=HEAP, quick=True))
     port = options.port or (USUAL_PORT if is_free(USUAL_PORT) else free_port())
     variables = {"DATABASE_URL": source.dsn_of(store.DATABASE), "OPENSEARCH_URL": sink.url}
     daemon = stack.enter_context(running_daemon(store.configuration(), port, variables, to_stderr))
