@@ -31,11 +31,30 @@ class Unchanged:
 
 UNCHANGED: Final = Unchanged()
 
-Value: TypeAlias = bytes | Unchanged
-"""One column: its value as JSON text (`b'12'`, `b'"a"'`, `b'null'`), or `UNCHANGED`."""
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for a value that can't become JSON (a text that is not UTF-8): its row is rejected by
+    every projection that reads it, and the others go on.
+    """  # noqa: D205 - one sentence
+
+    reason: str
+    """The class of error, to count by."""
+    explanation: str
+    raw: bytes
+    """The source's text of the value."""
+
+
+Value: TypeAlias = bytes | Unchanged | Unreadable
+"""One column: its value as JSON text (`b'12'`, `b'"a"'`, `b'null'`), `UNCHANGED`, `Unreadable`."""
 
 Row: TypeAlias = list[Value]
 """The values of one row, in the order of its relation's `columns`."""
+
+
+class PartlyUnreadable(list[Row]):
+    """A block of existing rows, of which some hold `Unreadable`: only such blocks are searched."""
+
 
 TypeKind: TypeAlias = Literal["base", "array", "enum", "domain", "composite", "range", "multirange"]
 
@@ -134,7 +153,8 @@ class Change:
     """The old row where the source sends it: at least the columns of the replica identity, when
     they changed or the row was deleted; the other columns are `b'null'` unless identity is full."""
     has_unchanged: bool = False
-    """Whether `new` holds `UNCHANGED`: asking the row itself would cost 0.3 us each time."""
+    """Whether `new` holds `UNCHANGED`, or either row `Unreadable`: asking the rows themselves would
+    cost 0.3 us each time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import structlog
 
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import RetryError
-from cdc_daemon.events import NOWHERE, Checkpoint, Generation
+from cdc_daemon.events import NOWHERE, Checkpoint, Generation, PartlyUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -184,8 +184,10 @@ def _load_one(
             look()
             rows += len(block)
             delivery.metrics.loaded(projection.name, len(block))
+            unreadable = isinstance(block, PartlyUnreadable)
+            load_row = projection.load_partly_unreadable if unreadable else projection.load
             for row in block:
-                content = projection.load(row)
+                content = load_row(row)
                 if content is not None:
                     yield content
 

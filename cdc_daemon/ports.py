@@ -73,7 +73,10 @@ class Snapshot(Protocol):
         """About how many rows there are, for progress; None when nobody knows."""
 
     def rows(self, relation: Relation) -> Iterator[Sequence[Row]]:
-        """All rows, in blocks of at most a few hundred kilobytes."""
+        """All rows, in blocks of at most a few hundred kilobytes.
+
+        A block in which a row holds `Unreadable` is a `PartlyUnreadable`.
+        """
 
     def close(self) -> None:
         """Release it. Safe to call twice."""

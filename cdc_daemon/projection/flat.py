@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cdc_daemon.errors import RejectedError, StopError
-from cdc_daemon.events import UNCHANGED, Change, ChangeKind
+from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Unreadable
 from cdc_daemon.projection.rejection import rejection
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Relation, Row
     from cdc_daemon.ports import ReadModel
+
+_NULL: Final = b"null"
 
 
 class Folding(Protocol):
@@ -61,10 +63,11 @@ class FlatProjection:
 
         Raises StopError when a value is missing that the source did not send.
         """
+        if change.has_unchanged:
+            self._apply_incomplete(change, fold)
+            return
         new = change.new
         if new is not None:
-            if change.has_unchanged:
-                self._fill_unchanged(change, new)
             try:
                 self._put_row(new, change, fold)
             except RejectedError as error:
@@ -73,6 +76,28 @@ class FlatProjection:
             self._remove(change.old, fold)
         else:
             fold.truncate()
+
+    def _apply_incomplete(self, change: Change, fold: Folding) -> None:
+        """A change with values that are no JSON: fill in what can be, or reject the row."""
+        old = None if change.old is None else _readable(change.old)
+        new = change.new
+        if new is not None:
+            self._fill_unchanged(change, new)
+            if error := self._unreadable(new):
+                if old is not None:
+                    self._remove(old, fold)
+                fold.put(*self.rejected(new, error))
+                return
+        self.apply(Change(change.relation, change.kind, new, old), fold)
+
+    def _unreadable(self, row: Row) -> RejectedError | None:
+        """Why `row` can't be a document of this projection, if it reads such a value."""
+        for at in self.reads:
+            value = row[at]
+            if isinstance(value, Unreadable):
+                column = self.relation.columns[at].name
+                return RejectedError(value.reason, f"column {column}: {value.explanation}")
+        return None
 
     def _put_row(self, new: Row, change: Change, fold: Folding) -> None:
         if change.old is not None:
@@ -101,6 +126,11 @@ class FlatProjection:
         except RejectedError as error:
             return self.rejected(row, error)
 
+    def load_partly_unreadable(self, row: Row) -> tuple[bytes, bytes] | None:
+        """As `load`, for a row of a block in which some rows hold `Unreadable`."""
+        error = self._unreadable(row)
+        return self.load(row) if error is None else self.rejected(row, error)
+
     def document(self, row: Row) -> bytes:
         """The document of `row`. Raises RejectedError if it can't be made, or is too large."""
         body = self.body_of(row)
@@ -115,7 +145,7 @@ class FlatProjection:
     def rejected(self, row: Row, error: RejectedError) -> tuple[bytes, bytes]:
         """The id and the content that stand for a row which can't become a document."""
         try:
-            document_id = self.id_of(row)
+            document_id = self.id_of(_readable(row))
         except RejectedError:
             digest = hashlib.sha256(repr(row).encode()).hexdigest()
             document_id = b'"row without id %b"' % digest.encode()
@@ -137,3 +167,8 @@ class FlatProjection:
                 "version does not keep such values. Run: alter table "
                 f"{table} replica identity full; and load anew, or take {column} out of the mapping"
             )
+
+
+def _readable(row: Row) -> Row:
+    """`row` with NULL for what can't be read: no document id is made of that either."""
+    return [_NULL if isinstance(value, Unreadable) else value for value in row]

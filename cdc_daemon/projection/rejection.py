@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
+from cdc_daemon.events import Unchanged, Unreadable
+
 if TYPE_CHECKING:
     from cdc_daemon.errors import RejectedError
     from cdc_daemon.events import Relation, Row
@@ -30,11 +32,18 @@ class Rejected(NamedTuple):
 def rejection(error: RejectedError, relation: Relation, row: Row) -> bytes:
     """The content that says why `row` was rejected."""
     shown = {
-        column.name: value[:LARGEST_VALUE_BYTES].decode(errors="replace")
+        column.name: _shown(value)
         for column, value in zip(relation.columns, row, strict=True)
-        if isinstance(value, bytes)
+        if not isinstance(value, Unchanged)
     }
     return MARK + orjson.dumps([error.reason, error.explanation, shown, relation.qualified_name])
+
+
+def _shown(value: bytes | Unreadable) -> str:
+    """JSON text; of a value that can't be read, as much as can."""
+    if isinstance(value, bytes):
+        return value[:LARGEST_VALUE_BYTES].decode(errors="replace")
+    return orjson.dumps(value.raw[:LARGEST_VALUE_BYTES].decode(errors="replace")).decode()
 
 
 def read_rejection(content: bytes) -> Rejected:

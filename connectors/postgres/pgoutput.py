@@ -13,7 +13,18 @@ from struct import Struct
 from struct import error as StructError  # noqa: N812 - an exception, which struct calls `error`
 from typing import Final, TypeAlias
 
-from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Commit, Event, Position, Relation, Row
+from cdc_daemon.errors import RejectedError
+from cdc_daemon.events import (
+    UNCHANGED,
+    Change,
+    ChangeKind,
+    Commit,
+    Event,
+    Position,
+    Relation,
+    Row,
+    Unreadable,
+)
 
 POSTGRES_EPOCH_SECONDS: Final = 946_684_800
 """2000-01-01 in Unix time: PostgreSQL counts microseconds from there."""
@@ -89,6 +100,29 @@ class TuplePlan:
     columns: tuple[ColumnPlan, ...]
 
 
+TYPE_CHANGED: Final = "type_changed"
+"""The one reason that is no matter of a row: all rows of the table would be rejected."""
+
+
+def tolerant(plans: tuple[ColumnPlan, ...]) -> tuple[ColumnPlan, ...]:
+    """The same plans, which give `Unreadable` where a value can't be converted."""
+    return tuple(
+        plan if plan is None or isinstance(plan, PassThrough) else _tolerant(plan) for plan in plans
+    )
+
+
+def _tolerant(encode: Encoder) -> Encoder:
+    def convert(raw: bytes) -> bytes | Unreadable:
+        try:
+            return encode(raw)
+        except RejectedError as error:
+            if error.reason == TYPE_CHANGED:
+                raise
+            return Unreadable(error.reason, error.explanation, raw)
+
+    return convert  # type: ignore[return-value]  # only rows take what it gives, and they may
+
+
 PlanFor: TypeAlias = Callable[[RelationMessage], TuplePlan | None]
 """Gives the plan of a relation; None for one that no mapping reads."""
 
@@ -105,8 +139,10 @@ class Decoder:
     def decode(self, data: bytes) -> Event | list[Change] | None:
         """Decode one message; None for those that change nothing (begin, relation, type, ...).
 
-        A truncate of several tables gives a list. Raises ValueError on a message that is unknown,
-        cut short, too long, or about a table that the stream has not described.
+        A truncate of several tables gives a list. Where a value can't become JSON the row holds
+        `Unreadable`, unless its type has changed: then RejectedError is raised. Raises ValueError
+        on a message that is unknown, cut short, too long, or about a table that the stream has not
+        described.
         """
         try:
             tag = data[0]
@@ -117,8 +153,26 @@ class Decoder:
             if tag == _DELETE:
                 return self._delete(data)
             return self._rare(tag, data)
+        except RejectedError as error:
+            if error.reason == TYPE_CHANGED:
+                raise
+            return self._decode_tolerantly(data)
         except (IndexError, KeyError, StructError) as error:
             raise _garbled(data) from error
+
+    def _decode_tolerantly(self, data: bytes) -> Event | list[Change] | None:
+        """Decode a change once more, with `Unreadable` for what the good way has stumbled over."""
+        oid = _UINT32(data, 1)[0]
+        plan = self._plans[oid]
+        if plan is not None:
+            self._plans[oid] = TuplePlan(plan.relation, tolerant(plan.columns))
+        try:
+            change = self.decode(data)
+        finally:
+            self._plans[oid] = plan
+        if isinstance(change, Change):
+            change.has_unchanged = True
+        return change
 
     def _insert(self, data: bytes) -> Change | None:
         plan = self._plans[_UINT32(data, 1)[0]]

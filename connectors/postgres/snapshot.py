@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
+from cdc_daemon.errors import RejectedError
+from cdc_daemon.events import PartlyUnreadable
 from connectors.postgres.copytext import read_line
+from connectors.postgres.pgoutput import tolerant
 from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.session import mapped_errors
 
@@ -67,7 +70,13 @@ class PostgresSnapshot:
             cursor.copy(_copy_statement(relation)) as copy,
         ):
             for line in copy:
-                block.append(read_line(bytes(line), plans))
+                raw = bytes(line)
+                try:
+                    row = read_line(raw, plans)
+                except RejectedError:
+                    row = read_line(raw, tolerant(plans))
+                    block = PartlyUnreadable(block)
+                block.append(row)
                 size += len(line)
                 if size >= BLOCK_BYTES:
                     yield block

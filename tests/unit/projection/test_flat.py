@@ -10,7 +10,16 @@ import pytest
 from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.errors import StopError
-from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Column, ColumnType, Relation, Row
+from cdc_daemon.events import (
+    UNCHANGED,
+    Change,
+    ChangeKind,
+    Column,
+    ColumnType,
+    Relation,
+    Row,
+    Unreadable,
+)
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.rejection import read_rejection
 from tests.generators.fakes import table
@@ -52,7 +61,7 @@ class Transaction:
 
     def apply(self, kind: ChangeKind, new: Row | None = None, old: Row | None = None) -> None:
         """One change."""
-        unchanged = new is not None and UNCHANGED in new
+        unchanged = any(not isinstance(value, bytes) for value in [*(new or []), *(old or [])])
         self._projection.apply(
             Change(self._projection.relation, kind, new, old, unchanged), self.fold
         )
@@ -217,3 +226,62 @@ def test_existing_rows_are_loaded_as_they_are_streamed() -> None:
     loaded = projection.load(row(3, "x" * 60))
     assert loaded is not None
     assert (loaded[0], read_rejection(loaded[1]).reason) == (b'"3"', "document_too_large")
+
+
+BROKEN = Unreadable("not_utf8", "a text value is not UTF-8", b"x\xff")
+
+
+def test_a_value_that_can_not_be_read_rejects_its_row_where_it_is_read(tmp_path: Path) -> None:
+    """The dead letter shows the row; the old id is empty; its neighbours go on."""
+    transaction = Transaction(hotels(), tmp_path)
+    transaction.apply(INSERT, row(1, "fine"))
+    transaction.apply(UPDATE, [b"3", b'"open"', BROKEN], old=row(2, None))
+    contents = dict(transaction.fold.drain())
+    said = read_rejection(contents.pop(b'"3"') or b"")
+    assert contents == {b'"1"': b'{"id":1,"status":"open","name":"fine"}', b'"2"': None}
+    assert (said.reason, said.explanation) == ("not_utf8", f"column name: {BROKEN.explanation}")
+    assert said.row == {"id": b"3", "status": b'"open"', "name": '"x\ufffd"'.encode()}
+
+
+def test_a_value_that_can_not_be_read_is_no_matter_to_who_does_not_read_it(tmp_path: Path) -> None:
+    """Of two projections over a table only one rejects the row."""
+    relation = table("id", "status", "name")
+    config = {
+        "hotels": {"from": "public.hotel", "fields": "*"},
+        "states": {"from": "public.hotel", "fields": {"status": None}},
+    }
+    parsed = {name: ProjectionConfig.model_validate(one) for name, one in config.items()}
+    both = compile_projections(parsed, {"public.hotel": relation}, lambda *_: "f.yaml:1")
+    whole, states = (Transaction(each, tmp_path) for each in both.projections)
+    for transaction in (whole, states):
+        transaction.apply(UPDATE, [b"1", b'"open"', BROKEN])
+    assert whole.result() == {"1": "not_utf8"}
+    assert list(states.fold.drain()) == [(b'"1"', b'{"status":"open"}')]
+
+
+def test_old_values_that_can_not_be_read(tmp_path: Path) -> None:
+    """They matter where they fill in what was not sent, and as an id they had no document."""
+    transaction = Transaction(hotels("full"), tmp_path)
+    transaction.apply(UPDATE, [b"1", b'"open"', b'"mended"'], old=[b"1", b'"open"', BROKEN])
+    transaction.apply(UPDATE, [b"2", b'"open"', UNCHANGED], old=[b"2", b'"open"', BROKEN])
+    transaction.apply(DELETE, old=[b"3", BROKEN, BROKEN])
+    transaction.apply(DELETE, old=[BROKEN, b'"open"', BROKEN])
+    assert transaction.result() == {"1": "mended", "2": "not_utf8", "3": None}
+
+
+def test_rows_without_a_readable_id_are_dead_letters_of_their_own(tmp_path: Path) -> None:
+    """Two rows that differ only in what can't be read are two."""
+    text_key = Column("id", ColumnType("text", declared="text"), nullable=False, in_identity=True)
+    transaction = Transaction(compiled(table(text_key, "status", "name")), tmp_path)
+    for raw in (b"\xfe", b"\xff"):
+        transaction.apply(INSERT, [Unreadable("not_utf8", "no", raw), b'"open"', b'"x"'])
+    assert list(transaction.result().values()) == ["not_utf8", "not_utf8"]
+
+
+def test_existing_rows_that_can_not_be_read_are_dead_letters() -> None:
+    """The others of their block are loaded."""
+    projection = hotels()
+    loaded = projection.load_partly_unreadable([b"1", b'"open"', BROKEN])
+    assert loaded is not None
+    assert (loaded[0], read_rejection(loaded[1]).reason) == (b'"1"', "not_utf8")
+    assert projection.load_partly_unreadable(row(2)) == projection.load(row(2))
