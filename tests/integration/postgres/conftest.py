@@ -125,7 +125,7 @@ def read_commits(source: PostgresSource, count: int, *, seconds: float = 20) -> 
     """All changes until that many commits have come."""
     changes: list[Change] = []
     deadline = time.monotonic() + seconds
-    while count:
+    while count > 0:
         assert time.monotonic() < deadline, f"{count} commits are missing, {changes} came"
         for event in source.read(0.2):
             if isinstance(event, Change):
