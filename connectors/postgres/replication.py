@@ -35,7 +35,6 @@ NAP_SECONDS: Final = 0.002
 """The walsender sends message by message. A reader that wakes for each spends most of its time on
 waking; after a busy round it naps once, and finds a bufferful (measured: 3 times less CPU)."""
 BUSY_ROUND_MESSAGES: Final = 64
-ROUNDS: Final = 32
 READ_LIMIT_BYTES: Final = 2_000_000
 """Large rows must not pile up between two looks at the memory in use."""
 
@@ -111,35 +110,33 @@ class ReplicationStream:
         """
         messages: list[bytes | Keepalive] = []
         with mapped_errors("read from the replication slot"):
-            self._take_buffered(messages, limit)
+            taken = self._take_buffered(messages, limit)
             if not messages and self._pgconn.ssl_in_use:
                 # OpenSSL may hold bytes that the socket no longer shows: never sleep on them.
                 self._pgconn.consume_input()
-                self._take_buffered(messages, limit)
+                taken = self._take_buffered(messages, limit)
             if not messages and self._wait(timeout_seconds):
-                self._take_buffered(messages, limit)
-            rounds = 1
-            while messages and len(messages) < limit and rounds < ROUNDS and self._more_to_come():
-                self._take_buffered(messages, limit)
-                rounds += 1
+                taken = self._take_buffered(messages, limit)
+            while 0 < len(messages) < limit and taken < READ_LIMIT_BYTES and self._more_to_come():
+                taken += self._take_buffered(messages, limit)
         if self._skipped:
             raise _without_publication(self._skipped)
         self._busy = len(messages)
         self._keep_alive()
         return messages
 
-    def _take_buffered(self, messages: list[bytes | Keepalive], limit: int) -> None:
-        """Append what libpq holds already."""
+    def _take_buffered(self, messages: list[bytes | Keepalive], limit: int) -> int:
+        """Append what libpq holds already; return how many bytes that were."""
         append = messages.append
         get = self._pgconn.get_copy_data
         taken = 0
         while len(messages) < limit and taken < READ_LIMIT_BYTES:
             length, frame = get(1)
-            taken += length
             if length <= 0:
                 if length < 0:
                     raise self._why_ended()
-                return
+                break
+            taken += length
             data = bytes(frame)
             if data[0] == _WAL_DATA:
                 append(data[_WAL_HEADER_BYTES:])
@@ -148,6 +145,7 @@ class ReplicationStream:
                 append(Keepalive(end, reply_requested=bool(reply)))
                 if reply:
                     self._note_question()
+        return taken
 
     def _more_to_come(self) -> bool:
         """Whether bytes are waiting on the socket; takes them in."""
