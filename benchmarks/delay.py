@@ -84,7 +84,7 @@ class Result:
         p50, p99 = (value * 1000 for value in self.histogram)
         aim = "p50 under 25, p99 under 100" if self.rate == RATES[0] else ""
         return [
-            (f"{at}: after COMMIT returned", str(self.after_commit), aim),
+            (f"{at}: after COMMIT returned", f"{self.after_commit}, {self.probes} probes", aim),
             (f"{at}: from before COMMIT", str(self.from_commit), ""),
             (f"{at}: the daemon's histogram", f"p50 {p50:.1f} p99 {p99:.1f} ms", ""),
             (f"{at}: the daemon's metric", str(quantiles(self.said)), ""),

@@ -1,7 +1,7 @@
 """All benchmarks in one run, and one table of what they measured: `make bench`.
 
-It takes about half an hour; `--quick` takes a few minutes, and its figures are rough. No figure is
-a gate: they depend on the machine, so each is printed beside a limit of the same run.
+`--quick` takes some minutes, and its figures are rough. No figure is a gate: they depend on the
+machine, so speed is printed beside a limit of the same run.
 """
 
 from __future__ import annotations
