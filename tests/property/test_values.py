@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psycopg
 import pytest
+from psycopg.pq import ExecStatus
+
+from cdc_daemon.errors import ConfigurationError, RejectedError
+from cdc_daemon.values import SESSION_SETTINGS, canonical_key, id_encoder, json_encoder
+from connectors.postgres.catalog_types import load_types
 from tests.generators.budget import rounds, seeded
 from tests.generators.json_meaning import as_documented, parse
 from tests.generators.pg_scalars import EXTENSIONS, SCALARS
@@ -26,11 +31,6 @@ from tests.generators.pg_values import (
     range_of,
     scalar,
 )
-from psycopg.pq import ExecStatus
-
-from cdc_daemon.errors import ConfigurationError, RejectedError
-from cdc_daemon.values import SESSION_SETTINGS, canonical_key, id_encoder, json_encoder
-from connectors.postgres.catalog_types import load_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
