@@ -25,7 +25,7 @@ from search import NDJSON, Search
 from servers import Servers, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 RATES: Final = (200, 1000)
 SECONDS: Final = 60.0
@@ -76,6 +76,8 @@ class Result:
     """What the daemon said of its delay, each second."""
     histogram: tuple[float, float]
     """The daemon's own p50 and p99."""
+    requests: str
+    """How many requests of each kind, and how long one took."""
     shares: str
 
     def lines(self) -> list[tuple[str, str, str]]:
@@ -88,6 +90,7 @@ class Result:
             (f"{at}: from before COMMIT", str(self.from_commit), ""),
             (f"{at}: the daemon's histogram", f"p50 {p50:.1f} p99 {p99:.1f} ms", ""),
             (f"{at}: the daemon's metric", str(quantiles(self.said)), ""),
+            (f"{at}: its requests", self.requests, ""),
         ]
 
 
@@ -153,8 +156,20 @@ def _at_rate(both: Servers, daemon: Daemon, rate: int, seconds: float) -> Result
         probes=len(probes),
         said=said,
         histogram=(p50, p99),
+        requests=", ".join(_requests(before, after, kind) for kind in ("bulk_request", "refresh")),
         shares=taken,
     )
+
+
+def _requests(before: Mapping[str, float], after: Mapping[str, float], kind: str) -> str:
+    """Requests between two scrapes: number and mean."""
+    series = f'cdc_{kind}_duration_seconds_{{}}{{{{pipeline="delay"}}}}'
+    seconds, count = (
+        after[name] - before.get(name, 0.0)
+        for name in (series.format("sum"), series.format("count"))
+    )
+    mean = seconds / count * 1000 if count else 0.0
+    return f"{count:.0f} {kind.removesuffix('_request')} of {mean:.1f} ms"
 
 
 def _sampled(daemon: Daemon, seconds: float) -> Iterator[float]:
