@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 import stamina.instrumentation
 import structlog
 
 if TYPE_CHECKING:
     from cdc_daemon.config.models import LogConfig
+
+LOG_AGAIN_SECONDS: Final = 10.0
 
 
 def configure(config: LogConfig, *, pipeline: str | None = None) -> None:
@@ -68,3 +71,18 @@ def _include_libraries() -> None:
     root = logging.getLogger()
     if not any(isinstance(handler, _FromLibraries) for handler in root.handlers):
         root.addHandler(_FromLibraries(logging.WARNING))
+
+
+class Seldom:
+    """Says whether it is time to log something again: a long outage must not flood the log."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def noted(self, what: str) -> bool:
+        """Whether `what` was not logged within `LOG_AGAIN_SECONDS`."""
+        now = time.monotonic()
+        if now - self._last.get(what, -LOG_AGAIN_SECONDS) < LOG_AGAIN_SECONDS:
+            return False
+        self._last[what] = now
+        return True

@@ -270,8 +270,8 @@ class CheckpointStore(Protocol):
 class DeadLetterStore(Protocol):
     """Keeps dead letters durably."""
 
-    def add(self, letters: Sequence[DeadLetter]) -> None:
-        """Return when they are durable. Adding one twice keeps one."""
+    def add(self, letters: Sequence[DeadLetter]) -> int:
+        """Return when they are durable: how many were new. Adding one twice keeps one."""
 
     def list(self, pipeline: str, *, limit: int) -> Sequence[tuple[str, DeadLetter]]:
         """The newest ones with their keys, newest first."""

@@ -19,6 +19,7 @@ from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
 from cdc_daemon.errors import CdcError
+from cdc_daemon.log import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +59,7 @@ class Delivery:
         """When the reader came round last: how a stuck one is noticed."""
         self.dead_letters_stored = 0
         self._counting = threading.Lock()
+        self._retries = Seldom()
         self.monitor = monitor
         self.metrics = metrics
         memory = configuration.memory
@@ -161,15 +163,16 @@ class Delivery:
 
     def keep(self, letters: Sequence[DeadLetter]) -> None:
         """Store dead letters, for as long as it takes."""
+        new = 0
         for attempt in retrying():
             with attempt:
-                self._sink.dead_letters.add(letters)
+                new = self._sink.dead_letters.add(letters)
         for (projection, reason), count in Counter(
             (letter.projection, letter.reason) for letter in letters
         ).items():
             self.metrics.dead_letter(projection, reason, count)
             log.warning("dead_letters", projection=projection, reason=reason, count=count)
-        self._stored(len(letters))
+        self._stored(new)
 
     def wrote(self, operations: Sequence[DocumentOperation], result: WriteResult) -> None:
         """Count what a request did (senders call it)."""
@@ -200,7 +203,8 @@ class Delivery:
 
     def retried(self, reason: str, explanation: str) -> None:
         """Note that the sink could not be reached, or took not everything."""
-        log.warning("sink_retry", reason=reason, error=explanation)
+        if self._retries.noted(reason):
+            log.warning("sink_retry", reason=reason, error=explanation)
         self.metrics.bulk_retried(reason)
         self.metrics.failed()
 

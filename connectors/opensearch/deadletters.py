@@ -55,10 +55,13 @@ class OpenSearchDeadLetters:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def add(self, letters: Sequence[DeadLetter]) -> None:
-        """Return when they are durable. Adding one twice keeps one: its key says what it is."""
+    def add(self, letters: Sequence[DeadLetter]) -> int:
+        """Return when they are durable: how many were new.
+
+        Adding one twice keeps one: its key says what it is.
+        """
         if not letters:
-            return
+            return 0
         INDEX.ensure(self._client)
         lines: list[bytes] = []
         for letter in letters:
@@ -68,6 +71,7 @@ class OpenSearchDeadLetters:
         answer = self._client.ask("store dead letters", "POST", "/_bulk", body=body)
         if answer["errors"]:
             _raise_first_failure(answer)
+        return sum(item["index"]["result"] == "created" for item in answer["items"])
 
     def list(self, pipeline: str, *, limit: int) -> Sequence[tuple[str, DeadLetter]]:
         """The newest ones with their keys, newest first."""

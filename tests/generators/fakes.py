@@ -236,14 +236,16 @@ class MemoryDeadLetters:
         self._sink = sink
         self.letters: dict[str, DeadLetter] = {}
 
-    def add(self, letters: Sequence[DeadLetter]) -> None:
+    def add(self, letters: Sequence[DeadLetter]) -> int:
         """Keep them, unless the trouble strikes."""
         self._sink.refuse_if_away()
         if self._sink.trouble.strikes(self._sink.trouble.store):
             raise RetryError("the dead letter index is away")
         with self._sink.lock:
+            before = len(self.letters)
             for letter in letters:
                 self.letters[f"{letter.projection} {letter.id} {letter.position}"] = letter
+            return len(self.letters) - before
 
     def list(self, pipeline: str, *, limit: int) -> Sequence[tuple[str, DeadLetter]]:
         """Any of them."""
