@@ -173,12 +173,12 @@ def test_wal_level(private_postgres: Any, opensearch: Any, tmp_path: Path) -> No
         (
             "",
             {"from": "public.keyless", "fields": "*", "id": ["name"]},
-            "alter table public.keyless replica identity full",
+            'alter table "public"."keyless" replica identity full',
         ),
         (
             "alter table hotel replica identity nothing",
             {"from": "public.hotel", "fields": {"id": None}},
-            "alter table public.hotel replica identity full",
+            'alter table "public"."hotel" replica identity full',
         ),
     ],
     ids=["no key", "no key but an id", "identity nothing"],
