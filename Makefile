@@ -31,7 +31,7 @@ check: $(VENV)/installed  ## Lint, types, import contracts, formatting, manifest
 	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/python -m pytest -q tests/deploy --ignore tests/deploy/test_image.py
+	$(BIN)/python -m pytest -q $(PYTEST_ARGS) tests/deploy --ignore tests/deploy/test_image.py
 
 deploy-tools:  ## helm and promtool for the tests of what is deployed, outside the repository
 	sh tests/deploy/install_tools.sh

@@ -64,7 +64,6 @@ class Daemon:
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""
         with ExitStack() as stack:
-            stack.callback(self._source.close)
             stack.callback(self._sink.close)
             stack.enter_context(self._signals())
             web = WebServer(self._configuration.web, self.status)
@@ -74,6 +73,8 @@ class Daemon:
             reader.start()
             while reader.is_alive() and not self._overdue():
                 reader.join(0.2)
+            if not reader.is_alive():  # it owns the connections: while it lives, nobody closes them
+                self._source.close()
         if self._failure is not None:
             raise self._failure
 
@@ -116,7 +117,8 @@ class Daemon:
                 )
         monitor = Monitor(self._source.clock(), self.metrics)
         self.status.watch(monitor)
-        delivery = self._delivery(compiled, checkpoint, monitor)
+        with _reachable("sink", SinkError):
+            delivery = self._delivery(compiled, checkpoint, monitor)
         monitor.start()
         try:
             with _reachable("sink", SinkError):

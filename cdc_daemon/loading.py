@@ -6,6 +6,7 @@ nobody searches until all of it is there. A load that is cut short starts again.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cdc_daemon.delivery.retrying import retrying
-from cdc_daemon.errors import RetryError
+from cdc_daemon.errors import CdcError, RetryError
 from cdc_daemon.events import NOWHERE, Checkpoint, Generation, PartlyUnreadable
 
 if TYPE_CHECKING:
@@ -83,11 +84,18 @@ def new_generations(
     if unfinished is not None and not unfinished.loaded:
         for generation in unfinished.generations.values():
             sink.drop_generation(generation)
-    generations = {
-        projection.name: sink.create_generation(projection.model) for projection in projections
-    }
-    checkpoint = Checkpoint(pipeline, NOWHERE, found.source_id, generations, loaded=False)
-    sink.checkpoints.store(checkpoint)
+    generations: dict[str, Generation] = {}
+    try:
+        for projection in projections:
+            generation = generations[projection.name] = sink.create_generation(projection.model)
+            log.info("generation_created", projection=projection.name, index=generation.index)
+        checkpoint = Checkpoint(pipeline, NOWHERE, found.source_id, generations, loaded=False)
+        sink.checkpoints.store(checkpoint)
+    except CdcError:
+        for generation in generations.values():
+            with suppress(CdcError):
+                sink.drop_generation(generation)
+        raise
     return checkpoint
 
 

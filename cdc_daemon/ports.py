@@ -83,7 +83,7 @@ class Snapshot(Protocol):
 
 
 class Source(Protocol):
-    """Where changes come from. One thread owns it, but for `wake` and `stop`."""
+    """Where changes come from. One thread owns it, but for `wake`."""
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up, with every column named; touches nothing.

@@ -250,13 +250,18 @@ class Draft:
     def _fingerprint(self, specs: Sequence[FieldSpec]) -> str:
         """Changes with all that changes documents or their index."""
         types = {column.name: column.type for column in self.table.columns}
+        reads = self.reads
         said = {
             "format": FORMAT,
             "table": self.table.qualified_name,
             "fields": {origin.name: _meaning(origin) for origin in self._origins},
             "where": self.config.where,
             "id": self._id,
-            "columns": {name: _type_name(types[name]) for name in self.reads},
+            # In the order of the table: a row of the stream is read by it.
+            "columns": [
+                [name, _type_name(type_)] for name, type_ in types.items() if name in reads
+            ],
+            "replica_identity": self.table.replica_identity,
             "types": {spec.name: _type_name(spec.type) for spec in specs if spec.type},
             "index": self.config.index.model_dump(mode="json"),
         }

@@ -165,7 +165,8 @@ class FlatProjection:
                 f"an update of {table} left out the value of {column}, which PostgreSQL stores out "
                 f"of line (TOAST) and did not change, and projection {self.name} needs it. This "
                 "version does not keep such values. Run: alter table "
-                f"{table} replica identity full; and load anew, or take {column} out of the mapping"
+                f"{table} replica identity full; or take {column} out of the mapping. Then start "
+                "again: everything is loaded anew"
             )
 
 

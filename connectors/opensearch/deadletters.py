@@ -21,7 +21,7 @@ from connectors.opensearch.ownindex import OwnIndex
 from connectors.opensearch.refresh import refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from connectors.opensearch.client import Client
 
@@ -29,6 +29,8 @@ MAX_DOCUMENT_BYTES: Final = 1024 * 1024
 """A longer document is cut, with a note: dead letters must not fill the cluster."""
 MAX_VALUE_BYTES: Final = 64 * 1024
 """The same for one value of the row, so that its key columns stay readable."""
+REQUEST_BYTES: Final = 2_000_000
+"""A wholly rejected batch makes letters of twice its size: more than a server takes at once."""
 _KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
 
 INDEX: Final = OwnIndex(
@@ -49,6 +51,22 @@ INDEX: Final = OwnIndex(
 NEWEST_FIRST: Final = [{"time": "desc"}, {"position": "desc"}]
 
 
+def _requests(letters: Sequence[DeadLetter]) -> Iterator[list[bytes]]:
+    """The lines of bulk requests of about `REQUEST_BYTES`: a letter is larger than its document."""
+    lines: list[bytes] = []
+    size = 0
+    for letter in letters:
+        action = orjson.dumps({"index": {"_index": INDEX.name, "_id": key_of(letter)}})
+        line = b"%b\n%b\n" % (action, orjson.dumps(to_document(letter)))
+        lines.append(line)
+        size += len(line)
+        if size >= REQUEST_BYTES:
+            yield lines
+            lines, size = [], 0
+    if lines:
+        yield lines
+
+
 class OpenSearchDeadLetters:
     """The dead letter store. Any thread may use it."""
 
@@ -63,11 +81,10 @@ class OpenSearchDeadLetters:
         if not letters:
             return 0
         INDEX.ensure(self._client)
-        lines: list[bytes] = []
-        for letter in letters:
-            lines.append(orjson.dumps({"index": {"_index": INDEX.name, "_id": key_of(letter)}}))
-            lines.append(orjson.dumps(to_document(letter)))
-        body = b"\n".join(lines) + b"\n"
+        return sum(self._store(lines) for lines in _requests(letters))
+
+    def _store(self, lines: Sequence[bytes]) -> int:
+        body = b"".join(lines)
         answer = self._client.ask("store dead letters", "POST", "/_bulk", body=body)
         if answer["errors"]:
             _raise_first_failure(answer)

@@ -26,7 +26,9 @@ FORBIDDEN = 403
 NOT_FOUND = 404
 CONFLICT = 409
 TOO_LARGE = 413
-OVERLOADED = frozenset({429, 502, 503, 504})
+REQUEST_TIMEOUT = 408
+OVERLOADED = 429
+SERVER_ERRORS = 500
 
 MAX_EXPLANATION = 600
 """Characters of a server's explanation that are kept: it may quote whole field values."""
@@ -119,7 +121,7 @@ def _refused(error: TransportError, action: str, where: str) -> CdcError:
     if kind == BLOCKED:
         message = f"OpenSearch at {where} takes no writes for now ({action}): {text}"
         return RetryError(message, reason="blocked")
-    if status in OVERLOADED:
+    if status in {REQUEST_TIMEOUT, OVERLOADED} or status >= SERVER_ERRORS:
         message = f"OpenSearch at {where} is overloaded or not ready ({action}): {text}"
         return RetryError(message, reason="overloaded")
     if status == UNAUTHORIZED:

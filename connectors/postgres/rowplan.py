@@ -66,8 +66,8 @@ def _check_identity(message: RelationMessage, relation: Relation) -> None:
     if lost or (relation.replica_identity == "full" and message.replica_identity != "f"):
         raise SourceError(
             f"the replica identity of table {relation.qualified_name} is another one now: old rows "
-            f"come without {', '.join(lost) or 'their values'}. Set it back, or check the mapping, "
-            "and start again"
+            f"come without {', '.join(lost) or 'their values'}. Check the mapping, and start "
+            "again: everything is loaded anew"
         )
 
 

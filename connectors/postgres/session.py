@@ -22,6 +22,15 @@ Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 CONNECT_TIMEOUT_SECONDS: Final = 10
 """Used where the DSN has no connect_timeout: libpq's own default is to wait for ever."""
 
+NOTICE_A_LOST_PEER: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""A server that vanishes without a word is noticed in half a minute, and not in fifteen: seconds
+and, the last one, milliseconds. Only where the DSN says nothing else."""
+
 _WRONG_LOGIN: Final = (
     errors.InvalidPassword,
     errors.InvalidAuthorizationSpecification,
@@ -63,6 +72,8 @@ def connect(dsn: str, *, name: str, replication: bool = False) -> Connection:
     ours = " ".join(f"-c {key}={value}" for key, value in SESSION_SETTINGS.items())
     settings["options"] = f"{settings.get('options') or ''} {ours}".strip()
     settings.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    for setting, value in NOTICE_A_LOST_PEER.items():
+        settings.setdefault(setting, value)
     settings["application_name"] = name
     settings["client_encoding"] = "UTF8"
     if replication:

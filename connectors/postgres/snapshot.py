@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from cdc_daemon.errors import RejectedError
+from cdc_daemon.errors import RejectedError, RetryError
 from cdc_daemon.events import PartlyUnreadable
 from connectors.postgres.copytext import read_line
 from connectors.postgres.pgoutput import tolerant
@@ -14,7 +14,7 @@ from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cdc_daemon.events import Position, Relation, Row
     from connectors.postgres.session import Connection
@@ -27,16 +27,41 @@ where c.reltuples >= 0 and c.relkind <> 'p' and c.oid in (
 )
 """
 
+_FILENODES: Final = """
+select array_agg(pg_relation_filenode(c.oid) order by c.oid) from pg_catalog.pg_class c
+where c.relkind = 'r' and c.oid in (
+  select %(table)s::regclass union all select relid from pg_partition_tree(%(table)s::regclass)
+)
+"""
+
+
+def filenodes(connection: Connection, relation: Relation) -> list[int]:
+    """The files of a table and of its partitions: others mean that it was rewritten."""
+    name = sql.Identifier(relation.schema, relation.name).as_string(connection)
+    with mapped_errors("read the files of a table"):
+        found = connection.execute(_FILENODES, {"table": name}).fetchone()
+    return list(found[0]) if found and found[0] else []
+
 
 class PostgresSnapshot:
     """A `Snapshot`: the exported snapshot of a new slot, imported on a connection of its own.
 
     Rows that a policy hides would be missing in silence: row security raises an error instead.
+    So would the rows of a table that is rewritten between the snapshot and its COPY (ALTER, VACUUM
+    FULL, TRUNCATE are not MVCC-safe: the older snapshot reads an empty table): its files tell.
     """
 
-    def __init__(self, connection: Connection, position: Position, name: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        position: Position,
+        name: str,
+        files: Mapping[Relation, list[int]],
+    ) -> None:
         self._connection = connection
         self._position = position
+        self._files = files
+        """`filenodes` of each table, read before the slot was made."""
         try:
             with mapped_errors("import the snapshot of the slot"):
                 connection.execute("begin isolation level repeatable read, read only")
@@ -81,6 +106,16 @@ class PostgresSnapshot:
                 if size >= BLOCK_BYTES:
                     yield block
                     block, size = [], 0
+        # COPY's lock holds until the end of the transaction: nothing rewrites it from here on.
+        if (
+            relation in self._files
+            and filenodes(self._connection, relation) != self._files[relation]
+        ):
+            raise RetryError(
+                f"table {relation.qualified_name} was rewritten or truncated while it was to be "
+                "read: its rows must be read again",
+                reason="rewritten",
+            )
         if block:
             yield block
 

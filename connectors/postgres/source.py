@@ -16,12 +16,12 @@ from connectors.postgres.config import PostgresConfig
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
 from connectors.postgres.preflight import check_source
-from connectors.postgres.publication import ensure_publication
+from connectors.postgres.publication import ensure_publication, missing_statements
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood
 from connectors.postgres.session import connect, libpq, mapped_errors
 from connectors.postgres.slots import create_slot, drop_slot, find_slot, format_lsn, wait_until_free
-from connectors.postgres.snapshot import PostgresSnapshot
+from connectors.postgres.snapshot import PostgresSnapshot, filenodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,7 @@ class PostgresSource:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake_fd)  # not in `close`: others may still wake us
         self._queries: Connection | None = None
+        self._prepared: list[Relation] = []
         self._stream: ReplicationStream | None = None
         self._decoder = Decoder(self._plan_for)
         self._relations: dict[tuple[str, str], Relation] = {}
@@ -75,12 +76,14 @@ class PostgresSource:
         connection = self._query_connection()
         check_source(connection, relations, self._slot)
         wait_until_free(connection, self._slot, self._config.slot_wait)
+        manage = self._config.publication.manage
         slot = find_slot(connection, self._slot)
-        mended = ensure_publication(
-            connection, self._publication, relations, manage=self._config.publication.manage
-        )
-        if mended and slot is not None:
+        missing = missing_statements(connection, self._publication, relations)
+        if missing and manage and slot is not None:
+            # First the slot: a crash in between loads anew, the other way round it would lose.
             self._give_up_place(connection)
+        ensure_publication(connection, self._publication, relations, manage=manage)
+        self._prepared = list(relations)
 
     def place(self) -> Position | None:
         """The confirmed position of our slot; None if there is none, or it is lost."""
@@ -93,11 +96,12 @@ class PostgresSource:
         queries = self._query_connection()
         wait_until_free(queries, self._slot, self._config.slot_wait)
         drop_slot(queries, self._slot)
+        files = {relation: filenodes(queries, relation) for relation in self._prepared}
         with connect(self._dsn, name=self._name, replication=True) as replication:
             with announced_waits(self._dsn, self._name, libpq(replication).backend_pid):
                 position, name = create_slot(replication, self._slot)
             try:
-                return PostgresSnapshot(connect(self._dsn, name=self._name), position, name)
+                return PostgresSnapshot(connect(self._dsn, name=self._name), position, name, files)
             except BaseException:
                 replication.close()
                 drop_slot(queries, self._slot)
@@ -192,7 +196,8 @@ class PostgresSource:
         if relation is None and known is not None:
             raise SourceError(
                 f"table {known.qualified_name} was renamed to {message.schema}.{message.name}. "
-                "Rename it back, or correct the mapping, and start again"
+                "Correct the mapping and load everything anew: run "
+                f"select pg_drop_replication_slot('{self._slot}'), and start again"
             )
         if relation is not None and relation in self._oids:
             raise SourceError(
