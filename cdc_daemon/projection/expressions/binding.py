@@ -331,7 +331,9 @@ class Binder:
             raise ExpressionError(f"function {signature} {problem}", apply.at)
         if found[0].run == "refused":
             raise ExpressionError(
-                f"{apply.name} of numeric is not supported: cast to double precision", apply.at
+                f"{apply.name} of {shown(parts[-1].type)} is not supported"
+                f"{': cast to double precision' if found[0].result == 'numeric' else ''}",
+                apply.at,
             )
         return folding.call(found[0], self._coerced(parts, found[0]), apply.at)
 

@@ -266,7 +266,11 @@ FUNCTIONS: Final[Table] = {
     "ceiling": _numbers(a.float_ceiling, a.ceiling),
     "floor": _numbers(a.float_floor, a.floor),
     "round": _rounding(a.float_round, a.round_half_up),
-    "trunc": _rounding(a.float_truncate, a.truncate),
+    # That of a macaddr isn't there either, but it makes a bare literal ambiguous.
+    "trunc": [
+        *_rounding(a.float_truncate, a.truncate),
+        Overload(("macaddr",), "macaddr", "refused"),
+    ],
     "sign": _numbers(a.float_sign, a.sign),
     "mod": [
         *(Overload((t, t), t, a.int_modulo) for t in INTEGERS),
@@ -285,12 +289,18 @@ FUNCTIONS: Final[Table] = {
         Overload(("float8",), "float8", a.square_root),
         Overload(("numeric",), "numeric", "refused"),
     ],
-    "date_trunc": _per_type(("timestamp", "timestamptz"), None, times.date_trunc),
+    # The forms for intervals are not there, but they make a bare literal ambiguous.
+    "date_trunc": [
+        *_per_type(("timestamp", "timestamptz"), None, times.date_trunc),
+        Overload(("text", "interval"), "interval", "refused"),
+    ],
     "extract": [
+        Overload(("text", "interval"), "interval", "refused"),
         *_per_type(("timestamp", "timestamptz"), "numeric", times.extract_timestamp),
         *_per_type(("date",), "numeric", times.extract_date),
     ],
     "date_part": [
+        Overload(("text", "interval"), "interval", "refused"),
         *_per_type(("timestamp", "timestamptz"), "float8", times.part_timestamp),
         *_per_type(("date",), "float8", times.part_date),
     ],

@@ -224,3 +224,12 @@ def test_null_does_not_hide_a_failure() -> None:
             compile_expression(sql, HOTEL).evaluate(row)
     with pytest.raises(RejectedError):
         compile_condition("(name = 'x') = ((1 / (id - 12)) is null)", HOTEL).test(row)
+
+
+@pytest.mark.parametrize(
+    "sql", ["date_trunc('day', '2024-02-29')", "date_part('year', '2024-02-29')", "trunc('1.5')"]
+)
+def test_a_bare_literal_that_postgresql_finds_ambiguous_is_refused(sql: str) -> None:
+    """Forms for types that we don't support still make PostgreSQL refuse an untyped literal."""
+    with pytest.raises(ExpressionError, match="is not unique"):
+        compile_expression(sql, Relation("public", "t", ()))
