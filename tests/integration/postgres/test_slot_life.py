@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 import structlog
+from psycopg import sql
 
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import ChangeKind, Commit, Position, Watermark
@@ -16,6 +17,7 @@ from cdc_daemon.ports import TableRequest
 from connectors.postgres import openwaits, replication
 from tests.integration.postgres.conftest import (
     Connection,
+    MakeRole,
     MakeSource,
     describe,
     read_all,
@@ -385,3 +387,45 @@ def test_other_databases_and_idleness_move_the_watermark(
     assert place is not None
     assert before is not None
     assert place >= int(row[0]) > before
+
+
+@pytest.mark.usefixtures("item")
+@pytest.mark.parametrize(
+    "rewrite", ["alter table item alter extra type int using 1", "truncate item"]
+)
+def test_a_table_rewritten_before_it_is_read_is_read_again(
+    make_source: MakeSource, connection: Connection, rewrite: str
+) -> None:
+    """The snapshot would find it empty: a rewrite is not MVCC-safe."""
+    connection.execute("insert into item values (1, 'a', 'b')")
+    source = make_source()
+    relations = source.describe([TableRequest("item", ("id", "name"))])
+    source.prepare(relations)
+    snapshot = source.snapshot()
+    connection.execute(rewrite)
+    with pytest.raises(RetryError, match="rewritten or truncated"):
+        list(snapshot.rows(relations[0]))
+    snapshot.close()
+    again = source.snapshot()
+    expected = 0 if rewrite.startswith("truncate") else 1
+    assert sum(len(block) for block in again.rows(relations[0])) == expected
+    again.close()
+
+
+@pytest.mark.usefixtures("item")
+def test_the_slot_goes_before_the_publication_is_mended(
+    make_source: MakeSource, make_role: MakeRole, connection: Connection
+) -> None:
+    """A start that ends in between must load anew: what the publication lacked is in no slot."""
+    first = make_source()
+    relations = first.describe([TableRequest("item")])
+    first.prepare(relations)
+    first.snapshot().close()
+    assert first.place() is not None
+    connection.execute("alter publication pub drop table item")
+    name, dsn = make_role()
+    connection.execute(sql.SQL("grant select on item to {}").format(sql.Identifier(name)))
+    second = make_source(dsn)
+    with pytest.raises(SourceError, match="alter publication"):
+        second.prepare(second.describe([TableRequest("item")]))
+    assert second.place() is None

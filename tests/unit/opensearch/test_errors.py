@@ -27,9 +27,9 @@ def refused(status: int, kind: str = "some_exception") -> opensearchpy.Transport
     return opensearchpy.TransportError(status, kind, body)
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 507, 520])
 def test_overload(status: int) -> None:
-    """Overload heals."""
+    """Overload and a server's own troubles heal."""
     error = raised(refused(status))
     assert isinstance(error, RetryError)
     assert error.reason == "overloaded"
