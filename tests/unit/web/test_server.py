@@ -192,11 +192,11 @@ def test_it_can_be_stopped_and_started_again_on_the_same_port(web: Web) -> None:
 def test_it_listens_on_ipv6(web: Web) -> None:
     """The address is shown as a URL has it."""
     if not socket.has_ipv6:
-        pytest.skip("no IPv6 on this machine")
+        pytest.skip("[of the machine] no IPv6 on this machine")
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
-        pytest.skip("no IPv6 loopback on this machine")
+        pytest.skip("[of the machine] no IPv6 loopback on this machine")
     server = WebServer(WebConfig(listen="[::1]:0"), web.status)
     server.start()
     assert server.address.startswith("http://[::1]:")
