@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from connectors.postgres.session import Connection
 
 OLDEST_VERSION: Final = 140000
-"""pgoutput and snapshots as this connector uses them; tested from 15 on."""
+"""pgoutput and snapshots as this connector uses them; tested on 15, 16 and 18."""
 
 # On Amazon RDS roles can't have the attribute; membership in rds_replication stands for it.
 _SERVER: Final = """
