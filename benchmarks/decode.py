@@ -14,7 +14,7 @@ from workload import TABLE
 from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.delivery.dispatcher import Dispatcher
 from cdc_daemon.delivery.fold import Fold
-from cdc_daemon.delivery.lane import Lane
+from cdc_daemon.delivery.lanes import Lanes
 from cdc_daemon.events import Change, Column, ColumnType, DocumentOperation, Position, Relation
 from cdc_daemon.projection.compiler import compile_projections
 from connectors.opensearch.bulk import encode
@@ -123,8 +123,7 @@ def run() -> list[Step]:
 
     changes = [decode(read) for read in reads]
     contents = [project(some) for some in changes]
-    lanes = [Lane(5_000_000), Lane(5_000_000)]
-    dispatcher = Dispatcher(lanes, 10**12, lambda: None, lambda *_: None)
+    dispatcher = Dispatcher(Lanes(2, 5_000_000), 10**12, lambda: None, lambda *_: None)
 
     def dispatch(some: list[Content]) -> None:
         dispatcher.send("items-000001", Position(2), some, after=Position(1))

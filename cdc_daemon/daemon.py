@@ -198,11 +198,7 @@ class Daemon:
         pipeline.follow_for_ever(checkpoint.position)
         self._state("stopping")
         deadline = time.monotonic() + self._configuration.shutdown.deadline
-        try:
-            drained = delivery.drain(deadline, pipeline.report)
-        except RetryError as error:
-            log.warning("stopped_without_source", error=str(error))
-            return
+        drained = delivery.drain(deadline, pipeline.report)
         log.info("stopped", drained=drained)
 
     def _wait(self, delivery: Delivery) -> None:

@@ -37,7 +37,8 @@ REPORT_SECONDS: Final = 0.1
 HEARTBEAT_SECONDS: Final = 0.5
 """While the queues are full nothing is read, but the source must hear from us."""
 
-RECONNECT_SECONDS: Final = 0.2
+HEALTHY_SECONDS: Final = 10.0
+"""A connection that held so long was a good one: after it, waits between attempts begin anew."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: how a stop unwinds the reader
@@ -100,24 +101,34 @@ class Pipeline:
         self._released_at = 0.0
         self._reported_at = 0.0
         self._reported: tuple[Position, Position] = (NOWHERE, NOWHERE)
+        self._source_is_lost = False
 
     def follow_for_ever(self, after: Position) -> None:
         """Follow from just after `after` until asked to stop; connect again whenever it must be."""
         progress = self._delivery.progress
         progress.received = max(after, progress.received)
         self._delivery.dispatcher.wait_for_room = self._wait_for_room
-        while not self._stopping():
-            try:
-                self._start()
-                self._follow()
-            except Stopped:
-                return
-            except RetryError as error:
-                log.warning("source_lost", error=str(error), reason=error.reason)
-                self._delivery.metrics.reconnected("source")
-                self._delivery.metrics.failed()
-                self._state("waiting")
-                self._delivery.wait(RECONNECT_SECONDS)
+        try:
+            while not self._stopping():
+                for attempt in retrying():
+                    with attempt:
+                        self._follow_while_connected()
+        except Stopped:
+            return
+
+    def _follow_while_connected(self) -> None:
+        """Return when a good connection was lost; raise RetryError when it was none."""
+        began = time.monotonic()
+        try:
+            self._start()
+            self._follow()
+        except RetryError as error:
+            log.warning("source_lost", error=str(error), reason=error.reason)
+            self._delivery.metrics.reconnected("source")
+            self._delivery.metrics.failed()
+            self._state("waiting")
+            if time.monotonic() - began < HEALTHY_SECONDS:
+                raise
 
     def _start(self) -> None:
         """Start the stream after what was received: an unfinished transaction comes again."""
@@ -240,8 +251,16 @@ class Pipeline:
                     destination.counts[kind] = 0
 
     def report(self) -> None:
-        """Tell the source how far we are, while stopping: a lost connection is no matter then."""
-        self._report(urgent=True)
+        """Tell the source how far we are, while stopping.
+
+        Without it what was read is written all the same: the checkpoint says so to the next start.
+        """
+        try:
+            self._report(urgent=True)
+        except RetryError as error:
+            if not self._source_is_lost:
+                self._source_is_lost = True
+                log.warning("stopping_without_source", error=str(error))
 
     def _wait_for_room(self) -> None:
         """Wait for a sender, while the source hears from us."""

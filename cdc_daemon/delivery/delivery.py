@@ -12,8 +12,9 @@ import structlog
 
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.delivery.dispatcher import Dispatcher
-from cdc_daemon.delivery.lane import Lane
+from cdc_daemon.delivery.lanes import Lanes
 from cdc_daemon.delivery.letters import letter_of_rejection, letters_of_rows
+from cdc_daemon.delivery.pace import Pace
 from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.retrying import retrying
@@ -63,8 +64,14 @@ class Delivery:
         self.monitor = monitor
         self.metrics = metrics
         memory = configuration.memory
-        self._lanes = [Lane(memory.batch) for _ in range(configuration.senders)]
+        freshness_seconds = {
+            index: configuration.projections[projection.name].freshness
+            for index, projection in projections.items()
+        }
+        self._pace = Pace(freshness_seconds, time.monotonic)
+        self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
         self.progress = Progress(self._lanes)
+        self._pace.hidden = self.progress.hidden
         self.dispatcher = Dispatcher(self._lanes, memory.queue, self.wait, self._reject)
         self.checkpointer = Checkpointer(
             sink.checkpoints, configuration.name, self._on_progress, self._on_failure
@@ -72,10 +79,8 @@ class Delivery:
         self._refresher = Refresher(
             sink=sink,
             progress=self.progress,
-            freshness_seconds={
-                index: configuration.projections[projection.name].freshness
-                for index, projection in projections.items()
-            },
+            freshness_seconds=freshness_seconds,
+            busy=lambda: self._lanes.busy,
             refreshed=self._on_refreshed,
             retried=self.retried,
             failed=self._on_failure,
@@ -119,13 +124,16 @@ class Delivery:
 
     def settle(self) -> None:
         """Wait until everything that was sent is durable."""
-        self.dispatcher.release()
-        while self.dispatcher.size_bytes:
-            self.dispatcher.wait_for_room()
+        self._hurry()
+        try:
+            while self.dispatcher.size_bytes:
+                self.dispatcher.wait_for_room()
+        finally:
+            self._pace.at_once = False
 
     def drain(self, deadline: float, while_waiting: Callable[[], None]) -> bool:
         """Wait until all is searchable and checkpointed, until `deadline` (monotonic seconds)."""
-        self.dispatcher.release()
+        self._hurry()
         self._refresher.finish()
         while time.monotonic() < deadline:
             while_waiting()
@@ -137,6 +145,12 @@ class Delivery:
                 return True
             self.wait(0.02)
         return False
+
+    def _hurry(self) -> None:
+        """Write all that was sent, and hold nothing back."""
+        self.dispatcher.release()
+        self._pace.at_once = True
+        self._lanes.look_again()
 
     def touched(self, index: str) -> None:
         """Have `index` refreshed: the commit that is being sent changed it by other means."""
@@ -259,6 +273,7 @@ class Delivery:
 
     def _on_refreshed(self, seconds: float) -> None:
         self.metrics.refreshed(seconds)
+        self._lanes.look_again()
         self.monitor.advanced(searchable=self.progress.searchable())
         self._on_progress()
 

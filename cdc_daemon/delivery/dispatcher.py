@@ -8,10 +8,10 @@ from cdc_daemon.events import DocumentOperation
 from cdc_daemon.projection.rejection import MARK_BYTE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from cdc_daemon.delivery.fold import Content
-    from cdc_daemon.delivery.lane import Lane
+    from cdc_daemon.delivery.lanes import Lanes
     from cdc_daemon.events import Position
 
 OPERATION_OVERHEAD_BYTES: Final = 350
@@ -29,7 +29,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        lanes: Sequence[Lane],
+        lanes: Lanes,
         queue_bytes: int,
         wait_for_room: Callable[[], None],
         reject: Callable[[str, Position, list[tuple[bytes, bytes]]], None],
@@ -45,7 +45,7 @@ class Dispatcher:
     @property
     def size_bytes(self) -> int:
         """What all lanes hold."""
-        return sum(lane.size_bytes for lane in self._lanes)
+        return self._lanes.size_bytes
 
     def send(
         self, index: str, position: Position, contents: Iterable[Content], *, after: Position
@@ -54,9 +54,9 @@ class Dispatcher:
 
         `after` is where the commit before them ends: what is durable while they are pending.
         """
-        lanes = len(self._lanes)
+        lanes = self._lanes.adapt()
         buckets: list[dict[bytes, DocumentOperation]] = [{} for _ in self._lanes]
-        sizes = [0] * lanes
+        sizes = [0] * len(self._lanes)
         rejected: list[tuple[bytes, bytes]] = []
         sent = 0
         for document_id, body in contents:
@@ -74,6 +74,7 @@ class Dispatcher:
             sizes[at] += size
             if sizes[at] >= CHUNK_BYTES:
                 sent += self._put(index, after, buckets, sizes)
+                lanes = self._lanes.adapt()  # every bucket is empty now
         sent += self._put(index, after, buckets, sizes)
         if rejected:
             self._reject(index, position, rejected)

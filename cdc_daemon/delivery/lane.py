@@ -2,30 +2,40 @@
 
 Operations of one document always go through the same lane, and a lane has one request in flight,
 repeated until it is answered: so nothing overtakes. The reader fills an open batch; it is handed
-over when it is large, or when the reader has nothing more to read.
+over when it is large, or when the reader has nothing more to read and its pace allows.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from cdc_daemon.events import DocumentOperation, Position
+
+MOST_OPERATIONS: Final = 10_000
+"""A request of more documents is no faster, but its answer and its retry are long."""
 
 
 class Batch:
     """Operations for one request; of several on one document only the last is kept."""
 
-    __slots__ = ("after", "by_index", "size_bytes")
+    __slots__ = ("after", "by_index", "count", "era", "opened_at", "size_bytes")
 
-    def __init__(self, after: Position) -> None:
+    def __init__(self, after: Position, era: int = 0) -> None:
         self.after = after
         """Where the commit before the batch ends. Never a number in between: a source that is
         asked to go on from inside a commit record takes that commit for done, and skips it."""
+        self.era = era
+        """How often the lanes had been divided anew: a later era waits for those before."""
+        self.opened_at = time.monotonic()
         self.by_index: dict[str, dict[bytes, DocumentOperation]] = {}
         self.size_bytes = 0
+        self.count = 0
 
     @property
     def operations(self) -> list[DocumentOperation]:
@@ -36,13 +46,23 @@ class Batch:
 class Lane:
     """Bounded by whoever fills it: `size_bytes` says what it holds."""
 
-    def __init__(self, batch_bytes: int) -> None:
+    def __init__(
+        self,
+        batch_bytes: int,
+        changed: threading.Condition | None = None,
+        oldest_era: Callable[[], int] = lambda: 0,
+        hold_seconds: Callable[[Batch, float], float] = lambda _batch, _sent_at: 0.0,
+    ) -> None:
         self._batch_bytes = batch_bytes
-        self._changed = threading.Condition()
+        self._changed = changed or threading.Condition()
+        self._oldest_era = oldest_era
+        self._hold_seconds = hold_seconds
         self._open: Batch | None = None
         self._released = False
         self._ready: deque[Batch] = deque()
         self._in_flight: Batch | None = None
+        self._sent_at = 0.0
+        self.era = 0
         self.closed = False
         self.size_bytes = 0
 
@@ -57,19 +77,25 @@ class Lane:
         with self._changed:
             batch = self._open
             if batch is None:
-                batch = self._open = Batch(after)
+                batch = self._open = Batch(after, self.era)
             known = batch.by_index.get(index)
             if known is None:
                 batch.by_index[index] = operations
             else:
                 known.update(operations)
             batch.size_bytes += size_bytes
+            batch.count += len(operations)
             self.size_bytes += size_bytes
-            if batch.size_bytes >= self._batch_bytes:
-                self._ready.append(batch)
-                self._open = None
-                self._released = False
+            if batch.size_bytes >= self._batch_bytes or batch.count >= MOST_OPERATIONS:
+                self.close_open_batch()
                 self._changed.notify_all()
+
+    def close_open_batch(self) -> None:
+        """Let what comes next go into another batch. The caller holds the condition."""
+        if self._open is not None:
+            self._ready.append(self._open)
+            self._open = None
+            self._released = False
 
     def release(self) -> None:
         """Let the sender have the open batch however small: nothing more is coming just now."""
@@ -82,15 +108,28 @@ class Lane:
         """Wait for a batch; None when the lane is closed. The sender calls it."""
         with self._changed:
             while not self.closed:
-                if self._ready:
-                    self._in_flight = self._ready.popleft()
-                    return self._in_flight
-                if self._open is not None and self._released:
-                    self._in_flight, self._open = self._open, None
-                    self._released = False
-                    return self._in_flight
-                self._changed.wait()
+                batch, hold_seconds = self._next()
+                if batch is not None and not hold_seconds:
+                    return self._begin(batch)
+                self._changed.wait(hold_seconds)
             return None
+
+    def _next(self) -> tuple[Batch | None, float | None]:
+        """The batch that is next, and how long it is held: None is until something changes."""
+        batch = self._ready[0] if self._ready else self._open if self._released else None
+        if batch is None or batch.era > self._oldest_era():
+            return None, None
+        return batch, 0.0 if self._ready else self._hold_seconds(batch, self._sent_at)
+
+    def _begin(self, batch: Batch) -> Batch:
+        if self._ready:
+            self._ready.popleft()
+        else:
+            self._open = None
+            self._released = False
+        self._in_flight = batch
+        self._sent_at = time.monotonic()
+        return batch
 
     def done(self, batch: Batch) -> None:
         """Mark the batch in flight as durable, rejected operations included."""
@@ -99,13 +138,17 @@ class Lane:
             self.size_bytes -= batch.size_bytes
             self._changed.notify_all()
 
+    def pending(self) -> Iterator[Batch]:
+        """What isn't durable yet, the oldest first. The caller holds the condition."""
+        for batch in (self._in_flight, *self._ready, self._open):
+            if batch is not None:
+                yield batch
+
     def pending_from(self) -> Position | None:
         """Everything up to here is durable, and what follows isn't yet; None when all is."""
         with self._changed:
-            for batch in (self._in_flight, *self._ready, self._open):
-                if batch is not None:
-                    return batch.after
-            return None
+            batch = next(self.pending(), None)
+            return None if batch is None else batch.after
 
     def close(self) -> None:
         """Make the sender end after the request that it has in flight."""

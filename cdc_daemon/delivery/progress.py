@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cdc_daemon.events import NOWHERE, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from cdc_daemon.delivery.lane import Batch, Lane
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Progress:
     """Positions of one pipeline; each of them only grows."""
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Iterable[Lane]) -> None:
         self._lanes = lanes
         self._lock = threading.Lock()
         self._dirty: dict[str, Position] = {}
@@ -61,9 +61,14 @@ class Progress:
             self._dirty[index] = min(self.received, self._dirty.get(index, self.received))
 
     def dirty(self) -> set[str]:
-        """The indices that hold something which can't be found yet."""
+        """The indices that were written to since their last refresh began."""
         with self._lock:
             return set(self._dirty)
+
+    def hidden(self) -> set[str]:
+        """The indices that hold something which can't be found yet."""
+        with self._lock:
+            return {*self._dirty, *self._refreshing}
 
     def begin_refresh(self, indices: Iterable[str]) -> None:
         """What was written to `indices` until now is going to be searchable."""

@@ -1,8 +1,9 @@
 """Makes written documents searchable, as often as each projection's freshness asks.
 
 The daemon owns the refresh: when the call returns, everything written before it is searchable, so
-the delay is known and not estimated. An index that nothing was written to is never refreshed, and
-refreshing takes at most half of the time, so that it doesn't starve indexing.
+the delay is known and not estimated. An index that nothing was written to is never refreshed. While
+more is waiting to be written than a request carries, refreshing takes at most half of the time, so
+that it doesn't starve indexing.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ IDLE_WAIT_SECONDS: Final = 1.0
 class Refresher(threading.Thread):
     """One thread that refreshes the indices of all projections."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is connected to, each by its name
         self,
         *,
         sink: Sink,
         progress: Progress,
         freshness_seconds: Mapping[str, float],
+        busy: Callable[[], bool],
         refreshed: Callable[[float], None],
         retried: Callable[[str, str], None],
         failed: Callable[[BaseException], None],
@@ -40,6 +42,7 @@ class Refresher(threading.Thread):
         self._sink = sink
         self._progress = progress
         self._freshness_seconds = freshness_seconds
+        self._busy = busy
         self._refreshed = refreshed
         self._retried = retried
         self._failed = failed
@@ -95,6 +98,7 @@ class Refresher(threading.Thread):
             return
         self._progress.end_refresh(succeeded=True)
         ended = time.monotonic()
+        rest = ended - now if self._busy() else 0.0
         for index in due:
-            self._due[index] = now + max(self._freshness_seconds[index], 2 * (ended - now))
+            self._due[index] = max(now + self._freshness_seconds[index], ended + rest)
         self._refreshed(ended - now)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+import stamina
 
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
@@ -285,3 +286,39 @@ def test_what_ended_a_sender_ends_the_reader(make: Callable[..., Reader]) -> Non
     reader.start()
     reader.delivery._on_failure(SourceError("broken"))
     assert wait_until(lambda: bool(reader.failures))
+
+
+def test_a_source_that_breaks_at_once_is_left_ever_more_time(
+    make: Callable[..., Reader],
+) -> None:
+    """A start that succeeds and a first read that fails is one more failed attempt."""
+    stamina.set_testing(testing=False)
+    reader = make()
+    reader.source.script = [RetryError("gone", reason="unavailable")] * 100
+    reader.start()
+    time.sleep(1.4)
+    # Waits of 0.1, 0.2, 0.4 and 0.8 s, each with up to half a second of jitter on top.
+    assert 2 <= len(reader.source.started) <= 4
+
+
+def test_a_stop_writes_what_was_read_also_when_the_source_is_lost(
+    make: Callable[..., Reader],
+) -> None:
+    """The checkpoint says so to the next start; the source learns it then."""
+    reader = make()
+    reader.source.script = [[insert(1), commit(110)]]
+    reader.sink.gate.clear()
+    reader.start()
+    assert wait_until(lambda: reader.delivery.progress.received == 110, 5)
+    reader.stop.set()
+    reader.source.wake()
+    assert reader.thread is not None
+    reader.thread.join(5)
+
+    def lost(**_: Position) -> None:
+        raise RetryError("gone", reason="unavailable")
+
+    reader.source.confirm = lost  # type: ignore[method-assign]  # it is gone
+    reader.sink.gate.set()
+    assert reader.delivery.drain(time.monotonic() + 5, reader.pipeline.report)
+    assert reader.delivery.checkpointer.stored == 110

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cdc_daemon.delivery.dispatcher import Dispatcher
-from cdc_daemon.delivery.lane import Batch, Lane
+from cdc_daemon.delivery.lanes import Lanes
 from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.events import Position
+
+if TYPE_CHECKING:
+    from cdc_daemon.delivery.lane import Batch
 
 INDICES = ("one", "two")
 contents = st.lists(
@@ -26,7 +30,7 @@ class Positions(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lanes = [Lane(800) for _ in range(3)]
+        self.lanes = Lanes(3, 800)
         self.progress = Progress(self.lanes)
         self.dispatcher = Dispatcher(self.lanes, 10**9, self.never, self.reject)
         self.taken: dict[int, Batch] = {}
@@ -74,11 +78,24 @@ class Positions(RuleBasedStateMachine):
     def take(self, number: int) -> None:
         """A sender takes a batch if there is one."""
         lane = self.lanes[number]
-        ready = lane._ready or (lane._open is not None and lane._released)
-        if number not in self.taken and ready:
+        if number not in self.taken and lane._next()[0] is not None:
             batch = lane.take()
             assert batch is not None
+            self.nothing_overtakes(number, batch)
             self.taken[number] = batch
+
+    def nothing_overtakes(self, number: int, batch: Batch) -> None:
+        """No other lane holds something older of a document in `batch`."""
+        versions = {(one.index, one.id): one.version for one in batch.operations}
+        for other, lane in enumerate(self.lanes):
+            for older in lane.pending() if other != number else ():
+                for one in older.operations:
+                    assert one.version >= versions.get((one.index, one.id), 0)
+
+    @rule(in_use=st.sampled_from([1, 2, 3]))
+    def divide(self, in_use: int) -> None:
+        """The load has changed: documents change lanes."""
+        self.lanes._divide(in_use)
 
     @rule(number=st.integers(0, 2))
     def acknowledge(self, number: int) -> None:
@@ -132,12 +149,12 @@ class Positions(RuleBasedStateMachine):
     def teardown(self) -> None:
         """At the end everything can be reached."""
         self.dispatcher.release()
-        for number in range(3):
-            for _ in range(1000):
+        while self.sent or self.taken:
+            left = len(self.sent), len(self.taken)
+            for number in range(3):
                 self.acknowledge(number)
                 self.take(number)
-                if number not in self.taken:
-                    break
+            assert (len(self.sent), len(self.taken)) != left, "the lanes wait for each other"
         for _ in range(2):
             self.end_refresh(succeeded=True)
             self.begin_refresh(set(INDICES))
@@ -153,8 +170,9 @@ TestPositions.settings = settings(max_examples=60, stateful_step_count=40, deadl
 
 def test_a_batch_keeps_the_last_operation_of_a_document() -> None:
     """Two commits that meet in a batch leave one operation a document, of the later version."""
-    lane = Lane(10_000)
-    dispatcher = Dispatcher([lane], 10**9, lambda: None, lambda *_: None)
+    lanes = Lanes(1, 10_000)
+    lane = lanes[0]
+    dispatcher = Dispatcher(lanes, 10**9, lambda: None, lambda *_: None)
     dispatcher.send("i", Position(5), [(b"a", b"{1}"), (b"b", b"{1}")], after=Position(3))
     dispatcher.send("i", Position(7), [(b"a", None)], after=Position(5))
     dispatcher.release()
@@ -171,10 +189,9 @@ def test_a_batch_keeps_the_last_operation_of_a_document() -> None:
 
 def test_rejected_contents_are_handed_over_and_not_sent() -> None:
     """A row that can't be a document goes to the dead letters, in groups, its neighbours on."""
-    lane = Lane(10**9)
     groups: list[int] = []
     dispatcher = Dispatcher(
-        [lane], 10**9, lambda: None, lambda _, __, rejected: groups.append(len(rejected))
+        Lanes(1, 10**9), 10**9, lambda: None, lambda _, __, rejected: groups.append(len(rejected))
     )
     some = [(b"%d" % n, b"!why" if n % 2 else b"{}") for n in range(900)]
     assert dispatcher.send("i", Position(5), some, after=Position(3)) == 450
@@ -183,8 +200,9 @@ def test_rejected_contents_are_handed_over_and_not_sent() -> None:
 
 def test_a_closed_lane_gives_nothing_more() -> None:
     """What waits is not taken: its position isn't durable, so it comes again."""
-    lane = Lane(1)
-    dispatcher = Dispatcher([lane], 10**9, lambda: None, lambda *_: None)
+    lanes = Lanes(1, 1)
+    lane = lanes[0]
+    dispatcher = Dispatcher(lanes, 10**9, lambda: None, lambda *_: None)
     dispatcher.send("i", Position(5), [(b"a", b"{}")], after=Position(3))
     lane.close()
     started = time.monotonic()
