@@ -7,6 +7,7 @@
     │   ├── SourceError           the source can't be used as it is                   exit code 3
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
     │   └── SlotInUseError        another process holds our place in the source       exit code 5
+    ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
 
 A foreign exception never leaves its connector: it is mapped in one place and kept as the cause.
@@ -58,6 +59,10 @@ class SlotInUseError(SourceError):
     """Another process follows the source in our place and did not let go within `slot_wait`."""
 
     exit_code: ClassVar[int] = 5
+
+
+class RewrittenError(CdcError):
+    """A table has another file than when its chunks were planned: they must be planned anew."""
 
 
 class RejectedError(CdcError):

@@ -165,6 +165,8 @@ class Commit:
     """The end of the commit record: the version of everything the transaction wrote."""
     time: float
     """When it was committed: seconds since the epoch, in the source server's clock."""
+    xid: int = 0
+    """The transaction's number in the source, 0 where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What connectors implement. The daemon sees outside systems only through these protocols.
 
-Source side: `Source`, `Snapshot`, `SourceClock`. Sink side: `Sink`, `Writer`, `CheckpointStore`,
-`DeadLetterStore`, `DocumentReader`. Each port names its thread; everything raises only the errors
-of `cdc_daemon.errors`.
+Source side: `Source`, `Snapshot`, `ChunkReader`, `Visibility`, `SourceClock`. Sink side: `Sink`,
+`Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Each port names its thread;
+everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from __future__ import annotations
@@ -82,6 +82,62 @@ class Snapshot(Protocol):
         """Release it. Safe to call twice."""
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a table that is read at once: rows whose place (block, line) is in [first, end)."""
+
+    table: str
+    """As SQL names it, quoted (`"public"."item_2026"`): a partition that holds rows, or the table
+    itself where it isn't partitioned."""
+    oid: int
+    filenode: int
+    """The table's file when the chunk was planned."""
+    first: tuple[int, int]
+    end: tuple[int, int] | None
+    """Exclusive; None is the end of the table, wherever that is when the chunk is read."""
+
+
+class Visibility(Protocol):
+    """What one snapshot of the source sees. Immutable, so any thread may ask."""
+
+    def sees(self, xid: int) -> bool:
+        """Whether that transaction, numbered as in `Commit.xid`, was committed before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRows:
+    """The rows of a chunk as of one snapshot."""
+
+    chunk: Chunk
+    """What was read: it ends earlier than the chunk that was asked for where there is a `rest`."""
+    rows: Sequence[Row]
+    """`PartlyUnreadable` where a row holds `Unreadable`."""
+    seen: Visibility
+    reached: Position
+    """Once the stream has passed it, everything that the snapshot sees has been streamed."""
+    rest: Chunk | None
+    """What is left to read, where reading ended early because of the rows' size."""
+    size_bytes: int
+    """Of the rows as the source sent them."""
+
+
+class ChunkReader(Protocol):
+    """Reads chunks while the stream goes on. One worker thread owns it; its own connection."""
+
+    def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
+        """The rows of the chunk, with the columns of `relation`, in a short transaction.
+
+        Raises RetryError (the connection was lost, the table is locked: read it again),
+        RewrittenError (plan the table anew) or SourceError.
+        """
+
+    def visibility(self) -> Visibility:
+        """What a snapshot of this moment sees; reads no rows."""
+
+    def close(self) -> None:
+        """Release the connection. Safe to call twice."""
+
+
 class Source(Protocol):
     """Where changes come from. One thread owns it, but for `wake`."""
 
@@ -108,6 +164,16 @@ class Source(Protocol):
 
         An older place of ours is given up.
         """
+
+    def chunks(self, relation: Relation) -> list[Chunk]:
+        """Divide a table into chunks to be read, in that order; none where it is empty.
+
+        The source must keep our place already: rows that come later are the stream's. Raises
+        RetryError while the table is locked, SourceError where it can't be read.
+        """
+
+    def chunk_reader(self) -> ChunkReader:
+        """A reader of chunks with its own connection, for another thread."""
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:
         """Begin the stream just after `after`; rows come with the columns of `relations`."""

@@ -53,6 +53,7 @@ _UINT32: Final = Struct(">I").unpack_from
 _INT32: Final = Struct(">i").unpack_from
 _COMMIT_BODY: Final = Struct(">Bqqq").unpack_from
 _BEGIN_BYTES: Final = 21
+_BEGIN_XID_AT: Final = 17
 _COMMIT_BYTES: Final = 26
 _TRUNCATE_BODY: Final = Struct(">IB").unpack_from
 
@@ -133,6 +134,8 @@ class Decoder:
     def __init__(self, plan_for: PlanFor) -> None:
         self._plan_for = plan_for
         self._plans: dict[int, TuplePlan | None] = {}
+        self._xid = 0
+        """Of the transaction that is open; only its begin says it."""
         self.in_transaction = False
         """Between begin and commit no watermark may pass."""
 
@@ -209,13 +212,15 @@ class Decoder:
     def _rare(self, tag: int, data: bytes) -> Event | list[Change] | None:
         if tag == _BEGIN:
             _require(data, _BEGIN_BYTES)
+            self._xid = _UINT32(data, _BEGIN_XID_AT)[0]
             self.in_transaction = True
             return None
         if tag == _COMMIT:
             _require(data, _COMMIT_BYTES)
             self.in_transaction = False
             _, _, end, microseconds = _COMMIT_BODY(data, 1)
-            return Commit(Position(end), microseconds / 1e6 + POSTGRES_EPOCH_SECONDS)
+            time = microseconds / 1e6 + POSTGRES_EPOCH_SECONDS
+            return Commit(Position(end), time, self._xid)
         if tag == _RELATION:
             message = read_relation(data)
             self._plans[message.oid] = self._plan_for(message)

@@ -59,7 +59,7 @@ def check_source(connection: Connection, relations: Sequence[Relation], slot: st
         reasons.extend(kind_reasons(candidate.relation.qualified_name, candidate.table))
         reasons.extend(identity_reasons(connection, candidate.table, candidate.leaves))
         reasons.extend(_column_reasons(candidate.relation))
-        reasons.extend(_privilege_reasons(connection, candidate.relation, candidate.table))
+        reasons.extend(privilege_reasons(connection, candidate.relation, candidate.table))
     reasons.extend(_overlap_reasons(candidates))
     if reasons:
         raise SourceError("\n".join(reasons))
@@ -182,7 +182,8 @@ def _overlap_reasons(candidates: Sequence[Candidate]) -> Iterator[str]:
                 )
 
 
-def _privilege_reasons(connection: Connection, relation: Relation, table: Table) -> Iterator[str]:
+def privilege_reasons(connection: Connection, relation: Relation, table: Table) -> Iterator[str]:
+    """Why the role can't read the columns of `relation` from `table`: itself, or a partition."""
     columns = [column.name for column in relation.columns]
     with mapped_errors("read privileges"):
         found = connection.execute(_MAY_SELECT, {"oid": table.oid, "columns": columns}).fetchone()
@@ -190,19 +191,19 @@ def _privilege_reasons(connection: Connection, relation: Relation, table: Table)
         return
     may_select, may_use, hides_rows, role = found
     if not may_use:
-        schema = sql.Identifier(relation.schema).as_string(connection)
+        schema = sql.Identifier(table.schema).as_string(connection)
         yield (
-            f"the role {role} may not use schema {relation.schema}. "
+            f"the role {role} may not use schema {table.schema}. "
             f"Run: grant usage on schema {schema} to {role}"
         )
     if not may_select:
-        name = sql.Identifier(relation.schema, relation.name).as_string(connection)
+        name = sql.Identifier(table.schema, table.name).as_string(connection)
         yield (
-            f"the role {role} may not read table {relation.qualified_name}. Run: "
+            f"the role {role} may not read table {table.schema}.{table.name}. Run: "
             f"grant select on {name} to {role}"
         )
     if hides_rows:
         yield (
-            f"row security on {relation.qualified_name} would hide rows from the role {role}: "
+            f"row security on {table.schema}.{table.name} would hide rows from the role {role}: "
             f"documents would be missing. Run: alter role {role} bypassrls"
         )

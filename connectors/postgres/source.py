@@ -11,6 +11,8 @@ import structlog
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from connectors.postgres.catalog import describe, table_oids
+from connectors.postgres.chunkreader import PostgresChunkReader
+from connectors.postgres.chunks import plan_chunks
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
 from connectors.postgres.openwaits import announced_waits
@@ -26,7 +28,7 @@ from connectors.postgres.snapshot import PostgresSnapshot, filenodes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cdc_daemon.ports import TableRequest
+    from cdc_daemon.ports import Chunk, TableRequest
     from connectors.postgres.session import Connection
 
 log = structlog.get_logger(__name__)
@@ -106,6 +108,14 @@ class PostgresSource:
                 replication.close()
                 drop_slot(queries, self._slot)
                 raise
+
+    def chunks(self, relation: Relation) -> list[Chunk]:
+        """The parts of a table that are read one by one."""
+        return plan_chunks(self._query_connection(), relation)
+
+    def chunk_reader(self) -> PostgresChunkReader:
+        """Reads them, for another thread."""
+        return PostgresChunkReader(self._dsn, self._name)
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:
         """Stream from just after `after`."""

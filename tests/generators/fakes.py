@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cdc_daemon.events import DocumentOperation, Event, Position, ReplicaIdentity, Row
-    from cdc_daemon.ports import TableRequest
+    from cdc_daemon.ports import Chunk, ChunkReader, TableRequest
 
 POISON = b'"poison"'
 """A body that the sink never takes."""
@@ -314,6 +314,14 @@ class ScriptedSource:
     def snapshot(self) -> MemorySnapshot:
         """The blocks, as of the position."""
         return MemorySnapshot(self.at, self.blocks, self.said.append)
+
+    def chunks(self, relation: Relation) -> list[Chunk]:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def chunk_reader(self) -> ChunkReader:
+        """Not asked for here."""
+        raise NotImplementedError
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:  # noqa: ARG002 - the port
         """Note from where."""

@@ -14,15 +14,20 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cdc_daemon.events import Change, Commit, Event, Relation
 from cdc_daemon.ports import TableRequest
-from connectors.postgres import PostgresSource
+from connectors.postgres import PostgresSource, chunkreader, chunks
 from connectors.postgres.config import PostgresConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from cdc_daemon.events import Row
+    from cdc_daemon.ports import Chunk
+    from connectors.postgres.chunkreader import PostgresChunkReader
     from tests.conftest import Database
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+SMALL_CHUNK_BYTES = 64 * 1024
 
 
 class MakeSource(Protocol):
@@ -74,6 +79,21 @@ def source(make_source: MakeSource) -> PostgresSource:
 
 
 @pytest.fixture
+def reader(source: PostgresSource) -> Iterator[PostgresChunkReader]:
+    """Reads chunks as the superuser."""
+    made = source.chunk_reader()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight blocks each, so that small tables have many."""
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", SMALL_CHUNK_BYTES)
+    monkeypatch.setattr(chunkreader, "READ_BYTES", 4 * SMALL_CHUNK_BYTES)
+
+
+@pytest.fixture
 def make_role(database: Database, connection: Connection) -> Iterator[MakeRole]:
     """Roles are per server, so their names are made up."""
     made = []
@@ -119,6 +139,20 @@ def start(source: PostgresSource, *tables: str) -> list[Relation]:
     snapshot.close()
     source.start(relations, snapshot.position)
     return relations
+
+
+def read_chunks(
+    reader: PostgresChunkReader, relation: Relation, planned: Sequence[Chunk]
+) -> list[Row]:
+    """The rows of all chunks, with what is left of those that ended early."""
+    rows: list[Row] = []
+    waiting = list(reversed(planned))
+    while waiting:
+        got = reader.read(relation, waiting.pop())
+        rows.extend(got.rows)
+        if got.rest is not None:
+            waiting.append(got.rest)
+    return rows
 
 
 def read_commits(source: PostgresSource, count: int, *, seconds: float = 20) -> list[Change]:

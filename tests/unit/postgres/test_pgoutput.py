@@ -99,6 +99,7 @@ def test_golden_transaction() -> None:
     end = decoded[6]
     assert isinstance(end, Commit)
     assert end.position == 0x1486720
+    assert end.xid == 0x2DD
     assert int(end.time) == 946_684_800 + 0x000303F001E9D23A // 1_000_000
 
 
@@ -160,11 +161,12 @@ def test_what_changes_nothing_is_skipped(decoder: Decoder) -> None:
 
 
 def test_knows_whether_a_transaction_is_open(decoder: Decoder) -> None:
-    """Between begin and commit; the commit has its end and its time."""
+    """Between begin and commit; the commit has its end, its time and its transaction's number."""
     assert not decoder.in_transaction
-    decoder.decode(begin())
+    decoder.decode(begin(xid=4_000_000_000))
     assert decoder.in_transaction
-    assert decoder.decode(commit(5000, 1_500_000)) == Commit(Position(5000), 946_684_801.5)
+    expected = Commit(Position(5000), 946_684_801.5, 4_000_000_000)
+    assert decoder.decode(commit(5000, 1_500_000)) == expected
     assert not decoder.in_transaction
 
 

@@ -1,0 +1,237 @@
+"""Read the rows of one chunk as of one snapshot, on a connection of its own."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import psycopg
+from psycopg import errors, sql
+
+from cdc_daemon.errors import RejectedError, RewrittenError, SourceError
+from cdc_daemon.events import PartlyUnreadable
+from cdc_daemon.ports import ChunkRows
+from connectors.postgres.chunks import CHUNK_BYTES, LOCK_TIMEOUT_SECONDS, locked_is_retried
+from connectors.postgres.copytext import read_line
+from connectors.postgres.pgoutput import PASS, tolerant
+from connectors.postgres.rowplan import column_plans, understood
+from connectors.postgres.session import connect, mapped_errors
+from connectors.postgres.visibility import read_snapshot
+from connectors.postgres.walpages import WalPages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cdc_daemon.events import Position, Relation, Row
+    from cdc_daemon.ports import Chunk
+    from connectors.postgres.session import Connection
+    from connectors.postgres.visibility import SnapshotVisibility
+
+READ_BYTES: Final = 4 * CHUNK_BYTES
+"""Reading ends early after this much text: blocks are of unequal size, and large values are packed.
+Four times as much as planned is rare, so that a chunk is hardly ever read in two snapshots."""
+
+_SERVER: Final = """
+select pg_is_in_recovery(), current_setting('wal_block_size')::int,
+       pg_size_bytes(current_setting('wal_segment_size'))
+"""
+# None of these takes a snapshot, and nor does LOCK TABLE. The rows must come in the order of their
+# places, and only their blocks be read: by a TID range scan, whatever the settings of the role.
+_SETTINGS: Final = f"""
+set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';
+set local statement_timeout = 0;
+set local row_security = off;
+set local enable_tidscan = on;
+set local enable_seqscan = off;
+set local synchronize_seqscans = off;
+set local max_parallel_workers_per_gather = 0
+"""
+_MAY_LOCK: Final = "select has_table_privilege(to_regclass(%s), 'select')"
+_SNAPSHOT: Final = "select pg_current_snapshot()::text"
+_FILE: Final = "to_regclass(%(table)s)::oid, pg_relation_filenode(to_regclass(%(table)s))"
+_SNAPSHOT_AND_FILE: Final = f"{_SNAPSHOT}, {_FILE}"
+_REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
+
+
+class _Text(NamedTuple):
+    """What COPY gave."""
+
+    rows: list[Row]
+    size_bytes: int
+    last: bytes
+    """The place of the last row as COPY wrote it, if reading ended there."""
+
+
+class PostgresChunkReader:
+    """A `ChunkReader`: one thread owns it; it connects again by itself.
+
+    TRUNCATE and statements that rewrite a table aren't MVCC-safe: a snapshot that is older than
+    they are reads an empty table. So the lock comes first, then the snapshot, and the file must be
+    the one that was planned, before and after. A role that may read only some columns can't lock
+    the table by itself; COPY then does, and the second look at the file finds what came between.
+    """
+
+    def __init__(self, dsn: str, name: str) -> None:
+        self._dsn = dsn
+        self._name = name
+        self._connection: Connection | None = None
+        self._pages = WalPages(1, 1)
+
+    def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
+        """The rows of `chunk`, by COPY in a transaction that is as short as that.
+
+        Reading ends early, with a `rest`, after `READ_BYTES`. Raises RewrittenError when the table
+        has another file than planned, or is gone; RetryError while it is locked.
+        """
+        connection = self._connected()
+        with (
+            mapped_errors(f"read table {chunk.table}"),
+            locked_is_retried(chunk.table),
+            _gone_is_rewritten(chunk),
+            understood(f"a row of table {chunk.table}"),
+        ):
+            [(may_lock,)] = connection.execute(_MAY_LOCK, [chunk.table])
+            # There is nothing to commit, and where COPY was cut short nothing could be.
+            with connection.transaction(force_rollback=True):
+                connection.execute(_SETTINGS)
+                if may_lock:
+                    connection.execute(_lock_statement(chunk))
+                seen = _snapshot(connection, chunk)
+                text = _copy(connection, relation, chunk)
+            reached = self._reached(connection, chunk)
+        return _chunk_rows(chunk, text, seen, reached)
+
+    def visibility(self) -> SnapshotVisibility:
+        """What a new snapshot sees; it isn't held."""
+        with mapped_errors("take a snapshot"):
+            [(snapshot,)] = self._connected().execute(_SNAPSHOT)
+        return read_snapshot(snapshot)
+
+    def close(self) -> None:
+        """Close the connection. Safe to call twice."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _reached(self, connection: Connection, chunk: Chunk) -> Position:
+        """Where the log ends now: every commit that an earlier snapshot sees lies before."""
+        [(insert, *file)] = connection.execute(_REACHED, {"table": chunk.table})
+        _require_planned(file, chunk)
+        return self._pages.last_end(int(insert))
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            connection = connect(self._dsn, name=self._name)
+            try:
+                self._pages = _wal_pages(connection)
+            except BaseException:
+                connection.close()
+                raise
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            self._connection = connection
+        return self._connection
+
+
+def _wal_pages(connection: Connection) -> WalPages:
+    """How the log is divided. Raises SourceError on a standby: its snapshots don't say enough."""
+    with mapped_errors("read the server's settings"):
+        [(is_standby, page_bytes, segment_bytes)] = connection.execute(_SERVER)
+    if is_standby:
+        raise SourceError(
+            "the server is a standby, which doesn't tell which transactions are running on its "
+            "primary, so existing rows can't be read from it beside the stream. Let source.dsn "
+            "lead to the primary (several hosts: host=a,b target_session_attrs=read-write). "
+            "Whether a server is one: select pg_is_in_recovery()"
+        )
+    return WalPages(page_bytes, segment_bytes)
+
+
+def _snapshot(connection: Connection, chunk: Chunk) -> SnapshotVisibility:
+    """Take the transaction's snapshot, of which the table's file must be the one planned."""
+    [(snapshot, *file)] = connection.execute(_SNAPSHOT_AND_FILE, {"table": chunk.table})
+    _require_planned(file, chunk)
+    return read_snapshot(snapshot)
+
+
+def _require_planned(file: list[int | None], chunk: Chunk) -> None:
+    """What a function of the server says of a table's file is true now, not as of a snapshot."""
+    if file != [chunk.oid, chunk.filenode]:
+        raise RewrittenError(
+            f"table {chunk.table} was rewritten, truncated or made anew since its chunks were "
+            "planned (ALTER TABLE, VACUUM FULL, CLUSTER, TRUNCATE)"
+        )
+
+
+@contextmanager
+def _gone_is_rewritten(chunk: Chunk) -> Iterator[None]:
+    """A partition may be dropped or renamed at any time: a new plan knows what is left."""
+    try:
+        yield
+    except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
+        raise RewrittenError(
+            f"table {chunk.table} was dropped or renamed since its chunks were planned"
+        ) from error
+
+
+def _lock_statement(chunk: Chunk) -> sql.Composed:
+    return sql.SQL("lock table only {} in access share mode").format(sql.SQL(chunk.table))
+
+
+def _copy_statement(relation: Relation, chunk: Chunk) -> sql.Composed:
+    """The columns of `relation` and, last, the place of each row."""
+    columns = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
+    bounds = [sql.SQL("ctid >= {}").format(_place(chunk.first))]
+    if chunk.end is not None:
+        bounds.append(sql.SQL("ctid < {}").format(_place(chunk.end)))
+    return sql.SQL("copy (select {} from only {} where {}) to stdout").format(
+        sql.SQL(", ").join(columns), sql.SQL(chunk.table), sql.SQL(" and ").join(bounds)
+    )
+
+
+def _place(place: tuple[int, int]) -> sql.Composed:
+    return sql.SQL("{}::tid").format(sql.Literal("({},{})".format(*place)))
+
+
+class _EnoughError(Exception):
+    """Ends COPY: psycopg cancels it, and reads on to its end, only when an exception passes."""
+
+
+def _copy(connection: Connection, relation: Relation, chunk: Chunk) -> _Text:
+    """The rows until the chunk ends, or `READ_BYTES` are reached."""
+    plans = (*column_plans(relation.columns), PASS)
+    rows: list[Row] = []
+    size = 0
+    last = b""
+    with (
+        suppress(_EnoughError),
+        connection.cursor() as cursor,
+        cursor.copy(_copy_statement(relation, chunk)) as copy,
+    ):
+        for line in copy:
+            raw = bytes(line)
+            try:
+                row = read_line(raw, plans)
+            except RejectedError:
+                row = read_line(raw, tolerant(plans))
+                rows = PartlyUnreadable(rows)
+            row.pop()  # its place
+            rows.append(row)
+            size += len(raw)
+            if size >= READ_BYTES:
+                last = raw.rpartition(b"\t")[2]
+                raise _EnoughError
+    return _Text(rows, size, last)
+
+
+def _chunk_rows(
+    chunk: Chunk, text: _Text, seen: SnapshotVisibility, reached: Position
+) -> ChunkRows:
+    """Where reading ended early the chunk ends right behind the last row, and the rest begins."""
+    rest = None
+    if text.last:
+        block, line = (int(number) for number in text.last.strip(b"()\n").split(b","))
+        rest = replace(chunk, first=(block, line + 1))
+        chunk = replace(chunk, end=rest.first)
+    return ChunkRows(chunk, text.rows, seen, reached, rest, text.size_bytes)

@@ -1,0 +1,118 @@
+"""Divide a table into chunks that are read one by one."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from psycopg import errors, sql
+
+from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.ports import Chunk
+from connectors.postgres.catalog import leaf_partitions, list_tables
+from connectors.postgres.preflight import kind_reasons, privilege_reasons
+from connectors.postgres.session import mapped_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cdc_daemon.events import Relation
+    from connectors.postgres.catalog import Table
+    from connectors.postgres.session import Connection
+
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+"""On disk, large values included: a tenth of a second of reading. The source's vacuum horizon is
+held no longer than that, and what a chunk costs by itself (seven round trips) doesn't show."""
+LOCK_TIMEOUT_SECONDS: Final = 3
+"""How long to wait behind ALTER TABLE, VACUUM FULL and the like before the worker may do something
+else. Nobody but such statements ever waits for us."""
+
+_FILENODES: Final = """
+select oid, pg_relation_filenode(oid) from unnest(%s::oid[]) oid
+"""
+_SIZES: Final = """
+select oid, pg_relation_size(oid) / current_setting('block_size')::int, pg_table_size(oid)
+from unnest(%s::oid[]) oid
+"""
+_HOLDER: Final = sql.SQL(
+    "select pid, query from pg_stat_activity join pg_locks using (pid) "
+    "where relation = {}::regclass and granted and mode = 'AccessExclusiveLock'"
+)
+
+
+class _Extent(NamedTuple):
+    """How large a table is."""
+
+    blocks: int | None
+    """None where it was dropped meanwhile."""
+    size_bytes: int | None
+    """With its large values (TOAST)."""
+
+
+def plan_chunks(connection: Connection, relation: Relation) -> list[Chunk]:
+    """The chunks of a table, or of all partitions that hold its rows; none where it is empty.
+
+    The last one ends where the table ends now, although it may grow before it is read: whoever adds
+    a block later commits later, so after the slot began, and is streamed. Whatever was committed
+    before the slot's consistent point is in a block that is there now, and every later snapshot
+    sees it. That needs the slot to exist already, with the table in the publication.
+    """
+    name = sql.Identifier(relation.schema, relation.name).as_string()
+    with mapped_errors(f"plan to read {name}"), locked_is_retried(name), connection.transaction():
+        connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+        leaves = _leaves(connection, relation)
+        oids = [leaf.oid for leaf in leaves]
+        # Files first: a table that is rewritten in between has another one when it is read. The
+        # other way round the rewritten table could be larger than what is planned for its file.
+        filenodes: dict[int, int | None] = dict(connection.execute(_FILENODES, [oids]).fetchall())
+        extents = {oid: _Extent(*rest) for oid, *rest in connection.execute(_SIZES, [oids])}
+    return [
+        chunk
+        for leaf in leaves
+        if (filenode := filenodes[leaf.oid])  # None where it was dropped meanwhile
+        for chunk in _divided(leaf, filenode, extents[leaf.oid])
+    ]
+
+
+def _leaves(connection: Connection, relation: Relation) -> Sequence[Table]:
+    """The tables that hold the rows. Raises SourceError with every reason why one can't be read."""
+    tables = list_tables(connection)
+    found = [
+        table for table in tables if (table.schema, table.name) == (relation.schema, relation.name)
+    ]
+    if not found:
+        raise SourceError(f"table {relation.qualified_name} does not exist any more")
+    leaves = leaf_partitions(connection, found, tables).get(found[0].oid, found)
+    if reasons := [reason for leaf in leaves for reason in _reasons(connection, relation, leaf)]:
+        raise SourceError("\n".join(reasons))
+    return leaves
+
+
+def _reasons(connection: Connection, relation: Relation, leaf: Table) -> Iterator[str]:
+    """Partitions are read one by one, so each needs the rights that the stream doesn't need."""
+    yield from kind_reasons(f"{leaf.schema}.{leaf.name}", leaf)
+    yield from privilege_reasons(connection, relation, leaf)
+
+
+def _divided(table: Table, filenode: int, extent: _Extent) -> Iterator[Chunk]:
+    """Chunks of whole blocks, of about `CHUNK_BYTES` on average."""
+    if not extent.blocks or not extent.size_bytes:
+        return
+    name = sql.Identifier(table.schema, table.name).as_string()
+    blocks = max(1, CHUNK_BYTES * extent.blocks // extent.size_bytes)
+    for first in range(0, extent.blocks, blocks):
+        end = min(first + blocks, extent.blocks)
+        yield Chunk(name, table.oid, filenode, (first, 0), (end, 0))
+
+
+@contextmanager
+def locked_is_retried(table: str) -> Iterator[None]:
+    """A lock that isn't had within `LOCK_TIMEOUT_SECONDS` will be had later."""
+    try:
+        yield
+    except errors.LockNotAvailable as error:
+        holder = _HOLDER.format(sql.Literal(table)).as_string()
+        raise RetryError(
+            f"table {table} is locked: its rows are read once it is free. Who holds it: {holder}",
+            reason="locked",
+        ) from error

@@ -1,0 +1,51 @@
+"""What a snapshot sees, by the numbers of transactions. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_EPOCH: Final = 1 << 32
+"""The stream numbers transactions with 32 bits, and begins anew after this many."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotVisibility:
+    """A `Visibility`: what pg_current_snapshot() says, with numbers of 64 bits.
+
+    A transaction ends for others only after its commit is in the log and, where commits wait for a
+    synchronous standby, after that wait: until then it is one of `running`, however long ago the
+    stream has shown its commit. Subtransactions are left out, as they are in the stream.
+    """
+
+    xmin: int
+    """Every transaction below it has ended."""
+    xmax: int
+    """None from here on had ended."""
+    running: frozenset[int]
+    """Those in between that had not ended."""
+
+    def sees(self, xid: int) -> bool:
+        """Whether the transaction, of which `xid` is the lower 32 bits, was committed before."""
+        wide = _widened(xid, self.xmax)
+        return wide < self.xmin or (wide < self.xmax and wide not in self.running)
+
+
+def read_snapshot(text: str) -> SnapshotVisibility:
+    """Read `xmin:xmax:running,running`, as pg_current_snapshot() writes it.
+
+    Raises ValueError on anything else.
+    """
+    xmin, xmax, running = text.split(":")
+    return SnapshotVisibility(
+        int(xmin), int(xmax), frozenset(int(each) for each in running.split(",") if each)
+    )
+
+
+def _widened(xid: int, near: int) -> int:
+    """The number nearest to `near` that ends in these 32 bits.
+
+    Transactions live at most half an epoch apart: the server stops before they get older.
+    """
+    ahead = (xid - near) % _EPOCH
+    return near + ahead - (_EPOCH if ahead >= _EPOCH // 2 else 0)
