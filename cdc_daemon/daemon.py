@@ -6,32 +6,36 @@ import gc
 import signal
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from cdc_daemon import __version__, registry
 from cdc_daemon import log as logging
+from cdc_daemon.backfill.backfill import Backfill
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import CdcError, ConfigurationError, RetryError, SinkError, SourceError
-from cdc_daemon.loading import Found, load, new_generations, publish, reason_to_load
+from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import Compiled, compile_projections
+from cdc_daemon.resuming import Found, loads_of, resume
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.events import Checkpoint
     from cdc_daemon.ports import Sink, Source
+    from cdc_daemon.resuming import Resumption
 
 log = structlog.get_logger(__name__)
 
@@ -107,14 +111,7 @@ class Daemon:
     def _run_pipeline(self) -> None:
         self._state("starting")
         compiled = self._compile()
-        found, reason = self._find_out(compiled)
-        checkpoint = found.checkpoint
-        if reason is not None or checkpoint is None:
-            log.warning("loading_everything", reason=reason)
-            with _reachable("sink", SinkError):
-                checkpoint = new_generations(
-                    self._configuration.name, found, compiled.projections, self._sink
-                )
+        checkpoint = self._resume(compiled)
         monitor = Monitor(self._source.clock(), self.metrics)
         self.status.watch(monitor)
         with _reachable("sink", SinkError):
@@ -123,17 +120,6 @@ class Daemon:
         try:
             with _reachable("sink", SinkError):
                 delivery.start()
-            if reason is not None:
-                self._state("loading")
-                delivery.dispatcher.wait_for_room = lambda: self._wait(delivery)
-                checkpoint = load(
-                    self._source,
-                    self._sink,
-                    delivery,
-                    compiled.projections,
-                    checkpoint,
-                    self._look(delivery),
-                )
             self._follow(compiled, checkpoint, delivery)
         finally:
             delivery.close()
@@ -149,20 +135,63 @@ class Daemon:
             projections, dict(zip(names, relations, strict=True)), self._loaded.locate
         )
 
-    def _find_out(self, compiled: Compiled) -> tuple[Found, str | None]:
-        """Check both sides, then see where the pipeline was."""
+    def _resume(self, compiled: Compiled) -> Checkpoint:
+        """Check both sides, see where the pipeline was, and make what it lacks."""
         with _reachable("sink", SinkError):
             self._sink.preflight([projection.model for projection in compiled.projections])
-            checkpoint = self._sink.checkpoints.load(self._configuration.name)
+            kept = self._sink.checkpoints.load(self._configuration.name)
         with _reachable("source", SourceError):
             self._source.prepare(compiled.relations)
-            found = Found(checkpoint, self._source.place(), self._source.identity())
+            found = Found(kept, self._source.place(), self._source.identity())
         with _reachable("sink", SinkError):
-            reason = reason_to_load(found, compiled.projections, self._sink, self._source.show)
-            if reason is None and checkpoint is not None:
-                for generation in checkpoint.generations.values():
+            resumption = resume(
+                self._configuration.name,
+                found,
+                compiled.projections,
+                self._sink,
+                self._source.show,
+            )
+            drop(resumption.left_over, self._sink)
+            for gone in resumption.forgotten:
+                log.warning("projection_removed", projection=gone.projection, index=gone.index)
+            checkpoint = self._with_new_generations(compiled, resumption)
+        if resumption.new_place:
+            with _reachable("source", SourceError):
+                checkpoint = replace(checkpoint, position=self._source.create_place())
+            with _reachable("sink", SinkError):
+                self._sink.checkpoints.store(checkpoint)
+        with _reachable("sink", SinkError):
+            unfinished = {name for load in checkpoint.loads for name in load.projections}
+            for name, generation in checkpoint.generations.items():
+                if name not in unfinished:
                     publish(self._sink, generation)
-        return found, reason
+        return checkpoint
+
+    def _with_new_generations(self, compiled: Compiled, resumption: Resumption) -> Checkpoint:
+        """Make the generations that are lacking, and note what is to be loaded into them."""
+        if not resumption.anew:
+            return resumption.checkpoint
+        for name, reason in resumption.anew.items():
+            log.warning("new_generation", projection=name, reason=reason)
+        made = create(
+            [each.model for each in compiled.projections if each.name in resumption.anew],
+            self._sink,
+        )
+        never = self._configuration.backfill.mode == "never"
+        loads = loads_of(() if never else made, compiled.projections, settled=resumption.new_place)
+        before = resumption.checkpoint
+        checkpoint = replace(
+            before,
+            generations={**before.generations, **made},
+            loads=(*before.loads, *loads),
+        )
+        try:
+            self._sink.checkpoints.store(checkpoint)
+        except CdcError:
+            with suppress(CdcError):
+                drop(list(made.values()), self._sink)
+            raise
+        return checkpoint
 
     def _delivery(self, compiled: Compiled, checkpoint: Checkpoint, monitor: Monitor) -> Delivery:
         delivery = Delivery(
@@ -181,6 +210,7 @@ class Daemon:
 
     def _follow(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> None:
         delivery.resume(checkpoint)
+        backfill = self._backfill(compiled, checkpoint, delivery)
         pipeline = Pipeline(
             source=self._source,
             source_id=checkpoint.source_id,
@@ -190,32 +220,47 @@ class Daemon:
                 for projection in compiled.projections
             ],
             delivery=delivery,
+            backfill=backfill,
             transaction_bytes=self._configuration.memory.transaction,
             spill_folder=self._configuration.state.path / "spill",
             stopping=self._stop.is_set,
             state=self._state,
         )
-        pipeline.follow_for_ever(checkpoint.position)
+        try:
+            pipeline.follow_for_ever(checkpoint.position)
+        finally:
+            backfill.close()
         self._state("stopping")
         deadline = time.monotonic() + self._configuration.shutdown.deadline
         drained = delivery.drain(deadline, pipeline.report)
         log.info("stopped", drained=drained)
 
-    def _wait(self, delivery: Delivery) -> None:
-        delivery.wait()
-        self._look(delivery)()
+    def _backfill(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> Backfill:
+        config = self._configuration
+        backfill = Backfill(
+            config=config.backfill,
+            source=self._source,
+            sink=self._sink,
+            delivery=delivery,
+            generations=checkpoint.generations,
+            queue_bytes=config.memory.queue,
+            all_loaded=self._all_loaded,
+        )
+        backfill.begin(checkpoint.loads, compiled)
+        self.status.load(backfill)
+        if config.backfill.mode == "only" and not checkpoint.loads:
+            self._all_loaded()
+        return backfill
 
-    def _look(self, delivery: Delivery) -> Callable[[], None]:
-        """Whether a load may go on: raises what a thread raised, and Stopped."""
-
-        def look() -> None:
-            delivery.raise_failure()
-            if self._stop.is_set():
-                raise Stopped
-
-        return look
+    def _all_loaded(self) -> None:
+        """Nothing is left to be loaded."""
+        if self._configuration.backfill.mode == "only":
+            log.info("stopping", why="all is loaded, and backfill.mode is only")
+            self.stop()
 
     def _state(self, state: str) -> None:
+        if state == self.status.state:
+            return
         self.metrics.state(state)
         self.status.state = state
 

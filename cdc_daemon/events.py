@@ -209,6 +209,38 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a table that is read at once: rows whose place (block, line) is in [first, end)."""
+
+    table: str
+    """As SQL names it, quoted (`"public"."item_2026"`): a partition that holds rows, or the table
+    itself where it isn't partitioned."""
+    oid: int
+    filenode: int
+    """The table's file when the chunk was planned."""
+    first: tuple[int, int]
+    end: tuple[int, int] | None
+    """Exclusive; None is the end of the table, wherever that is when the chunk is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Existing rows of one table that are still to be read, for the projections that lack them."""
+
+    table: str
+    """`schema.name`, the way `Relation.qualified_name` has it."""
+    projections: tuple[str, ...]
+    todo: tuple[Chunk, ...] | None = None
+    """What is left, adjacent chunks as one; None where it hasn't been planned yet."""
+    settled: bool = False
+    """Whether every transaction from before the stream's beginning is known to be visible."""
+    rows: int = 0
+    """Read and durable so far."""
+    blocks: int = 0
+    """How many blocks were planned, to know how far it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What a pipeline resumes from; kept in the sink, so that it survives the daemon's machine."""
 
@@ -218,8 +250,9 @@ class Checkpoint:
     source_id: str
     """The history of the source (PostgreSQL: system identifier and timeline)."""
     generations: dict[str, Generation] = field(default_factory=dict)
-    loaded: bool = False
-    """False while existing rows are being loaded: such a load starts again if it is cut short."""
+    loads: tuple[Load, ...] = ()
+    """What is still to be read of the rows that were there before. A generation that a load names
+    isn't searched yet."""
 
 
 @dataclass(frozen=True, slots=True)

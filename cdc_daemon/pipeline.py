@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cdc_daemon.backfill.backfill import Backfill
+    from cdc_daemon.backfill.window import Transaction
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.events import Event, Relation
     from cdc_daemon.ports import Source
@@ -80,6 +82,7 @@ class Pipeline:
         relations: Sequence[Relation],
         indices: Sequence[tuple[FlatProjection, str]],
         delivery: Delivery,
+        backfill: Backfill,
         transaction_bytes: int,
         spill_folder: Path,
         stopping: Callable[[], bool],
@@ -89,6 +92,7 @@ class Pipeline:
         self._source_id = source_id
         self._relations = relations
         self._delivery = delivery
+        self._backfill = backfill
         self._transaction_bytes = transaction_bytes
         self._stopping = stopping
         self._state = state
@@ -143,7 +147,7 @@ class Pipeline:
                 self._source.start(self._relations, self._delivery.progress.received)
         # The source may have been away for long: that was no sign of a reader that is stuck.
         self._delivery.heard_from_reader = time.monotonic()
-        self._state("streaming")
+        self._state("loading" if self._backfill.loading else "streaming")
         log.info("streaming", after=self._source.show(self._delivery.progress.received))
 
     def _require_same_history(self) -> None:
@@ -163,6 +167,9 @@ class Pipeline:
             events = self._source.read(0.0 if held else READ_TIMEOUT_SECONDS)
             urgent = self._take(events)
             held = self._hold_back() if events else self._release()
+            if self._backfill.loading:
+                self._backfill.step()
+                self._state("loading" if self._backfill.loading else "streaming")
             self._report(urgent=urgent)
 
     def _take(self, events: Sequence[Event]) -> bool:
@@ -188,17 +195,30 @@ class Pipeline:
         position = commit.position
         delivery = self._delivery
         delivery.monitor.committed(position, commit.time)
-        for route in self._routes:
+        changed = [route for route in self._routes if route.fold]
+        window = self._window_of(commit, changed)
+        for route in changed:
             fold = route.fold
-            if fold:
-                if fold.truncated:
-                    self._clear_before(route.index, position)
-                    fold.truncated = False
-                delivery.dispatcher.send(
-                    route.index, position, fold.drain(), after=delivery.progress.received
-                )
+            if fold.truncated:
+                self._clear_before(route.index, position)
+                fold.truncated = False
+                if window is not None:
+                    window.truncated(route.index)
+            contents = fold.drain()
+            if window is not None and route.index in self._backfill.loading:
+                contents = window.touching(route.index, contents)
+            delivery.dispatcher.send(
+                route.index, position, contents, after=delivery.progress.received
+            )
         delivery.metrics.transaction()
         self._pass(position)
+
+    def _window_of(self, commit: Commit, changed: Sequence[Route]) -> Transaction | None:
+        """What notes the touched documents, if chunks that wait or will come may not see them."""
+        loading = self._backfill.loading
+        if loading and any(route.index in loading for route in changed):
+            return self._backfill.transaction(commit.xid)
+        return None
 
     def _pass(self, position: Position) -> None:
         progress = self._delivery.progress
@@ -232,8 +252,9 @@ class Pipeline:
         delivery.monitor.advanced(
             received=delivery.progress.received, indexed=durable, searchable=searchable
         )
-        delivery.checkpointer.offer(durable, delivery.dispatcher.sent, urgent=urgent)
-        told = (min(durable, delivery.checkpointer.stored), searchable)
+        confirmable = delivery.progress.confirmable()
+        delivery.checkpointer.offer(confirmable, delivery.dispatcher.sent, urgent=urgent)
+        told = (min(confirmable, delivery.checkpointer.stored), searchable)
         now = time.monotonic()
         if urgent or told[0] != self._reported[0] or now - self._reported_at >= REPORT_SECONDS:
             self._source.confirm(

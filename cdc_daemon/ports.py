@@ -1,6 +1,6 @@
 """What connectors implement. The daemon sees outside systems only through these protocols.
 
-Source side: `Source`, `Snapshot`, `ChunkReader`, `Visibility`, `SourceClock`. Sink side: `Sink`,
+Source side: `Source`, `ChunkReader`, `Visibility`, `SourceClock`. Sink side: `Sink`,
 `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Each port names its thread;
 everything raises only the errors of `cdc_daemon.errors`.
 """
@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from pydantic import BaseModel
 
     from cdc_daemon.events import (
         Checkpoint,
+        Chunk,
         ColumnType,
         DeadLetter,
         DocumentOperation,
@@ -62,41 +63,6 @@ class ClockSample:
     """How long the reading took: the error bound of the clock offset is half of it."""
 
 
-class Snapshot(Protocol):
-    """Existing rows as of one position. Used by one thread, closed after the last row."""
-
-    @property
-    def position(self) -> Position:
-        """The stream that starts here continues exactly where the snapshot ends."""
-
-    def estimated_rows(self, relation: Relation) -> int | None:
-        """About how many rows there are, for progress; None when nobody knows."""
-
-    def rows(self, relation: Relation) -> Iterator[Sequence[Row]]:
-        """All rows, in blocks of at most a few hundred kilobytes.
-
-        A block in which a row holds `Unreadable` is a `PartlyUnreadable`.
-        """
-
-    def close(self) -> None:
-        """Release it. Safe to call twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A part of a table that is read at once: rows whose place (block, line) is in [first, end)."""
-
-    table: str
-    """As SQL names it, quoted (`"public"."item_2026"`): a partition that holds rows, or the table
-    itself where it isn't partitioned."""
-    oid: int
-    filenode: int
-    """The table's file when the chunk was planned."""
-    first: tuple[int, int]
-    end: tuple[int, int] | None
-    """Exclusive; None is the end of the table, wherever that is when the chunk is read."""
-
-
 class Visibility(Protocol):
     """What one snapshot of the source sees. Immutable, so any thread may ask."""
 
@@ -124,11 +90,24 @@ class ChunkRows:
 class ChunkReader(Protocol):
     """Reads chunks while the stream goes on. One worker thread owns it; its own connection."""
 
+    def plan(self, relation: Relation) -> list[Chunk]:
+        """Divide a table into chunks to be read, in that order; none where it is empty.
+
+        The source must keep our place already: rows that come later are the stream's. Raises
+        RetryError while the table is locked, SourceError where it can't be read.
+        """
+
     def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
         """The rows of the chunk, with the columns of `relation`, in a short transaction.
 
         Raises RetryError (the connection was lost, the table is locked: read it again),
         RewrittenError (plan the table anew) or SourceError.
+        """
+
+    def settle(self) -> None:
+        """Return once everything that was committed before is visible.
+
+        Raises RetryError while something isn't yet: commits that wait for a synchronous standby.
         """
 
     def visibility(self) -> Visibility:
@@ -159,17 +138,10 @@ class Source(Protocol):
     def place(self) -> Position | None:
         """The position confirmed to the source; None if it keeps no place for us (no slot)."""
 
-    def snapshot(self) -> Snapshot:
-        """Start anew: make the source keep a place for us, and return all rows as of then.
+    def create_place(self) -> Position:
+        """Make the source keep a place for us from now on; everything before it is visible.
 
         An older place of ours is given up.
-        """
-
-    def chunks(self, relation: Relation) -> list[Chunk]:
-        """Divide a table into chunks to be read, in that order; none where it is empty.
-
-        The source must keep our place already: rows that come later are the stream's. Raises
-        RetryError while the table is locked, SourceError where it can't be read.
         """
 
     def chunk_reader(self) -> ChunkReader:

@@ -226,6 +226,22 @@ class MemoryConfig(Section):
         return self
 
 
+class BackfillConfig(Section):
+    """How the rows that are there already come in, while the stream goes on."""
+
+    mode: Literal["initial", "never", "only"] = Field(
+        default="initial",
+        description="`initial`: a read model without them is loaded. `never`: it starts empty, and "
+        "gets what changes from now on. `only`: load, then end.",
+    )
+    workers: StrictInt = Field(
+        default=2, ge=1, le=16, description="Connections that read rows at the same time."
+    )
+    rows_per_second: StrictInt | None = Field(
+        default=None, ge=1, description="No more than this is read, to spare the source."
+    )
+
+
 class StateConfig(Section):
     """Where local files go: a cache that can be rebuilt."""
 
@@ -302,6 +318,10 @@ class Configuration(Section):
     ] = Field(min_length=1, description="The read models, by name: the alias to search.")
     memory: MemoryConfig = Field(
         default=MemoryConfig(), description="Bounds of what is held in memory."
+    )
+    backfill: BackfillConfig = Field(
+        default=BackfillConfig(),
+        description="How the rows that are there already come in, while the stream goes on.",
     )
     senders: StrictInt = Field(
         default=2, ge=1, le=8, description="Connections that write to the sink at the same time."

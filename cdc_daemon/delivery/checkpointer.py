@@ -17,7 +17,7 @@ from cdc_daemon.events import NOWHERE, Checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cdc_daemon.events import Position
+    from cdc_daemon.events import Load, Position
     from cdc_daemon.ports import CheckpointStore
 
 INTERVAL_SECONDS: Final = 1.0
@@ -44,6 +44,7 @@ class Checkpointer(threading.Thread):
         self._failed = failed
         self._changed = threading.Condition()
         self._wanted = NOWHERE
+        self._wanted_loads: tuple[Load, ...] = ()
         self._documents = 0
         self._due = 0.0
         self._stored_at = 0.0
@@ -53,6 +54,7 @@ class Checkpointer(threading.Thread):
         """Start from `checkpoint`, which is stored already."""
         self._checkpoint = checkpoint
         self._wanted = checkpoint.position
+        self._wanted_loads = checkpoint.loads
         self.start()
 
     @property
@@ -77,6 +79,21 @@ class Checkpointer(threading.Thread):
                 self._due = min(self._due, self._stored_at + INTERVAL_SECONDS)
             self._changed.notify_all()
 
+    @property
+    def stored_loads(self) -> tuple[Load, ...]:
+        """What the stored checkpoint says is still to be loaded."""
+        return self._checkpoint.loads
+
+    def note(self, loads: tuple[Load, ...]) -> None:
+        """This is still to be loaded: store it with the next checkpoint, soon."""
+        with self._changed:
+            if loads != self._wanted_loads:
+                self._wanted_loads = loads
+                # A load that is done is waited for: searches are to see it.
+                wait = INTERVAL_SECONDS if len(loads) >= len(self.stored_loads) else 0.0
+                self._due = min(self._due, self._stored_at + wait)
+                self._changed.notify_all()
+
     def close(self) -> None:
         """Make the thread end; what was offered is not stored any more."""
         with self._changed:
@@ -86,22 +103,23 @@ class Checkpointer(threading.Thread):
     def run(self) -> None:
         """Store until closed."""
         try:
-            while (position := self._next()) is not None:
-                self._save(position)
+            while (checkpoint := self._next()) is not None:
+                self._save(checkpoint)
         except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
             self._failed(error)
 
-    def _next(self) -> Position | None:
+    def _next(self) -> Checkpoint | None:
         with self._changed:
             while not self._closed:
                 wait = self._due - time.monotonic()
-                if self._wanted > self.stored and wait <= 0:
-                    return self._wanted
-                self._changed.wait(wait if self._wanted > self.stored else None)
+                new = self._wanted > self.stored or self._wanted_loads != self.stored_loads
+                if new and wait <= 0:
+                    position = max(self._wanted, self.stored)
+                    return replace(self._checkpoint, position=position, loads=self._wanted_loads)
+                self._changed.wait(wait if new else None)
             return None
 
-    def _save(self, position: Position) -> None:
-        checkpoint = replace(self._checkpoint, position=position)
+    def _save(self, checkpoint: Checkpoint) -> None:
         for attempt in retrying():
             with attempt:
                 if self._closed:

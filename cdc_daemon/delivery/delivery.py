@@ -74,7 +74,7 @@ class Delivery:
         self._pace.hidden = self.progress.hidden
         self.dispatcher = Dispatcher(self._lanes, memory.queue, self.wait, self._reject)
         self.checkpointer = Checkpointer(
-            sink.checkpoints, configuration.name, self._on_progress, self._on_failure
+            sink.checkpoints, configuration.name, self._on_progress, self.fail
         )
         self._refresher = Refresher(
             sink=sink,
@@ -83,7 +83,7 @@ class Delivery:
             busy=lambda: self._lanes.busy,
             refreshed=self._on_refreshed,
             retried=self.retried,
-            failed=self._on_failure,
+            failed=self.fail,
         )
         self._senders = [
             Sender(
@@ -93,7 +93,7 @@ class Delivery:
                 keep=self._keep_rejected,
                 observer=self,
                 advanced=self._on_written,
-                failed=self._on_failure,
+                failed=self.fail,
                 number=number,
             )
             for number, lane in enumerate(self._lanes)
@@ -138,8 +138,9 @@ class Delivery:
         while time.monotonic() < deadline:
             while_waiting()
             durable = self.progress.durable()
-            self.checkpointer.offer(durable, self.dispatcher.sent, urgent=True)
-            done = durable >= self.progress.received and self.checkpointer.stored >= durable
+            confirmable = self.progress.confirmable()
+            self.checkpointer.offer(confirmable, self.dispatcher.sent, urgent=True)
+            done = durable >= self.progress.received and self.checkpointer.stored >= confirmable
             if done and self.progress.searchable() >= durable:
                 while_waiting()  # once more: the checkpoint may be stored since it was told
                 return True
@@ -222,6 +223,10 @@ class Delivery:
         self.metrics.bulk_retried(reason)
         self.metrics.failed()
 
+    def projection_of(self, index: str) -> FlatProjection:
+        """What fills an index."""
+        return self._projections[index]
+
     @property
     def indices(self) -> dict[str, str]:
         """The index behind each read model."""
@@ -281,7 +286,8 @@ class Delivery:
         self._acknowledged.set()
         self._wake()
 
-    def _on_failure(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """A thread has ended by `error`: whoever waits raises it. Any thread calls it."""
         if self._failure is None:
             self._failure = error
         self.metrics.failed()

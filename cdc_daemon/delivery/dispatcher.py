@@ -81,6 +81,14 @@ class Dispatcher:
         self.sent += sent
         return sent
 
+    def mark(self) -> tuple[int, ...]:
+        """Everything sent until now, for `passed`."""
+        return self._lanes.mark()
+
+    def passed(self, mark: tuple[int, ...]) -> bool:
+        """Whether everything sent before `mark` is durable."""
+        return self._lanes.passed(mark)
+
     def release(self) -> None:
         """Nothing more is coming just now: let the senders have what there is."""
         for lane in self._lanes:

@@ -24,9 +24,11 @@ MOST_OPERATIONS: Final = 10_000
 class Batch:
     """Operations for one request; of several on one document only the last is kept."""
 
-    __slots__ = ("after", "by_index", "count", "era", "opened_at", "size_bytes")
+    __slots__ = ("after", "by_index", "count", "era", "number", "opened_at", "size_bytes")
 
-    def __init__(self, after: Position, era: int = 0) -> None:
+    def __init__(self, after: Position, era: int = 0, number: int = 0) -> None:
+        self.number = number
+        """Counts the batches of a lane, which are done in this order."""
         self.after = after
         """Where the commit before the batch ends. Never a number in between: a source that is
         asked to go on from inside a commit record takes that commit for done, and skips it."""
@@ -63,6 +65,8 @@ class Lane:
         self._in_flight: Batch | None = None
         self._sent_at = 0.0
         self.era = 0
+        self.last_number = 0
+        self.done_number = 0
         self.closed = False
         self.size_bytes = 0
 
@@ -77,7 +81,8 @@ class Lane:
         with self._changed:
             batch = self._open
             if batch is None:
-                batch = self._open = Batch(after, self.era)
+                self.last_number += 1
+                batch = self._open = Batch(after, self.era, self.last_number)
             known = batch.by_index.get(index)
             if known is None:
                 batch.by_index[index] = operations
@@ -135,6 +140,7 @@ class Lane:
         """Mark the batch in flight as durable, rejected operations included."""
         with self._changed:
             self._in_flight = None
+            self.done_number = batch.number
             self.size_bytes -= batch.size_bytes
             self._changed.notify_all()
 

@@ -73,6 +73,16 @@ class Lanes:
             self._divide(1)
         return self.in_use
 
+    def mark(self) -> tuple[int, ...]:
+        """Everything put until now, for `passed`."""
+        return tuple(lane.last_number for lane in self._lanes)
+
+    def passed(self, mark: tuple[int, ...]) -> bool:
+        """Whether everything put before `mark` is durable."""
+        return all(
+            lane.done_number >= number for lane, number in zip(self._lanes, mark, strict=True)
+        )
+
     def look_again(self) -> None:
         """What a batch was held for may have passed."""
         with self._changed:

@@ -29,6 +29,10 @@ class Progress:
         self._searchable = NOWHERE
         self.received = NOWHERE
         """Everything up to here has been put into lanes. Only the reader sets it."""
+        self.held: Position | None = None
+        """No more than this may be confirmed, durable or not. Only the reader sets it."""
+        self.building: frozenset[str] = frozenset()
+        """Indices that nobody searches yet: they are part of no position but the durable one."""
 
     def durable(self) -> Position:
         """Everything up to here is in the sink, or a dead letter."""
@@ -39,6 +43,11 @@ class Progress:
         with self._lock:
             self._durable = max(self._durable, reached)
             return self._durable
+
+    def confirmable(self) -> Position:
+        """Everything up to here may be forgotten by the source."""
+        durable = self.durable()
+        return durable if self.held is None else min(durable, self.held)
 
     def searchable(self) -> Position:
         """Everything up to here can be found by a search."""
@@ -52,7 +61,7 @@ class Progress:
     def written(self, batch: Batch) -> None:
         """Note what `batch` wrote; called before the lane is told that it is done."""
         with self._lock:
-            for index in batch.by_index:
+            for index in batch.by_index.keys() - self.building:
                 self._dirty[index] = min(batch.after, self._dirty.get(index, batch.after))
 
     def touched(self, index: str) -> None:

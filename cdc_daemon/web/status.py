@@ -10,6 +10,7 @@ from cdc_daemon.consistency.collector import DelayCollector
 from cdc_daemon.consistency.monitor import STAGES
 
 if TYPE_CHECKING:
+    from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.delivery.delivery import Delivery
@@ -36,6 +37,7 @@ class Status:
         self._monitor: Monitor | None = None
         self._delivery: Delivery | None = None
         self._source: Source | None = None
+        self._backfill: Backfill | None = None
         self.metrics = metrics
         self.state = "starting"
 
@@ -49,9 +51,13 @@ class Status:
         self._delivery = delivery
         self._source = source
 
+    def load(self, backfill: Backfill) -> None:
+        """What is being loaded is known from now on."""
+        self._backfill = backfill
+
     def live(self) -> Health:
         """Whether a restart would help: never because an outside system is away."""
-        if self.state == "streaming" and self._delivery is not None:
+        if self.state in {"streaming", "loading"} and self._delivery is not None:
             age = time.monotonic() - self._delivery.heard_from_reader
             if age > STUCK_SECONDS:
                 return Health(ok=False, reason=f"the reader has been stuck for {age:.0f} s")
@@ -80,6 +86,8 @@ class Status:
             shown["clock_offset_seconds"] = self._monitor.clock_offset_seconds
         if self._delivery is not None and self._source is not None:
             shown.update(self._positions(self._delivery, self._source))
+        if self._backfill is not None:
+            shown["backfill"] = self._backfill.show()
         return shown
 
     def _positions(self, delivery: Delivery, source: Source) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from cdc_daemon.errors import SinkError
-from cdc_daemon.events import Checkpoint, Generation, Position
+from cdc_daemon.events import Checkpoint, Chunk, Generation, Load, Position
 from connectors.opensearch.errors import NOT_FOUND
 from connectors.opensearch.ownindex import OwnIndex
 
 if TYPE_CHECKING:
     from connectors.opensearch.client import Client
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Changes when an older daemon could not read what a newer one wrote."""
 
 INDEX: Final = OwnIndex(
@@ -69,5 +69,27 @@ def _from_document(document: dict[str, Any]) -> Checkpoint:
         )
     kept = document["checkpoint"]
     generations = {name: Generation(**parts) for name, parts in kept["generations"].items()}
-    fields = {**kept, "position": Position(kept["position"]), "generations": generations}
-    return Checkpoint(**fields)
+    return Checkpoint(
+        pipeline=kept["pipeline"],
+        position=Position(kept["position"]),
+        source_id=kept["source_id"],
+        generations=generations,
+        loads=tuple(_load(parts) for parts in kept["loads"]),
+    )
+
+
+def _load(parts: dict[str, Any]) -> Load:
+    todo = parts["todo"]
+    return Load(
+        **{
+            **parts,
+            "projections": tuple(parts["projections"]),
+            "todo": None if todo is None else tuple(map(_chunk, todo)),
+        }
+    )
+
+
+def _chunk(parts: dict[str, Any]) -> Chunk:
+    first, end = parts["first"], parts["end"]
+    place = (int(first[0]), int(first[1]))
+    return Chunk(**{**parts, "first": place, "end": None if end is None else (end[0], end[1])})

@@ -12,21 +12,26 @@ from psycopg import errors, sql
 from cdc_daemon.errors import RejectedError, RewrittenError, SourceError
 from cdc_daemon.events import PartlyUnreadable
 from cdc_daemon.ports import ChunkRows
-from connectors.postgres.chunks import CHUNK_BYTES, LOCK_TIMEOUT_SECONDS, locked_is_retried
+from connectors.postgres.chunks import (
+    CHUNK_BYTES,
+    LOCK_TIMEOUT_SECONDS,
+    locked_is_retried,
+    plan_chunks,
+)
 from connectors.postgres.copytext import read_line
 from connectors.postgres.pgoutput import PASS, tolerant
 from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.session import connect, mapped_errors
+from connectors.postgres.settling import Settling
 from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpages import WalPages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cdc_daemon.events import Position, Relation, Row
-    from cdc_daemon.ports import Chunk
+    from cdc_daemon.events import Chunk, Position, Relation, Row
     from connectors.postgres.session import Connection
-    from connectors.postgres.visibility import SnapshotVisibility
+from connectors.postgres.visibility import SnapshotVisibility
 
 READ_BYTES: Final = 4 * CHUNK_BYTES
 """Reading ends early after this much text: blocks are of unequal size, and large values are packed.
@@ -77,6 +82,11 @@ class PostgresChunkReader:
         self._name = name
         self._connection: Connection | None = None
         self._pages = WalPages(1, 1)
+        self._settling = Settling()
+
+    def plan(self, relation: Relation) -> list[Chunk]:
+        """Divide the table, and each of its partitions, by blocks."""
+        return plan_chunks(self._connected(), relation)
 
     def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
         """The rows of `chunk`, by COPY in a transaction that is as short as that.
@@ -101,6 +111,10 @@ class PostgresChunkReader:
                 text = _copy(connection, relation, chunk)
             reached = self._reached(connection, chunk)
         return _chunk_rows(chunk, text, seen, reached)
+
+    def settle(self) -> None:
+        """Commits may wait for a synchronous standby."""
+        self._settling.require(self._connected())
 
     def visibility(self) -> SnapshotVisibility:
         """What a new snapshot sees; it isn't held."""

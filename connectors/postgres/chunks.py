@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from psycopg import errors, sql
 
 from cdc_daemon.errors import RetryError, SourceError
-from cdc_daemon.ports import Chunk
+from cdc_daemon.events import Chunk
 from connectors.postgres.catalog import leaf_partitions, list_tables
 from connectors.postgres.preflight import kind_reasons, privilege_reasons
 from connectors.postgres.session import mapped_errors

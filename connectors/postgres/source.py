@@ -12,7 +12,6 @@ from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from connectors.postgres.catalog import describe, table_oids
 from connectors.postgres.chunkreader import PostgresChunkReader
-from connectors.postgres.chunks import plan_chunks
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
 from connectors.postgres.openwaits import announced_waits
@@ -23,12 +22,11 @@ from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood
 from connectors.postgres.session import connect, libpq, mapped_errors
 from connectors.postgres.slots import create_slot, drop_slot, find_slot, format_lsn, wait_until_free
-from connectors.postgres.snapshot import PostgresSnapshot, filenodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cdc_daemon.ports import Chunk, TableRequest
+    from cdc_daemon.ports import TableRequest
     from connectors.postgres.session import Connection
 
 log = structlog.get_logger(__name__)
@@ -51,7 +49,6 @@ class PostgresSource:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake_fd)  # not in `close`: others may still wake us
         self._queries: Connection | None = None
-        self._prepared: list[Relation] = []
         self._stream: ReplicationStream | None = None
         self._decoder = Decoder(self._plan_for)
         self._relations: dict[tuple[str, str], Relation] = {}
@@ -85,33 +82,23 @@ class PostgresSource:
             # First the slot: a crash in between loads anew, the other way round it would lose.
             self._give_up_place(connection)
         ensure_publication(connection, self._publication, relations, manage=manage)
-        self._prepared = list(relations)
 
     def place(self) -> Position | None:
         """The confirmed position of our slot; None if there is none, or it is lost."""
         slot = find_slot(self._query_connection(), self._slot)
         return None if slot is None or slot.lost else slot.confirmed
 
-    def snapshot(self) -> PostgresSnapshot:
-        """Make the slot anew, and import its snapshot."""
+    def create_place(self) -> Position:
+        """Make the slot anew; its consistent point."""
         self._end_stream()  # it holds the slot
         queries = self._query_connection()
         wait_until_free(queries, self._slot, self._config.slot_wait)
         drop_slot(queries, self._slot)
-        files = {relation: filenodes(queries, relation) for relation in self._prepared}
-        with connect(self._dsn, name=self._name, replication=True) as replication:
-            with announced_waits(self._dsn, self._name, libpq(replication).backend_pid):
-                position, name = create_slot(replication, self._slot)
-            try:
-                return PostgresSnapshot(connect(self._dsn, name=self._name), position, name, files)
-            except BaseException:
-                replication.close()
-                drop_slot(queries, self._slot)
-                raise
-
-    def chunks(self, relation: Relation) -> list[Chunk]:
-        """The parts of a table that are read one by one."""
-        return plan_chunks(self._query_connection(), relation)
+        with (
+            connect(self._dsn, name=self._name, replication=True) as replication,
+            announced_waits(self._dsn, self._name, libpq(replication).backend_pid),
+        ):
+            return create_slot(replication, self._slot)
 
     def chunk_reader(self) -> PostgresChunkReader:
         """Reads them, for another thread."""

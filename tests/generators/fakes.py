@@ -12,16 +12,33 @@ from pydantic import BaseModel
 
 from cdc_daemon.config.models import Configuration, MemoryConfig, ProjectionConfig, StateConfig
 from cdc_daemon.errors import RetryError
-from cdc_daemon.events import Checkpoint, Column, ColumnType, DeadLetter, Generation, Relation
-from cdc_daemon.ports import ClockSample, FieldSpec, ReadModel, Rejection, SlotHealth, WriteResult
+from cdc_daemon.events import (
+    Checkpoint,
+    Chunk,
+    Column,
+    ColumnType,
+    DeadLetter,
+    Generation,
+    Relation,
+)
+from cdc_daemon.ports import (
+    ChunkRows,
+    ClockSample,
+    FieldSpec,
+    ReadModel,
+    Rejection,
+    SlotHealth,
+    WriteResult,
+)
 from cdc_daemon.projection.flat import FlatProjection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cdc_daemon.errors import CdcError
     from cdc_daemon.events import DocumentOperation, Event, Position, ReplicaIdentity, Row
-    from cdc_daemon.ports import Chunk, ChunkReader, TableRequest
+    from cdc_daemon.ports import TableRequest
 
 POISON = b'"poison"'
 """A body that the sink never takes."""
@@ -261,26 +278,44 @@ class MemoryDeadLetters:
         return len(self.list(pipeline, limit=1_000_000))
 
 
-class MemorySnapshot:
-    """A `Snapshot` of given blocks of rows."""
+class All:
+    """A `Visibility` of a moment after every transaction so far."""
 
-    def __init__(
-        self, position: Position, blocks: Sequence[Sequence[Row]], said: Callable[[str], None]
-    ) -> None:
-        self.position = position
-        self._blocks = blocks
-        self._said = said
+    def sees(self, xid: int) -> bool:
+        """Those below a thousand are old."""
+        return xid < 1000
 
-    def estimated_rows(self, relation: Relation) -> int | None:
-        """Nobody knows."""
 
-    def rows(self, relation: Relation) -> Iterator[Sequence[Row]]:  # noqa: ARG002 - the port
-        """The blocks."""
-        yield from self._blocks
+class MemoryChunkReader:
+    """A `ChunkReader` of given blocks of rows, each one a chunk."""
+
+    def __init__(self, source: ScriptedSource) -> None:
+        self._source = source
+
+    def plan(self, relation: Relation) -> list[Chunk]:
+        """A chunk for each block."""
+        return [
+            Chunk(relation.qualified_name, 1, 1, (at, 0), (at + 1, 0))
+            for at in range(len(self._source.blocks))
+        ]
+
+    def settle(self) -> None:
+        """All is visible."""
+
+    def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:  # noqa: ARG002 - the port
+        """The block, or what went wrong."""
+        if self._source.chunk_errors:
+            raise self._source.chunk_errors.pop()
+        rows = self._source.blocks[chunk.first[0]]
+        return ChunkRows(chunk, rows, All(), self._source.at, None, 1000)
+
+    def visibility(self) -> All:
+        """All."""
+        return All()
 
     def close(self) -> None:
         """Say so."""
-        self._said("snapshot closed")
+        self._source.said.append("chunk reader closed")
 
 
 class ScriptedSource:
@@ -293,6 +328,8 @@ class ScriptedSource:
         self.started: list[Position] = []
         self.confirmed: list[tuple[int, int, int]] = []
         self.said: list[str] = []
+        self.chunk_errors: list[CdcError] = []
+        """What the next reads of chunks raise."""
         self.history = "system/1"
         self._woken = threading.Event()
 
@@ -311,17 +348,13 @@ class ScriptedSource:
         """Where it is."""
         return self.at
 
-    def snapshot(self) -> MemorySnapshot:
-        """The blocks, as of the position."""
-        return MemorySnapshot(self.at, self.blocks, self.said.append)
+    def create_place(self) -> Position:
+        """Here."""
+        return self.at
 
-    def chunks(self, relation: Relation) -> list[Chunk]:
-        """Not asked for here."""
-        raise NotImplementedError
-
-    def chunk_reader(self) -> ChunkReader:
-        """Not asked for here."""
-        raise NotImplementedError
+    def chunk_reader(self) -> MemoryChunkReader:
+        """A reader of the blocks."""
+        return MemoryChunkReader(self)
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:  # noqa: ARG002 - the port
         """Note from where."""

@@ -19,6 +19,7 @@ from cdc_daemon.values import SESSION_SETTINGS
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
 from tests.generators.budget import rounds, seeded
+from tests.generators.existing_rows import existing_rows
 from tests.generators.json_meaning import as_documented, parse
 from tests.generators.pg_scalars import EXTENSIONS
 from tests.generators.pg_values import (
@@ -225,11 +226,10 @@ def check_table(table: RandomTable, source: PostgresSource, counts: Counter[str]
     relations = source.describe([TableRequest(f"public.{table.name}")])
     source.prepare(relations)
     mirror = Mirror(table, relations[0], counts)
-    snapshot = source.snapshot()
-    mirror.rows = {key_of(row): row for block in snapshot.rows(relations[0]) for row in block}
-    snapshot.close()
+    place = source.create_place()
+    mirror.rows = {key_of(row): row for row in existing_rows(source, relations[0])}
     mirror.compare(table.oracle[0])
-    source.start(relations, snapshot.position)
+    source.start(relations, place)
     for _ in range(TRANSACTIONS):
         table.transact()
     transactions = follow(source, TRANSACTIONS)

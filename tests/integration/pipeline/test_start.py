@@ -83,7 +83,7 @@ def start_again(
     daemon.wait_until("streaming")
     daemon.catch_up()
     assert assert_equal(database.dsn, rest, EXPECTED) == ROWS
-    reasons = [event["reason"] for event in daemon.events("loading_everything")]
+    reasons = [event["reason"] for event in daemon.events("new_generation")]
     assert len(reasons) == 2, "loaded anew, and once"
     return str(reasons[-1])
 
@@ -134,7 +134,7 @@ def change_mapping(connection: psycopg.Connection, daemon: RunningDaemon, rest: 
         (lose_checkpoint, "there is no checkpoint"),
         (drop_slot, "the slot was dropped or lost"),
         (advance_slot, "changes between them would be missing"),
-        (change_mapping, "the mapping or the table of projection items has changed"),
+        (change_mapping, "its mapping or its table has changed"),
     ],
     ids=["checkpoint lost", "slot dropped", "slot ahead", "mapping changed"],
 )
@@ -180,7 +180,7 @@ def test_nothing_is_loaded_where_nothing_was_lost(
     daemon.catch_up()
     assert assert_equal(database.dsn, rest, EXPECTED) == ROWS
     assert searched(rest) == before
-    assert len(daemon.events("loading_everything")) == 1
+    assert len(daemon.events("new_generation")) == 1
 
 
 def test_index_deleted_under_a_running_daemon(

@@ -135,9 +135,7 @@ def start(source: PostgresSource, *tables: str) -> list[Relation]:
     """Load nothing, and begin the stream now."""
     relations = describe(source, *tables)
     source.prepare(relations)
-    snapshot = source.snapshot()
-    snapshot.close()
-    source.start(relations, snapshot.position)
+    source.start(relations, source.create_place())
     return relations
 
 

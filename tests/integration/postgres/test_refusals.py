@@ -304,4 +304,4 @@ def test_a_server_that_is_not_set_up(
     assert "all 1 replication slots are taken" in text
     assert "alter system set max_replication_slots = 5" in text
     with pytest.raises(SourceError, match="create the replication slot"):
-        source.snapshot()
+        source.create_place()

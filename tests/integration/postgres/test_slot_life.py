@@ -15,6 +15,7 @@ from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import ChangeKind, Commit, Position, Watermark
 from cdc_daemon.ports import TableRequest
 from connectors.postgres import openwaits, replication
+from tests.generators.existing_rows import existing_rows
 from tests.integration.postgres.conftest import (
     Connection,
     MakeRole,
@@ -110,7 +111,7 @@ def test_a_wait_for_open_transactions_is_announced(
         timer = threading.Timer(2, busy.commit)
         timer.start()
         with structlog.testing.capture_logs() as logs:
-            snapshot = source.snapshot()
+            place = source.create_place()
         timer.join()
         pid = busy.info.backend_pid
     waits = [entry for entry in logs if entry["event"] == "waiting_for_transactions"]
@@ -118,31 +119,15 @@ def test_a_wait_for_open_transactions_is_announced(
     (session,) = waits[0]["sessions"]
     assert (session["pid"], session["application"]) == (pid, "nightly job")
     assert session["database"] == database.name
-    rows = [row for block in snapshot.rows(relations[0]) for row in block]
-    snapshot.close()
-    assert rows == [[b"1", b"null", b"null"]], "the transaction that it waited for is in it"
-    source.start(relations, snapshot.position)
+    rows = existing_rows(source, relations[0])
+    assert rows == [[b"1", b"null", b"null"]], "the transaction that it waited for is visible"
+    source.start(relations, place)
     connection.execute("insert into item values (2)")
     assert [change.new for change in read_commits(source, 1)] == [[b"2", b"null", b"null"]]
 
 
-def test_a_snapshot_that_fails_leaves_no_slot(
-    source: PostgresSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Half a first load would keep the server's log for nobody."""
-
-    def fail(connection: Connection, *_: Any) -> None:
-        connection.close()
-        raise RetryError("the connection was cut")
-
-    monkeypatch.setattr("connectors.postgres.source.PostgresSnapshot", fail)
-    with pytest.raises(RetryError, match="was cut"):
-        source.snapshot()
-    assert source.place() is None
-
-
 def test_a_lost_slot_is_no_place(private_postgres: StartPostgres, make_source: MakeSource) -> None:
-    """The server removed its log: `place` says so, `start` stops, a new snapshot mends it."""
+    """The server removed its log: `place` says so, `start` stops, a new place mends it."""
     server = private_postgres(settings={"max_slot_wal_keep_size": "1MB"})
     source = make_source(server.dsn, slot="lost_one")
     with psycopg.connect(server.dsn, autocommit=True) as connection:
@@ -264,9 +249,7 @@ def test_changes_of_columns_that_are_not_mapped_do_not_matter(
     source = make_source()
     relations = source.describe([TableRequest("item", ("id", "name"))])
     source.prepare(relations)
-    snapshot = source.snapshot()
-    snapshot.close()
-    source.start(relations, snapshot.position)
+    source.start(relations, source.create_place())
     ddl = [
         "alter table item add column more int default 5",
         "alter table item rename column extra to other",
@@ -390,29 +373,6 @@ def test_other_databases_and_idleness_move_the_watermark(
 
 
 @pytest.mark.usefixtures("item")
-@pytest.mark.parametrize(
-    "rewrite", ["alter table item alter extra type int using 1", "truncate item"]
-)
-def test_a_table_rewritten_before_it_is_read_is_read_again(
-    make_source: MakeSource, connection: Connection, rewrite: str
-) -> None:
-    """The snapshot would find it empty: a rewrite is not MVCC-safe."""
-    connection.execute("insert into item values (1, 'a', 'b')")
-    source = make_source()
-    relations = source.describe([TableRequest("item", ("id", "name"))])
-    source.prepare(relations)
-    snapshot = source.snapshot()
-    connection.execute(rewrite)
-    with pytest.raises(RetryError, match="rewritten or truncated"):
-        list(snapshot.rows(relations[0]))
-    snapshot.close()
-    again = source.snapshot()
-    expected = 0 if rewrite.startswith("truncate") else 1
-    assert sum(len(block) for block in again.rows(relations[0])) == expected
-    again.close()
-
-
-@pytest.mark.usefixtures("item")
 def test_the_slot_goes_before_the_publication_is_mended(
     make_source: MakeSource, make_role: MakeRole, connection: Connection
 ) -> None:
@@ -420,7 +380,7 @@ def test_the_slot_goes_before_the_publication_is_mended(
     first = make_source()
     relations = first.describe([TableRequest("item")])
     first.prepare(relations)
-    first.snapshot().close()
+    first.create_place()
     assert first.place() is not None
     connection.execute("alter publication pub drop table item")
     name, dsn = make_role()

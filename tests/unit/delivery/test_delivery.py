@@ -110,7 +110,7 @@ def _watch(running: Running) -> threading.Event:
         while not over.is_set():
             searchable, durable = progress.searchable(), progress.durable()
             if searchable > durable or durable < last[0] or searchable < last[1]:
-                running.delivery._on_failure(AssertionError("positions went back"))
+                running.delivery.fail(AssertionError("positions went back"))
             last = (durable, searchable)
 
     threading.Thread(target=look, daemon=True).start()

@@ -1,0 +1,1 @@
+"""Existing rows: read in chunks while the stream goes on, and each released at the right moment."""

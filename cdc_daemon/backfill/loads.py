@@ -1,0 +1,205 @@
+"""The loads that are under way: which chunk comes next, what is being read, what is durable.
+
+Workers take work from here and bring chunks back; the reader takes those, and says when they are
+durable. One condition guards all of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.backfill.todo import blocks, is_done, merged, resumed, without
+from cdc_daemon.events import Load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from cdc_daemon.backfill.window import LoadedChunk
+    from cdc_daemon.events import Chunk, Relation
+    from cdc_daemon.ports import Visibility
+    from cdc_daemon.projection.flat import FlatProjection
+
+SPARE_CHUNKS: Final = 2
+"""Chunks that wait for the stream or for the sink, beside one for each worker: this bounds what
+a backfill holds in memory."""
+IDLE_SECONDS: Final = 1.0
+"""How often a worker that has nothing to read takes a snapshot, so that the window can forget."""
+
+
+@dataclass(slots=True)
+class ActiveLoad:
+    """One load, and where it is."""
+
+    number: int
+    relation: Relation
+    targets: Mapping[str, FlatProjection]
+    """Index to the projection that fills it."""
+    todo: tuple[Chunk, ...] | None
+    settled: bool
+    rows: int
+    blocks: int
+    queue: deque[Chunk] = field(default_factory=deque)
+    planned: bool = False
+    out: int = 0
+    """Chunks that are being read, wait, or aren't durable."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything is read and durable."""
+        return self.planned and not self.queue and not self.out and is_done(self.todo or ())
+
+    @property
+    def share_done(self) -> float:
+        """0.0 to 1.0, by blocks."""
+        if self.todo is None:
+            return 0.0
+        return 1 - blocks(self.todo) / self.blocks if self.blocks else 1.0
+
+    def stored(self) -> Load:
+        """As the checkpoint keeps it."""
+        names = tuple(projection.name for projection in self.targets.values())
+        todo = None if self.todo is None else merged(self.todo)
+        table = self.relation.qualified_name
+        return Load(table, names, todo, self.settled, self.rows, self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker is to do: plan a load, read a chunk of it, or only take a snapshot."""
+
+    load: ActiveLoad | None = None
+    chunk: Chunk | None = None
+
+
+class Loads:
+    """Shared by the workers and the reader."""
+
+    def __init__(self, workers: int, arrived: Callable[[], None]) -> None:
+        self._most_out = workers + SPARE_CHUNKS
+        self._on_arrived = arrived
+        self._changed = threading.Condition()
+        self._active: dict[int, ActiveLoad] = {}
+        self._arrived: deque[tuple[int, Visibility, LoadedChunk | None]] = deque()
+        self._number = 0
+        self._closed = False
+        self.paused = False
+
+    def add(self, relation: Relation, targets: Mapping[str, FlatProjection], load: Load) -> None:
+        """Begin a load, or go on with it."""
+        with self._changed:
+            self._number += 1
+            self._active[self._number] = ActiveLoad(
+                self._number, relation, targets, load.todo, load.settled, load.rows, load.blocks
+            )
+            self._changed.notify_all()
+
+    def take(self) -> Work | None:
+        """Wait for work; None when there will be none. Workers call it."""
+        idle_at = time.monotonic() + IDLE_SECONDS
+        with self._changed:
+            while not self._closed:
+                work = None if self.paused else self._next()
+                if work is None and time.monotonic() >= idle_at:
+                    work = Work()
+                if work is not None:
+                    return work
+                self._changed.wait(idle_at - time.monotonic())
+            return None
+
+    def _next(self) -> Work | None:
+        if sum(load.out for load in self._active.values()) >= self._most_out:
+            return None
+        for load in self._active.values():
+            if not load.planned and not load.out:
+                load.out += 1
+                return Work(load)
+            if load.planned and load.queue:
+                load.out += 1
+                return Work(load, load.queue.popleft())
+        return None
+
+    def planned(self, load: ActiveLoad, chunks: Iterable[Chunk]) -> None:
+        """A worker brings the plan of a load."""
+        with self._changed:
+            plan = list(chunks)
+            left = plan if load.todo is None else resumed(plan, load.todo)
+            load.queue = deque(left)
+            load.blocks = blocks(plan)
+            done = [chunk for chunk in load.todo or () if chunk.first == chunk.end]
+            load.todo = merged([*left, *done])
+            load.planned = True
+            load.out -= 1
+            self._changed.notify_all()
+        self._on_arrived()
+
+    def rewritten(self, load: ActiveLoad) -> None:
+        """A worker has found that the table isn't what was planned."""
+        with self._changed:
+            load.planned = False
+            load.queue.clear()
+            load.out -= 1
+            self._changed.notify_all()
+
+    def brought(self, worker: int, seen: Visibility, chunk: LoadedChunk | None) -> None:
+        """A worker has taken a snapshot, and perhaps read a chunk in it."""
+        with self._changed:
+            self._arrived.append((worker, seen, chunk))
+            if chunk is not None and chunk.rest is not None:
+                self._active[chunk.load].queue.appendleft(chunk.rest)
+                self._changed.notify_all()
+        self._on_arrived()
+
+    def arrivals(self) -> list[tuple[int, Visibility, LoadedChunk | None]]:
+        """What workers have brought since the last call. The reader calls it."""
+        with self._changed:
+            arrived = list(self._arrived)
+            self._arrived.clear()
+            return arrived
+
+    def again(self, chunk: LoadedChunk) -> None:
+        """The chunk must be read once more, after the others."""
+        with self._changed:
+            load = self._active[chunk.load]
+            load.out -= 1
+            if load.planned:
+                load.queue.append(chunk.chunk)
+            self._changed.notify_all()
+
+    def durable(self, chunk: LoadedChunk) -> None:
+        """The documents of the chunk are durable."""
+        with self._changed:
+            load = self._active[chunk.load]
+            load.out -= 1
+            load.rows += chunk.rows
+            load.todo = without(load.todo or (), chunk.chunk)
+            self._changed.notify_all()
+
+    def take_done(self) -> list[ActiveLoad]:
+        """The loads that are done; they are active no longer."""
+        with self._changed:
+            done = [load for load in self._active.values() if load.is_done]
+            for load in done:
+                del self._active[load.number]
+            return done
+
+    @property
+    def active(self) -> list[ActiveLoad]:
+        """The loads that aren't done."""
+        with self._changed:
+            return list(self._active.values())
+
+    def pause(self, *, paused: bool) -> None:
+        """Read nothing for now, or go on."""
+        with self._changed:
+            self.paused = paused
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Make the workers end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,169 @@
+"""The window: what the stream does to rows that were read beside it. Pure.
+
+A chunk was read in one snapshot, and waits until the stream has passed where the log ended then.
+A transaction that the snapshot doesn't see is newer than the chunk's rows, whatever its position:
+commits become visible in another order than they are in the log, and where they wait for a
+synchronous standby long after the stream has shown them. So each one takes the documents that it
+touches out of the chunks that don't see it, also out of those that are read later: it is remembered
+until every worker has taken a snapshot that sees it.
+
+The procedure, and why it is right: `docs/explanation/backfill.md`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from cdc_daemon.delivery.fold import Content
+    from cdc_daemon.events import Chunk, Position
+    from cdc_daemon.ports import Visibility
+
+MOST_REMEMBERED: Final = 200_000
+"""Document ids that are remembered, about 100 bytes each. Of what is beyond, only that there was
+something: a chunk that doesn't see such a transaction is read again, until it does."""
+
+
+@dataclass(slots=True)
+class LoadedChunk:
+    """A chunk that was read, as documents."""
+
+    load: int
+    """Which load it belongs to."""
+    chunk: Chunk
+    rest: Chunk | None
+    seen: Visibility
+    reached: Position
+    documents: dict[str, dict[bytes, bytes]]
+    """Index to document id to document, or why it can't be one."""
+    rows: int
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Remembered:
+    """A transaction that not every snapshot to come can be known to see."""
+
+    xid: int
+    after: Position
+    """Where the commit before it ends."""
+    touched: dict[str, list[bytes]] = field(default_factory=dict)
+    truncated: set[str] = field(default_factory=set)
+    whole: bool = True
+    """Whether `touched` is all of it."""
+
+
+class Window:
+    """Chunks that wait for the stream, and transactions that chunks to come may not see."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._floors: dict[int, Visibility] = {}
+        """Each worker's last snapshot: its next one sees at least as much."""
+        self._waiting: deque[LoadedChunk] = deque()
+        self._remembered: deque[Remembered] = deque()
+        self._ids_remembered = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def transaction(self, xid: int, after: Position) -> Transaction | None:
+        """A transaction has come; None where every chunk sees it, now and in future."""
+        blind = [chunk for chunk in self._waiting if not chunk.seen.sees(xid)]
+        remembered = None if self._is_seen_by_all(xid) else Remembered(xid, after)
+        if remembered is not None:
+            self._remembered.append(remembered)
+        elif not blind:
+            return None
+        return Transaction(self, blind, remembered)
+
+    def arrived(self, chunk: LoadedChunk) -> bool:
+        """Let a chunk wait; False if it has to be read again, later."""
+        unseen = [one for one in self._remembered if not chunk.seen.sees(one.xid)]
+        if not all(one.whole for one in unseen):
+            return False
+        for one in unseen:
+            for index in one.truncated & chunk.documents.keys():
+                chunk.documents[index].clear()
+            for index, ids in one.touched.items():
+                _remove(chunk, index, ids)
+        self._waiting.append(chunk)
+        return True
+
+    def snapshot_taken(self, worker: int, seen: Visibility) -> None:
+        """A worker's next snapshot is later than this one: forget what all of them see."""
+        self._floors[worker] = seen
+        while self._remembered and self._is_seen_by_all(self._remembered[0].xid):
+            forgotten = self._remembered.popleft()
+            self._ids_remembered -= sum(map(len, forgotten.touched.values()))
+
+    def release(self, received: Position) -> LoadedChunk | None:
+        """The first chunk that the stream has passed, if any: it waits no longer."""
+        for at, chunk in enumerate(self._waiting):
+            if chunk.reached <= received:
+                del self._waiting[at]
+                return chunk
+        return None
+
+    def forget(self, indices: Iterable[str]) -> None:
+        """These are being filled no longer: their chunks wait for nothing."""
+        gone = set(indices)
+        self._waiting = deque(chunk for chunk in self._waiting if not gone & chunk.documents.keys())
+
+    def held(self) -> Position | None:
+        """Confirm no more than this: what is remembered must come again after a crash."""
+        return self._remembered[0].after if self._remembered else None
+
+    def remember(self, one: Remembered, index: str, document_id: bytes) -> None:
+        """Note what a transaction touched, while there is room."""
+        if one.whole and self._ids_remembered < MOST_REMEMBERED:
+            one.touched.setdefault(index, []).append(document_id)
+            self._ids_remembered += 1
+        elif one.whole:
+            one.whole = False
+            self._ids_remembered -= sum(map(len, one.touched.values()))
+            one.touched.clear()
+
+    def _is_seen_by_all(self, xid: int) -> bool:
+        return len(self._floors) == self._workers and all(
+            seen.sees(xid) for seen in self._floors.values()
+        )
+
+
+class Transaction:
+    """One transaction of the stream, while its contents pass."""
+
+    def __init__(
+        self, window: Window, blind: Sequence[LoadedChunk], remembered: Remembered | None
+    ) -> None:
+        self._window = window
+        self._blind = blind
+        self._remembered = remembered
+
+    def truncated(self, index: str) -> None:
+        """All documents from before it are gone."""
+        for chunk in self._blind:
+            chunk.documents.get(index, {}).clear()
+        if self._remembered is not None:
+            self._remembered.truncated.add(index)
+
+    def touching(self, index: str, contents: Iterable[Content]) -> Iterator[Content]:
+        """Let contents pass, and note which documents they are for."""
+        documents = [chunk.documents[index] for chunk in self._blind if index in chunk.documents]
+        for content in contents:
+            for some in documents:
+                some.pop(content[0], None)
+            if self._remembered is not None:
+                self._window.remember(self._remembered, index, content[0])
+            yield content
+
+
+def _remove(chunk: LoadedChunk, index: str, ids: Iterable[bytes]) -> None:
+    documents = chunk.documents.get(index)
+    if documents:
+        for document_id in ids:
+            documents.pop(document_id, None)

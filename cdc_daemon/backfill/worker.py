@@ -1,0 +1,102 @@
+"""A worker: reads chunks on its own connection, and makes documents of their rows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cdc_daemon.backfill.window import LoadedChunk
+from cdc_daemon.delivery.retrying import retrying
+from cdc_daemon.errors import CdcError, RetryError, RewrittenError
+from cdc_daemon.events import PartlyUnreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cdc_daemon.backfill.loads import ActiveLoad, Loads, Work
+    from cdc_daemon.events import Chunk, Row
+    from cdc_daemon.ports import ChunkReader
+    from cdc_daemon.projection.flat import FlatProjection
+
+log = structlog.get_logger(__name__)
+
+
+class Worker(threading.Thread):
+    """One thread with one connection to the source."""
+
+    def __init__(
+        self,
+        number: int,
+        loads: Loads,
+        reader: ChunkReader,
+        rows_per_second: float | None,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(name=f"backfill-{number}", daemon=True)
+        self._number = number
+        self._loads = loads
+        self._reader = reader
+        self._rows_per_second = rows_per_second
+        self._failed = failed
+
+    def run(self) -> None:
+        """Read until there will be no more work."""
+        try:
+            while (work := self._loads.take()) is not None:
+                for attempt in retrying():
+                    with attempt:
+                        self._try(work)
+        except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
+            self._failed(error)
+        finally:
+            self._reader.close()
+
+    def _try(self, work: Work) -> None:
+        try:
+            if work.load is None:
+                self._loads.brought(self._number, self._reader.visibility(), None)
+            elif work.chunk is None:
+                if not work.load.settled:
+                    self._reader.settle()
+                    work.load.settled = True
+                self._loads.planned(work.load, self._reader.plan(work.load.relation))
+            else:
+                self._read(work.load, work.chunk)
+        except RewrittenError as error:
+            log.warning("table_rewritten", reason=str(error))
+            if work.load is not None:
+                self._loads.rewritten(work.load)
+        except RetryError as error:
+            log.warning("backfill_retry", reason=error.reason, error=str(error))
+            raise
+
+    def _read(self, load: ActiveLoad, chunk: Chunk) -> None:
+        began = time.monotonic()
+        read = self._reader.read(load.relation, chunk)
+        documents = {
+            index: documents_of(projection, read.rows) for index, projection in load.targets.items()
+        }
+        loaded = LoadedChunk(
+            load=load.number,
+            chunk=read.chunk,
+            rest=read.rest,
+            seen=read.seen,
+            reached=read.reached,
+            documents=documents,
+            rows=len(read.rows),
+            size_bytes=read.size_bytes,
+        )
+        self._loads.brought(self._number, read.seen, loaded)
+        if self._rows_per_second:
+            due = len(read.rows) / self._rows_per_second
+            time.sleep(max(0.0, began + due - time.monotonic()))
+
+
+def documents_of(projection: FlatProjection, rows: Sequence[Row]) -> dict[bytes, bytes]:
+    """Id to document of every row that has one, or to why it can't be one."""
+    unreadable = isinstance(rows, PartlyUnreadable)
+    load_row = projection.load_partly_unreadable if unreadable else projection.load
+    return dict(content for row in rows if (content := load_row(row)) is not None)

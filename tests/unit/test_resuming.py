@@ -1,0 +1,145 @@
+"""What a start goes on with, and what it makes anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from cdc_daemon.events import Checkpoint, Chunk, Load, Position
+from cdc_daemon.generations import create, publish
+from cdc_daemon.resuming import Found, Resumption, loads_of, resume
+from tests.generators.fakes import MemorySink, projection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cdc_daemon.projection.flat import FlatProjection
+
+HOTELS, ROOMS = projection("hotels"), projection("rooms")
+PART = Chunk("hotels", 1, 1, (5, 0), (9, 0))
+
+
+def show(position: Position) -> str:
+    """As people know it."""
+    return f"@{position}"
+
+
+class Bench(NamedTuple):
+    """A sink with two loaded generations, and what a start finds."""
+
+    sink: MemorySink
+    found: Found
+
+    def resume(
+        self, projections: Sequence[FlatProjection] = (HOTELS, ROOMS), **changed: Any
+    ) -> Resumption:
+        """What a start does, if a part of what is found were another."""
+        return resume("pipe", replace(self.found, **changed), projections, self.sink, show)
+
+    def checkpoint(self, **changed: Any) -> Checkpoint:
+        """The checkpoint, with changes."""
+        assert self.found.checkpoint is not None
+        return replace(self.found.checkpoint, **changed)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """All is well."""
+    sink = MemorySink()
+    generations = create([HOTELS.model, ROOMS.model], sink)
+    checkpoint = Checkpoint("pipe", Position(100), "system/1", generations)
+    return Bench(sink, Found(checkpoint, Position(100), "system/1"))
+
+
+def test_a_pipeline_goes_on_where_it_was(bench: Bench) -> None:
+    """Nothing is made anew when all is there; a source that is behind the checkpoint is fine."""
+    for place in (100, 40):
+        found = bench.resume(place=Position(place))
+        assert not found.anew
+        assert not found.new_place
+        assert found.checkpoint == bench.checkpoint()
+
+
+def test_every_reason_to_load_everything_is_said(bench: Bench) -> None:
+    """Each in its own words, so that nobody has to guess why a load of hours begins."""
+    found = {
+        "first start": bench.resume(checkpoint=None, place=None),
+        "checkpoint was lost": bench.resume(checkpoint=None),
+        "another one: system/2, it was system/1": bench.resume(source_id="system/2"),
+        "slot was dropped or lost": bench.resume(place=None),
+        "gone on to @101, the checkpoint says @100": bench.resume(place=Position(101)),
+    }
+    for words, resumption in found.items():
+        assert resumption.new_place, words
+        assert set(resumption.anew) == {"hotels", "rooms"}
+        assert words in resumption.anew["rooms"]
+        assert resumption.checkpoint.generations == {}
+
+
+def test_only_what_has_changed_is_made_anew(bench: Bench) -> None:
+    """Another fingerprint, another index of the name, a new projection: the others go on."""
+    generations = bench.checkpoint().generations
+    other = {**generations, "hotels": replace(generations["hotels"], fingerprint="other")}
+    found = bench.resume(checkpoint=bench.checkpoint(generations=other))
+    assert set(found.anew) == {"hotels"}
+    assert "mapping" in found.anew["hotels"]
+    assert found.checkpoint.generations == {"rooms": generations["rooms"]}
+    assert not found.new_place
+    found = bench.resume([HOTELS, ROOMS, projection("chains")])
+    assert found.anew == {"chains": "it is new"}
+    bench.sink.index(generations["rooms"].index).uuid = "another"
+    found = bench.resume()
+    assert set(found.anew) == {"rooms"}
+    assert generations["rooms"].index in found.anew["rooms"]
+
+
+def test_a_projection_that_is_gone_is_forgotten(bench: Bench) -> None:
+    """Its index stays: nobody said that it may be deleted."""
+    found = bench.resume([HOTELS])
+    assert set(found.checkpoint.generations) == {"hotels"}
+    assert list(found.forgotten) == [bench.checkpoint().generations["rooms"]]
+    assert not found.left_over
+
+
+def test_an_unfinished_load_goes_on(bench: Bench) -> None:
+    """With what was left of it."""
+    load = Load("public.hotels", ("hotels",), (PART,), rows=7)
+    found = bench.resume(checkpoint=bench.checkpoint(loads=(load,)))
+    assert found.checkpoint.loads == (load,)
+    assert not found.anew
+
+
+def test_an_unfinished_load_that_nobody_wants_leaves_no_index_behind(bench: Bench) -> None:
+    """Its generation is dropped, and another one is made where the projection is still there."""
+    generations = bench.checkpoint().generations
+    load = Load("public.hotels", ("hotels", "rooms"), (PART,))
+    other = {**generations, "hotels": replace(generations["hotels"], fingerprint="other")}
+    found = bench.resume(checkpoint=bench.checkpoint(loads=(load,), generations=other))
+    assert found.checkpoint.loads == (replace(load, projections=("rooms",)),)
+    assert list(found.left_over) == [other["hotels"]]
+    lost = bench.resume(checkpoint=bench.checkpoint(loads=(load,)), place=None)
+    assert list(lost.left_over) == [generations["hotels"], generations["rooms"]]
+
+
+def test_one_load_reads_a_table_for_all_projections_of_it() -> None:
+    """Once for each table."""
+    twin = replace(HOTELS, model=replace(HOTELS.model, name="twin"))
+    loads = loads_of(("hotels", "twin", "rooms"), [HOTELS, twin, ROOMS], settled=True)
+    by_table = {load.table: load.projections for load in loads}
+    assert sorted(sum(by_table.values(), ())) == ["hotels", "rooms", "twin"]
+    assert by_table[HOTELS.relation.qualified_name][:2] == ("hotels", "twin")
+    assert all(load.settled for load in loads)
+
+
+def test_publishing_drops_the_generation_before(bench: Bench) -> None:
+    """And doing it again is nothing."""
+    old = bench.checkpoint().generations["hotels"]
+    publish(bench.sink, old)
+    new = create([HOTELS.model], bench.sink)["hotels"]
+    publish(bench.sink, new)
+    assert bench.sink.aliases == {"hotels": new.index}
+    assert old.index not in bench.sink.indices
+    publish(bench.sink, new)
+    assert bench.sink.aliases == {"hotels": new.index}
