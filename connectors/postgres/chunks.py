@@ -34,6 +34,10 @@ _SIZES: Final = """
 select oid, pg_relation_size(oid) / current_setting('block_size')::int, pg_table_size(oid)
 from unnest(%s::oid[]) oid
 """
+_MAY_READ_PLACES: Final = """
+select has_table_privilege(%s, 'select') or has_column_privilege(%s, 'ctid', 'select'),
+       quote_ident(current_user)
+"""
 _HOLDER: Final = sql.SQL(
     "select pid, query from pg_stat_activity join pg_locks using (pid) "
     "where relation = {}::regclass and granted and mode = 'AccessExclusiveLock'"
@@ -57,7 +61,7 @@ def plan_chunks(connection: Connection, relation: Relation) -> list[Chunk]:
     before the slot's consistent point is in a block that is there now, and every later snapshot
     sees it. That needs the slot to exist already, with the table in the publication.
     """
-    name = sql.Identifier(relation.schema, relation.name).as_string()
+    name = _quoted(relation)
     with mapped_errors(f"plan to read {name}"), locked_is_retried(name), connection.transaction():
         connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
         leaves = _leaves(connection, relation)
@@ -89,20 +93,32 @@ def _leaves(connection: Connection, relation: Relation) -> Sequence[Table]:
 
 
 def _reasons(connection: Connection, relation: Relation, leaf: Table) -> Iterator[str]:
-    """Partitions are read one by one, so each needs the rights that the stream doesn't need."""
+    """Partitions are read one by one, so the rights that count are those on each of them."""
     yield from kind_reasons(f"{leaf.schema}.{leaf.name}", leaf)
-    yield from privilege_reasons(connection, relation, leaf)
+    missing = list(privilege_reasons(connection, relation, leaf))
+    yield from missing
+    [(may_read_places, role)] = connection.execute(_MAY_READ_PLACES, [leaf.oid] * 2)
+    if not (missing or may_read_places):
+        yield (
+            f"the role {role} may read the mapped columns of table {leaf.schema}.{leaf.name}, but "
+            "not the places of its rows, by which they are read. Run: "
+            f"grant select (ctid) on {_quoted(leaf)} to {role}"
+        )
 
 
 def _divided(table: Table, filenode: int, extent: _Extent) -> Iterator[Chunk]:
     """Chunks of whole blocks, of about `CHUNK_BYTES` on average."""
     if not extent.blocks or not extent.size_bytes:
         return
-    name = sql.Identifier(table.schema, table.name).as_string()
+    name = _quoted(table)
     blocks = max(1, CHUNK_BYTES * extent.blocks // extent.size_bytes)
     for first in range(0, extent.blocks, blocks):
         end = min(first + blocks, extent.blocks)
         yield Chunk(name, table.oid, filenode, (first, 0), (end, 0))
+
+
+def _quoted(table: Table | Relation) -> str:
+    return sql.Identifier(table.schema, table.name).as_string()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from connectors.postgres import PostgresSource, chunkreader, chunks
 from connectors.postgres.config import PostgresConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cdc_daemon.events import Row
     from cdc_daemon.ports import Chunk
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SMALL_CHUNK_BYTES = 64 * 1024
+WAIT_SECONDS = 20
 
 
 class MakeSource(Protocol):
@@ -153,6 +154,31 @@ def read_chunks(
         if got.rest is not None:
             waiting.append(got.rest)
     return rows
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Look again and again."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def one(connection: Connection, query: str) -> Any:
+    """The one value that it gives."""
+    [(value,)] = connection.execute(query.encode())
+    return value
+
+
+def waits_for_a_lock(connection: Connection) -> bool:
+    """Whether a connection of ours does."""
+    return bool(one(connection, WAITING))
+
+
+WAITING = (
+    "select exists (select from pg_stat_activity where application_name like 'cdc-daemon%' "
+    "and datname = current_database() and wait_event_type = 'Lock')"
+)
 
 
 def read_commits(source: PostgresSource, count: int, *, seconds: float = 20) -> list[Change]:
