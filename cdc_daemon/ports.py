@@ -169,7 +169,8 @@ class Source(Protocol):
         """Divide a table into chunks to be read, in that order; none where it is empty.
 
         The source must keep our place already: rows that come later are the stream's. Raises
-        RetryError while the table is locked, SourceError where it can't be read.
+        RetryError while the table is locked, or something that the stream doesn't bring can't be
+        seen yet; SourceError where the table can't be read.
         """
 
     def chunk_reader(self) -> ChunkReader:

@@ -58,8 +58,8 @@ def plan_chunks(connection: Connection, relation: Relation) -> list[Chunk]:
 
     The last one ends where the table ends now, although it may grow before it is read: whoever adds
     a block later commits later, so after the slot began, and is streamed. Whatever was committed
-    before the slot's consistent point is in a block that is there now, and every later snapshot
-    sees it. That needs the slot to exist already, with the table in the publication.
+    before the slot's consistent point is in a block that is there now, and later snapshots see it
+    (`heldcommits`). That needs the slot to exist already, with the table in the publication.
     """
     name = _quoted(relation)
     with mapped_errors(f"plan to read {name}"), locked_is_retried(name), connection.transaction():

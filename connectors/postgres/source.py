@@ -15,6 +15,7 @@ from connectors.postgres.chunkreader import PostgresChunkReader
 from connectors.postgres.chunks import plan_chunks
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
+from connectors.postgres.heldcommits import committed_before, require_visible
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
 from connectors.postgres.preflight import check_source
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.ports import Chunk, TableRequest
     from connectors.postgres.session import Connection
+    from connectors.postgres.visibility import SnapshotVisibility
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +54,8 @@ class PostgresSource:
         weakref.finalize(self, os.close, self._wake_fd)  # not in `close`: others may still wake us
         self._queries: Connection | None = None
         self._prepared: list[Relation] = []
+        self._before: SnapshotVisibility | None = None
+        """What is not in the stream of a new slot, until every new snapshot sees it."""
         self._stream: ReplicationStream | None = None
         self._decoder = Decoder(self._plan_for)
         self._relations: dict[tuple[str, str], Relation] = {}
@@ -103,6 +107,7 @@ class PostgresSource:
             with announced_waits(self._dsn, self._name, libpq(replication).backend_pid):
                 position, name = create_slot(replication, self._slot)
             try:
+                self._before = committed_before(queries, name)
                 return PostgresSnapshot(connect(self._dsn, name=self._name), position, name, files)
             except BaseException:
                 replication.close()
@@ -111,7 +116,11 @@ class PostgresSource:
 
     def chunks(self, relation: Relation) -> list[Chunk]:
         """The parts of a table that are read one by one."""
-        return plan_chunks(self._query_connection(), relation)
+        connection = self._query_connection()
+        if self._before is not None:
+            require_visible(connection, self._before)
+            self._before = None
+        return plan_chunks(connection, relation)
 
     def chunk_reader(self) -> PostgresChunkReader:
         """Reads them, for another thread."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from cdc_daemon.errors import RetryError
 from cdc_daemon.events import Commit, Watermark
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
@@ -20,11 +21,14 @@ from tests.integration.postgres.conftest import (
     describe,
     one,
     read_all,
+    read_chunks,
     start,
     wait_until,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from connectors.postgres.chunkreader import PostgresChunkReader
     from tests.conftest import Database, StartPostgres
 
@@ -39,19 +43,31 @@ def item(connection: Connection) -> None:
 
 
 def test_an_open_transaction_is_not_seen(
-    database: Database, source: PostgresSource, reader: PostgresChunkReader
+    database: Database,
+    source: PostgresSource,
+    reader: PostgresChunkReader,
+    connection: Connection,
 ) -> None:
-    """Its rows are not in the chunk, and the snapshot says so; once it has committed they are."""
+    """Its rows are not in the chunk, and the snapshot says so; once it has committed they are.
+
+    Others that began before it are open, and others that began later are seen.
+    """
     start(source, "item")
     (relation,) = describe(source, "item")
-    with psycopg.connect(database.dsn) as writing:
+    with (
+        psycopg.connect(database.dsn) as older,
+        psycopg.connect(database.dsn) as writing,
+    ):
+        older.execute("select pg_current_xact_id()")
         writing.execute("savepoint one")
         writing.execute("update item set name = 'changed' where id = 1")
         writing.execute("release one; savepoint two")
         writing.execute("insert into item values (0, 'new')")
+        connection.execute("update item set name = 'later' where id = 2")
         (chunk,) = source.chunks(relation)
         before = reader.read(relation, chunk)
-    (commit,) = [event for event in read_all(source, 0.5) if isinstance(event, Commit)]
+    later, commit = (event for event in read_all(source, 0.5) if isinstance(event, Commit))
+    assert before.seen.sees(later.xid)
     assert not before.seen.sees(commit.xid)
     assert len(before.rows) == 2000
     assert before.reached < commit.position
@@ -77,36 +93,96 @@ def test_nothing_is_held_between_chunks(
     assert set(connection.execute(query.encode()).fetchall()) == {(None, None, "idle")}
 
 
-def test_a_commit_that_waits_for_a_standby_is_not_seen(
-    private_postgres: StartPostgres,
-) -> None:
-    """The stream has shown it, snapshots don't see it yet, and so they say."""
+@pytest.fixture
+def standby_source(private_postgres: StartPostgres) -> Iterator[PostgresSource]:
+    """Of a server of its own, whose commits can be held, with a table of one row."""
     server = private_postgres()
     config = PostgresConfig.model_validate({"type": "postgres", "dsn": server.dsn})
-    with (
-        psycopg.connect(server.dsn, autocommit=True) as connection,
-        closing(PostgresSource(config, pipeline="standby")) as source,
-        closing(source.chunk_reader()) as reader,
-    ):
+    with closing(PostgresSource(config, pipeline="standby")) as source:
+        with administrator(source) as connection:
+            connection.execute("create table item (id int primary key)")
+            connection.execute("insert into item values (1)")
+        yield source
+
+
+@contextmanager
+def administrator(source: PostgresSource) -> Iterator[Connection]:
+    """A connection whose own commits wait for nobody."""
+    with psycopg.connect(source._dsn, autocommit=True) as connection:
         connection.execute("set synchronous_commit = local")
-        connection.execute("create table item (id int primary key)")
-        connection.execute("insert into item values (1)")
-        (relation,) = start(source, "item")
-        (chunk,) = source.chunks(relation)
-        hold_commits(connection, "nobody")
-        with psycopg.connect(server.dsn, autocommit=True) as writing:
-            thread = threading.Thread(target=writing.execute, args=["insert into item values (2)"])
-            thread.start()
+        yield connection
+
+
+def test_a_commit_that_waits_for_a_standby_is_not_seen(standby_source: PostgresSource) -> None:
+    """The stream has shown it, snapshots don't see it yet, and so they say."""
+    source = standby_source
+    (relation,) = start(source, "item")
+    (chunk,) = source.chunks(relation)
+    with administrator(source) as connection, closing(source.chunk_reader()) as reader:
+        with held_insert(source, connection):
             commit = next_commit(source)
             held = reader.read(relation, chunk)
             assert held.rows == [[b"1"]]
             assert not held.seen.sees(commit.xid)
             assert held.reached >= commit.position
+        free = reader.read(relation, chunk)
+        assert sorted(map(str, free.rows)) == ["[b'1']", "[b'2']"]
+        assert free.seen.sees(commit.xid)
+
+
+def test_a_commit_that_is_neither_streamed_nor_visible_is_waited_for(
+    standby_source: PostgresSource,
+) -> None:
+    """It is held since before the slot's consistent point: chunks would lack its rows for ever.
+
+    The slot's beginning waits for `first`, then for `second`; the held transaction begins between.
+    """
+    source = standby_source
+    (relation,) = describe(source, "item")
+    source.prepare([relation])
+    making = threading.Thread(target=lambda: source.snapshot().close())
+    with administrator(source) as connection:
+        with psycopg.connect(source._dsn) as second:
+            with psycopg.connect(source._dsn) as first:
+                first.execute("select pg_current_xact_id()")
+                making.start()
+                wait_until(lambda: slot_waits_for(connection, first))
+                second.execute("select pg_current_xact_id()")
+                first.rollback()
+            wait_until(lambda: slot_waits_for(connection, second))
+            with held_insert(source, connection):
+                second.rollback()
+                making.join()
+                with pytest.raises(RetryError, match="aren't visible yet"):
+                    source.chunks(relation)
+        with closing(source.chunk_reader()) as reader:
+            rows = read_chunks(reader, relation, source.chunks(relation))
+        assert sorted(map(str, rows)) == ["[b'1']", "[b'2']"]
+
+
+def slot_waits_for(connection: Connection, holder: Connection) -> bool:
+    """Whether the making of a slot waits for the end of that connection's transaction."""
+    waiting = "select pid from pg_locks where locktype = 'transactionid' and not granted"
+    pids = [pid for (pid,) in connection.execute(waiting)]
+    blocking = "select %s = any(pg_blocking_pids(%s))"
+    holding = holder.info.backend_pid
+    return any(connection.execute(blocking, [holding, pid]).fetchone() == (True,) for pid in pids)
+
+
+@contextmanager
+def held_insert(source: PostgresSource, connection: Connection) -> Iterator[None]:
+    """The row 2, whose commit waits for a standby that isn't there until the end."""
+    hold_commits(connection, "nobody")
+    with psycopg.connect(source._dsn, autocommit=True) as writing:
+        thread = threading.Thread(target=writing.execute, args=["insert into item values (2)"])
+        thread.start()
+        held = "select exists (select from pg_stat_activity where wait_event = 'SyncRep')"
+        wait_until(lambda: bool(one(connection, held)))
+        try:
+            yield
+        finally:
             hold_commits(connection, "")
             thread.join()
-        free = reader.read(relation, chunk)
-        assert sorted(free.rows) == [[b"1"], [b"2"]]
-        assert free.seen.sees(commit.xid)
 
 
 def hold_commits(connection: Connection, standby: str) -> None:
