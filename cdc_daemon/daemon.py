@@ -178,7 +178,7 @@ class Daemon:
             self._sink,
         )
         never = self._configuration.backfill.mode == "never"
-        loads = loads_of(() if never else made, compiled.projections, settled=resumption.new_place)
+        loads = loads_of(() if never else made, compiled.projections)
         before = resumption.checkpoint
         checkpoint = replace(
             before,

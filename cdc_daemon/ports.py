@@ -8,7 +8,7 @@ everything raises only the errors of `cdc_daemon.errors`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +61,11 @@ class ClockSample:
     position: Position
     round_trip_seconds: float
     """How long the reading took: the error bound of the clock offset is half of it."""
+
+
+CHUNK_BYTES: Final = 4_000_000
+"""In the source, large values included: about a tenth of a second of reading. The source's vacuum
+horizon is held no longer than that, and what a chunk costs by itself doesn't show."""
 
 
 class Visibility(Protocol):
@@ -144,8 +149,8 @@ class Source(Protocol):
         An older place of ours is given up.
         """
 
-    def chunk_reader(self) -> ChunkReader:
-        """A reader of chunks with its own connection, for another thread."""
+    def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> ChunkReader:
+        """A reader of chunks of about that size, with its own connection, for another thread."""
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:
         """Begin the stream just after `after`; rows come with the columns of `relations`."""

@@ -121,12 +121,10 @@ def _still_wanted(load: Load, good: set[str]) -> Load | None:
     return replace(load, projections=names) if names else None
 
 
-def loads_of(
-    names: Collection[str], projections: Sequence[FlatProjection], *, settled: bool
-) -> tuple[Load, ...]:
+def loads_of(names: Collection[str], projections: Sequence[FlatProjection]) -> tuple[Load, ...]:
     """One load for each table that the named projections read."""
     tables: dict[str, list[str]] = {}
     for projection in projections:
         if projection.name in names:
             tables.setdefault(projection.relation.qualified_name, []).append(projection.name)
-    return tuple(Load(table, tuple(some), settled=settled) for table, some in tables.items())
+    return tuple(Load(table, tuple(some)) for table, some in tables.items())

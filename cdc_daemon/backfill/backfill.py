@@ -122,6 +122,10 @@ class Backfill:
         if not self.loads:
             self._end()
 
+    def pause(self, *, paused: bool) -> None:
+        """Read nothing for now, or go on. Any thread may call it."""
+        self._loads.pause(paused=paused)
+
     def show(self) -> dict[str, Any]:
         """What is left, as JSON: for the status."""
         return {
@@ -148,7 +152,7 @@ class Backfill:
             Worker(
                 number,
                 self._loads,
-                self._source.chunk_reader(),
+                self._source.chunk_reader(config.chunk),
                 rate / config.workers if rate else None,
                 self._delivery.fail,
             )
@@ -192,12 +196,12 @@ class Backfill:
         if not self._unpublished or self._names(self._unpublished) & self._stored_names():
             return
         for load in self._unpublished:
+            log.info("loaded", table=load.relation.qualified_name, rows=load.rows)
             # From now on refreshed like the others, so that nothing is missed after this refresh.
             self._delivery.progress.building -= load.targets.keys()
             self._loading -= load.targets.keys()
             for projection in load.targets.values():
                 self._delivery.aside(partial(self._show, self._generations[projection.name]))
-            log.info("loaded", table=load.relation.qualified_name, rows=load.rows)
         self._unpublished = []
 
     def _show(self, generation: Generation) -> None:

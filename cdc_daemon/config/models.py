@@ -36,6 +36,7 @@ from cdc_daemon.config.names import (
     projection_name,
     table_name,
 )
+from cdc_daemon.ports import CHUNK_BYTES
 from cdc_daemon.quantities import ByteSize, Duration
 
 # Marks of the two ways to write `fields`. No field can have such a name, so that they can be told
@@ -236,6 +237,9 @@ class BackfillConfig(Section):
     )
     workers: StrictInt = Field(
         default=2, ge=1, le=16, description="Connections that read rows at the same time."
+    )
+    chunk: ByteSize = Field(
+        default=CHUNK_BYTES, gt=0, description="About how much of a table is read at once."
     )
     rows_per_second: StrictInt | None = Field(
         default=None, ge=1, description="No more than this is read, to spare the source."

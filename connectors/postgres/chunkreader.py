@@ -13,12 +13,12 @@ from cdc_daemon.errors import RejectedError, RewrittenError, SourceError
 from cdc_daemon.events import PartlyUnreadable
 from cdc_daemon.ports import ChunkRows
 from connectors.postgres.chunks import (
-    CHUNK_BYTES,
     LOCK_TIMEOUT_SECONDS,
     locked_is_retried,
     plan_chunks,
 )
 from connectors.postgres.copytext import read_line
+from connectors.postgres.heldcommits import require_visible
 from connectors.postgres.pgoutput import PASS, tolerant
 from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.session import connect, mapped_errors
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from connectors.postgres.session import Connection
 from connectors.postgres.visibility import SnapshotVisibility
 
-READ_BYTES: Final = 4 * CHUNK_BYTES
-"""Reading ends early after this much text: blocks are of unequal size, and large values are packed.
-Four times as much as planned is rare, so that a chunk is hardly ever read in two snapshots."""
+MOST_CHUNKS: Final = 4
+"""Reading ends early after this many times the text that was planned: blocks are of unequal size,
+and large values are packed. That is rare, so that a chunk is hardly ever read in two snapshots."""
 
 _SERVER: Final = """
 select pg_is_in_recovery(), current_setting('wal_block_size')::int,
@@ -77,21 +77,27 @@ class PostgresChunkReader:
     the table by itself; COPY then does, and the second look at the file finds what came between.
     """
 
-    def __init__(self, dsn: str, name: str) -> None:
+    def __init__(
+        self, dsn: str, name: str, before: SnapshotVisibility | None, chunk_bytes: int
+    ) -> None:
         self._dsn = dsn
         self._name = name
         self._connection: Connection | None = None
         self._pages = WalPages(1, 1)
+        self._chunk_bytes = chunk_bytes
+        self._before = before
+        """What the slot's stream leaves out, where the slot was made just now."""
         self._settling = Settling()
 
     def plan(self, relation: Relation) -> list[Chunk]:
         """Divide the table, and each of its partitions, by blocks."""
-        return plan_chunks(self._connected(), relation)
+        return plan_chunks(self._connected(), relation, self._chunk_bytes)
 
     def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
         """The rows of `chunk`, by COPY in a transaction that is as short as that.
 
-        Reading ends early, with a `rest`, after `READ_BYTES`. Raises RewrittenError when the table
+        Reading ends early, with a `rest`, after `MOST_CHUNKS` times what was
+        planned. Raises RewrittenError when the table
         has another file than planned, or is gone; RetryError while it is locked.
         """
         connection = self._connected()
@@ -108,13 +114,16 @@ class PostgresChunkReader:
                 if may_lock:
                     connection.execute(_lock_statement(chunk))
                 seen = _snapshot(connection, chunk)
-                text = _copy(connection, relation, chunk)
+                text = _copy(connection, relation, chunk, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
         return _chunk_rows(chunk, text, seen, reached)
 
     def settle(self) -> None:
-        """Commits may wait for a synchronous standby."""
-        self._settling.require(self._connected())
+        """Commits from before the slot, or the daemon, may wait for a synchronous standby."""
+        if self._before is not None:
+            require_visible(self._connected(), self._before)
+        else:
+            self._settling.require(self._connected())
 
     def visibility(self) -> SnapshotVisibility:
         """What a new snapshot sees; it isn't held."""
@@ -212,8 +221,8 @@ class _EnoughError(Exception):
     """Ends COPY: psycopg cancels it, and reads on to its end, only when an exception passes."""
 
 
-def _copy(connection: Connection, relation: Relation, chunk: Chunk) -> _Text:
-    """The rows until the chunk ends, or `READ_BYTES` are reached."""
+def _copy(connection: Connection, relation: Relation, chunk: Chunk, read_bytes: int) -> _Text:
+    """The rows until the chunk ends, or `read_bytes` are reached."""
     plans = (*column_plans(relation.columns), PASS)
     rows: list[Row] = []
     size = 0
@@ -233,7 +242,7 @@ def _copy(connection: Connection, relation: Relation, chunk: Chunk) -> _Text:
             row.pop()  # its place
             rows.append(row)
             size += len(raw)
-            if size >= READ_BYTES:
+            if size >= read_bytes:
                 last = raw.rpartition(b"\t")[2]
                 raise _EnoughError
     return _Text(rows, size, last)

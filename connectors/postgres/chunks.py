@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from connectors.postgres.catalog import Table
     from connectors.postgres.session import Connection
 
-CHUNK_BYTES: Final = 4 * 1024 * 1024
-"""On disk, large values included: a tenth of a second of reading. The source's vacuum horizon is
-held no longer than that, and what a chunk costs by itself (seven round trips) doesn't show."""
 LOCK_TIMEOUT_SECONDS: Final = 3
 """How long to wait behind ALTER TABLE, VACUUM FULL and the like before the worker may do something
 else. Nobody but such statements ever waits for us."""
@@ -33,6 +30,10 @@ select oid, pg_relation_filenode(oid) from unnest(%s::oid[]) oid
 _SIZES: Final = """
 select oid, pg_relation_size(oid) / current_setting('block_size')::int, pg_table_size(oid)
 from unnest(%s::oid[]) oid
+"""
+_MAY_READ_PLACES: Final = """
+select has_table_privilege(%s, 'select') or has_column_privilege(%s, 'ctid', 'select'),
+       quote_ident(current_user)
 """
 _HOLDER: Final = sql.SQL(
     "select pid, query from pg_stat_activity join pg_locks using (pid) "
@@ -49,15 +50,15 @@ class _Extent(NamedTuple):
     """With its large values (TOAST)."""
 
 
-def plan_chunks(connection: Connection, relation: Relation) -> list[Chunk]:
+def plan_chunks(connection: Connection, relation: Relation, chunk_bytes: int) -> list[Chunk]:
     """The chunks of a table, or of all partitions that hold its rows; none where it is empty.
 
     The last one ends where the table ends now, although it may grow before it is read: whoever adds
     a block later commits later, so after the slot began, and is streamed. Whatever was committed
-    before the slot's consistent point is in a block that is there now, and every later snapshot
-    sees it. That needs the slot to exist already, with the table in the publication.
+    before the slot's consistent point is in a block that is there now, and later snapshots see it
+    (`heldcommits`). That needs the slot to exist already, with the table in the publication.
     """
-    name = sql.Identifier(relation.schema, relation.name).as_string()
+    name = _quoted(relation)
     with mapped_errors(f"plan to read {name}"), locked_is_retried(name), connection.transaction():
         connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
         leaves = _leaves(connection, relation)
@@ -70,7 +71,7 @@ def plan_chunks(connection: Connection, relation: Relation) -> list[Chunk]:
         chunk
         for leaf in leaves
         if (filenode := filenodes[leaf.oid])  # None where it was dropped meanwhile
-        for chunk in _divided(leaf, filenode, extents[leaf.oid])
+        for chunk in _divided(leaf, filenode, extents[leaf.oid], chunk_bytes)
     ]
 
 
@@ -89,20 +90,32 @@ def _leaves(connection: Connection, relation: Relation) -> Sequence[Table]:
 
 
 def _reasons(connection: Connection, relation: Relation, leaf: Table) -> Iterator[str]:
-    """Partitions are read one by one, so each needs the rights that the stream doesn't need."""
+    """Partitions are read one by one, so the rights that count are those on each of them."""
     yield from kind_reasons(f"{leaf.schema}.{leaf.name}", leaf)
-    yield from privilege_reasons(connection, relation, leaf)
+    missing = list(privilege_reasons(connection, relation, leaf))
+    yield from missing
+    [(may_read_places, role)] = connection.execute(_MAY_READ_PLACES, [leaf.oid] * 2)
+    if not (missing or may_read_places):
+        yield (
+            f"the role {role} may read the mapped columns of table {leaf.schema}.{leaf.name}, but "
+            "not the places of its rows, by which they are read. Run: "
+            f"grant select (ctid) on {_quoted(leaf)} to {role}"
+        )
 
 
-def _divided(table: Table, filenode: int, extent: _Extent) -> Iterator[Chunk]:
-    """Chunks of whole blocks, of about `CHUNK_BYTES` on average."""
+def _divided(table: Table, filenode: int, extent: _Extent, chunk_bytes: int) -> Iterator[Chunk]:
+    """Chunks of whole blocks, of about `chunk_bytes` on average."""
     if not extent.blocks or not extent.size_bytes:
         return
-    name = sql.Identifier(table.schema, table.name).as_string()
-    blocks = max(1, CHUNK_BYTES * extent.blocks // extent.size_bytes)
+    name = _quoted(table)
+    blocks = max(1, chunk_bytes * extent.blocks // extent.size_bytes)
     for first in range(0, extent.blocks, blocks):
         end = min(first + blocks, extent.blocks)
         yield Chunk(name, table.oid, filenode, (first, 0), (end, 0))
+
+
+def _quoted(table: Table | Relation) -> str:
+    return sql.Identifier(table.schema, table.name).as_string()
 
 
 @contextmanager

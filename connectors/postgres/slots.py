@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -46,6 +46,13 @@ class Slot:
     """The server has removed log that we still needed: nothing can be read from it any more."""
 
 
+class NewSlot(NamedTuple):
+    """What CREATE_REPLICATION_SLOT answers."""
+
+    position: Position
+    snapshot: str
+
+
 def find_slot(connection: Connection, name: str) -> Slot | None:
     """Our slot, None if there is none. Raises SourceError if that name is someone else's."""
     with mapped_errors("read the replication slots"):
@@ -83,19 +90,19 @@ def wait_until_free(connection: Connection, name: str, wait_seconds: float) -> N
         time.sleep(_POLL_SECONDS)
 
 
-def create_slot(connection: Connection, name: str) -> Position:
-    """Create the slot on a replication connection; return its consistent point.
+def create_slot(connection: Connection, name: str) -> NewSlot:
+    """Create the slot on a replication connection and export its snapshot.
 
-    Everything committed before that point is visible to every snapshot taken from now on.
+    The snapshot lives until the next command on that connection.
     """
     log.info("creating_slot", slot=name)
     with mapped_errors("create the replication slot"):
         found = connection.execute(
-            f"CREATE_REPLICATION_SLOT \"{name}\" LOGICAL pgoutput (SNAPSHOT 'nothing')".encode()
+            f"CREATE_REPLICATION_SLOT \"{name}\" LOGICAL pgoutput (SNAPSHOT 'export')".encode()
         ).fetchone()
     if found is None:
         raise SourceError(f"the server did not answer when replication slot {name} was created")
-    return parse_lsn(found[1])
+    return NewSlot(parse_lsn(found[1]), found[2])
 
 
 def drop_slot(connection: Connection, name: str) -> None:

@@ -10,10 +10,12 @@ import structlog
 
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
+from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres.catalog import describe, table_oids
 from connectors.postgres.chunkreader import PostgresChunkReader
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
+from connectors.postgres.heldcommits import committed_before
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
 from connectors.postgres.preflight import check_source
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.ports import TableRequest
     from connectors.postgres.session import Connection
+    from connectors.postgres.visibility import SnapshotVisibility
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +52,8 @@ class PostgresSource:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake_fd)  # not in `close`: others may still wake us
         self._queries: Connection | None = None
+        self._before: SnapshotVisibility | None = None
+        """What a new slot's stream leaves out: it was committed before."""
         self._stream: ReplicationStream | None = None
         self._decoder = Decoder(self._plan_for)
         self._relations: dict[tuple[str, str], Relation] = {}
@@ -94,15 +99,20 @@ class PostgresSource:
         queries = self._query_connection()
         wait_until_free(queries, self._slot, self._config.slot_wait)
         drop_slot(queries, self._slot)
-        with (
-            connect(self._dsn, name=self._name, replication=True) as replication,
-            announced_waits(self._dsn, self._name, libpq(replication).backend_pid),
-        ):
-            return create_slot(replication, self._slot)
+        with connect(self._dsn, name=self._name, replication=True) as replication:
+            with announced_waits(self._dsn, self._name, libpq(replication).backend_pid):
+                position, snapshot = create_slot(replication, self._slot)
+            try:
+                self._before = committed_before(queries, snapshot)
+            except BaseException:
+                replication.close()
+                drop_slot(queries, self._slot)
+                raise
+        return position
 
-    def chunk_reader(self) -> PostgresChunkReader:
+    def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> PostgresChunkReader:
         """Reads them, for another thread."""
-        return PostgresChunkReader(self._dsn, self._name)
+        return PostgresChunkReader(self._dsn, self._name, self._before, chunk_bytes)
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:
         """Stream from just after `after`."""
@@ -127,6 +137,7 @@ class PostgresSource:
         except BaseException:
             stream.close()
             raise
+        self._before = None  # readers that are made from now on are for what comes later
         self._stream = stream
 
     def read(self, timeout_seconds: float) -> list[Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 _EPOCH: Final = 1 << 32
@@ -27,7 +28,14 @@ class SnapshotVisibility:
 
     def sees(self, xid: int) -> bool:
         """Whether the transaction, of which `xid` is the lower 32 bits, was committed before."""
-        wide = _widened(xid, self.xmax)
+        return self._sees(_widened(xid, self.xmax))
+
+    def includes(self, other: SnapshotVisibility) -> bool:
+        """Whether it sees everything that `other` sees."""
+        unseen = chain(self.running, range(self.xmax, other.xmax))
+        return not any(other._sees(xid) for xid in unseen)
+
+    def _sees(self, wide: int) -> bool:
         return wide < self.xmin or (wide < self.xmax and wide not in self.running)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import orjson
@@ -17,10 +18,12 @@ import pytest
 from cdc_daemon.errors import SinkError
 from cdc_daemon.events import (
     Checkpoint,
+    Chunk,
     ColumnType,
     DeadLetter,
     DocumentOperation,
     Generation,
+    Load,
     Position,
 )
 from cdc_daemon.ports import FieldSpec, ReadModel, Sink, Writer
@@ -244,8 +247,16 @@ class SinkSuite:
         name = f"suite {uuid.uuid4().hex}/ä"
         assert sink.checkpoints.load(name) is None
         for position in (1, 2**62):
+            chunk = Chunk('"a"."b"', 2**32 - 1, position % 2**32, (0, 0), (position % 2**32, 3))
             stored = Checkpoint(
-                name, Position(position), "7300/1", {generation.projection: generation}, loaded=True
+                name,
+                Position(position),
+                "7300/1",
+                {generation.projection: generation},
+                (
+                    Load("a.b", ("one", "two"), (chunk, replace(chunk, end=None)), True, 7, 9),  # noqa: FBT003 - as it is stored
+                    Load("a.c", ("one",)),
+                ),
             )
             sink.checkpoints.store(stored)
             assert sink.checkpoints.load(name) == stored

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import orjson
 import pytest
 
+from cdc_daemon.backfill.window import LoadedChunk, Window
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Change, ChangeKind, Commit, Position, Relation, Row, Watermark
 from cdc_daemon.ports import Source, TableRequest
-from tests.generators.existing_rows import read_chunks
+from tests.generators.existing_rows import existing_rows, read_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from cdc_daemon.ports import ChunkRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,6 @@ class Follower:
         self.rows: Rows = {}
         self.commits: list[Commit] = []
         self.changes: list[Change] = []
-        self.chunks: list[ChunkRows] = []
-        """What `load` read."""
         self.watermark = Position(0)
         self._open: list[Change] = []
 
@@ -100,8 +97,7 @@ class Follower:
         """Prepare, read what is there beside a new place, begin the stream there."""
         self.source.prepare(self.relations)
         position = self.source.create_place()
-        self.chunks = read_chunks(self.source, self.relation)
-        loaded = [row for chunk in self.chunks for row in chunk.rows]
+        loaded = existing_rows(self.source, self.relation)
         self.rows = dict(map(decoded, loaded))
         assert len(self.rows) == len(loaded), "a row came twice"
         self.start(position)
@@ -127,9 +123,8 @@ class Follower:
             if isinstance(event, Change):
                 self._open.append(event)
             elif isinstance(event, Commit):
-                if not self._is_loaded(event):
-                    for change in self._open:
-                        self._apply(change)
+                for change in self._open:
+                    self._apply(change)
                 self.changes.extend(self._open)
                 self.commits.append(event)
                 self._open = []
@@ -152,13 +147,6 @@ class Follower:
         position = Position(position)
         self.source.confirm(received=position, durable=position, searchable=position)
 
-    def _is_loaded(self, commit: Commit) -> bool:
-        """Whether the rows that were read hold what it changed: the source says so by its xid."""
-        seen = [chunk for chunk in self.chunks if chunk.seen.sees(commit.xid)]
-        assert all(commit.position <= chunk.reached for chunk in seen), "seen, but not passed"
-        assert len(seen) in {0, len(self.chunks)}, "these tables have one chunk"
-        return bool(seen)
-
     def _apply(self, change: Change) -> None:
         assert change.relation is self.relation, "changes carry the relation that was given"
         if change.kind is ChangeKind.TRUNCATE:
@@ -171,6 +159,52 @@ class Follower:
             if change.kind is ChangeKind.INSERT:
                 assert key not in self.rows, "inserted twice"
             self.rows[key] = note
+
+
+class Meeting:
+    """Rows that are read while others write, put together with the stream by the window."""
+
+    def __init__(self, follower: Follower) -> None:
+        self._source = follower.source
+        relation = follower.relation
+        follower.source.prepare(follower.relations)
+        place = follower.source.create_place()
+        self.window = Window(1)
+        for read in read_chunks(follower.source, relation):
+            rows = {decoded(row)[0].encode(): orjson.dumps(decoded(row)[1]) for row in read.rows}
+            self.window.arrived(
+                LoadedChunk(1, read.chunk, None, read.seen, read.reached, {"t": rows}, 0, 0)
+            )
+        self.rows: Rows = {}
+        self._open: list[Change] = []
+        follower.source.start(follower.relations, place)
+
+    def read_once(self) -> None:
+        """One `read`, applied, and what may be released then."""
+        for event in self._source.read(0.2):
+            if isinstance(event, Change):
+                self._open.append(event)
+            else:
+                if isinstance(event, Commit):
+                    self._commit(event)
+                self._release(event.position)
+
+    def _commit(self, commit: Commit) -> None:
+        touched: Rows = {}
+        for change in self._open:
+            touched |= {decoded(row)[0]: None for row in (change.old,) if row is not None}
+            touched |= dict(decoded(row) for row in (change.new,) if row is not None)
+            gone = change.old if change.new is None else None
+            for row in (gone,) if gone is not None else ():
+                self.rows.pop(decoded(row)[0], None)
+            self.rows |= dict(decoded(row) for row in (change.new,) if row is not None)
+        self._open = []
+        if transaction := self.window.transaction(commit.xid, commit.position):
+            list(transaction.touching("t", ((key.encode(), None) for key in touched)))
+
+    def _release(self, received: Position) -> None:
+        while (chunk := self.window.release(received)) is not None:
+            self.rows |= {key.decode(): orjson.loads(v) for key, v in chunk.documents["t"].items()}
 
 
 def decoded(row: Row) -> tuple[str, str | None]:
@@ -383,7 +417,7 @@ class SourceSuite:
             timer.join()
 
     def test_chunks_meet_the_stream(self, upstream: Upstream, follower: Follower) -> None:
-        """With writers at work, a chunk and what it doesn't see give every row exactly once."""
+        """With writers at work, chunks and what they don't see give every row exactly once."""
         written, stop = [0, 0, 0], threading.Event()
 
         def write(writer: int) -> None:
@@ -400,19 +434,19 @@ class SourceSuite:
         try:
             for _ in range(3):
                 time.sleep(0.3)
-                follower.load()
+                meeting = Meeting(follower)
                 time.sleep(0.3)
-                follower.read_once(0.1)
+                meeting.read_once()
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
         upstream.commit(Insert("last"))
         deadline = time.monotonic() + 20
-        while "last" not in follower.rows:
+        while "last" not in meeting.rows or len(meeting.window):
             assert time.monotonic() < deadline
-            follower.read_once(0.2)
-        assert follower.rows == expected_rows(written)
+            meeting.read_once()
+        assert meeting.rows == expected_rows(written)
 
     def test_loading_anew_gives_up_the_old_place(
         self, upstream: Upstream, follower: Follower

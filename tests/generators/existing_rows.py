@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cdc_daemon.events import Relation, Row
+    from cdc_daemon.events import Chunk, Relation, Row
     from cdc_daemon.ports import ChunkRows, Source
+
+
+def planned(source: Source, relation: Relation) -> list[Chunk]:
+    """The chunks of the table."""
+    reader = source.chunk_reader()
+    try:
+        reader.settle()
+        return reader.plan(relation)
+    finally:
+        reader.close()
 
 
 def read_chunks(source: Source, relation: Relation) -> list[ChunkRows]:
     """Every chunk of the table, and what is left of those that ended early."""
     reader = source.chunk_reader()
     try:
+        reader.settle()
         waiting = list(reversed(reader.plan(relation)))
         read = []
         while waiting:

@@ -22,6 +22,7 @@ from cdc_daemon.events import (
     Relation,
 )
 from cdc_daemon.ports import (
+    CHUNK_BYTES,
     ChunkRows,
     ClockSample,
     FieldSpec,
@@ -352,7 +353,7 @@ class ScriptedSource:
         """Here."""
         return self.at
 
-    def chunk_reader(self) -> MemoryChunkReader:
+    def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> MemoryChunkReader:  # noqa: ARG002 - the port
         """A reader of the blocks."""
         return MemoryChunkReader(self)
 

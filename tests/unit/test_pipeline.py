@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import stamina
 
+from cdc_daemon.backfill.backfill import Backfill
+from cdc_daemon.config.models import BackfillConfig
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import RetryError, SourceError
@@ -84,13 +86,23 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Reader]]:  
             wake=source.wake,
         )
         delivery.start()
-        delivery.resume(Checkpoint("pipe", Position(100), "system/1", loaded=True))
+        delivery.resume(Checkpoint("pipe", Position(100), "system/1"))
+        backfill = Backfill(
+            config=BackfillConfig(),
+            source=source,
+            sink=sink,
+            delivery=delivery,
+            generations={},
+            queue_bytes=queue,
+            all_loaded=stop.set,
+        )
         pipeline = Pipeline(
             source=source,
             source_id="system/1",
             relations=[HOTELS.relation],
             indices=[(HOTELS, INDEX)],
             delivery=delivery,
+            backfill=backfill,
             transaction_bytes=transaction_bytes,
             spill_folder=tmp_path / "spill",
             stopping=stop.is_set,
@@ -284,7 +296,7 @@ def test_what_ended_a_sender_ends_the_reader(make: Callable[..., Reader]) -> Non
     """Going on without it would fill the queue in silence."""
     reader = make()
     reader.start()
-    reader.delivery._on_failure(SourceError("broken"))
+    reader.delivery.fail(SourceError("broken"))
     assert wait_until(lambda: bool(reader.failures))
 
 

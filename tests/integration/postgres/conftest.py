@@ -14,20 +14,20 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cdc_daemon.events import Change, Commit, Event, Relation
 from cdc_daemon.ports import TableRequest
-from connectors.postgres import PostgresSource, chunkreader, chunks
+from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from cdc_daemon.events import Row
-    from cdc_daemon.ports import Chunk
+    from cdc_daemon.events import Chunk, Row
     from connectors.postgres.chunkreader import PostgresChunkReader
     from tests.conftest import Database
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SMALL_CHUNK_BYTES = 64 * 1024
+WAIT_SECONDS = 20
 
 
 class MakeSource(Protocol):
@@ -89,8 +89,10 @@ def reader(source: PostgresSource) -> Iterator[PostgresChunkReader]:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight blocks each, so that small tables have many."""
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", SMALL_CHUNK_BYTES)
-    monkeypatch.setattr(chunkreader, "READ_BYTES", 4 * SMALL_CHUNK_BYTES)
+    real = PostgresSource.chunk_reader
+    monkeypatch.setattr(
+        PostgresSource, "chunk_reader", lambda source: real(source, SMALL_CHUNK_BYTES)
+    )
 
 
 @pytest.fixture
@@ -151,6 +153,31 @@ def read_chunks(
         if got.rest is not None:
             waiting.append(got.rest)
     return rows
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Look again and again."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def one(connection: Connection, query: str) -> Any:
+    """The one value that it gives."""
+    [(value,)] = connection.execute(query.encode())
+    return value
+
+
+def waits_for_a_lock(connection: Connection) -> bool:
+    """Whether a connection of ours does."""
+    return bool(one(connection, WAITING))
+
+
+WAITING = (
+    "select exists (select from pg_stat_activity where application_name like 'cdc-daemon%' "
+    "and datname = current_database() and wait_event_type = 'Lock')"
+)
 
 
 def read_commits(source: PostgresSource, count: int, *, seconds: float = 20) -> list[Change]:

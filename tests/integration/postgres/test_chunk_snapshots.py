@@ -1,33 +1,37 @@
-"""What a chunk's snapshot sees, and what may happen between the plan and the reading of it."""
+"""What a chunk's snapshot sees, and when the stream has shown all of it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from cdc_daemon.errors import RetryError, RewrittenError
-from cdc_daemon.events import Commit
-from connectors.postgres import chunkreader
+from cdc_daemon.errors import RetryError
+from cdc_daemon.events import Commit, Watermark
+from connectors.postgres import PostgresSource
+from connectors.postgres.config import PostgresConfig
+from connectors.postgres.slots import parse_lsn
+from tests.generators.existing_rows import planned
 from tests.integration.postgres.conftest import (
+    WAIT_SECONDS,
     Connection,
     describe,
+    one,
     read_all,
     read_chunks,
     start,
+    wait_until,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from connectors.postgres import PostgresSource
     from connectors.postgres.chunkreader import PostgresChunkReader
-    from tests.conftest import Database
-
-WAIT_SECONDS = 20
+    from tests.conftest import Database, StartPostgres
 
 
 @pytest.fixture(autouse=True)
@@ -39,154 +43,32 @@ def item(connection: Connection) -> None:
     )
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Look again and again."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def one(connection: Connection, query: str) -> Any:
-    """The one value that it gives."""
-    [(value,)] = connection.execute(query)
-    return value
-
-
-def waits_for_a_lock(connection: Connection) -> bool:
-    """Whether the reader does."""
-    return bool(
-        one(
-            connection,
-            "select exists (select from pg_stat_activity where application_name like 'cdc-daemon%'"
-            " and datname = current_database() and wait_event_type = 'Lock')",
-        )
-    )
-
-
-REWRITES = {
-    "truncate": "truncate item",
-    "vacuum full": "vacuum full item",
-    "cluster": "cluster item using item_pkey",
-    "type": "alter table item alter id type bigint",
-    "made anew": "drop table item; create table item (id int primary key, name text);"
-    "insert into item values (1)",
-    "dropped": "drop table item",
-    "renamed": "alter table item rename to other",
-    "swapped": "alter table item rename to other; create table item (id int, name text);"
-    "insert into item values (1)",
-    "moved": "create schema other; alter table item set schema other",
-}
-
-
-@pytest.mark.parametrize("rewrite", REWRITES.values(), ids=REWRITES)
-def test_a_table_that_was_rewritten_must_be_planned_anew(
-    source: PostgresSource, reader: PostgresChunkReader, connection: Connection, rewrite: str
-) -> None:
-    """Whatever gives it another file, or its name to another table, between plan and reading."""
-    (relation,) = describe(source, "item")
-    (chunk,) = source.chunks(relation)
-    assert len(reader.read(relation, chunk).rows) == 2000
-    connection.execute(rewrite)
-    with pytest.raises(RewrittenError, match=r'"public"."item"'):
-        reader.read(relation, chunk)
-
-
-def test_a_rewritten_table_is_read_by_its_new_plan(
-    source: PostgresSource, reader: PostgresChunkReader, connection: Connection
-) -> None:
-    """The connection stays usable, and the new plan fits."""
-    (relation,) = describe(source, "item")
-    (chunk,) = source.chunks(relation)
-    connection.execute("vacuum full item")
-    with pytest.raises(RewrittenError):
-        reader.read(relation, chunk)
-    assert len(read_chunks(reader, relation, source.chunks(relation))) == 2000
-
-
-def test_a_truncate_that_the_lock_waited_for_is_not_taken_for_an_empty_table(
-    database: Database,
-    source: PostgresSource,
-    reader: PostgresChunkReader,
-    connection: Connection,
-) -> None:
-    """It commits while the lock waits: a snapshot from before it would read no rows."""
-    (relation,) = describe(source, "item")
-    (chunk,) = source.chunks(relation)
-    outcome: list[Exception] = []
-
-    def read() -> None:
-        try:
-            reader.read(relation, chunk)
-        except RewrittenError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=read)
-    with psycopg.connect(database.dsn) as truncating:
-        truncating.execute("truncate item")
-        truncating.execute("insert into item values (1, 'new')")
-        thread.start()
-        wait_until(lambda: waits_for_a_lock(connection))
-    thread.join()
-    assert len(outcome) == 1
-    got = reader.read(relation, source.chunks(relation)[0])
-    assert got.rows == [[b"1", b'"new"']]
-
-
-def test_the_snapshot_is_taken_when_the_lock_is_had(
-    database: Database,
-    source: PostgresSource,
-    reader: PostgresChunkReader,
-    connection: Connection,
-) -> None:
-    """What commits while the lock waits is read, and seen."""
-    (relation,) = describe(source, "item")
-    (chunk,) = source.chunks(relation)
-    got = []
-    thread = threading.Thread(target=lambda: got.append(reader.read(relation, chunk)))
-    with psycopg.connect(database.dsn) as locking:
-        locking.execute("lock table item in access exclusive mode")
-        locking.execute("delete from item where id > 1")
-        xid = one(locking, "select pg_current_xact_id()::text::bigint")
-        thread.start()
-        wait_until(lambda: waits_for_a_lock(connection))
-    thread.join()
-    assert [row[0] for row in got[0].rows] == [b"1"]
-    assert got[0].seen.sees(xid)
-
-
-def test_a_locked_table_is_read_later(
-    database: Database, source: PostgresSource, reader: PostgresChunkReader
-) -> None:
-    """The lock isn't waited for beyond its time; the message finds who holds it."""
-    (relation,) = describe(source, "item")
-    (chunk,) = source.chunks(relation)
-    with psycopg.connect(database.dsn) as locking:
-        locking.execute("lock table item in access exclusive mode")
-        with pytest.raises(RetryError, match="is locked") as caught:
-            reader.read(relation, chunk)
-        holder = str(caught.value).partition("Who holds it: ")[2]
-        [(pid, query)] = locking.execute(holder.encode())
-        assert (pid, query) == (locking.info.backend_pid, holder)
-        with pytest.raises(RetryError, match="is locked"):
-            source.chunks(relation)
-    assert len(reader.read(relation, chunk).rows) == 2000
-
-
 def test_an_open_transaction_is_not_seen(
-    database: Database, source: PostgresSource, reader: PostgresChunkReader
+    database: Database,
+    source: PostgresSource,
+    reader: PostgresChunkReader,
+    connection: Connection,
 ) -> None:
-    """Its rows are not in the chunk, and the snapshot says so; once it has committed they are."""
+    """Its rows are not in the chunk, and the snapshot says so; once it has committed they are.
+
+    Others that began before it are open, and others that began later are seen.
+    """
     start(source, "item")
     (relation,) = describe(source, "item")
-    with psycopg.connect(database.dsn) as writing:
+    with (
+        psycopg.connect(database.dsn) as older,
+        psycopg.connect(database.dsn) as writing,
+    ):
+        older.execute("select pg_current_xact_id()")
         writing.execute("savepoint one")
         writing.execute("update item set name = 'changed' where id = 1")
         writing.execute("release one; savepoint two")
         writing.execute("insert into item values (0, 'new')")
-        (chunk,) = source.chunks(relation)
+        connection.execute("update item set name = 'later' where id = 2")
+        (chunk,) = planned(source, relation)
         before = reader.read(relation, chunk)
-    (commit,) = [event for event in read_all(source, 0.5) if isinstance(event, Commit)]
+    later, commit = (event for event in read_all(source, 0.5) if isinstance(event, Commit))
+    assert before.seen.sees(later.xid)
     assert not before.seen.sees(commit.xid)
     assert len(before.rows) == 2000
     assert before.reached < commit.position
@@ -197,21 +79,160 @@ def test_an_open_transaction_is_not_seen(
     assert reader.visibility().sees(commit.xid)
 
 
-def test_a_chunk_that_is_too_large_ends_early(
-    source: PostgresSource,
-    reader: PostgresChunkReader,
-    monkeypatch: pytest.MonkeyPatch,
+def test_nothing_is_held_between_chunks(
+    source: PostgresSource, reader: PostgresChunkReader, connection: Connection
 ) -> None:
-    """Right behind its last row, where the rest goes on; the connection stays usable."""
-    monkeypatch.setattr(chunkreader, "READ_BYTES", 10_000)
+    """Neither a transaction nor a snapshot: vacuum goes on. The connection has our name."""
     (relation,) = describe(source, "item")
-    (chunk,) = source.chunks(relation)
-    first = reader.read(relation, chunk)
-    assert first.rest is not None
-    assert (first.chunk.first, first.chunk.end) == (chunk.first, first.rest.first)
-    assert first.rest.end == chunk.end
-    assert 10_000 <= first.size_bytes < 10_300
-    again = reader.read(relation, first.chunk)
-    assert (again.rows, again.size_bytes) == (first.rows, first.size_bytes)
-    ids = [int(row[0]) for row in read_chunks(reader, relation, [chunk])]  # type: ignore[arg-type]
-    assert ids == list(range(1, 2001))
+    (chunk,) = planned(source, relation)
+    reader.read(relation, chunk)
+    reader.visibility()
+    query = (
+        "select backend_xmin, backend_xid, state from pg_stat_activity "
+        "where application_name = 'cdc-daemon:integration' and datname = current_database()"
+    )
+    assert set(connection.execute(query.encode()).fetchall()) == {(None, None, "idle")}
+
+
+@pytest.fixture
+def standby_source(private_postgres: StartPostgres) -> Iterator[PostgresSource]:
+    """Of a server of its own, whose commits can be held, with a table of one row."""
+    server = private_postgres()
+    config = PostgresConfig.model_validate({"type": "postgres", "dsn": server.dsn})
+    with closing(PostgresSource(config, pipeline="standby")) as source:
+        with administrator(source) as connection:
+            connection.execute("create table item (id int primary key)")
+            connection.execute("insert into item values (1)")
+        yield source
+
+
+@contextmanager
+def administrator(source: PostgresSource) -> Iterator[Connection]:
+    """A connection whose own commits wait for nobody."""
+    with psycopg.connect(source._dsn, autocommit=True) as connection:
+        connection.execute("set synchronous_commit = local")
+        yield connection
+
+
+def test_a_commit_that_waits_for_a_standby_is_not_seen(standby_source: PostgresSource) -> None:
+    """The stream has shown it, snapshots don't see it yet, and so they say."""
+    source = standby_source
+    (relation,) = start(source, "item")
+    (chunk,) = planned(source, relation)
+    with administrator(source) as connection, closing(source.chunk_reader()) as reader:
+        with held_insert(source, connection):
+            commit = next_commit(source)
+            held = reader.read(relation, chunk)
+            assert held.rows == [[b"1"]]
+            assert not held.seen.sees(commit.xid)
+            assert held.reached >= commit.position
+        free = reader.read(relation, chunk)
+        assert sorted(map(str, free.rows)) == ["[b'1']", "[b'2']"]
+        assert free.seen.sees(commit.xid)
+
+
+def test_a_commit_that_is_neither_streamed_nor_visible_is_waited_for(
+    standby_source: PostgresSource,
+) -> None:
+    """It is held since before the slot's consistent point: chunks would lack its rows for ever.
+
+    The slot's beginning waits for `first`, then for `second`; the held transaction begins between.
+    """
+    source = standby_source
+    (relation,) = describe(source, "item")
+    source.prepare([relation])
+    making = threading.Thread(target=source.create_place)
+    with administrator(source) as connection:
+        with psycopg.connect(source._dsn) as second:
+            with psycopg.connect(source._dsn) as first:
+                first.execute("select pg_current_xact_id()")
+                making.start()
+                wait_until(lambda: slot_waits_for(connection, first))
+                second.execute("select pg_current_xact_id()")
+                first.rollback()
+            wait_until(lambda: slot_waits_for(connection, second))
+            with held_insert(source, connection):
+                second.rollback()
+                making.join()
+                with pytest.raises(RetryError, match="aren't visible yet"):
+                    planned(source, relation)
+        with closing(source.chunk_reader()) as reader:
+            rows = read_chunks(reader, relation, planned(source, relation))
+        assert sorted(map(str, rows)) == ["[b'1']", "[b'2']"]
+
+
+def slot_waits_for(connection: Connection, holder: Connection) -> bool:
+    """Whether the making of a slot waits for the end of that connection's transaction."""
+    waiting = "select pid from pg_locks where locktype = 'transactionid' and not granted"
+    pids = [pid for (pid,) in connection.execute(waiting)]
+    blocking = "select %s = any(pg_blocking_pids(%s))"
+    holding = holder.info.backend_pid
+    return any(connection.execute(blocking, [holding, pid]).fetchone() == (True,) for pid in pids)
+
+
+@contextmanager
+def held_insert(source: PostgresSource, connection: Connection) -> Iterator[None]:
+    """The row 2, whose commit waits for a standby that isn't there until the end."""
+    hold_commits(connection, "nobody")
+    with psycopg.connect(source._dsn, autocommit=True) as writing:
+        thread = threading.Thread(target=writing.execute, args=["insert into item values (2)"])
+        thread.start()
+        held = "select exists (select from pg_stat_activity where wait_event = 'SyncRep')"
+        wait_until(lambda: bool(one(connection, held)))
+        try:
+            yield
+        finally:
+            hold_commits(connection, "")
+            thread.join()
+
+
+def hold_commits(connection: Connection, standby: str) -> None:
+    """Let commits wait for that standby, which isn't there; or let them go."""
+    connection.execute(f"alter system set synchronous_standby_names = '{standby}'".encode())
+    connection.execute("select pg_reload_conf()")
+    show = "select current_setting('synchronous_standby_names')"
+    wait_until(lambda: bool(one(connection, show) == standby))
+
+
+def next_commit(source: PostgresSource) -> Commit:
+    """The next one that the stream shows."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        for event in source.read(0.1):
+            if isinstance(event, Commit):
+                return event
+    raise AssertionError("no commit came")
+
+
+@pytest.mark.parametrize("place", ["page", "segment"])
+def test_the_stream_reaches_the_end_of_a_page(
+    source: PostgresSource, reader: PostgresChunkReader, connection: Connection, place: str
+) -> None:
+    """Where the log ends at the border of a page or segment, and nothing more is written."""
+    (relation,) = start(source, "item")
+    (chunk,) = planned(source, relation)
+    if place == "segment":
+        insert = parse_lsn(one(connection, "select pg_switch_wal()::text"))
+    else:
+        connection.execute(FILL_A_PAGE)
+    insert = parse_lsn(one(connection, "select pg_current_wal_insert_lsn()::text"))
+    assert insert % 8192 == (40 if place == "segment" else 24)
+    reached = reader.read(relation, chunk).reached
+    assert reached == insert - insert % 8192
+    deadline = time.monotonic() + WAIT_SECONDS
+    passed = 0
+    while passed < reached:
+        assert time.monotonic() < deadline
+        for event in source.read(0.1):
+            if isinstance(event, Watermark | Commit):
+                passed = max(passed, event.position)
+
+
+FILL_A_PAGE = """
+do $$ begin
+  loop
+    perform pg_logical_emit_message(false, 'cdc-daemon', '');
+    exit when (pg_current_wal_insert_lsn() - '0/0') % 8192 = 24;
+  end loop;
+end $$
+"""

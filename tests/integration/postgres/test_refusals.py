@@ -277,7 +277,7 @@ def test_a_slot_that_stays_in_use(make_source: MakeSource) -> None:
     place = second.place()
     assert place is not None
     attempts = [lambda: second.prepare(relations), lambda: second.start(relations, place)]
-    for attempt in (*attempts, second.snapshot):
+    for attempt in (*attempts, second.create_place):
         with pytest.raises(SlotInUseError, match=r"pid \d+ after 1 s") as caught:
             attempt()
         assert caught.value.exit_code == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from hypothesis import given
@@ -34,7 +35,7 @@ cuts = st.lists(st.integers(1, 39), max_size=6, unique=True).map(sorted)
 def divided(bounds: list[int]) -> list[Chunk]:
     """The table, cut at these blocks."""
     edges = [0, *bounds, 40]
-    return [part(first, end) for first, end in zip(edges, edges[1:], strict=False)]
+    return [part(first, end) for first, end in itertools.pairwise(edges)]
 
 
 @given(cuts, cuts, st.data())

@@ -182,7 +182,7 @@ TestHistory = History.TestCase
 TestHistory.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 
 
-class TestHistoryWithLittleRoom(TestHistory):
+class TestHistoryWithLittleRoom(History.TestCase):  # type: ignore[misc, valid-type]  # made at run time
     """The same where hardly anything can be remembered: chunks are read again."""
 
     @pytest.fixture(autouse=True)

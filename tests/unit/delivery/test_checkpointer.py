@@ -27,7 +27,7 @@ class Bench:
         self.heard = 0
         self.failures: list[BaseException] = []
         self.checkpointer = Checkpointer(sink.checkpoints, "pipe", self.hear, self.failures.append)
-        self.checkpointer.begin(Checkpoint("pipe", Position(1), "system/1", loaded=True))
+        self.checkpointer.begin(Checkpoint("pipe", Position(1), "system/1"))
 
     def hear(self) -> None:
         """Something was stored."""
@@ -70,9 +70,7 @@ def test_the_first_offer_is_stored_at_once(bench: Callable[..., Bench]) -> None:
     assert one.checkpointer.stored == 1
     one.offer(5)
     assert wait_until(lambda: one.checkpointer.stored == 5, 1)
-    assert one.sink.checkpoints.stored["pipe"] == Checkpoint(
-        "pipe", Position(5), "system/1", loaded=True
-    )
+    assert one.sink.checkpoints.stored["pipe"] == Checkpoint("pipe", Position(5), "system/1")
     assert one.heard == 1
 
 

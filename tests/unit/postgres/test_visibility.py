@@ -51,6 +51,26 @@ def test_numbers_begin_again_below_the_snapshot() -> None:
     assert not seen.sees(4)
 
 
+@pytest.mark.parametrize(
+    ("newer", "older", "included"),
+    [
+        ("7:7:", "7:7:", True),
+        ("7:9:7,8", "7:9:7,8", True),
+        ("7:9:7", "7:9:7,8", True),
+        ("7:9:7,8", "7:9:7", False),
+        ("5:20:5", "5:9:5", True),
+        ("5:20:5", "7:9:", False),
+        ("5:20:5,8", "7:9:", False),
+        ("7:8:7", "9:9:", False),
+        ("7:7:", "8:9:8", False),  # 7 is running, and the last that ended is 6
+        ("7:7:", "7:9:7,8", True),
+    ],
+)
+def test_includes_what_another_sees(newer: str, older: str, *, included: bool) -> None:
+    """Nothing that the other sees may be running, or later than all that has ended."""
+    assert read_snapshot(newer).includes(read_snapshot(older)) is included
+
+
 @given(
     st.integers(EPOCH, 100 * EPOCH),
     st.integers(0, 1000),

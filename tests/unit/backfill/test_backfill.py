@@ -1,0 +1,272 @@
+"""A backfill over a scripted source and a sink in memory, driven by the reader."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.backfill.backfill import Backfill
+from cdc_daemon.config.models import BackfillConfig
+from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.delivery.delivery import Delivery
+from cdc_daemon.errors import RetryError, RewrittenError, SourceError
+from cdc_daemon.events import Change, ChangeKind, Checkpoint, Commit, Load, Position, Watermark
+from cdc_daemon.generations import create
+from cdc_daemon.metrics import Metrics
+from cdc_daemon.pipeline import Pipeline
+from cdc_daemon.projection.compiler import Compiled
+from tests.generators.fakes import (
+    MemoryClock,
+    MemorySink,
+    ScriptedSource,
+    Trouble,
+    configuration,
+    projection,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cdc_daemon.events import Row
+
+HOTELS = projection("hotels")
+BLOCKS = 20
+ROWS_OF_BLOCK = 100
+
+
+@dataclass
+class Loading:
+    """A pipeline in a thread that loads one read model."""
+
+    source: ScriptedSource
+    sink: MemorySink
+    delivery: Delivery
+    backfill: Backfill
+    pipeline: Pipeline
+    checkpoint: Checkpoint
+    stop: threading.Event
+    all_loaded: threading.Event
+    failures: list[BaseException]
+    thread: threading.Thread | None = None
+
+    @property
+    def index(self) -> str:
+        """What is being filled."""
+        return self.checkpoint.generations["hotels"].index
+
+    def start(self) -> None:
+        """Follow in the background."""
+
+        def follow() -> None:
+            try:
+                self.pipeline.follow_for_ever(Position(100))
+            except BaseException as error:  # noqa: BLE001 - shown to the test
+                self.failures.append(error)
+
+        self.thread = threading.Thread(target=follow, daemon=True)
+        self.thread.start()
+
+    def stored(self) -> Checkpoint:
+        """The checkpoint in the sink."""
+        return self.sink.checkpoints.stored["pipe"]
+
+
+def blocks() -> list[list[Row]]:
+    """2,000 rows."""
+    return [
+        [[b'"%d"' % (ROWS_OF_BLOCK * block + one), b'{"n":%d}' % one] for one in range(100)]
+        for block in range(BLOCKS)
+    ]
+
+
+def begun(sink: MemorySink, load: Load) -> Checkpoint:
+    """What a start has made, before the trouble begins."""
+    trouble, sink.trouble = sink.trouble, Trouble()
+    generations = create([HOTELS.model], sink)
+    checkpoint = Checkpoint("pipe", Position(100), "system/1", generations, (load,))
+    sink.checkpoints.store(checkpoint)
+    sink.trouble = trouble
+    return checkpoint
+
+
+@pytest.fixture
+def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Loading]]:  # noqa: ARG001 - for its effect
+    """Make one; ended afterwards."""
+    made: list[Loading] = []
+
+    def loading(
+        *, sink: MemorySink | None = None, load: Load | None = None, reached: int = 100
+    ) -> Loading:
+        sink = sink or MemorySink()
+        source = ScriptedSource(blocks(), reached)
+        checkpoint = begun(sink, load or Load(HOTELS.relation.qualified_name, ("hotels",)))
+        generations, loads = checkpoint.generations, checkpoint.loads
+        metrics = Metrics("pipe", 1)
+        stop, all_loaded = threading.Event(), threading.Event()
+        index = generations["hotels"].index
+        delivery = Delivery(
+            configuration=configuration(tmp_path),
+            sink=sink,
+            projections={index: HOTELS},
+            monitor=Monitor(MemoryClock(), metrics),
+            metrics=metrics,
+            wake=source.wake,
+        )
+        delivery.start()
+        delivery.resume(checkpoint)
+        backfill = Backfill(
+            config=BackfillConfig(),
+            source=source,
+            sink=sink,
+            delivery=delivery,
+            generations=generations,
+            queue_bytes=4_000_000,
+            all_loaded=all_loaded.set,
+        )
+        backfill.begin(loads, Compiled((HOTELS,), (HOTELS.relation,)))
+        pipeline = Pipeline(
+            source=source,
+            source_id="system/1",
+            relations=[HOTELS.relation],
+            indices=[(HOTELS, index)],
+            delivery=delivery,
+            backfill=backfill,
+            transaction_bytes=1_000_000,
+            spill_folder=tmp_path / "spill",
+            stopping=stop.is_set,
+            state=lambda _: None,
+        )
+        one = Loading(source, sink, delivery, backfill, pipeline, checkpoint, stop, all_loaded, [])
+        made.append(one)
+        return one
+
+    yield loading
+    for one in made:
+        one.stop.set()
+        one.source.wake()
+        if one.thread is not None:
+            one.thread.join(5)
+            assert not one.thread.is_alive()
+        one.backfill.close()
+        one.sink.trouble = Trouble()
+        one.sink.gate.set()
+        one.delivery.close()
+
+
+def test_all_rows_come_in_and_are_shown_when_all_are_durable(
+    make: Callable[..., Loading],
+) -> None:
+    """Searches never see a part of a load, whatever the sink does meanwhile."""
+    loading = make(
+        sink=MemorySink(Trouble(seed=5, lost=0.2, overloaded=0.01, refresh=0.3, store=0.3))
+    )
+    seen: list[tuple[int, tuple[Load, ...]]] = []
+    real = loading.sink.publish
+
+    def watched(generation: object) -> object:
+        found = len(loading.sink.index(loading.index).searchable)
+        seen.append((found, loading.stored().loads))
+        return real(generation)  # type: ignore[arg-type]  # as given
+
+    loading.sink.publish = watched  # type: ignore[method-assign, assignment]  # and looked at
+    loading.start()
+    assert loading.all_loaded.wait(20), loading.failures
+    loading.sink.trouble = Trouble()
+    assert seen[-1] == (2000, ()), "shown when all is searchable, and the checkpoint says so"
+    assert loading.sink.aliases == {"hotels": loading.index}
+    assert loading.sink.index(loading.index).searchable[b'"1999"'] == (100, b'{"n":99}')
+    assert wait_until(lambda: loading.source.said == ["chunk reader closed"] * 2, 5)
+
+
+def test_the_stream_goes_on_meanwhile_and_wins(make: Callable[..., Loading]) -> None:
+    """A change that no chunk sees is newer than every chunk, whenever those are written."""
+    loading = make(reached=200)  # chunks wait until the stream is there
+    new = [b'"5"', b'{"n":"new"}']
+    gone = [b'"7"', b"null"]
+    loading.source.script = [
+        [
+            Change(HOTELS.relation, ChangeKind.UPDATE, new),  # type: ignore[arg-type]  # bytes
+            Change(HOTELS.relation, ChangeKind.DELETE, None, gone),  # type: ignore[arg-type]
+            Commit(Position(150), 0.0, xid=2000),
+        ],
+    ]
+    loading.start()
+    assert wait_until(lambda: b'"5"' in loading.sink.index(loading.index).documents, 5)
+    assert len(loading.sink.index(loading.index).documents) < 100
+    loading.source.script = [[Watermark(Position(300))]]
+    loading.source.wake()
+    assert loading.all_loaded.wait(20)
+    shown = loading.sink.index(loading.index).searchable
+    assert shown[b'"5"'] == (150, b'{"n":"new"}')
+    assert shown[b'"6"'] == (300, b'{"n":6}')
+    assert b'"7"' not in shown or shown[b'"7"'][1] is None
+
+
+def test_a_load_goes_on_where_it_was(make: Callable[..., Loading]) -> None:
+    """What the checkpoint says is durable isn't read again."""
+    reader = ScriptedSource([[]] * BLOCKS).chunk_reader()
+    planned = reader.plan(HOTELS.relation)
+    load = Load(HOTELS.relation.qualified_name, ("hotels",), tuple(planned[15:]), rows=1500)
+    loading = make(load=load)
+    loading.start()
+    assert loading.all_loaded.wait(20)
+    assert len(loading.sink.index(loading.index).searchable) == 500
+
+
+def test_what_is_durable_is_in_the_checkpoint(make: Callable[..., Loading]) -> None:
+    """While it loads, so that a crash costs no more than a second of reading."""
+    loading = make()
+    loading.backfill.pause(paused=True)
+    loading.start()
+
+    def durable() -> bool:
+        (load,) = loading.stored().loads
+        return 0 < load.rows == len(loading.sink.index(loading.index).documents)
+
+    assert wait_until(durable, 5)
+    (load,) = loading.stored().loads
+    assert load.todo is not None
+    assert len(load.todo) <= 4, "adjacent chunks are one"
+    assert load.blocks == BLOCKS
+
+
+def test_nothing_is_read_while_it_is_paused(make: Callable[..., Loading]) -> None:
+    """And everything afterwards."""
+    loading = make()
+    loading.backfill.pause(paused=True)
+    loading.start()
+    assert not loading.all_loaded.wait(0.3)
+    assert len(loading.sink.index(loading.index).documents) <= 400, "what was out already"
+    loading.backfill.pause(paused=False)
+    assert loading.all_loaded.wait(20)
+    assert len(loading.sink.index(loading.index).searchable) == 2000
+
+
+def test_what_passes_is_tried_again(make: Callable[..., Loading]) -> None:
+    """A lost connection, and a table that was rewritten while it was read."""
+    loading = make()
+    loading.source.chunk_errors = [
+        RetryError("the connection was cut", reason="unavailable"),
+        RewrittenError("the table was rewritten"),
+        RetryError("the table is locked", reason="locked"),
+        RewrittenError("the table was rewritten"),
+    ]
+    loading.start()
+    assert loading.all_loaded.wait(20), loading.failures
+    assert len(loading.sink.index(loading.index).searchable) == 2000
+
+
+def test_what_only_a_person_can_mend_ends_the_reader(make: Callable[..., Loading]) -> None:
+    """Nothing is shown, and the next start goes on with the load."""
+    loading = make()
+    loading.source.chunk_errors = [SourceError("row security hides rows")]
+    loading.start()
+    assert wait_until(lambda: bool(loading.failures), 5)
+    assert isinstance(loading.failures[0], SourceError)
+    assert loading.sink.aliases == {}
+    assert loading.stored().loads
