@@ -10,6 +10,10 @@ from psycopg import sql
 
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
+from tests.conformance.chunk_suite import (  # noqa: F401 - fixtures of the suite
+    ChunkSuite,
+    reader,
+)
 from tests.conformance.source_suite import (  # noqa: F401 - fixtures of the suite
     Delete,
     Insert,
@@ -103,7 +107,7 @@ PARTITIONED = (
 )
 
 
-class TestPostgres(SourceSuite):
+class TestPostgres(ChunkSuite, SourceSuite):
     """PostgreSQL, a real one, with an ordinary table."""
 
     @pytest.fixture
@@ -114,7 +118,7 @@ class TestPostgres(SourceSuite):
         made.close()
 
 
-class TestPostgres16(SourceSuite):
+class TestPostgres16(ChunkSuite, SourceSuite):
     """The oldest server that comes with the tests, and names that must be quoted."""
 
     @pytest.fixture
@@ -125,7 +129,7 @@ class TestPostgres16(SourceSuite):
         made.close()
 
 
-class TestReplicaIdentityFull(SourceSuite):
+class TestReplicaIdentityFull(ChunkSuite, SourceSuite):
     """The server sends whole old rows."""
 
     @pytest.fixture
@@ -139,7 +143,7 @@ class TestReplicaIdentityFull(SourceSuite):
         """Here every update has it: see `TestPostgres`."""
 
 
-class TestPartitioned(SourceSuite):
+class TestPartitioned(ChunkSuite, SourceSuite):
     """A table whose rows are in partitions with another order of columns."""
 
     @pytest.fixture

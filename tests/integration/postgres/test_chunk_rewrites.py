@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from cdc_daemon.errors import RetryError, RewrittenError
+from connectors.postgres import chunkreader
 from tests.generators.existing_rows import planned
 from tests.integration.postgres.conftest import (
     Connection,
@@ -127,6 +128,31 @@ def test_the_snapshot_is_taken_when_the_lock_is_had(
     thread.join()
     assert [row[0] for row in got[0].rows] == [b"1"]
     assert got[0].seen.sees(xid)
+
+
+def test_nothing_is_rewritten_between_snapshot_and_rows(
+    database: Database,
+    source: PostgresSource,
+    reader: PostgresChunkReader,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the snapshot on the table is locked against it; other writers aren't kept waiting."""
+    (relation,) = describe(source, "item")
+    (chunk,) = planned(source, relation)
+    copy = chunkreader._copy
+
+    def meanwhile(*arguments: Any) -> Any:
+        with psycopg.connect(database.dsn, autocommit=True) as writing:
+            writing.execute("set lock_timeout = '50ms'")
+            for rewrite in ("truncate item", "vacuum full item"):
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    writing.execute(rewrite.encode())
+            writing.execute("delete from item where id = 1")
+            writing.execute("create index on item (name)")
+        return copy(*arguments)
+
+    monkeypatch.setattr(chunkreader, "_copy", meanwhile)
+    assert len(reader.read(relation, chunk).rows) == 2000
 
 
 def test_a_locked_table_is_read_later(

@@ -1,0 +1,128 @@
+"""What every reader of chunks must do: inherit `ChunkSuite` beside `SourceSuite`.
+
+The fixtures are the same: `upstream`, and `follower` of `source_suite`.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.errors import RetryError
+from tests.conformance.source_suite import Delete, Insert, Update, decoded
+from tests.generators.existing_rows import planned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cdc_daemon.events import Chunk
+    from cdc_daemon.ports import ChunkReader, ChunkRows
+    from tests.conformance.source_suite import Follower, Rows, Upstream
+
+
+@pytest.fixture
+def reader(follower: Follower) -> Iterator[ChunkReader]:
+    """Reads chunks of what the follower follows."""
+    with closing(follower.source.chunk_reader()) as made:
+        yield made
+
+
+class ChunkSuite:
+    """The contract of `cdc_daemon.ports.ChunkReader`, sentence by sentence."""
+
+    def test_an_empty_table_has_no_chunks(self, follower: Follower) -> None:
+        """Nothing to read."""
+        follower.load()
+        assert planned(follower.source, follower.relation) == []
+
+    def test_chunks_hold_every_row_once(
+        self, upstream: Upstream, follower: Follower, reader: ChunkReader
+    ) -> None:
+        """Rows that are there when the chunks are plan, as they are when they are read."""
+        upstream.commit(*(Insert(str(n), "x" * (n % 300)) for n in range(2000)))
+        upstream.commit(*(Delete(str(n)) for n in range(100)))
+        follower.load()
+        plan = planned(follower.source, follower.relation)
+        upstream.commit(*(Delete(str(n)) for n in range(100, 200)), Update("200", "new"))
+        rows = rows_of(read_all(reader, follower, plan))
+        expected: Rows = {str(n): "x" * (n % 300) for n in range(200, 2000)}
+        expected["200"] = "new"
+        assert rows == expected
+
+    def test_a_chunk_says_what_it_has_seen(
+        self, upstream: Upstream, follower: Follower, reader: ChunkReader
+    ) -> None:
+        """Commits before it, which the stream brings up to its position; none that come later."""
+        follower.load()
+        upstream.commit(Insert("a"))
+        plan = planned(follower.source, follower.relation)
+        earlier = read_all(reader, follower, plan)
+        upstream.commit(Update("a", "other"))
+        later = read_all(reader, follower, plan)
+        first, second = follower.follow(2)
+        assert all(chunk.seen.sees(first.xid) for chunk in earlier)
+        assert all(chunk.reached >= first.position for chunk in earlier)
+        assert not any(chunk.seen.sees(second.xid) for chunk in earlier)
+        assert all(chunk.seen.sees(second.xid) for chunk in later)
+        assert all(chunk.reached >= second.position for chunk in later)
+        assert (rows_of(earlier), rows_of(later)) == ({"a": None}, {"a": "other"})
+
+    def test_the_stream_passes_what_a_chunk_has_reached(
+        self, upstream: Upstream, follower: Follower, reader: ChunkReader
+    ) -> None:
+        """Also where nobody writes any more."""
+        follower.load()
+        upstream.commit(Insert("a"))
+        chunks = read_all(reader, follower, planned(follower.source, follower.relation))
+        follower.follow(1)
+        for _ in range(50):
+            if follower.watermark >= max(chunk.reached for chunk in chunks):
+                return
+            follower.read_once(0.2)
+        raise AssertionError("the stream doesn't get there")
+
+    def test_a_snapshot_sees_what_was_committed(
+        self, upstream: Upstream, follower: Follower, reader: ChunkReader
+    ) -> None:
+        """Without reading a row."""
+        follower.load()
+        before = reader.visibility()
+        upstream.commit(Insert("a"))
+        (commit,) = follower.follow(1)
+        assert not before.sees(commit.xid)
+        assert reader.visibility().sees(commit.xid)
+
+    def test_a_lost_connection_of_a_reader_is_retried(
+        self, upstream: Upstream, follower: Follower, reader: ChunkReader
+    ) -> None:
+        """It connects again by itself."""
+        follower.load()
+        upstream.commit(Insert("a"))
+        plan = planned(follower.source, follower.relation)
+        for _ in range(2):
+            assert rows_of(read_all(reader, follower, plan)) == {"a": None}
+            upstream.disconnect()
+            with pytest.raises(RetryError):
+                read_all(reader, follower, plan)
+        reader.close()
+        reader.close()
+
+
+def read_all(reader: ChunkReader, follower: Follower, plan: Iterable[Chunk]) -> list[ChunkRows]:
+    """All chunks, with what is left of those that ended early."""
+    chunks = []
+    for each in plan:
+        rest: Chunk | None = each
+        while rest is not None:
+            chunks.append(reader.read(follower.relation, rest))
+            rest = chunks[-1].rest
+    return chunks
+
+
+def rows_of(chunks: Iterable[ChunkRows]) -> Rows:
+    """The rows, none of which may come twice."""
+    rows = [decoded(row) for chunk in chunks for row in chunk.rows]
+    assert len(dict(rows)) == len(rows)
+    return dict(rows)
