@@ -60,13 +60,18 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _salt(value: SecretStr) -> SecretStr:
+    if len(value) < SALT_CHARACTERS:
+        raise ValueError(f"expected a secret of {SALT_CHARACTERS} characters or more")
+    return value
+
+
 class HashConfig(BaseModel):
     """Replace values by their digest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    salt: SecretStr = Field(
-        min_length=SALT_CHARACTERS,
+    salt: Annotated[SecretStr, AfterValidator(_salt)] = Field(
         description="A secret that is put before each value, of 16 characters or more: without it "
         "nobody can try which value has a digest. Another salt makes all documents anew.",
     )

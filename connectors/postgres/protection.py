@@ -147,7 +147,10 @@ def _digest(*said: str) -> str:
 
 
 def hashed(algorithm: str, salt: str) -> Encoder:
-    """The digest of the salt and then the value's text, in hexadecimal digits."""
+    """The digest of the salt and then the value's text, in hexadecimal digits.
+
+    Not an HMAC: this is what PostgreSQL's own functions make, so that a value can be looked up.
+    """
     before = salt.encode(errors="surrogatepass")
     digest = getattr(hashlib, algorithm)
 
