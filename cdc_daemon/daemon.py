@@ -18,7 +18,14 @@ from cdc_daemon.backfill.backfill import Backfill
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
-from cdc_daemon.errors import CdcError, ConfigurationError, RetryError, SinkError, SourceError
+from cdc_daemon.errors import (
+    CdcError,
+    ConfigurationError,
+    RetryError,
+    SettingError,
+    SinkError,
+    SourceError,
+)
 from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
@@ -129,8 +136,11 @@ class Daemon:
         """Look the tables up and compile the projections: nothing is touched."""
         projections = self._configuration.projections
         names = list(dict.fromkeys(config.table for config in projections.values()))
-        with _reachable("source", SourceError):
-            relations = self._source.describe([TableRequest(name) for name in names])
+        try:
+            with _reachable("source", SourceError):
+                relations = self._source.describe([TableRequest(name) for name in names])
+        except SettingError as error:
+            raise self._loaded.located("source", error) from error
         return compile_projections(
             projections, dict(zip(names, relations, strict=True)), self._loaded.locate
         )

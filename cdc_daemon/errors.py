@@ -4,6 +4,7 @@
     ├── RetryError          the outside system will recover: try again, for as long as it takes
     ├── StopError           a person must act: stop, and say what to do
     │   ├── ConfigurationError    the YAML is wrong                                   exit code 2
+    │   │   └── SettingError      a connector's part of it doesn't fit its system
     │   ├── SourceError           the source can't be used as it is                   exit code 3
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
     │   └── SlotInUseError        another process holds our place in the source       exit code 5
@@ -15,7 +16,10 @@ A foreign exception never leaves its connector: it is mapped in one place and ke
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class CdcError(Exception):
@@ -43,6 +47,15 @@ class ConfigurationError(StopError):
     exit_code: ClassVar[int] = 2
 
 
+class SettingError(ConfigurationError):
+    """Settings of a connector that its system shows to be wrong; the daemon adds file and line."""
+
+    def __init__(self, mistakes: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
+        super().__init__("\n".join(message for _, message in mistakes))
+        self.mistakes = tuple(mistakes)
+        """Each with its place within the connector's section."""
+
+
 class SourceError(StopError):
     """The source can't be used as it is: rights, settings, tables; with the SQL that mends it."""
 
@@ -68,7 +81,9 @@ class RewrittenError(CdcError):
 class RejectedError(CdcError):
     """One row can't become a document (an expression failed, say). The others go on."""
 
-    def __init__(self, reason: str, explanation: str) -> None:
+    def __init__(self, reason: str, explanation: str, *, concealed: bool = False) -> None:
         super().__init__(explanation)
         self.reason = reason
         self.explanation = explanation
+        self.concealed = concealed
+        """Whether the value must not be shown: its column is protected."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Final, Literal, NewType, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NewType, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Position = NewType("Position", int)
 """Where a source is: grows with every commit, for as long as the source's history (epoch) lasts.
@@ -41,8 +44,8 @@ class Unreadable:
     reason: str
     """The class of error, to count by."""
     explanation: str
-    raw: bytes
-    """The source's text of the value."""
+    raw: bytes | None
+    """The source's text of the value; None where nobody may see it (`Protection`)."""
 
 
 Value: TypeAlias = bytes | Unchanged | Unreadable
@@ -89,6 +92,24 @@ class ColumnType:
 
 
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """What a source does to the values of a column before they leave it."""
+
+    kind: Literal["hashed", "masked", "truncated"]
+    declared: str
+    """The type in the source, as SQL writes it; `Column.type` is what leaves the source."""
+    digest: str
+    """Of all that the values depend on, a salt too: another digest means other documents."""
+    encode: Callable[[bytes], bytes] = field(compare=False, repr=False)
+    """From the source's text of a value to the JSON text that leaves the source."""
+
+    @property
+    def keeps_apart(self) -> bool:
+        """Whether two values stay two: only then can they be a document id."""
+        return self.kind == "hashed"
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of a relation, as the catalog describes it."""
 
@@ -100,6 +121,7 @@ class Column:
     out_of_line: bool = False
     """Large values may be stored out of line (TOAST), and are then left out of updates."""
     generated: bool = False
+    protection: Protection | None = None
 
 
 ReplicaIdentity: TypeAlias = Literal["default", "full", "index", "nothing"]
@@ -119,6 +141,8 @@ class Relation:
     primary_key: tuple[str, ...] = ()
     replica_identity: ReplicaIdentity = "default"
     kind: Literal["table", "partitioned", "view", "materialized view", "foreign table"] = "table"
+    excluded: tuple[str, ...] = ()
+    """Columns that the source keeps to itself: to mappings they don't exist."""
 
     @property
     def qualified_name(self) -> str:

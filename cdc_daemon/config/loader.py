@@ -13,12 +13,14 @@ from pydantic import SecretStr
 
 from cdc_daemon.config.document import Document, build, compose
 from cdc_daemon.config.interpolation import interpolate
-from cdc_daemon.config.mistakes import Mistake, MistakesError
+from cdc_daemon.config.mistakes import Mistake, MistakesError, dotted
 from cdc_daemon.config.models import Configuration
 from cdc_daemon.config.validation import validate, whole_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cdc_daemon.errors import SettingError
 
 MAXIMUM_FILE_BYTES: Final = 4_000_000
 _HIDDEN: Final = str(SecretStr("any"))
@@ -35,6 +37,13 @@ class LoadedConfiguration:
     def locate(self, *path: str | int) -> str:
         """`FILE:LINE` of a key, or of the nearest one above it that the file has."""
         return f"{self.path}:{self._document.line(path)}"
+
+    def located(self, section: str, error: SettingError) -> MistakesError:
+        """What a connector found wrong with its section, each mistake with file and line."""
+        return MistakesError(
+            Mistake(str(self.path), self._document.line(path), dotted(path), message)
+            for path, message in (((section, *within), said) for within, said in error.mistakes)
+        )
 
     def redacted(self) -> dict[str, Any]:
         """The configuration with its defaults, in the words of the YAML; secrets are `***`."""

@@ -17,6 +17,7 @@ from cdc_daemon.projection.expressions import (
     ExpressionError,
     compile_condition,
     compile_expression,
+    excluded_column,
 )
 from cdc_daemon.projection.flat import FlatProjection
 from cdc_daemon.values import id_encoder, join_id
@@ -161,6 +162,9 @@ class Draft:
         for column in self.table.columns:
             if column.name == name:
                 return column
+        if name in self.table.excluded:
+            self._mistakes.add(path, excluded_column(self.table, name))
+            return None
         close = difflib.get_close_matches(name, [column.name for column in self.table.columns], n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         self._mistakes.add(path, f"table {self.table.qualified_name} has no column {name}{hint}")
@@ -231,6 +235,13 @@ class Draft:
                 f"{table} replica identity full",
             )
         for column in columns:
+            if column.protection is not None and not column.protection.keeps_apart:
+                self._mistakes.add(
+                    path,
+                    f"column {column.name} is {column.protection.kind} by the `source` section, so "
+                    "two rows would share a document. Hash it there instead, or make the id of "
+                    "other columns",
+                )
             try:
                 id_encoder(column.type)
             except ConfigurationError as error:
@@ -265,6 +276,12 @@ class Draft:
             "types": {spec.name: _type_name(spec.type) for spec in specs if spec.type},
             "index": self.config.index.model_dump(mode="json"),
         }
+        if protected := {
+            column.name: column.protection.digest
+            for column in self.table.columns
+            if column.protection is not None and column.name in reads
+        }:  # said only where there is one: what was loaded without stays as it is
+            said["protected"] = protected
         text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(text).hexdigest()[:16]
 

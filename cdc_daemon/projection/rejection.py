@@ -18,6 +18,8 @@ MARK: Final = b"!"
 MARK_BYTE: Final = MARK[0]
 LARGEST_VALUE_BYTES: Final = 10_000
 """A dead letter shows at most so much of a column."""
+CONCEALED: Final = '"***"'
+"""Stands for a value that can't be read, and that nobody may see."""
 
 
 class Rejected(NamedTuple):
@@ -43,6 +45,8 @@ def _shown(value: bytes | Unreadable) -> str:
     """JSON text; of a value that can't be read, as much as can."""
     if isinstance(value, bytes):
         return value[:LARGEST_VALUE_BYTES].decode(errors="replace")
+    if value.raw is None:
+        return CONCEALED
     return orjson.dumps(value.raw[:LARGEST_VALUE_BYTES].decode(errors="replace")).decode()
 
 

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from cdc_daemon.quantities import Duration
+from connectors.postgres.columnrules import ColumnRule
 
 IDENTIFIER_BYTES: Final = 63
 """PostgreSQL cuts longer names off in silence (NAMEDATALEN - 1)."""
@@ -73,6 +74,11 @@ class PostgresConfig(BaseModel):
     )
     publication: PublicationConfig = Field(
         default=PublicationConfig(), description="Which changes the server publishes to the daemon."
+    )
+    columns: list[ColumnRule] = Field(
+        default_factory=list,
+        description="Rules that protect columns before a value leaves the connector. Of several "
+        "that match a column the first counts.",
     )
     slot_wait: Duration = Field(
         default=60.0, description="How long to wait for a slot that another process still holds."

@@ -119,7 +119,8 @@ def _tolerant(encode: Encoder) -> Encoder:
         except RejectedError as error:
             if error.reason == TYPE_CHANGED:
                 raise
-            return Unreadable(error.reason, error.explanation, raw)
+            shown = None if error.concealed else raw
+            return Unreadable(error.reason, error.explanation, shown)
 
     return convert  # type: ignore[return-value]  # only rows take what it gives, and they may
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def column_plans(columns: Sequence[Column]) -> tuple[ColumnPlan, ...]:
     """The plan of each column."""
-    return tuple(json_encoder(column.type) or PASS for column in columns)
+    return tuple(
+        column.protection.encode if column.protection else json_encoder(column.type) or PASS
+        for column in columns
+    )
 
 
 def tuple_plan(message: RelationMessage, relation: Relation) -> TuplePlan:
@@ -44,9 +47,10 @@ def tuple_plan(message: RelationMessage, relation: Relation) -> TuplePlan:
     for column in message.columns:
         known = wanted.get(column.name)
         if known is not None and known.type.oid not in {0, column.type_oid}:
+            was = known.protection.declared if known.protection else known.type.declared
             raise SourceError(
                 f"column {column.name} of table {relation.qualified_name} has another type now "
-                f"(it was {known.type.declared}). Check the mapping and start again; the read "
+                f"(it was {was}). Check the mapping and start again; the read "
                 "model will be loaded anew"
             )
     plans = dict(zip(wanted, column_plans(relation.columns), strict=True))

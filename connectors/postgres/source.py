@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import RetryError, SettingError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres.catalog import describe, table_oids
@@ -19,6 +19,7 @@ from connectors.postgres.heldcommits import committed_before
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
 from connectors.postgres.preflight import check_source
+from connectors.postgres.protection import Protector
 from connectors.postgres.publication import ensure_publication, missing_statements
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood
@@ -49,6 +50,8 @@ class PostgresSource:
         self._name = f"cdc-daemon:{pipeline}"[:63]
         self._slot = config.slot_name(pipeline)
         self._publication = config.publication_name(pipeline)
+        self._protector = Protector(config.columns)
+        self._rules_checked = False
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake_fd)  # not in `close`: others may still wake us
         self._queries: Connection | None = None
@@ -60,8 +63,12 @@ class PostgresSource:
         self._oids: dict[Relation, int] = {}
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
-        """Look tables up in the catalog."""
-        return describe(self._query_connection(), tables)
+        """Look tables up in the catalog; what the rules of `columns` protect comes protected."""
+        relations = describe(self._query_connection(), tables)
+        if not self._rules_checked:
+            self._check_rules(relations)
+            self._rules_checked = True
+        return self._protector.protect(relations)
 
     def identity(self) -> str:
         """System identifier and timeline."""
@@ -182,6 +189,19 @@ class PostgresSource:
         if self._queries is not None:
             self._queries.close()
             self._queries = None
+
+    def _check_rules(self, relations: Sequence[Relation]) -> None:
+        """The first look is at all tables: a rule that names none of their columns is mistyped.
+
+        A pattern may be there for columns to come, so it is only reported.
+        """
+        unused = self._protector.unused(relations)
+        if mistakes := [
+            (("columns", place, "match"), why) for place, rule, why in unused if rule.names_one
+        ]:
+            raise SettingError(mistakes)
+        for _, rule, why in unused:
+            log.warning("column_rule_unused", match=rule.match, why=why)
 
     def _give_up_place(self, connection: Connection) -> None:
         """What was changed while the publication lacked a table is not in the slot's stream."""

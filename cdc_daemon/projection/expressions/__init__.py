@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.projection.expressions.binding import Binder
 from cdc_daemon.projection.expressions.emit_json import compile_json, compile_test
-from cdc_daemon.projection.expressions.errors import ExpressionError
+from cdc_daemon.projection.expressions.errors import ExpressionError, excluded_column
 from cdc_daemon.projection.expressions.parser import parse
 from cdc_daemon.projection.expressions.tree import ColumnValue, Tree, operands
 from cdc_daemon.projection.expressions.types import BOOL, TEXT, name_of, shown
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import ColumnType, Relation, Row
 
-__all__ = ["CompiledExpression", "ExpressionError", "compile_condition", "compile_expression"]
+__all__ = [
+    "CompiledExpression",
+    "ExpressionError",
+    "compile_condition",
+    "compile_expression",
+    "excluded_column",
+]
 
 
 @dataclass(frozen=True, slots=True)

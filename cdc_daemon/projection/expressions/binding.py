@@ -9,7 +9,7 @@ from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import ColumnType
 from cdc_daemon.projection.expressions import casts, folding
 from cdc_daemon.projection.expressions.arithmetic import RANGES
-from cdc_daemon.projection.expressions.errors import ExpressionError
+from cdc_daemon.projection.expressions.errors import ExpressionError, excluded_column
 from cdc_daemon.projection.expressions.forms import FORMS
 from cdc_daemon.projection.expressions.functions import (
     FUNCTIONS,
@@ -102,6 +102,8 @@ class Binder:
         place = self._places.get(dotted)  # a column of a `one` embed is listed under its full name
         if place is None and qualifier in owners:
             place = self._places.get(column)
+        if place is None and qualifier in owners and column in self.relation.excluded:
+            raise ExpressionError(excluded_column(self.relation, column), name.at)
         if place is None:
             raise ExpressionError(self._no_column(dotted), name.at)
         found = self.relation.columns[place]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cdc_daemon.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cdc_daemon.events import Relation
 
 
 class ExpressionError(ConfigurationError):
@@ -13,3 +18,11 @@ class ExpressionError(ConfigurationError):
         self.message = message
         self.offset = offset
         """Characters from the beginning of the expression to the mistake."""
+
+
+def excluded_column(relation: Relation, name: str) -> str:
+    """What to say of a column that the source keeps to itself."""
+    return (
+        f"column {name} of table {relation.qualified_name} is excluded by the `source` section: "
+        "take it out of the mapping, or change the rule there"
+    )

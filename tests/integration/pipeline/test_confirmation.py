@@ -84,7 +84,7 @@ def test_commit_in_flight_survives_a_crash(
     block_writes(rest, daemon, blocked=False)
     daemon.catch_up()
     assert assert_equal(database.dsn, rest, EXPECTED) == 1
-    assert not daemon.events("loading_everything")[1:]
+    assert not daemon.events("new_generation")[1:]
 
 
 def test_confirmation_waits_for_the_sink(

@@ -66,7 +66,7 @@ def test_postgres_restarts(
     assert_equal(database.dsn, rest, EXPECTED)
     assert not sampler.wrong, sampler.wrong[:5]
     assert daemon.total("cdc_reconnects_total") >= 1
-    assert len(daemon.events("loading_everything")) == 1
+    assert len(daemon.events("new_generation")) == len(PROJECTIONS)
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["stopped", "killed"])

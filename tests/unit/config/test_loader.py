@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
+from cdc_daemon.errors import SettingError
 from connectors.opensearch.config import OpenSearchConfig
 from connectors.postgres.config import PostgresConfig
 
@@ -112,10 +114,13 @@ def test_nothing_shows_a_secret(load_text: Load, minimal: str) -> None:
     """Neither the redacted configuration nor any text form has a secret in it."""
     text = minimal.replace("host=localhost", '"${DATABASE_URL}"')
     text = text.replace('9200"]', '9200"], user: me, password: hunter2')
+    rule = '{match: email, hash: {salt: "hunter2 and some more"}}'
+    text = text.replace("type: postgres", f"type: postgres, columns: [{rule}]")
     loaded = load_text(text + "web: {api_key: hunter2}\n")
     redacted = loaded.redacted()
     assert redacted["source"]["dsn"] == "postgresql://app:***@localhost/shop"
     assert {redacted["sink"]["password"], redacted["web"]["api_key"]} == {"***"}
+    assert redacted["source"]["columns"][0]["hash"]["salt"] == "***"
     assert "hunter2" not in json.dumps(redacted) + repr(loaded) + str(loaded.configuration)
 
 
@@ -125,6 +130,20 @@ def test_locate_names_the_line_of_the_nearest_key(load_text: Load, minimal: str)
     assert loaded.locate("projections", "hotels", "from").endswith("cdc-daemon.yaml:6")
     assert loaded.locate("projections", "hotels", "id", 0).endswith("cdc-daemon.yaml:5")
     assert loaded.locate("nowhere").endswith("cdc-daemon.yaml:1")
+
+
+def test_mistakes_that_a_connector_finds_get_their_lines(load_text: Load, minimal: str) -> None:
+    """In the order of the file, each with the key that it is about."""
+    rules = "source:\n  type: postgres\n  dsn: host=h\n  columns:\n"
+    rules += "    - {match: a, mask: x}\n    - match: b\n      truncate: 3\n"
+    loaded = load_text(re.sub("source: .*\n", rules, minimal))
+    found = SettingError([(("columns", 1, "truncate"), "no"), (("columns", 0, "match"), "none")])
+    assert [
+        line.partition(":")[2] for line in str(loaded.located("source", found)).split("\n")
+    ] == [
+        "6: source.columns[0].match: none",
+        "8: source.columns[1].truncate: no",
+    ]
 
 
 def test_the_fingerprint_follows_the_content(load_text: Load, minimal: str) -> None:

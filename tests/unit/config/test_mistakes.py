@@ -122,6 +122,31 @@ def test_a_mistake_is_explained(
         ("host=localhost", '""', "2: source.dsn: expected a libpq connection string"),
         ("host=localhost", "host=x, slot: My-Slot", "2: source.slot: expected a slot name"),
         ("host=localhost", "host=x, status_interval: 0", "2: source.status_interval: expected a"),
+        (
+            "host=localhost",
+            "host=x, columns: [{match: a.b.c.d, exclude: true}]",
+            "2: source.columns[0].match: expected a column, table.column or schema.table.column",
+        ),
+        (
+            "host=localhost",
+            "host=x, columns: [{match: a, mask: x, hash: {salt: hunter2hunter2hunter2}}]",
+            "2: source.columns[0]: expected one of `hash: {salt: ...}`, `mask: TEXT`,",
+        ),
+        (
+            "host=localhost",
+            "host=x, columns: [{match: a, hash: {salt: hunter2}}]",
+            "2: source.columns[0].hash.salt: expected a secret of 16 characters or more",
+        ),
+        (
+            "host=localhost",
+            "host=x, columns: [{match: a, hash: hunter2hunter2hunter2}]",
+            "2: source.columns[0].hash: expected keys with values; found text",
+        ),
+        (
+            "host=localhost",
+            "host=x, columns: [{match: a, mask: {length: 0}}]",
+            "2: source.columns[0].mask.length: expected a number from 1 on; found 0",
+        ),
         ("type: postgres", "tipe: postgres", "2: source.type: expected the type of the source"),
         ("type: opensearch", "type: 5", "3: sink.type: expected the type of the sink"),
         ('["http://localhost:9200"]', "[]", "3: sink.hosts: expected at least one entry; found an"),

@@ -46,6 +46,8 @@ def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, di
         name = "FIELD" if path.endswith("fields.") else "NAME"
         if "JsonValue" not in str(schema["additionalProperties"]):
             yield from properties(schema["additionalProperties"], f"{path}{name}.")
+    if isinstance(schema.get("items"), dict):
+        yield from properties(schema["items"], f"{path.removesuffix('.')}[].")
     for choice in schema.get("oneOf", []) + schema.get("anyOf", []):
         yield from properties(choice, path)
 
@@ -73,7 +75,7 @@ def test_every_key_has_a_description() -> None:
 def test_every_key_is_on_the_reference_page() -> None:
     """The reference page has a row for every key, and no row for a key that isn't there."""
     page = (REPOSITORY / "docs/reference/configuration.md").read_text()
-    rows = re.findall(r"^\| `([A-Za-z_.]+)` \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| `([A-Za-z_.\[\]]+)` \|", page, re.MULTILINE)
     assert sorted(rows) == sorted(key for key, _ in properties(json_schema()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -9,7 +10,7 @@ import pytest
 
 from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.errors import ConfigurationError
-from cdc_daemon.events import Column, ColumnType, Relation
+from cdc_daemon.events import Column, ColumnType, Protection, Relation
 from cdc_daemon.projection.compiler import Compiled, compile_projections
 from tests.generators.fakes import INT4, TEXT, table
 
@@ -262,3 +263,59 @@ def test_the_fingerprint_follows_the_table() -> None:
     key = Column("city", TEXT, nullable=False, in_identity=True)
     keyed = Relation("public", "hotel", (*table("id", "name").columns, key), ("id", "city"))
     assert fingerprint(keyed) != fingerprint()
+
+
+def protection(kind: Any, digest: str = "one") -> Protection:
+    """What a source does to a column."""
+    return Protection(kind, "text", digest, bytes)
+
+
+def test_an_excluded_column_does_not_exist_for_the_mapping() -> None:
+    """`"*"` leaves it out; naming it anywhere is a mistake that says why."""
+    relation = replace(table("id", "name"), excluded=("password",))
+    assert body(hotels(relation), b"1", b'"n"') == {"id": 1, "name": "n"}
+    said = mistakes(
+        relation,
+        fields={"password": None, "label": {"expression": "hotel.password || 'x'"}},
+        where="password is null",
+        id=["password"],
+    )
+    assert [line.partition(": ")[0] for line in said] == [f"shop.yaml:{n}" for n in (7, 7, 5, 6)]
+    why = "column password of table public.hotel is excluded by the `source` section"
+    assert all(why in line for line in said)
+
+
+def test_a_key_that_is_excluded_makes_no_id() -> None:
+    """The primary key is named by nobody, and still it says why."""
+    relation = Relation("public", "hotel", table("name").columns, ("id",), excluded=("id",))
+    (said,) = mistakes(relation)
+    assert said.startswith("shop.yaml:4: projections.hotels.from: column id of table public.hotel")
+    assert "excluded" in said
+
+
+@pytest.mark.parametrize("kind", ["masked", "truncated"])
+def test_rows_whose_keys_look_alike_make_no_id(kind: str) -> None:
+    """They would share a document; in a field such a column is welcome."""
+    key = Column("id", TEXT, nullable=False, in_identity=True, protection=protection(kind))
+    (said,) = mistakes(table(key, "name"))
+    assert f"column id is {kind} by the `source` section" in said
+    assert "two rows would share a document" in said
+    shown = Column("name", TEXT, protection=protection(kind))
+    assert body(hotels(table("id", shown)), b"1", b'"***"') == {"id": 1, "name": "***"}
+
+
+def test_a_hashed_key_is_an_id() -> None:
+    """Two keys have two digests."""
+    key = Column("id", TEXT, nullable=False, in_identity=True, protection=protection("hashed"))
+    assert hotels(table(key, "name")).projections[0].id_of([b'"abc"', b'"n"']) == b'"abc"'
+
+
+def test_the_fingerprint_follows_the_rules_of_the_columns_read() -> None:
+    """Another rule makes other documents; one for a column that isn't read changes nothing."""
+    one, other = (
+        table("id", "name", Column("city", TEXT, protection=protection("masked", digest)))
+        for digest in ("one", "other")
+    )
+    assert len({fingerprint(), fingerprint(one), fingerprint(other)}) == 3
+    unread = Column("unread", TEXT, protection=protection("masked"))
+    assert fingerprint(table("id", "name", "city", unread)) == fingerprint()
