@@ -22,6 +22,7 @@ from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import Compiled, compile_projections
+from cdc_daemon.projection.showing import Showing
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
@@ -146,7 +147,10 @@ class Daemon:
         with _reachable("source", SourceError):
             relations = self._source.describe([TableRequest(name) for name in names])
         return compile_projections(
-            projections, dict(zip(names, relations, strict=True)), self._loaded.locate
+            projections,
+            dict(zip(names, relations, strict=True)),
+            self._loaded.locate,
+            Showing(self._sink.form, self.metrics.unrepresentable),
         )
 
     def _find_out(self, compiled: Compiled) -> tuple[Found, str | None]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Relation,
         Row,
     )
+    from cdc_daemon.values import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Snapshot(Protocol):
     def rows(self, relation: Relation) -> Iterator[Sequence[Row]]:
         """All rows, in blocks of at most a few hundred kilobytes.
 
-        A block in which a row holds `Unreadable` is a `PartlyUnreadable`.
+        A block in which a row holds `Unreadable` or `Special` is a `PartlyUnreadable`.
         """
 
     def close(self) -> None:
@@ -216,6 +217,12 @@ class Writer(Protocol):
 
 class Sink(Protocol):
     """Where documents go. Its methods may be called from any thread; writers are per thread."""
+
+    def form(self, field: FieldSpec) -> Form:
+        """How the values of `field` are to be written; connects to nothing.
+
+        Raises ConfigurationError where no form fits both the type and what is said of the field.
+        """
 
     def preflight(self, models: Sequence[ReadModel]) -> None:
         """Check that the sink can be used for `models`; touches nothing. Raises SinkError."""

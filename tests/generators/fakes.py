@@ -15,6 +15,7 @@ from cdc_daemon.errors import RetryError
 from cdc_daemon.events import Checkpoint, Column, ColumnType, DeadLetter, Generation, Relation
 from cdc_daemon.ports import ClockSample, FieldSpec, ReadModel, Rejection, SlotHealth, WriteResult
 from cdc_daemon.projection.flat import FlatProjection
+from cdc_daemon.values import Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,6 +95,10 @@ class MemorySink:
         """The index, made if it isn't there."""
         with self.lock:
             return self.indices.setdefault(name, MemoryIndex(f"uuid of {name}"))
+
+    def form(self, field: FieldSpec) -> Form:  # noqa: ARG002 - the port has it
+        """Any field takes any value."""
+        return Form.VALUE
 
     def preflight(self, models: Sequence[ReadModel]) -> None:
         """All is well."""
