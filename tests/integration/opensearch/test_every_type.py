@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import psycopg
-import pytest
 import urllib3
 
 from cdc_daemon.config.models import ProjectionConfig
@@ -428,11 +427,10 @@ def test_unrepresentable_values_become_dead_letters_where_asked(
         assert table.nulled == ["w"]
 
 
-def test_vectors_can_be_kept(sink: OpenSearchSink, database: Database) -> None:
+def test_vectors_can_be_kept(sink: OpenSearchSink, database16: Database) -> None:
     """A vector of pgvector is an array of numbers; without k-NN a field can still hold it."""
-    with connected(database) as connection:
-        if "vector" not in available(connection):
-            pytest.skip("this PostgreSQL has no pgvector: --postgres 16 or 18")
+    with connected(database16) as connection:
+        connection.execute("create extension vector")
         table = Table(connection, {"v": "vector(3)", "w": "vector", "x": "halfvec(2)[]"})
         assert table.insert("v", "[1,2.5,1e-5]")
         assert table.insert("w", "[1,2]")
