@@ -90,6 +90,8 @@ class ColumnType:
     """The attributes of a composite type."""
     labels: tuple[str, ...] = ()
     """The labels of an enum, in their order."""
+    delimiter: str = ","
+    """What is between the elements of an array of this type: a semicolon for box."""
     oid: int = field(default=0, compare=False)
     """`pg_type.oid`, by which the stream names the type: another one means the column changed."""
     declared: str = ""

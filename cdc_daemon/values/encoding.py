@@ -67,8 +67,7 @@ def _array(element: ColumnType, *, exact: bool) -> Encoder:
     base = element.base
     if base.kind == "base" and base.name in _INTEGERS:
         return number_array
-    delimiter = b";" if base.kind == "base" and base.name == "box" else b","
-    return array(json_encoder(element, exact=exact) or bytes, delimiter)
+    return array(json_encoder(element, exact=exact) or bytes, base.delimiter.encode())
 
 
 def _enum(labels: tuple[str, ...]) -> Encoder:
