@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import ReadModel
 
 _NULL: Final = b"null"
+_PLAIN: Final[set[type]] = {bytes}
+"""What most rows consist of, also in such a block."""
 
 
 class Folding(Protocol):
@@ -130,6 +132,8 @@ class FlatProjection:
 
     def load_partly_unreadable(self, row: Row) -> tuple[bytes, bytes] | None:
         """As `load`, for a row of a block in which some rows hold `Unreadable` or `Special`."""
+        if set(map(type, row)) == _PLAIN:
+            return self.load(row)
         error = self._unreadable(row)
         return (self.of_special or self).load(row) if error is None else self.rejected(row, error)
 

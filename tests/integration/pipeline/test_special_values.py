@@ -49,7 +49,7 @@ RATES: dict[str, Any] = {
     },
 }
 INSERT = "insert into rate values (%s, %s, %s, %s, %s, 'odd')"
-EXPECTED = {
+EXPECTED: dict[str, dict[str, Any]] = {
     "1": {
         "id": 1,
         "until": None,

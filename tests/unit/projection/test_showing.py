@@ -156,3 +156,11 @@ def test_another_form_or_policy_makes_another_fingerprint() -> None:
     assert len(prints) == len(configs)
     field = {"fields": {"day": {"unrepresentable": "dead_letter"}}}
     assert Read(**field).projection.model.fingerprint in prints
+
+
+def test_plain_rows_beside_special_ones_go_the_short_way() -> None:
+    """A block of a load may hold both."""
+    read = Read(fields={"day": None})
+    plain: Row = [b"2", b'"2024-01-01"']
+    assert read.projection.load_partly_unreadable(plain) == read.projection.load(plain)
+    assert read.load() == b'{"day":null}'
