@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from cdc_daemon.values.geometry import (
     NotOnEarthError,
     geo_point,
+    geo_points,
     geo_shape,
     geometry_collection,
 )
@@ -61,6 +62,10 @@ END_OF_NANOS: Final = b'"2262-04-11T23:47:16.854776'
 _INFINITE_DATES: Final = frozenset({b'"infinity"', b'"-infinity"'})
 _HEXADECIMAL: Final = slice(4, -1)
 """Of `"\\\\xdead"`, within its quotes and behind its prefix."""
+_MAPPED: Final = b'"::ffff:'
+_MAPPED_BITS: Final = 96
+_IPV6_BITS: Final = 128
+_DOT: Final = ord(".")
 _COLON: Final = ord(":")
 _SLASH: Final = ord("/")
 
@@ -82,14 +87,13 @@ def conversion(form: Form, type: ColumnType, refuse: Refuse) -> Conversion:  # n
             return Conversion()
         return Conversion(special=bytes if form is Form.TEXT else _each(type, _finite(refuse)))
     always = _each(type, _LEAVES[form](refuse))
-    if form is Form.GEO_SHAPE and type.base.kind == "array":
-        always = _collected(always)
+    if form in _GATHERED and type.base.kind == "array":
+        always = _then(always, _GATHERED[form])
     return Conversion(always, always)
 
 
-def _collected(shapes: Encoder) -> Encoder:
-    """Several shapes are one collection: a field of OpenSearch takes one value of that kind."""
-    return lambda value: geometry_collection(shapes(value))
+def _then(first: Encoder, second: Encoder) -> Encoder:
+    return lambda value: second(first(value))
 
 
 def _each(type: ColumnType, leaf: _Leaf) -> Encoder:  # noqa: A002 - the name of the API
@@ -200,13 +204,31 @@ def _ip(refuse: Refuse) -> _Leaf:
     return lambda _: convert
 
 
-def _ip_range(_: Refuse) -> _Leaf:
+def _ip_range(refuse: Refuse) -> _Leaf:
     def convert(value: bytes) -> bytes:
+        if value.startswith(_MAPPED) and _DOT in value:
+            return _unmapped(value, refuse)
         if _SLASH in value:
             return value
         return value[:-1] + (b'/128"' if _COLON in value else b'/32"')
 
     return lambda _: convert
+
+
+_GATHERED: Final[dict[Form, Encoder]] = {
+    Form.GEO_POINT: geo_points,
+    Form.GEO_SHAPE: geometry_collection,
+}
+"""What makes one value of an array, where a field doesn't take several as they are."""
+
+
+def _unmapped(value: bytes, refuse: Refuse) -> bytes:
+    """OpenSearch takes no network of IPv4 that is written as IPv6's: `::ffff:10.0.0.0/104`."""
+    address, _, length = value[len(_MAPPED) : -1].partition(b"/")
+    bits = int(length or _IPV6_BITS) - _MAPPED_BITS
+    if bits < 0:
+        return refuse("a network that is wider than IPv4 but written as one of it")
+    return b'"%b/%d"' % (address, bits)
 
 
 _LEAVES: Final[dict[Form, Callable[[Refuse], _Leaf]]] = {

@@ -16,7 +16,7 @@ LONGITUDE: Final = 180.0
 LATITUDE: Final = 90.0
 
 _NUMBER: Final = re.compile(rb'[^()\[\],"]+')
-_SHAPE: Final = re.compile(rb"\{[^}]*\}")
+_OBJECT: Final = re.compile(rb"\{[^}]*\}")
 _OPEN: Final = b'"['
 
 Pair = tuple[bytes, bytes]
@@ -37,9 +37,15 @@ def geo_shape(kind: str) -> Callable[[bytes], bytes]:
     return _SHAPES[kind]
 
 
+def geo_points(points: bytes) -> bytes:
+    """An array of them, of any dimension, as one without null: `[null` would be a longitude."""
+    found = _OBJECT.findall(points)
+    return b"[%b]" % b",".join(found) if found else b"null"
+
+
 def geometry_collection(shapes: bytes) -> bytes:
     """An array of GeoJSON, of any dimension, as one; null if nothing is in it."""
-    found = _SHAPE.findall(shapes)
+    found = _OBJECT.findall(shapes)
     if not found:
         return b"null"
     return b'{"type":"GeometryCollection","geometries":[%b]}' % b",".join(found)
@@ -77,16 +83,24 @@ def _polygon(value: bytes) -> bytes:
 
 def _area(corners: list[Pair]) -> bytes:
     """The ring is closed; what has no three corners is a line or a point."""
-    distinct = list(dict.fromkeys(corners))
+    distinct = _distinct(corners)
     if len(distinct) < 3:  # noqa: PLR2004 - what makes an area
         return _line(distinct)
     ring = b",".join(b"[%b,%b]" % pair for pair in [*corners, corners[0]])
     return b'{"type":"Polygon","coordinates":[[%b]]}' % ring
 
 
+def _distinct(pairs: list[Pair]) -> list[Pair]:
+    """Each place once: 0 and -0 are the same."""
+    places = {
+        (float(longitude), float(latitude)): (longitude, latitude) for longitude, latitude in pairs
+    }
+    return list(places.values())
+
+
 def _line(pairs: list[Pair]) -> bytes:
     """A line that stays where it is, is a point."""
-    if len(set(pairs)) == 1:
+    if len(_distinct(pairs)) == 1:
         return b'{"type":"Point","coordinates":[%b,%b]}' % pairs[0]
     between = b",".join(b"[%b,%b]" % pair for pair in pairs)
     return b'{"type":"LineString","coordinates":[%b]}' % between

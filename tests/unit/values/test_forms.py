@@ -117,6 +117,27 @@ def shown(form: Form, column_type: ColumnType, raw: bytes) -> tuple[bytes, list[
         (Form.GEO_POINT, ColumnType("point"), b"(NaN,0)", b"null", 1),
         (Form.GEO_SHAPE, ColumnType("box"), b"(1,95),(0,0)", b"null", 1),
         (Form.GEO_SHAPE, array(ColumnType("point")), b"{}", b"null", 0),
+        (
+            Form.GEO_POINT,
+            array(ColumnType("point")),
+            b'{{NULL,"(1,2)"},{"(1,95)","(3,4)"}}',
+            b'[{"lon":1,"lat":2},{"lon":3,"lat":4}]',
+            1,
+        ),
+        (
+            Form.GEO_SHAPE,
+            ColumnType("box"),
+            b"(0,2),(-0,1)",
+            b'{"type":"LineString","coordinates":[[0,1],[-0,2]]}',
+            0,
+        ),
+        (
+            Form.GEO_SHAPE,
+            ColumnType("lseg"),
+            b"[(0,-0),(-0,0)]",
+            b'{"type":"Point","coordinates":[0,-0]}',
+            0,
+        ),
         (Form.RANGE, INT_RANGE, b"[1,5)", b'{"gte":1,"lt":5}', 0),
         (Form.RANGE, INT_RANGE, b"(,)", b"{}", 0),
         (Form.RANGE, INT_RANGE, b"empty", b"null", 0),
@@ -143,6 +164,9 @@ def shown(form: Form, column_type: ColumnType, raw: bytes) -> tuple[bytes, list[
         ),
         (Form.IP, ColumnType("inet"), b"10.0.0.1/8", b"null", 1),
         (Form.IP_RANGE, ColumnType("inet"), b"::1", b'"::1/128"', 0),
+        (Form.IP_RANGE, ColumnType("inet"), b"::ffff:1.2.3.4", b'"1.2.3.4/32"', 0),
+        (Form.IP_RANGE, ColumnType("cidr"), b"::ffff:10.0.0.0/104", b'"10.0.0.0/8"', 0),
+        (Form.IP_RANGE, ColumnType("inet"), b"::ffff:1.2.3.4/68", b"null", 1),
     ],
 )
 def test_a_field_shows_values_in_its_form(
