@@ -31,6 +31,7 @@ from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import Compiled, compile_projections
+from cdc_daemon.projection.showing import Showing
 from cdc_daemon.resuming import Found, loads_of, resume
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
@@ -142,7 +143,10 @@ class Daemon:
         except SettingError as error:
             raise self._loaded.located("source", error) from error
         return compile_projections(
-            projections, dict(zip(names, relations, strict=True)), self._loaded.locate
+            projections,
+            dict(zip(names, relations, strict=True)),
+            self._loaded.locate,
+            Showing(self._sink.form, self.metrics.unrepresentable),
         )
 
     def _resume(self, compiled: Compiled) -> Checkpoint:

@@ -48,15 +48,31 @@ class Unreadable:
     """The source's text of the value; None where nobody may see it (`Protection`)."""
 
 
+class Special(bytes):
+    """A value that a number or a date of JSON or of a sink may not hold: NaN, the infinities, years
+    before 1 or after 9999, numbers of hundreds of digits. It is its JSON text like any other value
+    (where a number is none, `null`): only fields look closer.
+    """  # noqa: D205 - one sentence
+
+    exact: bytes
+    """The JSON text in which nothing is null for want of a number: `"NaN"`.
+
+    Set by who makes the value: a constructor in Python would take longer than all the rest."""
+
+
 Value: TypeAlias = bytes | Unchanged | Unreadable
-"""One column: its value as JSON text (`b'12'`, `b'"a"'`, `b'null'`), `UNCHANGED`, `Unreadable`."""
+"""One column: its value as JSON text (`b'12'`, `b'"a"'`, `b'null'`), `UNCHANGED`, `Unreadable`.
+
+`Special` is JSON text, too."""
 
 Row: TypeAlias = list[Value]
 """The values of one row, in the order of its relation's `columns`."""
 
 
 class PartlyUnreadable(list[Row]):
-    """A block of existing rows, of which some hold `Unreadable`: only such blocks are searched."""
+    """A block of existing rows, of which some hold `Unreadable` or `Special`: only such blocks are
+    searched.
+    """  # noqa: D205 - one sentence
 
 
 TypeKind: TypeAlias = Literal["base", "array", "enum", "domain", "composite", "range", "multirange"]
@@ -77,6 +93,8 @@ class ColumnType:
     """The attributes of a composite type."""
     labels: tuple[str, ...] = ()
     """The labels of an enum, in their order."""
+    delimiter: str = ","
+    """What is between the elements of an array of this type: a semicolon for box."""
     oid: int = field(default=0, compare=False)
     """`pg_type.oid`, by which the stream names the type: another one means the column changed."""
     declared: str = ""
@@ -177,8 +195,8 @@ class Change:
     """The old row where the source sends it: at least the columns of the replica identity, when
     they changed or the row was deleted; the other columns are `b'null'` unless identity is full."""
     has_unchanged: bool = False
-    """Whether `new` holds `UNCHANGED`, or either row `Unreadable`: asking the rows themselves would
-    cost 0.3 us each time."""
+    """Whether `new` holds `UNCHANGED`, or either row `Unreadable` or `Special`: asking the rows
+    themselves would cost 0.3 us each time."""
 
 
 @dataclass(frozen=True, slots=True)

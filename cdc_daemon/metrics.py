@@ -62,6 +62,11 @@ class Metrics:
         self.dead_letters_stored = self._gauge(
             "cdc_dead_letters_stored", "Dead letters there are", "pipeline"
         )
+        self._unrepresentable = self._counter(
+            "cdc_unrepresentable_values_total",
+            "Values that became null because their field can't hold them",
+            *("pipeline", "projection", "field"),
+        )
         self._state = self._gauge(
             "cdc_pipeline_state", "1 for the state it is in", "pipeline", "state"
         )
@@ -116,6 +121,10 @@ class Metrics:
     def dead_letter(self, projection: str, reason: str, count: int = 1) -> None:
         """Count stored dead letters."""
         self._dead_letters.labels(self.pipeline, projection, reason).inc(count)
+
+    def unrepresentable(self, projection: str, field: str) -> None:
+        """Count a value that became null because its field can't hold it."""
+        self._unrepresentable.labels(self.pipeline, projection, field).inc()
 
     def bulk_took(self, seconds: float) -> None:
         """A bulk request was answered, or failed."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Relation,
         Row,
     )
+    from cdc_daemon.values import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class ChunkRows:
     chunk: Chunk
     """What was read: it ends earlier than the chunk that was asked for where there is a `rest`."""
     rows: Sequence[Row]
-    """`PartlyUnreadable` where a row holds `Unreadable`."""
+    """`PartlyUnreadable` where a row holds `Unreadable` or `Special`."""
     seen: Visibility
     reached: Position
     """Once the stream has passed it, everything that the snapshot sees has been streamed."""
@@ -259,6 +260,12 @@ class Writer(Protocol):
 
 class Sink(Protocol):
     """Where documents go. Its methods may be called from any thread; writers are per thread."""
+
+    def form(self, field: FieldSpec) -> Form:
+        """How the values of `field` are to be written; connects to nothing.
+
+        Raises ConfigurationError where no form fits both the type and what is said of the field.
+        """
 
     def preflight(self, models: Sequence[ReadModel]) -> None:
         """Check that the sink can be used for `models`; touches nothing. Raises SinkError."""

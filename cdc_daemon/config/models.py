@@ -64,6 +64,17 @@ Scalar = Annotated[
 ]
 
 
+def _null_in_words(value: object) -> object:
+    return None if value == "null" else value
+
+
+Unrepresentable = Annotated[
+    Literal["dead_letter"] | None,
+    BeforeValidator(_null_in_words, json_schema_input_type=Literal["null", "dead_letter"] | None),
+]
+"""What becomes of a value that a field can't hold; None: it becomes null."""
+
+
 class FieldConfig(BaseModel):
     """One field of the document. What is not a key of ours goes into the index mapping."""
 
@@ -84,6 +95,16 @@ class FieldConfig(BaseModel):
     )
     default: Scalar = Field(
         default=None, description="The value where the column or expression is NULL."
+    )
+    bytes: Literal["hex", "base64"] | None = Field(
+        default=None,
+        description="How a bytea is written. Default: `base64` for a field of type `binary`, `hex` "
+        "for others.",
+    )
+    unrepresentable: Unrepresentable = Field(
+        default=None,
+        description="What becomes of a value that the field can't hold: `null` (and is counted) or "
+        "`dead_letter`. Default: what the projection says.",
     )
 
     @property
@@ -194,6 +215,12 @@ class ProjectionConfig(Section):
     )
     max_document_bytes: ByteSize = Field(
         default=50_000_000, description="A larger document becomes a dead letter."
+    )
+    # Null: one such value is no reason to take the whole row out of the read model; it is counted.
+    unrepresentable: Unrepresentable = Field(
+        default=None,
+        description="What becomes of values that their field can't hold (NaN, infinity, a point "
+        "that is not on Earth): `null` (and is counted), or the row a `dead_letter`.",
     )
 
     @property

@@ -20,7 +20,9 @@ from cdc_daemon.projection.expressions import (
     excluded_column,
 )
 from cdc_daemon.projection.flat import FlatProjection
-from cdc_daemon.values import id_encoder, join_id
+from cdc_daemon.projection.showing import Showing, of_computed, policy_of
+from cdc_daemon.values import Form, id_encoder, join_id
+from cdc_daemon.values.special import has_special
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 _SHORT: Final = frozenset({"int2", "int4", "int8", "uuid", "bool", "date", "timestamptz"})
 """Types whose text is never empty nor too long for an id: no check in the hot path."""
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Part of every fingerprint: raised when documents of an unchanged mapping would come out anew."""
 
 
@@ -74,6 +76,7 @@ def compile_projections(
     configs: Mapping[str, ProjectionConfig],
     relations: Mapping[str, Relation],
     locate: Callable[..., str],
+    showing: Showing = Showing(),  # noqa: B008 - immutable
 ) -> Compiled:
     """Compile each projection; `relations` holds the whole table by the name in the configuration.
 
@@ -83,7 +86,7 @@ def compile_projections(
     # A table may be named in two ways (`hotel`, `public.hotel`): the stream has it once.
     tables = {relation.qualified_name: relation for relation in relations.values()}
     drafts = [
-        Draft(name, config, tables[relations[config.table].qualified_name], mistakes)
+        Draft(name, config, tables[relations[config.table].qualified_name], mistakes, showing)
         for name, config in configs.items()
     ]
     mistakes.raise_if_any()
@@ -103,13 +106,20 @@ class Draft:
     """One projection, checked against the whole table; compiled once the columns are known."""
 
     def __init__(
-        self, name: str, config: ProjectionConfig, table: Relation, mistakes: Mistakes
+        self,
+        name: str,
+        config: ProjectionConfig,
+        table: Relation,
+        mistakes: Mistakes,
+        showing: Showing,
     ) -> None:
         self.name = name
         self.config = config
         self.table = table
         self._mistakes = mistakes
+        self._showing = showing
         self._origins = [*self._check_fields()]
+        self._forms = {origin.name: self._check_form(origin) for origin in self._origins}
         self._where = self._check_where()
         self._id = self._check_id()
 
@@ -126,18 +136,25 @@ class Draft:
         where = None
         if self.config.where is not None:
             where = compile_condition(self.config.where, relation).test
-        return FlatProjection(
+        parts = [self._part(origin, relation) for origin in self._origins]
+        projection = FlatProjection(
             model=self._read_model(),
             relation=relation,
             reads=tuple(relation.index_of(name) for name in self.reads),
             id_of=_compile_id(self._id, relation),
-            body_of=compile_document([_part(origin, relation) for origin in self._origins]),
+            body_of=compile_document(parts),
             includes=where,
             columns_shown={
-                origin.name: origin.column.name for origin in self._origins if origin.column
+                origin.name: origin.column.name
+                for origin, part in zip(self._origins, parts, strict=True)
+                if origin.column and part.conversion.always is None
             },
             max_document_bytes=self.config.max_document_bytes,
         )
+        if any(has_special(relation.columns[at].type) for at in projection.reads):
+            body_of = compile_document(parts, with_special=True)
+            projection.of_special = replace(projection, body_of=body_of)
+        return projection
 
     def _check_fields(self) -> Iterable[Origin]:
         fields = self.config.named_fields
@@ -181,6 +198,14 @@ class Draft:
         except ExpressionError as error:
             self._mistakes.add(path, f"{error} (in: {sql})")
             return None
+
+    def _check_form(self, origin: Origin) -> Form:
+        spec = _field_spec(origin)
+        try:
+            return self._showing.form(spec, origin.config)
+        except ConfigurationError as error:
+            self._mistakes.add(("projections", self.name, "fields", origin.name), str(error))
+            return Form.VALUE
 
     def _check_where(self) -> CompiledExpression | None:
         if self.config.where is None:
@@ -265,7 +290,7 @@ class Draft:
         said = {
             "format": FORMAT,
             "table": self.table.qualified_name,
-            "fields": {origin.name: _meaning(origin) for origin in self._origins},
+            "fields": {origin.name: self._meaning(origin) for origin in self._origins},
             "where": self.config.where,
             "id": self._id,
             # In the order of the table: a row of the stream is read by it.
@@ -285,21 +310,47 @@ class Draft:
         text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(text).hexdigest()[:16]
 
+    def _meaning(self, origin: Origin) -> dict[str, object]:
+        """Where a field comes from, its form and what is said of it, however it is written."""
+        config = origin.config
+        form = self._forms[origin.name]
+        policy = policy_of(self.config, config)
+        said: list[tuple[str, bool, object]] = [
+            ("column", origin.column is not None or config is None, _column_name(origin)),
+            ("form", form is not Form.VALUE, form.value),
+            ("unrepresentable", policy is not None, policy),
+        ]
+        if config is not None:
+            said += [
+                ("expression", config.expression is not None, config.expression),
+                ("constant", config.has_constant, config.constant),
+                ("default", config.has_default, config.default),
+                ("mapping", bool(config.mapping), config.mapping),
+            ]
+        return {name: value for name, is_said, value in said if is_said}
 
-def _meaning(origin: Origin) -> dict[str, object]:
-    """Where a field comes from and what is said of it, however it is written."""
-    config = origin.config
-    column = origin.column.name if origin.column else None
-    if config is None:
-        return {"column": column}
-    said = (
-        ("column", True, column),
-        ("expression", config.expression is not None, config.expression),
-        ("constant", config.has_constant, config.constant),
-        ("default", config.has_default, config.default),
-        ("mapping", bool(config.mapping), config.mapping),
-    )
-    return {name: value for name, is_said, value in said if is_said}
+    def _part(self, origin: Origin, relation: Relation) -> Part:
+        config = origin.config
+        default = (
+            orjson.dumps(config.default) if config is not None and config.has_default else None
+        )
+        spec = _field_spec(origin)
+        policy = policy_of(self.config, config)
+        conversion = self._showing.conversion(spec, self._forms[origin.name], policy, self.name)
+        if origin.expression is not None:
+            compiled = compile_expression(origin.expression.sql, relation)
+            computed = of_computed(conversion, compiled.type)
+            return Part(
+                origin.name, evaluate=compiled.evaluate, default=default, conversion=computed
+            )
+        if origin.column is not None:
+            place = relation.index_of(origin.column.name)
+            return Part(origin.name, place=place, default=default, conversion=conversion)
+        return Part(origin.name, constant=orjson.dumps(config.constant if config else None))
+
+
+def _column_name(origin: Origin) -> str | None:
+    return origin.column.name if origin.column else None
 
 
 def _type_name(type: ColumnType) -> str:  # noqa: A002 - what it is
@@ -314,17 +365,6 @@ def _field_spec(origin: Origin) -> FieldSpec:
         return FieldSpec(origin.name, origin.column.type, overrides)
     constant = origin.config.constant if origin.config else None
     return FieldSpec(origin.name, None, overrides, example=constant)
-
-
-def _part(origin: Origin, relation: Relation) -> Part:
-    config = origin.config
-    default = orjson.dumps(config.default) if config is not None and config.has_default else None
-    if origin.expression is not None:
-        evaluate = compile_expression(origin.expression.sql, relation).evaluate
-        return Part(origin.name, evaluate=evaluate, default=default)
-    if origin.column is not None:
-        return Part(origin.name, place=relation.index_of(origin.column.name), default=default)
-    return Part(origin.name, constant=orjson.dumps(config.constant if config else None))
 
 
 def _compile_id(names: Sequence[str], relation: Relation) -> Callable[[Row], bytes]:

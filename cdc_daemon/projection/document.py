@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import orjson
 
+from cdc_daemon.events import Special
+from cdc_daemon.values.forms import Conversion
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cdc_daemon.events import Row
+    from cdc_daemon.values import Encoder
 
 _NULL = b"null"
 
@@ -31,15 +35,22 @@ class Part(NamedTuple):
     """JSON text."""
     default: bytes | None = None
     """JSON text for where the value is NULL."""
+    conversion: Conversion = Conversion()
+    """What is done to the value, and what more to a `Special` one."""
 
 
-def compile_document(parts: Sequence[Part]) -> Callable[[Row], bytes]:
-    """The function that makes the document: `{"name":value,...}` in the order of `parts`."""
+def compile_document(
+    parts: Sequence[Part], *, with_special: bool = False
+) -> Callable[[Row], bytes]:
+    """The function that makes the document: `{"name":value,...}` in the order of `parts`.
+
+    `with_special`: of rows that hold `Special` values; they are rare, so it may take longer.
+    """
     template = b"{" + b",".join(_slot(part) for part in parts) + b"}"
     values = [part for part in parts if part.constant is None]
-    if all(part.place is not None and part.default is None for part in values):
+    if not with_special and all(_is_taken_as_it_is(part) for part in values):
         return _of_columns(template, [cast("int", part.place) for part in values])
-    getters = [_getter(part) for part in values]
+    getters = [_getter(part, with_special=with_special) for part in values]
 
     def of_anything(row: Row) -> bytes:
         return template % tuple([get(row) for get in getters])
@@ -65,12 +76,37 @@ def _of_columns(template: bytes, places: list[int]) -> Callable[[Row], bytes]:
     return lambda row: template % pick(row)
 
 
-def _getter(part: Part) -> Callable[[Row], bytes]:
-    get = cast("Callable[[Row], bytes]", part.evaluate or itemgetter(part.place))
-    if part.default is None:
-        return get
-    default = part.default
+def _is_taken_as_it_is(part: Part) -> bool:
+    return part.place is not None and part.default is None and part.conversion.always is None
 
+
+def _getter(part: Part, *, with_special: bool) -> Callable[[Row], bytes]:
+    get = cast("Callable[[Row], bytes]", part.evaluate or itemgetter(part.place))
+    always, special = part.conversion
+    if always is not None:
+        get = _converted(get, always)
+    elif with_special and special is not None:
+        get = _looked_at(get, special)
+    return get if part.default is None else _with_default(get, part.default)
+
+
+def _converted(get: Callable[[Row], bytes], convert: Encoder) -> Callable[[Row], bytes]:
+    def converted(row: Row) -> bytes:
+        value = get(row)
+        return value if value == _NULL else convert(value)
+
+    return converted
+
+
+def _looked_at(get: Callable[[Row], bytes], convert: Encoder) -> Callable[[Row], bytes]:
+    def looked_at(row: Row) -> bytes:
+        value = get(row)
+        return convert(value.exact) if isinstance(value, Special) else value
+
+    return looked_at
+
+
+def _with_default(get: Callable[[Row], bytes], default: bytes) -> Callable[[Row], bytes]:
     def with_default(row: Row) -> bytes:
         value = get(row)
         return default if value == _NULL else value

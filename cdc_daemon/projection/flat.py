@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import ReadModel
 
 _NULL: Final = b"null"
+_PLAIN: Final[set[type]] = {bytes}
+"""What most rows consist of, also in such a block."""
 
 
 class Folding(Protocol):
@@ -52,6 +54,8 @@ class FlatProjection:
     columns_shown: dict[str, str]
     """Field to column, for fields that show a column as it is: to name the row in dead letters."""
     max_document_bytes: int
+    of_special: FlatProjection | None = None
+    """The same projection for rows that hold `Special` values, where they matter to it."""
 
     @property
     def name(self) -> str:
@@ -88,7 +92,7 @@ class FlatProjection:
                     self._remove(old, fold)
                 fold.put(*self.rejected(new, error))
                 return
-        self.apply(Change(change.relation, change.kind, new, old), fold)
+        (self.of_special or self).apply(Change(change.relation, change.kind, new, old), fold)
 
     def _unreadable(self, row: Row) -> RejectedError | None:
         """Why `row` can't be a document of this projection, if it reads such a value."""
@@ -127,9 +131,11 @@ class FlatProjection:
             return self.rejected(row, error)
 
     def load_partly_unreadable(self, row: Row) -> tuple[bytes, bytes] | None:
-        """As `load`, for a row of a block in which some rows hold `Unreadable`."""
+        """As `load`, for a row of a block in which some rows hold `Unreadable` or `Special`."""
+        if set(map(type, row)) == _PLAIN:
+            return self.load(row)
         error = self._unreadable(row)
-        return self.load(row) if error is None else self.rejected(row, error)
+        return (self.of_special or self).load(row) if error is None else self.rejected(row, error)
 
     def document(self, row: Row) -> bytes:
         """The document of `row`. Raises RejectedError if it can't be made, or is too large."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from cdc_daemon.events import Unchanged, Unreadable
+from cdc_daemon.events import Special, Unchanged, Unreadable
 
 if TYPE_CHECKING:
     from cdc_daemon.errors import RejectedError
@@ -43,6 +43,8 @@ def rejection(error: RejectedError, relation: Relation, row: Row) -> bytes:
 
 def _shown(value: bytes | Unreadable) -> str:
     """JSON text; of a value that can't be read, as much as can."""
+    if isinstance(value, Special):
+        value = value.exact
     if isinstance(value, bytes):
         return value[:LARGEST_VALUE_BYTES].decode(errors="replace")
     if value.raw is None:

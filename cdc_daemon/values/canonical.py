@@ -29,6 +29,7 @@ _TIME_FIELDS: Final = {"H": _MICROSECONDS["H"], "M": 60_000_000, "S": _MICROSECO
 _UNSUITABLE: Final = frozenset(
     {
         *("json", "xml", "hstore", "int2vector", "oidvector"),
+        *("vector", "halfvec", "sparsevec"),
         *("point", "line", "lseg", "box", "path", "polygon", "circle", "tsquery"),
     }
 )

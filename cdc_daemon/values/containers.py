@@ -59,9 +59,10 @@ def array(element: Encoder, delimiter: bytes) -> Encoder:
 
 
 def _array_parser(element: Encoder, delimiter: bytes) -> Encoder:
-    """A comma may stay where it is; box, alone, is delimited by a semicolon."""
-    mark = b"" if delimiter == b"," else delimiter
-    token = re.compile(rb"%b|[^{}\"%b]+|[{}%b]" % (_QUOTED, delimiter, mark), re.DOTALL)
+    """A comma may stay where it is; box is delimited by a semicolon, PostGIS by a colon."""
+    escaped = re.escape(delimiter)
+    mark = b"" if delimiter == b"," else escaped
+    token = re.compile(rb"%b|[^{}\"%b]+|[{}%b]" % (_QUOTED, escaped, mark), re.DOTALL)
     fixed = {b"{": b"[", b"}": b"]", delimiter: b",", b"NULL": NULL}
 
     def translate(match: re.Match[bytes]) -> bytes:

@@ -29,7 +29,9 @@ _EMPTY: Final = b'""'
 
 _LONG_ZONE: Final = re.compile(rb':00(?=( BC)?"$)')
 
-_UNSUITABLE: Final = frozenset({"json", "xml", "hstore", "int2vector", "oidvector"})
+_UNSUITABLE: Final = frozenset(
+    {"json", "xml", "hstore", "int2vector", "oidvector", "vector", "halfvec"}
+)
 _BARE: Final = frozenset({"bool", "int2", "int4", "int8", "numeric", "float4", "float8"})
 
 
@@ -37,7 +39,8 @@ def id_encoder(type: ColumnType) -> Encoder:  # noqa: A002 - the name of the API
     """From the JSON of a key value to the JSON string of what the value is as `::text`.
 
     Raises ConfigurationError for a type whose text can't be had back from its JSON: arrays,
-    composites, json, xml, hstore. The encoder raises RejectedError for null (NaN is null too).
+    composites, json, xml, hstore, vectors. The encoder raises RejectedError for null (NaN is null,
+    too).
     """
     base = type.base
     if base.kind in {"array", "composite"} or (base.kind == "base" and base.name in _UNSUITABLE):

@@ -25,7 +25,7 @@ Encoder: TypeAlias = Callable[[bytes], bytes]
 NULL: Final = b"null"
 BACKSLASH: Final = ord("\\")
 QUOTE: Final = ord('"')
-_NINE: Final = ord("9")
+NINE: Final = ord("9")
 _LINE_FEED: Final = ord("\n")
 _CARRIAGE_RETURN: Final = ord("\r")
 _SHORT_ZONE: Final = re.compile(rb"([+-]\d\d)(?=$| BC$)")
@@ -57,7 +57,12 @@ def number(raw: bytes) -> bytes:
 
     PostgreSQL's numbers are JSON's (`-0.5`, `1e+20`, `1e-05`) and end in a digit.
     """
-    return raw if raw[-1] <= _NINE else NULL
+    return raw if raw[-1] <= NINE else NULL
+
+
+def exact_number(raw: bytes) -> bytes:
+    """Every digit as it is; what JSON has no number for as `to_jsonb` has it: `"NaN"`."""
+    return raw if raw[-1] <= NINE else b'"%b"' % raw
 
 
 def timestamp(raw: bytes) -> bytes:
@@ -98,8 +103,27 @@ def oidvector(raw: bytes) -> bytes:
     return b'["%b"]' % raw.replace(b" ", b'","') if raw else b"[]"
 
 
-ALREADY_JSON: Final = frozenset({"int2", "int4", "int8", "jsonb"})
-"""Types whose text is JSON; jsonb escapes line ends within strings and prints none outside."""
+ALREADY_JSON: Final = frozenset({"int2", "int4", "int8", "jsonb", "vector", "halfvec"})
+"""Types whose text is JSON; jsonb escapes line ends within strings and prints none outside.
+
+pgvector writes `[1,2.5,1e-05]`, and takes neither NaN nor the infinities."""
+
+AS_TEXT: Final = frozenset(
+    {
+        *("text", "varchar", "bpchar", "name", "char", "refcursor", "xml", "money"),
+        *("tsvector", "tsquery", "gtsvector", "jsonpath", "aclitem", "pg_node_tree"),
+        *("regclass", "regcollation", "regconfig", "regdictionary", "regnamespace", "regoper"),
+        *("regoperator", "regproc", "regprocedure", "regrole", "regtype"),
+        *("citext", "ltree", "lquery", "ltxtquery", "sparsevec"),
+    }
+)
+"""Base types that are known, and known to be best as their text."""
+
+NUMBERS: Final = frozenset({"numeric", "float4", "float8"})
+"""Types of which some values are no numbers to JSON."""
+
+DATES: Final = frozenset({"date", "timestamp", "timestamptz"})
+"""Types that know `infinity`, and more years than four digits hold."""
 
 SCALARS: Final[dict[str, Encoder]] = {
     "bool": boolean,
@@ -122,3 +146,8 @@ SCALARS: Final[dict[str, Encoder]] = {
     quoted,
 )
 """Base types with a form of their own; every other one is `text`."""
+
+
+def is_known(name: str) -> bool:
+    """Whether the text of this base type is understood, not only passed on."""
+    return name in SCALARS or name in ALREADY_JSON or name in AS_TEXT or name == "hstore"

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import FieldSpec, ReadModel
 
 DATES: Final = "strict_date_optional_time"
-"""A date, or a date and a time with up to nine digits of the second; years beyond 9999 have a
-sign. What PostgreSQL writes otherwise (infinity) becomes a dead letter, for now."""
+"""A date, or a date and a time with up to nine digits of the second; years beyond 9999 and before
+the year 0 (which is 1 BC) have a sign."""
 
 LONGEST_TERM: Final = 8191
 """Characters. A term may have 32,766 bytes, a character four: longer values are kept in the
@@ -24,6 +24,11 @@ TEXT: Final[dict[str, Any]] = {
 DATE: Final[dict[str, Any]] = {"type": "date", "format": DATES}
 KEPT_ONLY: Final[dict[str, Any]] = {"type": "keyword", "index": False, "doc_values": False}
 """In the document, but neither searchable nor sortable."""
+
+VECTORS: Final = frozenset({"vector", "halfvec"})
+"""The types of pgvector whose JSON is an array of numbers."""
+KEPT_NUMBERS: Final[dict[str, Any]] = {"type": "float", "index": False, "doc_values": False}
+"""A vector of no declared length, which `knn_vector` can't be."""
 
 BY_NAME: Final[dict[str, dict[str, Any]]] = {
     "bool": {"type": "boolean"},
@@ -59,8 +64,17 @@ RESERVED_SETTINGS: Final = "index."
 
 def index_body(model: ReadModel, *, pipeline: str) -> dict[str, Any]:
     """Settings and mappings that create an index for `model`."""
+    properties = {
+        **{field.name: field_mapping(field) for field in model.fields},
+        **model.mappings.get("properties", {}),
+    }
+    knn = any(mapping.get("type") == "knn_vector" for mapping in properties.values())
     return {
-        "settings": {**DEFAULT_SETTINGS, **flat_settings(model.settings)},
+        "settings": {
+            **DEFAULT_SETTINGS,
+            **(VECTOR_SETTINGS if knn else {}),
+            **flat_settings(model.settings),
+        },
         "mappings": {
             "dynamic": "strict",
             **model.mappings,
@@ -72,10 +86,7 @@ def index_body(model: ReadModel, *, pipeline: str) -> dict[str, Any]:
                     "fingerprint": model.fingerprint,
                 },
             },
-            "properties": {
-                **{field.name: field_mapping(field) for field in model.fields},
-                **model.mappings.get("properties", {}),
-            },
+            "properties": properties,
         },
     }
 
@@ -92,6 +103,9 @@ DEFAULT_SETTINGS: Final[dict[str, Any]] = {
     "index.default_pipeline": "_none",
     "index.final_pipeline": "_none",
 }
+
+VECTOR_SETTINGS: Final[dict[str, Any]] = {"index.knn": True}
+"""Without it the nearest neighbours are looked for in all documents."""
 
 
 def flat_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -121,11 +135,15 @@ def type_mapping(column_type: ColumnType) -> dict[str, Any]:
     """The field type for a PostgreSQL type."""
     base = column_type.base
     if base.kind == "array" and base.element is not None:
-        # Every OpenSearch field may hold several values.
-        return type_mapping(base.element)
+        # Every OpenSearch field may hold several values, but for vectors.
+        several = type_mapping(base.element)
+        return KEPT_NUMBERS if several.get("type") == "knn_vector" else several
     if base.kind == "composite":
         attributes = {name: type_mapping(inner) for name, inner in base.attributes}
         return {"properties": attributes}
+    if base.kind == "base" and base.name in VECTORS:
+        length = {"type": "knn_vector", "dimension": base.modifier}
+        return length if base.modifier > 0 else KEPT_NUMBERS
     if base.kind == "base":
         return BY_NAME.get(base.name, KEYWORD)
     return KEYWORD

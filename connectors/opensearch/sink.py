@@ -14,6 +14,7 @@ from connectors.opensearch.config import OpenSearchConfig
 from connectors.opensearch.deadletters import OpenSearchDeadLetters
 from connectors.opensearch.documents import OpenSearchDocuments
 from connectors.opensearch.errors import UNAUTHORIZED, RefusedError
+from connectors.opensearch.forms import form_of
 from connectors.opensearch.preflight import preflight
 from connectors.opensearch.refresh import refresh
 from connectors.opensearch.writer import OpenSearchWriter
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from cdc_daemon.events import Generation
-    from cdc_daemon.ports import ReadModel
+    from cdc_daemon.ports import FieldSpec, ReadModel
+    from cdc_daemon.values import Form
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,13 @@ class OpenSearchSink:
                 hosts=config.hosts,
                 risk="anybody in between can read and change documents",
             )
+
+    def form(self, field: FieldSpec) -> Form:
+        """How the values of `field` are to be written; connects to nothing.
+
+        Raises ConfigurationError where no form fits both the type and what is said of the field.
+        """
+        return form_of(field)
 
     def preflight(self, models: Sequence[ReadModel]) -> None:
         """Check server, names, settings and mappings; touches nothing. Raises SinkError."""

@@ -30,7 +30,8 @@ select
   pg_catalog.format_type(t.oid, null),
   array(select l.enumlabel::text from pg_catalog.pg_enum l
         where l.enumtypid = t.oid order by l.enumsortorder),
-  coalesce(a.names, '{}'), coalesce(a.types, '{}'), coalesce(a.modifiers, '{}')
+  coalesce(a.names, '{}'), coalesce(a.types, '{}'), coalesce(a.modifiers, '{}'),
+  t.typdelim::text
 from pg_catalog.pg_type t
 left join pg_catalog.pg_type e on e.oid = t.typelem and e.typarray = t.oid
 left join pg_catalog.pg_range r on r.rngtypid = t.oid
@@ -67,6 +68,7 @@ class _Line(NamedTuple):
     names: list[str]
     types: list[int]
     modifiers: list[int]
+    delimiter: str
 
     @property
     def is_array(self) -> bool:
@@ -142,6 +144,7 @@ def _resolve(
         element=None if line.element is None else _resolve(line.element, inner, lines, declared),
         attributes=tuple((n, _resolve(t, m, lines, declared)) for n, t, m in attributes),
         labels=tuple(line.labels),
+        delimiter=line.delimiter,
         oid=oid,
         declared=declared.get((oid, modifier), line.declared),
     )

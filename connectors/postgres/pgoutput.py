@@ -25,6 +25,7 @@ from cdc_daemon.events import (
     Row,
     Unreadable,
 )
+from cdc_daemon.values import SpecialValueError
 
 POSTGRES_EPOCH_SECONDS: Final = 946_684_800
 """2000-01-01 in Unix time: PostgreSQL counts microseconds from there."""
@@ -106,7 +107,7 @@ TYPE_CHANGED: Final = "type_changed"
 
 
 def tolerant(plans: tuple[ColumnPlan, ...]) -> tuple[ColumnPlan, ...]:
-    """The same plans, which give `Unreadable` where a value can't be converted."""
+    """The same plans, which give `Special` and `Unreadable` where the others raise."""
     return tuple(
         plan if plan is None or isinstance(plan, PassThrough) else _tolerant(plan) for plan in plans
     )
@@ -116,6 +117,8 @@ def _tolerant(encode: Encoder) -> Encoder:
     def convert(raw: bytes) -> bytes | Unreadable:
         try:
             return encode(raw)
+        except SpecialValueError as error:
+            return error.value
         except RejectedError as error:
             if error.reason == TYPE_CHANGED:
                 raise
@@ -137,6 +140,8 @@ class Decoder:
         self._plans: dict[int, TuplePlan | None] = {}
         self._xid = 0
         """Of the transaction that is open; only its begin says it."""
+        self._tolerant: dict[int, TuplePlan] = {}
+        """Made when the first row needs it: a table may have a special value in each."""
         self.in_transaction = False
         """Between begin and commit no watermark may pass."""
 
@@ -144,9 +149,9 @@ class Decoder:
         """Decode one message; None for those that change nothing (begin, relation, type, ...).
 
         A truncate of several tables gives a list. Where a value can't become JSON the row holds
-        `Unreadable`, unless its type has changed: then RejectedError is raised. Raises ValueError
-        on a message that is unknown, cut short, too long, or about a table that the stream has not
-        described.
+        `Unreadable`, where it may not fit a field `Special`, unless its type has changed: then
+        RejectedError is raised. Raises ValueError on a message that is unknown, cut short, too
+        long, or about a table that the stream has not described.
         """
         try:
             tag = data[0]
@@ -165,11 +170,13 @@ class Decoder:
             raise _garbled(data) from error
 
     def _decode_tolerantly(self, data: bytes) -> Event | list[Change] | None:
-        """Decode a change once more, with `Unreadable` for what the good way has stumbled over."""
+        """Decode a change once more, with stand-ins for what the good way has stumbled over."""
         oid = _UINT32(data, 1)[0]
         plan = self._plans[oid]
         if plan is not None:
-            self._plans[oid] = TuplePlan(plan.relation, tolerant(plan.columns))
+            if oid not in self._tolerant:
+                self._tolerant[oid] = TuplePlan(plan.relation, tolerant(plan.columns))
+            self._plans[oid] = self._tolerant[oid]
         try:
             change = self.decode(data)
         finally:
@@ -225,6 +232,7 @@ class Decoder:
         if tag == _RELATION:
             message = read_relation(data)
             self._plans[message.oid] = self._plan_for(message)
+            self._tolerant.pop(message.oid, None)
             return None
         if tag == _TRUNCATE:
             return self._truncate(data)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import RejectedError, SourceError
-from cdc_daemon.values import json_encoder
+from cdc_daemon.values import unknown_types, watched_encoder
 from connectors.postgres.pgoutput import PASS, TuplePlan
 
 if TYPE_CHECKING:
@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 def column_plans(columns: Sequence[Column]) -> tuple[ColumnPlan, ...]:
     """The plan of each column."""
     return tuple(
-        column.protection.encode if column.protection else json_encoder(column.type) or PASS
+        column.protection.encode if column.protection else watched_encoder(column.type) or PASS
         for column in columns
     )
+
+
+def unknown_columns(relations: Sequence[Relation]) -> Iterator[tuple[str, str, list[str]]]:
+    """Table, column and types of each column whose text is not understood, only passed on."""
+    for relation in relations:
+        for column in relation.columns:
+            if types := sorted(unknown_types(column.type)):
+                yield relation.qualified_name, column.name, types
 
 
 def tuple_plan(message: RelationMessage, relation: Relation) -> TuplePlan:

@@ -22,7 +22,7 @@ from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
 from connectors.postgres.publication import ensure_publication, missing_statements
 from connectors.postgres.replication import Keepalive, ReplicationStream
-from connectors.postgres.rowplan import tuple_plan, understood
+from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
 from connectors.postgres.session import connect, libpq, mapped_errors
 from connectors.postgres.slots import create_slot, drop_slot, find_slot, format_lsn, wait_until_free
 
@@ -94,6 +94,8 @@ class PostgresSource:
             # First the slot: a crash in between loads anew, the other way round it would lose.
             self._give_up_place(connection)
         ensure_publication(connection, self._publication, relations, manage=manage)
+        for table, column, types in unknown_columns(relations):
+            log.warning("type_unknown", table=table, column=column, types=types)
 
     def place(self) -> Position | None:
         """The confirmed position of our slot; None if there is none, or it is lost."""

@@ -275,6 +275,18 @@ SINK: Final = (
         ),
     ),
     graph(
+        Text(
+            "Values that became null",
+            "By read model and field: what the field can't hold, such as NaN or infinity.",
+            "short",
+        ),
+        Query(
+            "sum by (projection, field)"
+            " (increase(cdc_unrepresentable_values_total{%s}[$__rate_interval]))",
+            "{{projection}} {{field}}",
+        ),
+    ),
+    graph(
         Text("Connections lost", "Connections made again, by side.", "short"),
         Query(
             "sum by (pipeline, side) (increase(cdc_reconnects_total{%s}[$__rate_interval]))",

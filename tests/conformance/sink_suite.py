@@ -27,6 +27,7 @@ from cdc_daemon.events import (
     Position,
 )
 from cdc_daemon.ports import FieldSpec, ReadModel, Sink, Writer
+from cdc_daemon.values import Form
 
 PIPELINE = "conformance"
 Search: TypeAlias = Callable[[str], dict[str, Any]]
@@ -80,6 +81,13 @@ class SinkSuite:
         assert (list(result.rejected), list(result.retry), len(result.stale)) == ([], [], 0)
         assert sink.documents.get(generation.index, 'a|b/c?d"e') == (11, body)
         assert sink.documents.get(generation.index, "none") is None
+
+    def test_says_in_which_form_it_takes_a_field(self, sink: Sink) -> None:
+        """Every field has a form, a constant too; asking twice gives the same."""
+        fields = [*read_model().fields, FieldSpec("c", None, example=1)]
+        forms = [sink.form(field) for field in fields]
+        assert all(isinstance(form, Form) for form in forms)
+        assert forms == [sink.form(field) for field in fields]
 
     def test_writes_nothing_when_given_nothing(self, writer: Writer) -> None:
         """An empty batch is fine."""

@@ -32,6 +32,7 @@ from cdc_daemon.ports import (
     WriteResult,
 )
 from cdc_daemon.projection.flat import FlatProjection
+from cdc_daemon.values import Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,6 +113,10 @@ class MemorySink:
         """The index, made if it isn't there."""
         with self.lock:
             return self.indices.setdefault(name, MemoryIndex(f"uuid of {name}"))
+
+    def form(self, field: FieldSpec) -> Form:  # noqa: ARG002 - the port has it
+        """Any field takes any value."""
+        return Form.VALUE
 
     def preflight(self, models: Sequence[ReadModel]) -> None:
         """All is well."""

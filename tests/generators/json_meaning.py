@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import ColumnType
 
 NUMBERS = frozenset({"numeric", "float4", "float8"})
+VECTORS = frozenset({"vector", "halfvec"})
 NOT_IN_JSON = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
@@ -42,23 +43,29 @@ def _refuse(constant: str) -> None:
     raise AssertionError(f"{constant} is no JSON")
 
 
-def as_documented(type_: ColumnType, value: Any) -> Any:
-    """What `to_jsonb` gave, but null for NaN and infinities, which it makes strings."""
+def as_documented(type_: ColumnType, value: Any, *, exact: bool = False) -> Any:
+    """What `to_jsonb` gave, but arrays for vectors, and (unless `exact`) null for NaN and
+    infinities, all of which it makes strings.
+    """  # noqa: D205 - one sentence
     base = type_.base
     if base.kind == "array" and base.element is not None and isinstance(value, list):
-        return _elements(base.element, value)
+        return _elements(base.element, value, exact=exact)
     if base.kind == "composite" and isinstance(value, dict):
-        return {name: as_documented(one, value[name]) for name, one in base.attributes}
-    if base.kind == "base" and base.name in NUMBERS and value in NOT_IN_JSON:
+        return {name: as_documented(one, value[name], exact=exact) for name, one in base.attributes}
+    if not exact and base.kind == "base" and base.name in NUMBERS and value in NOT_IN_JSON:
         return None
+    if base.kind == "base" and base.name in VECTORS:
+        return None if value is None else parse(value)
     return value
 
 
-def _elements(element: ColumnType, values: list[Any]) -> list[Any]:
+def _elements(element: ColumnType, values: list[Any], *, exact: bool) -> list[Any]:
     """Nested lists are further dimensions, or arrays within domains: all the same here."""
     while element.base.kind == "array" and element.base.element is not None:
         element = element.base.element
     return [
-        _elements(element, value) if isinstance(value, list) else as_documented(element, value)
+        _elements(element, value, exact=exact)
+        if isinstance(value, list)
+        else as_documented(element, value, exact=exact)
         for value in values
     ]

@@ -215,6 +215,11 @@ def _hstore(rng: Random) -> str:
     return ",".join(pairs)
 
 
+def _vector(rng: Random) -> str:
+    numbers = (rng.choice(["0", "-0", "1.5", "1e-5", "65504", "0.1"]) for _ in range(3))
+    return f"[{','.join(numbers)}]"
+
+
 SCALARS: dict[str, Callable[[Random], str]] = {
     "bool": _one_of("t", "f", "yes", "off"),
     "int2": _integer(16),
@@ -286,5 +291,10 @@ EXTENSIONS: dict[str, tuple[str, Callable[[Random], str]]] = {
     "hstore": ("hstore", _hstore),
     "ltree": ("ltree", _one_of("", "a", "a.b_c.D")),
     "cube": ("cube", _one_of("(1,2)", "(0),(1.5)")),
+    "isbn": ("isn", _one_of("0-393-04002-X", "978-0-11-000533-4")),
+    "seg": ("seg", _one_of("1.50", "1 .. 2", "~7")),
+    "vector": ("vector", _vector),
+    "halfvec": ("vector", _vector),
+    "sparsevec": ("vector", _one_of("{1:1.5,3:-2}/5", "{}/1")),
 }
 """By `typname`: the extension that brings the type, and its text."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 import pytest
 
 from cdc_daemon.errors import SourceError
+from cdc_daemon.values import json_encoder
 from connectors.postgres.catalog_types import load_types
 
 if TYPE_CHECKING:
@@ -97,3 +99,30 @@ def test_a_type_that_is_gone_is_named(connection: Connection) -> None:
 def test_no_types_need_no_query(connection: Connection) -> None:
     """A publication may have no tables yet."""
     assert load_types(connection, []) == {}
+
+
+OF_COLONS = """
+create type dotted;
+create function dotted_in(cstring) returns dotted language internal immutable strict as 'textin';
+create function dotted_out(dotted) returns cstring language internal immutable strict as 'textout';
+create type dotted (input = dotted_in, output = dotted_out, like = text, delimiter = ':');
+create domain dots as dotted;
+"""
+
+
+@pytest.mark.parametrize(("sql", "between"), [("box", ";"), ("dotted", ":"), ("dots", ":")])
+def test_arrays_of_types_with_a_delimiter_of_their_own(
+    connection: Connection, sql: str, between: str
+) -> None:
+    """PostgreSQL's box has one, and so have types of extensions (PostGIS)."""
+    connection.execute(OF_COLONS)
+    found = load(connection, f"{sql}[]")
+    assert found.element is not None
+    assert found.element.delimiter == between
+    values = ["(3,4),(1,2)", "(1,1),(0,0)"]
+    text = "{" + between.join(f'"{value}"' for value in values) + "}"
+    row = connection.execute(f"select ('{text}'::{sql}[])::text").fetchone()
+    assert row is not None
+    encode = json_encoder(found)
+    assert encode is not None
+    assert json.loads(encode(str(row[0]).encode())) == values

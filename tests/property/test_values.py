@@ -6,6 +6,7 @@ PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -15,7 +16,16 @@ import pytest
 from psycopg.pq import ExecStatus
 
 from cdc_daemon.errors import ConfigurationError, RejectedError
-from cdc_daemon.values import SESSION_SETTINGS, canonical_key, id_encoder, json_encoder
+from cdc_daemon.events import Special
+from cdc_daemon.values import (
+    SESSION_SETTINGS,
+    SpecialValueError,
+    canonical_key,
+    id_encoder,
+    json_encoder,
+    watched_encoder,
+)
+from cdc_daemon.values.special import has_special
 from connectors.postgres.catalog_types import load_types
 from tests.generators.budget import rounds, seeded
 from tests.generators.json_meaning import as_documented, parse
@@ -44,6 +54,10 @@ WITHOUT_INPUT = {"aclitem", "gtsvector", "xml"}
 """Types whose input function takes nothing useful, or that a server may be built without."""
 
 
+SPECIAL = re.compile(rb'infinity"|"\d{5,}-| BC"|NaN')
+"""In the JSON of a type that may be special: it must have been noticed."""
+
+
 class Database(Protocol):
     """What the fixture `database` gives."""
 
@@ -68,7 +82,7 @@ def connection(database: Database) -> Iterator[Connection]:
     with psycopg.connect(database.dsn, autocommit=True, options=options) as connection:
         for name, (extension, _) in EXTENSIONS.items():
             if _available(connection, extension):
-                connection.execute(f"create extension {extension}")
+                connection.execute(f"create extension if not exists {extension}")
                 SCALARS[name] = EXTENSIONS[name][1]
         yield connection
     for name in EXTENSIONS:
@@ -108,9 +122,11 @@ class Checker:
     type: ColumnType
     values: int = 0
     ids: int = 0
+    special: int = 0
 
     def __post_init__(self) -> None:
         self.encode = json_encoder(self.type) or bytes
+        self.watch = watched_encoder(self.type) or bytes
         try:
             self.identify = id_encoder(self.type)
         except ConfigurationError:
@@ -124,9 +140,24 @@ class Checker:
         expected = as_documented(self.type, parse(shown.jsonb))
         parsed = readable(encoded, self.type, shown)
         assert parsed == expected, (self.type, shown, encoded)
+        self._check_special(encoded, shown)
         self.values += 1
         if self.identify is not None:
             self._check_id(encoded, shown)
+
+    def _check_special(self, encoded: bytes, shown: Shown) -> None:
+        """A value is the same where it is watched; of a special one nothing is lost."""
+        try:
+            watched = self.watch(shown.output)
+        except SpecialValueError as error:
+            watched = error.value
+        assert watched == encoded, (self.type, shown)
+        if not isinstance(watched, Special):
+            assert not SPECIAL.search(encoded) or not has_special(self.type), (self.type, shown)
+            return
+        exact = readable(watched.exact, self.type, shown)
+        assert exact == as_documented(self.type, parse(shown.jsonb), exact=True), shown
+        self.special += 1
 
     def _check_id(self, encoded: bytes, shown: Shown) -> None:
         if encoded == b"null":
@@ -218,8 +249,9 @@ def repeatable(seed: int) -> Iterator[None]:
 
 def report(what: str, seed: int, checkers: list[Checker]) -> None:
     """Print what was compared."""
-    values, ids = (sum(getattr(one, name) for one in checkers) for name in ("values", "ids"))
-    print(f"{what}: {len(checkers)} types, {values} values, {ids} ids, PROPERTY_SEED={seed}")  # noqa: T201 - the counts
+    names = ("values", "ids", "special")
+    counts = ", ".join(f"{sum(getattr(one, name) for one in checkers)} {name}" for name in names)
+    print(f"{what}: {len(checkers)} types, {counts}, PROPERTY_SEED={seed}")  # noqa: T201 - the counts
 
 
 EQUALS = {

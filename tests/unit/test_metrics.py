@@ -34,6 +34,7 @@ def registry() -> CollectorRegistry:
     metrics.received("public.hotel", "insert", 1)
     metrics.wrote("hotels", "index", "written", 1)
     metrics.dead_letter("hotels", "reason")
+    metrics.unrepresentable("hotels", "price")
     metrics.bulk_retried("overloaded")
     metrics.reconnected("source")
     metrics.loaded("hotels", 1)

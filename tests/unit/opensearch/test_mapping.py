@@ -85,3 +85,16 @@ def test_index_body() -> None:
         "projection": "rooms",
         "fingerprint": "f1",
     }
+
+
+def test_vectors() -> None:
+    """A declared dimension makes a field for nearest neighbours, and the index look for them."""
+    vector = ColumnType("vector", modifier=3)
+    found = {"type": "knn_vector", "dimension": 3}
+    assert field_mapping(FieldSpec("v", vector)) == found
+    for other in (ColumnType("vector"), ColumnType("_vector", "array", element=vector)):
+        assert field_mapping(FieldSpec("v", other))["type"] == "float"
+    model = ReadModel("m", (FieldSpec("v", vector),), "f")
+    assert index_body(model, pipeline="p")["settings"]["index.knn"] is True
+    plain = ReadModel("m", (FieldSpec("v", vector, {"type": "float"}),), "f")
+    assert "index.knn" not in index_body(plain, pipeline="p")["settings"]
