@@ -16,7 +16,14 @@ from cdc_daemon import log as logging
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
-from cdc_daemon.errors import CdcError, ConfigurationError, RetryError, SinkError, SourceError
+from cdc_daemon.errors import (
+    CdcError,
+    ConfigurationError,
+    RetentionLimitError,
+    RetryError,
+    SinkError,
+    SourceError,
+)
 from cdc_daemon.loading import Found, load, new_generations, publish, reason_to_load
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
@@ -135,9 +142,19 @@ class Daemon:
                     self._look(delivery),
                 )
             self._follow(compiled, checkpoint, delivery)
+        except RetentionLimitError as limit:
+            self._give_up_place(limit)
+            raise
         finally:
             delivery.close()
             monitor.stop()
+
+    def _give_up_place(self, limit: RetentionLimitError) -> None:
+        """The disk of the source counts more than how fresh the read models are."""
+        try:
+            self._source.give_up_place()
+        except CdcError as error:
+            raise RetentionLimitError(f"{limit}. That failed: {error}") from error
 
     def _compile(self) -> Compiled:
         """Look the tables up and compile the projections: nothing is touched."""

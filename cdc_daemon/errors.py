@@ -6,6 +6,7 @@
     │   ├── ConfigurationError    the YAML is wrong                                   exit code 2
     │   ├── SourceError           the source can't be used as it is                   exit code 3
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
+    │   ├── RetentionLimitError   the source keeps too much for us                    exit code 3
     │   └── SlotInUseError        another process holds our place in the source       exit code 5
     └── RejectedError       one change can't be projected: dead letter, and go on
 
@@ -58,6 +59,10 @@ class SlotInUseError(SourceError):
     """Another process follows the source in our place and did not let go within `slot_wait`."""
 
     exit_code: ClassVar[int] = 5
+
+
+class RetentionLimitError(SourceError):
+    """The source keeps more for us than it is to: our place in it is given up."""
 
 
 class RejectedError(CdcError):

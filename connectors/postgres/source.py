@@ -20,8 +20,16 @@ from connectors.postgres.publication import ensure_publication, missing_statemen
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood
 from connectors.postgres.session import connect, libpq, mapped_errors
-from connectors.postgres.slots import create_slot, drop_slot, find_slot, format_lsn, wait_until_free
+from connectors.postgres.slots import (
+    create_slot,
+    drop_slot,
+    find_slot,
+    format_lsn,
+    require_failover,
+    wait_until_free,
+)
 from connectors.postgres.snapshot import PostgresSnapshot, filenodes
+from connectors.postgres.walpolicy import warn_if_unbounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,14 +82,21 @@ class PostgresSource:
         """Check server, tables and rights, then make the publication right."""
         self._end_stream()  # it would hold the slot that is to be free
         connection = self._query_connection()
-        check_source(connection, relations, self._slot)
+        check_source(connection, relations, self._slot, failover=self._config.failover)
+        warn_if_unbounded(connection, self._slot, self._config.wal)
         wait_until_free(connection, self._slot, self._config.slot_wait)
         manage = self._config.publication.manage
         slot = find_slot(connection, self._slot)
         missing = missing_statements(connection, self._publication, relations)
         if missing and manage and slot is not None:
             # First the slot: a crash in between loads anew, the other way round it would lose.
-            self._give_up_place(connection)
+            log.warning(
+                "slot_dropped", slot=self._slot, why="the publication lacked what is mapped"
+            )
+            self.give_up_place()
+        elif slot is not None and self._config.failover:
+            with connect(self._dsn, name=self._name, replication=True) as replication:
+                require_failover(replication, slot)
         ensure_publication(connection, self._publication, relations, manage=manage)
         self._prepared = list(relations)
 
@@ -99,7 +114,9 @@ class PostgresSource:
         files = {relation: filenodes(queries, relation) for relation in self._prepared}
         with connect(self._dsn, name=self._name, replication=True) as replication:
             with announced_waits(self._dsn, self._name, libpq(replication).backend_pid):
-                position, name = create_slot(replication, self._slot)
+                position, name = create_slot(
+                    replication, self._slot, failover=self._config.failover
+                )
             try:
                 return PostgresSnapshot(connect(self._dsn, name=self._name), position, name, files)
             except BaseException:
@@ -162,7 +179,14 @@ class PostgresSource:
 
     def clock(self) -> PostgresClock:
         """The server's clock, for another thread."""
-        return PostgresClock(self._dsn, self._name, self._slot)
+        return PostgresClock(self._dsn, self._name, self._slot, self._config.wal)
+
+    def give_up_place(self) -> None:
+        """Drop the slot, once nobody uses it any more."""
+        self._end_stream()
+        connection = self._query_connection()
+        wait_until_free(connection, self._slot, self._config.slot_wait)
+        drop_slot(connection, self._slot)
 
     def show(self, position: Position) -> str:
         """The position as PostgreSQL writes an LSN."""
@@ -174,13 +198,6 @@ class PostgresSource:
         if self._queries is not None:
             self._queries.close()
             self._queries = None
-
-    def _give_up_place(self, connection: Connection) -> None:
-        """What was changed while the publication lacked a table is not in the slot's stream."""
-        log.warning("slot_dropped", slot=self._slot, why="the publication lacked what is mapped")
-        self._end_stream()
-        wait_until_free(connection, self._slot, self._config.slot_wait)
-        drop_slot(connection, self._slot)
 
     def _know(self, relations: Sequence[Relation]) -> None:
         """Remember which table each relation is, as of the first start: names can move on."""
