@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from pydantic import BaseModel
 
@@ -367,3 +368,20 @@ class SinkFactory(Protocol):
 
     def __call__(self, config: Any, *, pipeline: str) -> Sink:
         """Build it; connects to nothing yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a command that a connector brings gets to know of a configuration."""
+
+    pipeline: str
+    source: Any
+    """An instance of the `config_model` of its connector; so is the sink."""
+    sink: Any
+
+
+class OpenConfiguration(Protocol):
+    """The `obj` of the typer context that a connector's command is called with."""
+
+    def __call__(self, file: Path) -> Opened:
+        """Read the configuration. Raises ConfigurationError with every mistake."""

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from cdc_daemon import __version__, registry
+from cdc_daemon.cli.opening import open_configuration
 from cdc_daemon.errors import CdcError
 
 OWN_COMMANDS: Final = {
@@ -84,8 +85,9 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature
 
 @app.callback()
 def _root(
+    ctx: typer.Context,
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool,
         typer.Option(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
@@ -93,6 +95,7 @@ def _root(
     ] = False,
 ) -> None:
     """Keep OpenSearch read models true to PostgreSQL, and measure how far behind they are."""
+    ctx.obj = open_configuration  # an `OpenConfiguration`
 
 
 def main() -> None:
