@@ -189,7 +189,7 @@ class Finding:
     check: str
     """What was looked at, in few words: `wal_level`, `table public.hotel`."""
     level: Literal["ok", "warning", "problem"]
-    """Problem: the daemon would stop at it. Warning: it would run, and might do harm later."""
+    """Problem: the daemon would stop at it, or do harm. Warning: it would run, until later."""
     message: str
     """One paragraph; of what isn't ok, with the SQL or the setting that mends it."""
 

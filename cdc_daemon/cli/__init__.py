@@ -17,6 +17,7 @@ OWN_COMMANDS: Final = {
     "run": "cdc_daemon.cli.run:run",
     "demo": "cdc_daemon.cli.demo:demo",
     "validate": "cdc_daemon.cli.validate:validate",
+    "check": "cdc_daemon.cli.check:check",
     "schema": "cdc_daemon.cli.schema:schema",
     "status": "cdc_daemon.cli.status:status",
     "deadletters": "cdc_daemon.cli.deadletters:deadletters",

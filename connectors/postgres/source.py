@@ -13,6 +13,7 @@ from cdc_daemon.events import Event, Position, Relation, Watermark
 from connectors.postgres.catalog import describe, table_oids
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
+from connectors.postgres.doctor import Patient, examine
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
 from connectors.postgres.preflight import check_source
@@ -32,9 +33,9 @@ from connectors.postgres.snapshot import PostgresSnapshot, filenodes
 from connectors.postgres.walpolicy import warn_if_unbounded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from cdc_daemon.ports import TableRequest
+    from cdc_daemon.ports import Finding, TableRequest
     from connectors.postgres.session import Connection
 
 log = structlog.get_logger(__name__)
@@ -99,6 +100,11 @@ class PostgresSource:
                 require_failover(replication, slot)
         ensure_publication(connection, self._publication, relations, manage=manage)
         self._prepared = list(relations)
+
+    def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
+        """Look at everything that could keep the relations from being followed."""
+        patient = Patient(self._config, self._name, self._slot, self._publication)
+        return examine(patient, subjects)
 
     def place(self) -> Position | None:
         """The confirmed position of our slot; None if there is none, or it is lost."""
