@@ -89,9 +89,10 @@ class _Examination:
             found = [Finding("mapping", "problem", line) for line in str(error).splitlines()]
             return None, [Diagnosis("mapping", each) for each in found]
         self.models = [projection.model for projection in compiled.projections]
-        count = len(compiled.projections)
-        well = Finding("mapping", "ok", f"{count} read models fit the tables")
-        return compiled, [Diagnosis("mapping", well)]
+        names = ", ".join(model.name for model in self.models)
+        return compiled, [
+            Diagnosis("mapping", Finding("read models", "ok", f"{names}: they fit the tables"))
+        ]
 
 
 def _sink(sink: Sink, models: Sequence[ReadModel]) -> Iterator[Diagnosis]:

@@ -36,8 +36,7 @@ def check(file: ConfigurationFile = DEFAULT_FILE, output: Output = "text") -> No
     found = list(_printed(examine(loaded), output))
     if output == "json":
         typer.echo(orjson.dumps(_summary(found), option=orjson.OPT_INDENT_2).decode())
-    counts = {level: _count(found, level) for level in ("problem", "warning")}
-    typer.echo(", ".join(f"{count} {level}s" for level, count in counts.items()), err=True)
+    typer.echo(f"{_counted(found, 'problem')}, {_counted(found, 'warning')}", err=True)
     for each in found:
         if each.finding.level == "problem":
             raise typer.Exit(EXIT_CODES[each.part])
@@ -61,6 +60,11 @@ def _summary(found: Sequence[Diagnosis]) -> dict[str, object]:
         "ok": not _count(found, "problem"),
         "findings": [{"part": each.part, **asdict(each.finding)} for each in found],
     }
+
+
+def _counted(found: Sequence[Diagnosis], level: str) -> str:
+    count = _count(found, level)
+    return f"{count} {level}" if count == 1 else f"{count} {level}s"
 
 
 def _count(found: Sequence[Diagnosis], level: str) -> int:

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from cdc_daemon.errors import SinkError
 from cdc_daemon.ports import Finding
-from cdc_daemon.quantities import byte_count
 from connectors.opensearch.errors import NOT_FOUND
 from connectors.opensearch.indices import alias_holders, require_safe_settings
 from connectors.opensearch.preflight import check_model, server_version
@@ -99,14 +98,14 @@ def _disks(client: Client, settings: Mapping[str, Any]) -> Iterator[Finding]:
 def _disk(name: str, free: int, total: int, *, low: str, flood: str) -> Finding:
     check = f"disk of {name}"
     said = f"{free:,} of {total:,} bytes are free"
-    if free <= _least_free(flood, total):
+    if free <= least_free(flood, total):
         return Finding(
             check,
             "problem",
             f"{said}, which is beyond {DISK}watermark.flood_stage ({flood}): OpenSearch blocks all "
             "writes. Free some space, or add a node",
         )
-    if free <= _least_free(low, total):
+    if free <= least_free(low, total):
         return Finding(
             check,
             "warning",
@@ -116,14 +115,14 @@ def _disk(name: str, free: int, total: int, *, low: str, flood: str) -> Finding:
     return Finding(check, "ok", said)
 
 
-def _least_free(watermark: str, total: int) -> float:
+def least_free(watermark: str, total: int) -> float:
     """The free bytes at a watermark: `85%` and `0.85` are of what is used, `10gb` is free."""
     if found := re.fullmatch(r"([0-9.]+)%", watermark):
         return total * (1 - float(found[1]) / 100)
-    if re.fullmatch(r"0?\.[0-9]+|1\.0*", watermark):
+    if re.fullmatch(r"[01]?\.[0-9]+", watermark):
         return total * (1 - float(watermark))
-    if found := re.fullmatch(r"([0-9.]+)([kmgt]?)b", watermark):
-        return byte_count(f"{found[1]}{found[2].upper()}{'i' if found[2] else ''}B")
+    if found := re.fullmatch(r"([0-9.]+)([kmgtp]?)b", watermark):
+        return float(found[1]) * (1 << 10 * " kmgtp".index(found[2] or " "))
     return 0
 
 

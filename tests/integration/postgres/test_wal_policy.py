@@ -10,6 +10,7 @@ import structlog
 
 from cdc_daemon.errors import RetentionLimitError, SlotInUseError, SourceError
 from cdc_daemon.ports import RetentionBounds
+from tests.conftest import OF_THE_MACHINE
 from tests.integration.postgres.conftest import (
     Connection,
     MakeSource,
@@ -135,7 +136,7 @@ def test_a_slot_becomes_a_failover_slot_at_the_next_start(
 ) -> None:
     """Nothing has to be loaded anew for it; and what a person set by hand stays."""
     if database.server.version < 17:
-        pytest.skip("[of the machine] PostgreSQL has failover slots from 17 on")
+        pytest.skip(f"{OF_THE_MACHINE}PostgreSQL has failover slots from 17 on")
     plain = make_source()
     start(plain, "item")
     plain.close()
