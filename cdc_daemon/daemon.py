@@ -21,6 +21,7 @@ from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import (
     CdcError,
     ConfigurationError,
+    RetentionLimitError,
     RetryError,
     SettingError,
     SinkError,
@@ -129,9 +130,19 @@ class Daemon:
             with _reachable("sink", SinkError):
                 delivery.start()
             self._follow(compiled, checkpoint, delivery)
+        except RetentionLimitError as limit:
+            self._give_up_place(limit)
+            raise
         finally:
             delivery.close()
             monitor.stop()
+
+    def _give_up_place(self, limit: RetentionLimitError) -> None:
+        """The disk of the source counts more than how fresh the read models are."""
+        try:
+            self._source.give_up_place()
+        except CdcError as error:
+            raise RetentionLimitError(f"{limit}. That failed: {error}") from error
 
     def _compile(self) -> Compiled:
         """Look the tables up and compile the projections: nothing is touched."""

@@ -7,6 +7,7 @@
     │   │   └── SettingError      a connector's part of it doesn't fit its system
     │   ├── SourceError           the source can't be used as it is                   exit code 3
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
+    │   ├── RetentionLimitError   the source keeps too much for us                    exit code 3
     │   └── SlotInUseError        another process holds our place in the source       exit code 5
     ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
@@ -76,6 +77,10 @@ class SlotInUseError(SourceError):
 
 class RewrittenError(CdcError):
     """A table has another file than when its chunks were planned: they must be planned anew."""
+
+
+class RetentionLimitError(SourceError):
+    """The source keeps more for us than it is to: our place in it is given up."""
 
 
 class RejectedError(CdcError):

@@ -1,17 +1,19 @@
 """What connectors implement. The daemon sees outside systems only through these protocols.
 
-Source side: `Source`, `ChunkReader`, `Visibility`, `SourceClock`. Sink side: `Sink`,
-`Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Each port names its thread;
-everything raises only the errors of `cdc_daemon.errors`.
+Source side: `Source`, `ChunkReader`, `Visibility`, `SourceClock`. Sink side: `Sink`, `Writer`,
+`CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a `Doctor`. Each port names
+its thread; everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from pydantic import BaseModel
 
@@ -39,6 +41,24 @@ class TableRequest:
     columns: tuple[str, ...] | None = None
 
 
+class RetentionStep(IntEnum):
+    """How alarming it is what the source keeps for us."""
+
+    QUIET = 0
+    WARN = 1
+    CRITICAL = 2
+    LIMIT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionBounds:
+    """From how many kept bytes on each step is reached; None where there is no such step."""
+
+    warn_bytes: int | None = None
+    critical_bytes: int | None = None
+    limit_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SlotHealth:
     """How much the source keeps for us: what protects it from filling its disk."""
@@ -51,6 +71,8 @@ class SlotHealth:
     """Log that we have not confirmed yet."""
     safe_bytes: int | None
     """What may still be written before the source drops our place; None means no limit."""
+    bounds: RetentionBounds = RetentionBounds()
+    """What the configuration says of `retained_bytes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +188,12 @@ class Source(Protocol):
     def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:
         """Tell the source how far we are. What is durable here is forgotten there."""
 
+    def give_up_place(self) -> None:
+        """Make the source forget our place, so that it keeps nothing for us. Ends the stream.
+
+        Everything is loaded anew at the next start. Raises RetryError if it can't be reached.
+        """
+
     def show(self, position: Position) -> str:
         """The position as people know it (PostgreSQL: `16/B374D848`)."""
 
@@ -189,10 +217,42 @@ class SourceClock(Protocol):
         """Make the source write something, so that its last position can be reached while idle."""
 
     def slot_health(self) -> SlotHealth | None:
-        """How much the source keeps for us; None if it keeps nothing."""
+        """How much the source keeps for us; None if it keeps nothing.
+
+        Raises RetentionLimitError where it is to be given up rather than kept any longer.
+        """
 
     def close(self) -> None:
         """Release the connection. Safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check of `cdc-daemon check` found."""
+
+    check: str
+    """What was looked at, in few words: `wal_level`, `table public.hotel`."""
+    level: Literal["ok", "warning", "problem"]
+    """Problem: the daemon would stop at it, or do harm. Warning: it would run, until later."""
+    message: str
+    """One paragraph; of what isn't ok, with the SQL or the setting that mends it."""
+
+
+Subject_contra = TypeVar("Subject_contra", contravariant=True)
+
+
+@runtime_checkable
+class Doctor(Protocol[Subject_contra]):
+    """A source or sink that can tell beforehand what would fail. Not every one is a doctor.
+
+    The subjects are the relations that are followed (source), the read models (sink).
+    """
+
+    def examine(self, subjects: Sequence[Subject_contra]) -> Iterator[Finding]:
+        """Look at everything, touch nothing, and go on after a problem.
+
+        Raises only what made it impossible to go on: RetryError, SourceError, SinkError.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,3 +418,20 @@ class SinkFactory(Protocol):
 
     def __call__(self, config: Any, *, pipeline: str) -> Sink:
         """Build it; connects to nothing yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a command that a connector brings gets to know of a configuration."""
+
+    pipeline: str
+    source: Any
+    """An instance of the `config_model` of its connector; so is the sink."""
+    sink: Any
+
+
+class OpenConfiguration(Protocol):
+    """The `obj` of the typer context that a connector's command is called with."""
+
+    def __call__(self, file: Path) -> Opened:
+        """Read the configuration. Raises ConfigurationError with every mistake."""

@@ -10,12 +10,14 @@ import typer
 from typer.core import TyperGroup
 
 from cdc_daemon import __version__, registry
+from cdc_daemon.cli.opening import open_configuration
 from cdc_daemon.errors import CdcError
 
 OWN_COMMANDS: Final = {
     "run": "cdc_daemon.cli.run:run",
     "demo": "cdc_daemon.cli.demo:demo",
     "validate": "cdc_daemon.cli.validate:validate",
+    "check": "cdc_daemon.cli.check:check",
     "schema": "cdc_daemon.cli.schema:schema",
     "status": "cdc_daemon.cli.status:status",
     "deadletters": "cdc_daemon.cli.deadletters:deadletters",
@@ -84,8 +86,9 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature
 
 @app.callback()
 def _root(
+    ctx: typer.Context,
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback acts
         bool,
         typer.Option(
             "--version", help="Print the version.", callback=_print_version, is_eager=True
@@ -93,6 +96,7 @@ def _root(
     ] = False,
 ) -> None:
     """Keep OpenSearch read models true to PostgreSQL, and measure how far behind they are."""
+    ctx.obj = open_configuration  # an `OpenConfiguration`
 
 
 def main() -> None:

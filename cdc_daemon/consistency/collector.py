@@ -51,10 +51,14 @@ class DelayCollector(Collector):
 
     def _slot(self, health: SlotHealth) -> Iterator[Metric]:
         """Left out, and not frozen, while the source can't be asked."""
+        limit = health.bounds.limit_bytes
+        left = None if limit is None else limit - health.retained_bytes
         for name, meaning, value in (
             ("retained_wal_bytes", "WAL kept because of the slot", health.retained_bytes),
             ("unconfirmed_wal_bytes", "WAL that is not confirmed yet", health.unconfirmed_bytes),
             ("safe_wal_bytes", "WAL until the slot is lost", health.safe_bytes),
+            ("wal_left_bytes", "WAL until the limit of the configuration", left),
+            ("wal_step", "Which step the kept WAL has reached", int(self._monitor.retention.step)),
             ("active", "Whether the slot is followed", int(health.active)),
         ):
             if value is not None:

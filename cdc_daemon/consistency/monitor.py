@@ -10,7 +10,8 @@ import structlog
 
 from cdc_daemon.consistency.delay import SAMPLE_SECONDS, Sample, StageDelay
 from cdc_daemon.consistency.latency import StageLatency
-from cdc_daemon.errors import CdcError, RetryError
+from cdc_daemon.consistency.retention import RetentionAlarm
+from cdc_daemon.errors import CdcError, RetentionLimitError, RetryError
 
 if TYPE_CHECKING:
     from cdc_daemon.events import Position
@@ -44,6 +45,8 @@ class Monitor(threading.Thread):
         self.clock_error_seconds: float | None = None
         self.slot_health: SlotHealth | None = None
         """What the source keeps for us; None while nobody knows."""
+        self.retention = RetentionAlarm()
+        self._failure: RetentionLimitError | None = None
 
     def committed(self, position: Position, source_time: float) -> None:
         """A transaction was read: its commit time is in the source's clock."""
@@ -77,6 +80,11 @@ class Monitor(threading.Thread):
         with self._lock:
             return self._delays[stage].watermark
 
+    def raise_failure(self) -> None:
+        """Raise why the source is to keep nothing for us any longer, if it is so."""
+        if self._failure is not None:
+            raise self._failure
+
     def stop(self) -> None:
         """Make the thread end."""
         self._ended.set()
@@ -88,6 +96,9 @@ class Monitor(threading.Thread):
             try:
                 self._sample()
                 failing = False
+            except RetentionLimitError as error:
+                self._failure = error
+                break
             except CdcError as error:
                 if not failing:
                     log.warning("source_clock_lost", error=str(error))
@@ -108,6 +119,23 @@ class Monitor(threading.Thread):
                 )
         self._nudge_if_stuck()
         self.slot_health = self._clock.slot_health()
+        if self.slot_health is not None:
+            self._watch_retention(self.slot_health)
+
+    def _watch_retention(self, health: SlotHealth) -> None:
+        """Say once that a step is reached, and once that it is over."""
+        before = self.retention.step
+        step = self.retention.sampled(health.retained_bytes, health.bounds)
+        about = {
+            "slot": health.name,
+            "step": step.name.lower(),
+            "retained_bytes": health.retained_bytes,
+            "limit_bytes": health.bounds.limit_bytes,
+        }
+        if step > before:
+            log.warning("retained_wal_high", **about)
+        elif step < before:
+            log.info("retained_wal_fell", **about)
 
     def _measure_offset(self, reading: ClockSample) -> None:
         offset = reading.source_time - (time.time() - reading.round_trip_seconds / 2)

@@ -119,6 +119,7 @@ class Delivery:
 
     def raise_failure(self) -> None:
         """Raise what ended one of the threads: going on without it would be wrong."""
+        self.monitor.raise_failure()
         if self._failure is not None:
             raise self._failure
 

@@ -31,17 +31,25 @@ LAST_PRIORITY: Final = 2**31 - 1
 
 def preflight(client: Client, models: Sequence[ReadModel], *, pipeline: str) -> None:
     """Check server, names, settings and mappings; touches nothing. Raises SinkError."""
-    version = _server_version(client)
+    version = server_version(client)
     for model in models:
-        _check_name(model.name)
-        body = index_body(model, pipeline=pipeline)
-        require_safe_settings(model.name, body["settings"])
-        _check_field_types(model.name, body, version)
-        _check_owner(client, model.name, pipeline)
-        _try_mapping(client, model.name, body)
+        check_model(client, model, pipeline=pipeline, version=version)
 
 
-def _server_version(client: Client) -> tuple[int, int]:
+def check_model(
+    client: Client, model: ReadModel, *, pipeline: str, version: tuple[int, int]
+) -> None:
+    """Check one read model; touches nothing. Raises SinkError."""
+    _check_name(model.name)
+    body = index_body(model, pipeline=pipeline)
+    require_safe_settings(model.name, body["settings"])
+    _check_field_types(model.name, body, version)
+    _check_owner(client, model.name, pipeline)
+    _try_mapping(client, model.name, body)
+
+
+def server_version(client: Client) -> tuple[int, int]:
+    """Major and minor version. Raises SinkError if it is not an OpenSearch that will do."""
     try:
         version = client.ask("read the server's version", "GET", "/").get("version", {})
     except RefusedError as refusal:

@@ -12,6 +12,7 @@ from connectors.opensearch.checkpoints import OpenSearchCheckpoints
 from connectors.opensearch.client import Client
 from connectors.opensearch.config import OpenSearchConfig
 from connectors.opensearch.deadletters import OpenSearchDeadLetters
+from connectors.opensearch.doctor import examine
 from connectors.opensearch.documents import OpenSearchDocuments
 from connectors.opensearch.errors import UNAUTHORIZED, RefusedError
 from connectors.opensearch.forms import form_of
@@ -20,12 +21,12 @@ from connectors.opensearch.refresh import refresh
 from connectors.opensearch.writer import OpenSearchWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pydantic import BaseModel
 
     from cdc_daemon.events import Generation
-    from cdc_daemon.ports import FieldSpec, ReadModel
+    from cdc_daemon.ports import FieldSpec, Finding, ReadModel
     from cdc_daemon.values import Form
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,10 @@ class OpenSearchSink:
     def preflight(self, models: Sequence[ReadModel]) -> None:
         """Check server, names, settings and mappings; touches nothing. Raises SinkError."""
         preflight(self._client, models, pipeline=self._pipeline)
+
+    def examine(self, subjects: Sequence[ReadModel]) -> Iterator[Finding]:
+        """Look at everything that could keep the read models from being written."""
+        return examine(self._client, subjects, pipeline=self._pipeline)
 
     def create_generation(self, model: ReadModel) -> Generation:
         """Make a new, empty index for `model`; nobody searches it yet."""

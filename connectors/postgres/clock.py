@@ -10,8 +10,10 @@ from cdc_daemon.events import Position
 from cdc_daemon.ports import ClockSample, SlotHealth
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.slots import slot_health
+from connectors.postgres.walpolicy import require_below_limit
 
 if TYPE_CHECKING:
+    from connectors.postgres.config import WalConfig
     from connectors.postgres.session import Connection
 
 _SAMPLE: Final = """
@@ -26,10 +28,11 @@ _STATEMENT_TIMEOUT: Final = "set statement_timeout = '5s'; set synchronous_commi
 class PostgresClock:
     """A `SourceClock`: one thread owns it; it connects again by itself."""
 
-    def __init__(self, dsn: str, name: str, slot: str) -> None:
+    def __init__(self, dsn: str, name: str, slot: str, wal: WalConfig) -> None:
         self._dsn = dsn
         self._name = name
         self._slot = slot
+        self._wal = wal
         self._connection: Connection | None = None
 
     def sample(self) -> ClockSample:
@@ -48,8 +51,11 @@ class PostgresClock:
             self._connected().execute(_NUDGE)
 
     def slot_health(self) -> SlotHealth | None:
-        """What the server keeps for us."""
-        return slot_health(self._connected(), self._slot)
+        """What the server keeps for us. Raises RetentionLimitError if the slot is to go."""
+        health = slot_health(self._connected(), self._slot, self._wal.bounds())
+        if health is not None and self._wal.at_limit == "drop":
+            require_below_limit(health)
+        return health
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated, Final, Literal
 
 from pydantic import (
@@ -14,13 +15,20 @@ from pydantic import (
     StrictBool,
     field_serializer,
     field_validator,
+    model_validator,
 )
 
-from cdc_daemon.quantities import Duration
+from cdc_daemon.ports import RetentionBounds
+from cdc_daemon.quantities import ByteSize, Duration
 from connectors.postgres.columnrules import ColumnRule
 
 IDENTIFIER_BYTES: Final = 63
 """PostgreSQL cuts longer names off in silence (NAMEDATALEN - 1)."""
+
+WARN_WAL_BYTES: Final = 1_000_000_000
+"""As much as PostgreSQL keeps anyway between two checkpoints (max_wal_size)."""
+CRITICAL_WAL_BYTES: Final = 10_000_000_000
+"""Ten times that: more than an ordinary restart, and less than the room of most disks."""
 
 _SLOT: Final = re.compile(r"[a-z0-9_]{1,63}")
 _SECRET_SETTING: Final = re.compile(
@@ -57,6 +65,54 @@ class PublicationConfig(BaseModel):
     )
 
 
+class WalConfig(BaseModel):
+    """How much of the server's log (WAL) the slot may keep on the server's disk."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    warn: ByteSize = Field(
+        default=WARN_WAL_BYTES, description="From here on the log of the daemon warns, once."
+    )
+    critical: ByteSize = Field(
+        default=CRITICAL_WAL_BYTES, description="From here on it warns again, and alerts page."
+    )
+    limit: ByteSize | None = Field(
+        default=None, description="The most that may be kept. Default: no limit."
+    )
+    at_limit: Literal["warn", "drop"] = Field(
+        default="warn",
+        description="What happens at the limit. `drop`: the daemon drops its slot and stops, so "
+        "that the server's disk can't fill; the next start loads everything anew.",
+    )
+
+    @model_validator(mode="after")
+    def _rises(self) -> WalConfig:
+        given = [value for name, value in self._steps() if name in self.model_fields_set]
+        if any(lower >= higher for lower, higher in pairwise(given)):
+            raise ValueError("expected `warn` below `critical`, and `critical` below `limit`")
+        if self.at_limit == "drop" and self.limit is None:
+            raise ValueError("`at_limit: drop` needs a `limit`")
+        return self
+
+    def bounds(self) -> RetentionBounds:
+        """The steps; a default that doesn't fit between those that are given is left out."""
+        given = {name: value for name, value in self._steps() if name in self.model_fields_set}
+        critical = given.get("critical") or self._fitting(
+            self.critical, given.get("warn"), self.limit
+        )
+        warn = given.get("warn") or self._fitting(self.warn, None, critical or self.limit)
+        return RetentionBounds(warn, critical, self.limit)
+
+    def _steps(self) -> list[tuple[str, int]]:
+        steps = (("warn", self.warn), ("critical", self.critical), ("limit", self.limit))
+        return [(name, value) for name, value in steps if value is not None]
+
+    @staticmethod
+    def _fitting(value: int, above: int | None, below: int | None) -> int | None:
+        fits = (above is None or above < value) and (below is None or value < below)
+        return value if fits else None
+
+
 class PostgresConfig(BaseModel):
     """Follow a PostgreSQL database by logical replication."""
 
@@ -71,6 +127,15 @@ class PostgresConfig(BaseModel):
         default=None,
         description="The replication slot: a-z, 0-9 and _ only. Default: `cdc_` and the name of "
         "the pipeline.",
+    )
+    failover: StrictBool = Field(
+        default=False,
+        description="Make the slot one that standbys keep a copy of (PostgreSQL 17 or later), so "
+        "that it is still there after a failover.",
+    )
+    wal: WalConfig = Field(
+        default=WalConfig(),
+        description="How much of the server's log (WAL) the slot may keep on the server's disk.",
     )
     publication: PublicationConfig = Field(
         default=PublicationConfig(), description="Which changes the server publishes to the daemon."

@@ -70,7 +70,7 @@ def init(
     )
     if os.environ.get(DSN_VARIABLE) != dsn:
         typer.echo(f"  export {DSN_VARIABLE}=...   # what you gave as --dsn", err=True)
-    typer.echo(f"  cdc-daemon validate {output}\n  cdc-daemon run {output}", err=True)
+    typer.echo(f"  cdc-daemon check {output}\n  cdc-daemon run {output}", err=True)
 
 
 def _outline(dsn: str, tables: list[str], name: str) -> str:

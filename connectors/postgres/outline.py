@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HEAD: Final = """\
 # Written by `cdc-daemon init` from database {database}, PostgreSQL {version}.
 # What each key means: docs/reference/configuration.md and docs/reference/postgres.md.
-# Check it by `cdc-daemon validate FILE`, then start `cdc-daemon run FILE`.
+# Check it by `cdc-daemon check FILE`, then start `cdc-daemon run FILE`.
 name: {name}
 
 source:

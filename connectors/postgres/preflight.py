@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from psycopg import sql
 
 from cdc_daemon.errors import SourceError
+from cdc_daemon.ports import Finding
 from connectors.postgres.catalog import Table, leaf_partitions, list_tables
 from connectors.postgres.session import mapped_errors
 from connectors.postgres.slots import find_slot
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 OLDEST_VERSION: Final = 140000
 """pgoutput and snapshots as this connector uses them; tested on 15, 16 and 18."""
+FAILOVER_VERSION: Final = 170000
+"""From here on standbys can keep copies of logical slots."""
 
 # On Amazon RDS roles can't have the attribute; membership in rds_replication stands for it.
 _SERVER: Final = """
@@ -51,23 +54,36 @@ class Candidate(NamedTuple):
     """The partitions that hold its rows; none if it isn't partitioned."""
 
 
-def check_source(connection: Connection, relations: Sequence[Relation], slot: str) -> None:
+def check_source(
+    connection: Connection, relations: Sequence[Relation], slot: str, *, failover: bool
+) -> None:
     """Raise SourceError with every reason why `relations` can't be followed, and what mends it."""
-    reasons = list(_server_reasons(connection, slot))
-    candidates = _candidates(connection, relations, reasons)
+    reasons = [
+        finding.message
+        for finding in server_findings(connection, slot, failover=failover)
+        if finding.level == "problem"
+    ]
+    candidates, missing = find_candidates(connection, relations)
+    reasons.extend(missing)
     for candidate in candidates:
-        reasons.extend(kind_reasons(candidate.relation.qualified_name, candidate.table))
-        reasons.extend(identity_reasons(connection, candidate.table, candidate.leaves))
-        reasons.extend(_column_reasons(candidate.relation))
-        reasons.extend(privilege_reasons(connection, candidate.relation, candidate.table))
-    reasons.extend(_overlap_reasons(candidates))
+        reasons.extend(table_reasons(connection, candidate))
+    reasons.extend(overlap_reasons(candidates))
     if reasons:
         raise SourceError("\n".join(reasons))
 
 
-def _candidates(
-    connection: Connection, relations: Sequence[Relation], reasons: list[str]
-) -> list[Candidate]:
+def table_reasons(connection: Connection, candidate: Candidate) -> Iterator[str]:
+    """Why one table can't be followed, whatever the others are."""
+    yield from kind_reasons(candidate.relation.qualified_name, candidate.table)
+    yield from identity_reasons(connection, candidate.table, candidate.leaves)
+    yield from _column_reasons(candidate.relation)
+    yield from privilege_reasons(connection, candidate.relation, candidate.table)
+
+
+def find_candidates(
+    connection: Connection, relations: Sequence[Relation]
+) -> tuple[list[Candidate], list[str]]:
+    """The tables that the relations are, and a reason for each that is gone."""
     tables = list_tables(connection)
     by_name = {(table.schema, table.name): table for table in tables}
     known = [
@@ -75,41 +91,70 @@ def _candidates(
         for relation in relations
         if (relation.schema, relation.name) in by_name
     ]
-    reasons.extend(
+    missing = [
         f"table {relation.qualified_name} does not exist any more"
         for relation in relations
         if (relation.schema, relation.name) not in by_name
-    )
+    ]
     leaves = leaf_partitions(connection, [table for _, table in known], tables)
-    return [Candidate(relation, table, leaves.get(table.oid, ())) for relation, table in known]
+    found = [Candidate(relation, table, leaves.get(table.oid, ())) for relation, table in known]
+    return found, missing
 
 
-def _server_reasons(connection: Connection, slot: str) -> Iterator[str]:
+def server_findings(
+    connection: Connection, slot: str, *, failover: bool = False
+) -> Iterator[Finding]:
+    """Whether the server is set up for logical replication; all that must be, well or not."""
     with mapped_errors("read the server's settings"):
         found = connection.execute(_SERVER).fetchone()
     if found is None:
         return
     version, wal_level, most_slots, slots, may_replicate, user, encoding = found
+    yield _version_finding(version, failover=failover)
+    yield _judged(
+        "wal_level",
+        wal_level == "logical",
+        "logical",
+        f"wal_level is {wal_level}, and must be logical. Run: alter system set wal_level = "
+        "'logical'; and restart the server (managed servers have a parameter for it)",
+    )
     role = sql.Identifier(user).as_string(connection)
+    yield _judged(
+        "role",
+        may_replicate,
+        f"{user} may replicate",
+        f"the role {user} may not replicate. Run as a superuser: alter role {role} replication",
+    )
+    yield _judged(
+        "encoding",
+        encoding == "UTF8",
+        encoding,
+        f"the database is encoded in {encoding}; only UTF8 databases can be followed",
+    )
+    yield _judged(
+        "max_replication_slots",
+        slots < most_slots or find_slot(connection, slot) is not None,
+        f"{slots} of {most_slots} are taken",
+        f"all {most_slots} replication slots are taken (see pg_replication_slots). Drop one, or "
+        f"run: alter system set max_replication_slots = {most_slots + 4}; and restart the server",
+    )
+
+
+def _version_finding(version: int, *, failover: bool) -> Finding:
+    name = str(version // 10000)
     if version < OLDEST_VERSION:
-        yield f"PostgreSQL {version // 10000} is too old: 14 or later is needed"
-    if wal_level != "logical":
-        yield (
-            f"wal_level is {wal_level}, and must be logical. Run: alter system set wal_level = "
-            "'logical'; and restart the server (managed servers have a parameter for it)"
-        )
-    if not may_replicate:
-        yield (
-            f"the role {user} may not replicate. Run as a superuser: alter role {role} replication"
-        )
-    if encoding != "UTF8":
-        yield f"the database is encoded in {encoding}; only UTF8 databases can be followed"
-    if slots >= most_slots and find_slot(connection, slot) is None:
-        yield (
-            f"all {most_slots} replication slots are taken (see pg_replication_slots). "
-            f"Drop one, or run: alter system set max_replication_slots = {most_slots + 4}; and "
-            "restart the server"
-        )
+        return Finding("version", "problem", f"PostgreSQL {name} is too old: 14 or later is needed")
+    return _judged(
+        "version",
+        version >= FAILOVER_VERSION or not failover,
+        f"PostgreSQL {name}",
+        f"source.failover is true, and PostgreSQL {name} has no failover slots: they came with 17. "
+        "Set it to false",
+    )
+
+
+def _judged(check: str, good: bool, well: str, problem: str) -> Finding:  # noqa: FBT001 - the judgement itself
+    return Finding(check, "ok", well) if good else Finding(check, "problem", problem)
 
 
 def kind_reasons(name: str, table: Table) -> Iterator[str]:
@@ -168,7 +213,7 @@ def _column_reasons(relation: Relation) -> Iterator[str]:
         )
 
 
-def _overlap_reasons(candidates: Sequence[Candidate]) -> Iterator[str]:
+def overlap_reasons(candidates: Sequence[Candidate]) -> Iterator[str]:
     """Changes of a partition come as those of the partitioned table, never as both."""
     mapped = {candidate.table.oid for candidate in candidates}
     for candidate in candidates:

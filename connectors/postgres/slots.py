@@ -14,14 +14,16 @@ from cdc_daemon.ports import SlotHealth
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
+    from cdc_daemon.ports import RetentionBounds
     from connectors.postgres.session import Connection
 
 log = structlog.get_logger(__name__)
 
 _SLOT: Final = """
 select plugin, database, database = current_database(), active, active_pid,
-       confirmed_flush_lsn - '0/0', wal_status = 'lost'
-from pg_catalog.pg_replication_slots where slot_name = %s
+       confirmed_flush_lsn - '0/0', wal_status = 'lost',
+       coalesce((to_jsonb(s) ->> 'failover')::bool, false)
+from pg_catalog.pg_replication_slots s where slot_name = %s
 """
 _HEALTH: Final = """
 with wal as (
@@ -44,6 +46,8 @@ class Slot:
     confirmed: Position
     lost: bool
     """The server has removed log that we still needed: nothing can be read from it any more."""
+    failover: bool = False
+    """Standbys keep a copy of it (from PostgreSQL 17 on)."""
 
 
 class NewSlot(NamedTuple):
@@ -59,14 +63,14 @@ def find_slot(connection: Connection, name: str) -> Slot | None:
         found = connection.execute(_SLOT, [name]).fetchone()
     if found is None:
         return None
-    plugin, database, here, active, pid, confirmed, lost = found
+    plugin, database, here, active, pid, confirmed, lost, failover = found
     if plugin != "pgoutput" or not here:
         kind = f"a {plugin} slot of database {database}" if plugin else "a physical slot"
         raise SourceError(
             f"replication slot {name} exists, but is {kind}. Choose another name in source.slot, "
             f"or drop it if nobody needs it: select pg_drop_replication_slot('{name}')"
         )
-    return Slot(name, pid if active else None, Position(int(confirmed or 0)), bool(lost))
+    return Slot(name, pid if active else None, Position(int(confirmed or 0)), bool(lost), failover)
 
 
 def wait_until_free(connection: Connection, name: str, wait_seconds: float) -> None:
@@ -90,19 +94,32 @@ def wait_until_free(connection: Connection, name: str, wait_seconds: float) -> N
         time.sleep(_POLL_SECONDS)
 
 
-def create_slot(connection: Connection, name: str) -> NewSlot:
+def create_slot(connection: Connection, name: str, *, failover: bool) -> NewSlot:
     """Create the slot on a replication connection and export its snapshot.
 
     The snapshot lives until the next command on that connection.
     """
     log.info("creating_slot", slot=name)
+    options = "SNAPSHOT 'export', FAILOVER true" if failover else "SNAPSHOT 'export'"
     with mapped_errors("create the replication slot"):
         found = connection.execute(
-            f"CREATE_REPLICATION_SLOT \"{name}\" LOGICAL pgoutput (SNAPSHOT 'export')".encode()
+            f'CREATE_REPLICATION_SLOT "{name}" LOGICAL pgoutput ({options})'.encode()
         ).fetchone()
     if found is None:
         raise SourceError(f"the server did not answer when replication slot {name} was created")
     return NewSlot(parse_lsn(found[1]), found[2])
+
+
+def require_failover(connection: Connection, slot: Slot) -> None:
+    """Make a slot that is there already one that standbys keep a copy of.
+
+    `connection`: a replication connection; nobody may use the slot.
+    """
+    if slot.failover or slot.lost:
+        return
+    with mapped_errors("let standbys keep a copy of the replication slot"):
+        connection.execute(f'ALTER_REPLICATION_SLOT "{slot.name}" (FAILOVER true)'.encode())
+    log.info("slot_failover", slot=slot.name)
 
 
 def drop_slot(connection: Connection, name: str) -> None:
@@ -115,7 +132,7 @@ def drop_slot(connection: Connection, name: str) -> None:
         )
 
 
-def slot_health(connection: Connection, name: str) -> SlotHealth | None:
+def slot_health(connection: Connection, name: str, bounds: RetentionBounds) -> SlotHealth | None:
     """How much log the server keeps because of the slot."""
     with mapped_errors("read the replication slots"):
         found = connection.execute(_HEALTH, [name]).fetchone()
@@ -128,6 +145,7 @@ def slot_health(connection: Connection, name: str) -> SlotHealth | None:
         retained_bytes=int(retained or 0),
         unconfirmed_bytes=int(unconfirmed or 0),
         safe_bytes=None if safe is None else int(safe),
+        bounds=bounds,
     )
 
 

@@ -15,6 +15,7 @@ from connectors.postgres.catalog import describe, table_oids
 from connectors.postgres.chunkreader import PostgresChunkReader
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
+from connectors.postgres.doctor import Patient, examine
 from connectors.postgres.heldcommits import committed_before
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
@@ -24,12 +25,20 @@ from connectors.postgres.publication import ensure_publication, missing_statemen
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
 from connectors.postgres.session import connect, libpq, mapped_errors
-from connectors.postgres.slots import create_slot, drop_slot, find_slot, format_lsn, wait_until_free
+from connectors.postgres.slots import (
+    create_slot,
+    drop_slot,
+    find_slot,
+    format_lsn,
+    require_failover,
+    wait_until_free,
+)
+from connectors.postgres.walpolicy import warn_if_unbounded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from cdc_daemon.ports import TableRequest
+    from cdc_daemon.ports import Finding, TableRequest
     from connectors.postgres.session import Connection
     from connectors.postgres.visibility import SnapshotVisibility
 
@@ -85,17 +94,29 @@ class PostgresSource:
         """Check server, tables and rights, then make the publication right."""
         self._end_stream()  # it would hold the slot that is to be free
         connection = self._query_connection()
-        check_source(connection, relations, self._slot)
+        check_source(connection, relations, self._slot, failover=self._config.failover)
+        warn_if_unbounded(connection, self._slot, self._config.wal)
         wait_until_free(connection, self._slot, self._config.slot_wait)
         manage = self._config.publication.manage
         slot = find_slot(connection, self._slot)
         missing = missing_statements(connection, self._publication, relations)
         if missing and manage and slot is not None:
             # First the slot: a crash in between loads anew, the other way round it would lose.
-            self._give_up_place(connection)
+            log.warning(
+                "slot_dropped", slot=self._slot, why="the publication lacked what is mapped"
+            )
+            self.give_up_place()
+        elif slot is not None and self._config.failover:
+            with connect(self._dsn, name=self._name, replication=True) as replication:
+                require_failover(replication, slot)
         ensure_publication(connection, self._publication, relations, manage=manage)
         for table, column, types in unknown_columns(relations):
             log.warning("type_unknown", table=table, column=column, types=types)
+
+    def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
+        """Look at everything that could keep the relations from being followed."""
+        patient = Patient(self._config, self._name, self._slot, self._publication)
+        return examine(patient, subjects)
 
     def place(self) -> Position | None:
         """The confirmed position of our slot; None if there is none, or it is lost."""
@@ -110,7 +131,9 @@ class PostgresSource:
         drop_slot(queries, self._slot)
         with connect(self._dsn, name=self._name, replication=True) as replication:
             with announced_waits(self._dsn, self._name, libpq(replication).backend_pid):
-                position, snapshot = create_slot(replication, self._slot)
+                position, snapshot = create_slot(
+                    replication, self._slot, failover=self._config.failover
+                )
             try:
                 self._before = committed_before(queries, snapshot)
             except BaseException:
@@ -179,7 +202,14 @@ class PostgresSource:
 
     def clock(self) -> PostgresClock:
         """The server's clock, for another thread."""
-        return PostgresClock(self._dsn, self._name, self._slot)
+        return PostgresClock(self._dsn, self._name, self._slot, self._config.wal)
+
+    def give_up_place(self) -> None:
+        """Drop the slot, once nobody uses it any more."""
+        self._end_stream()
+        connection = self._query_connection()
+        wait_until_free(connection, self._slot, self._config.slot_wait)
+        drop_slot(connection, self._slot)
 
     def show(self, position: Position) -> str:
         """The position as PostgreSQL writes an LSN."""
@@ -204,13 +234,6 @@ class PostgresSource:
             raise SettingError(mistakes)
         for _, rule, why in unused:
             log.warning("column_rule_unused", match=rule.match, why=why)
-
-    def _give_up_place(self, connection: Connection) -> None:
-        """What was changed while the publication lacked a table is not in the slot's stream."""
-        log.warning("slot_dropped", slot=self._slot, why="the publication lacked what is mapped")
-        self._end_stream()
-        wait_until_free(connection, self._slot, self._config.slot_wait)
-        drop_slot(connection, self._slot)
 
     def _know(self, relations: Sequence[Relation]) -> None:
         """Remember which table each relation is, as of the first start: names can move on."""

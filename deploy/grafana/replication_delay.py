@@ -315,11 +315,13 @@ SOURCE: Final = (
     graph(
         Text(
             "Budget left",
-            "What may still be written before PostgreSQL drops the slot. Empty when there is no "
-            "max_slot_wal_keep_size: then the disk is the limit.",
+            "What may still be written before PostgreSQL drops the slot (max_slot_wal_keep_size), "
+            "and before the daemon's own limit (source.wal.limit). Empty without either: then the "
+            "disk is the limit.",
             "bytes",
         ),
-        Query("min by (pipeline, slot) (cdc_slot_safe_wal_bytes{%s})", "{{slot}}"),
+        Query("min by (pipeline, slot) (cdc_slot_safe_wal_bytes{%s})", "{{slot}} PostgreSQL's"),
+        Query("min by (pipeline, slot) (cdc_slot_wal_left_bytes{%s})", "{{slot}} the daemon's"),
     ),
     graph(
         Text("Slot has a reader", "1 while a walsender serves the slot.", "bool"),

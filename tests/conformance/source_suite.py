@@ -256,6 +256,13 @@ class SourceSuite:
         assert place is not None
         assert place <= position
 
+    def test_gives_its_place_up(self, follower: Follower) -> None:
+        """Also while it streams; a second time there is nothing to give up."""
+        follower.load()
+        for _ in range(2):
+            follower.source.give_up_place()
+            assert follower.source.place() is None
+
     def test_prepares_again_and_again(self, follower: Follower) -> None:
         """A second time it finds everything right."""
         for _ in range(3):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-GUIDES = ("Dockerfile", "docs/how-to/deploy.md", "docs/runbooks", "helm/cdc-daemon/templates")
+GUIDES = ("Dockerfile", "docs/how-to", "docs/runbooks", "helm/cdc-daemon/templates")
 COMMAND = re.compile(r'(?:`cdc-daemon |"cdc-daemon", ")([a-z]+)')
 
 

@@ -381,6 +381,10 @@ class ScriptedSource:
         """Note it."""
         self.confirmed.append((received, durable, searchable))
 
+    def give_up_place(self) -> None:
+        """Say so."""
+        self.said.append("place given up")
+
     def show(self, position: Position) -> str:
         """As a number."""
         return f"0/{position:X}"

@@ -9,7 +9,7 @@ from cdc_daemon.consistency.collector import DelayCollector
 from cdc_daemon.consistency.monitor import STAGES, Monitor
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import STATES, Metrics
-from cdc_daemon.ports import SlotHealth
+from cdc_daemon.ports import RetentionBounds, SlotHealth
 from tests.deploy.metrics_page import documented_metrics, metric_sections
 from tests.generators.fakes import MemoryClock
 
@@ -23,7 +23,7 @@ def registry() -> CollectorRegistry:
     """A registry where every metric has a series."""
     metrics = Metrics("pipe", 1)
     clock = MemoryClock()
-    clock.health = SlotHealth("slot", True, 1, 1, 1)  # noqa: FBT003 - active
+    clock.health = SlotHealth("slot", True, 1, 1, 1, RetentionBounds(limit_bytes=9))  # noqa: FBT003 - active
     monitor = Monitor(clock, metrics)
     monitor._sample()
     monitor.committed(Position(1), 0.0)

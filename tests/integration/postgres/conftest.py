@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cdc_daemon.events import Change, Commit, Event, Relation
-from cdc_daemon.ports import TableRequest
+from cdc_daemon.ports import Finding, TableRequest
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
 
@@ -217,3 +218,25 @@ def _footprint(connection: Connection) -> list[Any]:
         "select slot_name from pg_replication_slots where database = current_database()",
     )
     return [connection.execute(query).fetchall() for query in queries]
+
+
+def examined(source: PostgresSource, *tables: str) -> list[Finding]:
+    """All findings over the tables with all of their columns."""
+    return list(source.examine(source.describe([TableRequest(table) for table in tables])))
+
+
+def alarms(source: PostgresSource, *tables: str) -> dict[str, str]:
+    """What is not ok, by check; its level first."""
+    found = [each for each in examined(source, *tables) if each.level != "ok"]
+    return {each.check: f"{each.level}: {each.message}" for each in found}
+
+
+def run_advice(connection: Connection, message: str, user: str = "") -> None:
+    """The SQL that a message tells to run."""
+    script = re.split(r"[Rr]un(?:,? [^:]*)?: |: (?=select )", message)[-1]
+    if user:
+        connection.execute(sql.SQL("set role {}").format(sql.Identifier(user)))
+    for statement in script.split("; "):
+        if statement.startswith(("alter", "grant", "select", "create", "rollback")):
+            connection.execute(statement.encode())
+    connection.execute("reset role")

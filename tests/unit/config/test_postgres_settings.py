@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from connectors.postgres.config import PostgresConfig, default_name, redact
+from cdc_daemon.ports import RetentionBounds
+from connectors.postgres.config import PostgresConfig, WalConfig, default_name, redact
 
 
 @pytest.mark.parametrize(
@@ -41,3 +45,37 @@ def test_slot_and_publication_are_named_after_the_pipeline(pipeline: str) -> Non
     given_name = {"type": "postgres", "dsn": "host=h", "slot": name, "publication": {"name": "P"}}
     settings = PostgresConfig.model_validate(given_name)
     assert (settings.slot_name("x"), settings.publication_name("x")) == (name, "P")
+
+
+@pytest.mark.parametrize(
+    ("written", "bounds"),
+    [
+        ({}, (1_000_000_000, 10_000_000_000, None)),
+        ({"limit": "50GB"}, (1_000_000_000, 10_000_000_000, 50_000_000_000)),
+        ({"limit": "5GB"}, (1_000_000_000, None, 5_000_000_000)),
+        ({"limit": "1GB"}, (None, None, 1_000_000_000)),
+        ({"warn": "20GB"}, (20_000_000_000, None, None)),
+        ({"critical": "500MB"}, (None, 500_000_000, None)),
+        ({"warn": "1kB", "critical": "2kB", "limit": "3kB"}, (1000, 2000, 3000)),
+    ],
+)
+def test_a_default_step_gives_way_to_what_is_written(
+    written: dict[str, Any], bounds: tuple[int | None, ...]
+) -> None:
+    """Nobody has to write all steps to set one of them."""
+    assert WalConfig.model_validate(written).bounds() == RetentionBounds(*bounds)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ({"warn": "2GB", "critical": "1GB"}, "`warn` below `critical`"),
+        ({"critical": "2GB", "limit": "2GB"}, "`critical` below `limit`"),
+        ({"warn": "2GB", "limit": "1GB"}, "below"),
+        ({"at_limit": "drop"}, "needs a `limit`"),
+    ],
+)
+def test_steps_that_do_not_rise_are_a_mistake(written: dict[str, Any], says: str) -> None:
+    """Steps rise, and nothing is dropped at a limit that isn't there."""
+    with pytest.raises(ValidationError, match=says):
+        WalConfig.model_validate(written)

@@ -6,14 +6,15 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from structlog.testing import capture_logs
 
 from cdc_daemon.consistency import monitor as module
 from cdc_daemon.consistency.collector import DelayCollector
 from cdc_daemon.consistency.monitor import Monitor
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import RetentionLimitError, RetryError, SourceError
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import Metrics
-from cdc_daemon.ports import SlotHealth
+from cdc_daemon.ports import RetentionBounds, SlotHealth
 from tests.generators.fakes import MemoryClock, wait_until
 
 if TYPE_CHECKING:
@@ -153,3 +154,41 @@ def test_latencies_are_in_the_source_clock(bench: Bench) -> None:
         assert bench.value("cdc_end_to_end_latency_seconds_count", stage=stage) == 1
         total = bench.value("cdc_end_to_end_latency_seconds_sum", stage=stage)
         assert total == pytest.approx(2, abs=0.5)
+
+
+def test_each_step_of_what_the_source_keeps_is_said_once(bench: Bench) -> None:
+    """Up and down again, with the metrics of the step and of what is left."""
+    bounds = RetentionBounds(warn_bytes=100, critical_bytes=1000, limit_bytes=5000)
+
+    def keeps(retained_bytes: int, step: int) -> None:
+        bench.clock.health = SlotHealth("slot", True, retained_bytes, 0, None, bounds)  # noqa: FBT003 - active
+        assert wait_until(lambda: bench.value("cdc_slot_wal_step", slot="slot") == step, 2)
+
+    with capture_logs() as events:
+        bench.monitor.start()
+        for retained_bytes, step in ((99, 0), (150, 1), (160, 1), (1500, 2), (10, 0)):
+            keeps(retained_bytes, step)
+            assert wait_until(
+                lambda left=5000 - retained_bytes: (  # type: ignore[misc]  # bound at once
+                    bench.value("cdc_slot_wal_left_bytes", slot="slot") == left
+                ),
+                2,
+            )
+        time.sleep(0.1)
+    said = [(event["event"], event["log_level"], event["step"]) for event in events]
+    assert said == [
+        ("retained_wal_high", "warning", "warn"),
+        ("retained_wal_high", "warning", "critical"),
+        ("retained_wal_fell", "info", "quiet"),
+    ]
+    bench.monitor.raise_failure()
+
+
+def test_a_limit_that_gives_the_place_up_ends_the_sampling(bench: Bench) -> None:
+    """Whoever asks the monitor then gets the reason."""
+    bench.clock.failure = RetentionLimitError("too much")
+    bench.monitor.start()
+    bench.monitor.join(2)
+    assert bench.clock.closed
+    with pytest.raises(RetentionLimitError, match="too much"):
+        bench.monitor.raise_failure()

@@ -1,0 +1,21 @@
+"""Reads the configuration for the commands that connectors bring, which don't know how to."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cdc_daemon.ports import Opened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def open_configuration(file: Path) -> Opened:
+    """Load `file`, and log as it says. Raises ConfigurationError with every mistake."""
+    from cdc_daemon import log  # noqa: PLC0415 - structlog and pydantic: most commands need neither
+    from cdc_daemon.config import load  # noqa: PLC0415 - as above
+
+    config = load(file, os.environ).configuration
+    log.configure(config.log)
+    return Opened(config.name, config.source, config.sink)

@@ -1,0 +1,105 @@
+"""The doctor: what would keep a configuration from running, on both sides; touches nothing."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from cdc_daemon import registry
+from cdc_daemon.errors import CdcError, ConfigurationError, SourceError
+from cdc_daemon.ports import Doctor, Finding, TableRequest
+from cdc_daemon.projection.compiler import compile_projections
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.events import Relation
+    from cdc_daemon.ports import ReadModel, Sink, Source
+    from cdc_daemon.projection.compiler import Compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One finding, and of which part of the configuration it is."""
+
+    part: Literal["source", "mapping", "sink"]
+    finding: Finding
+
+
+def examine(loaded: LoadedConfiguration) -> Iterator[Diagnosis]:
+    """Check source, mapping and sink; a part that can't be asked doesn't hide the others."""
+    config = loaded.configuration
+    with ExitStack() as stack:
+        models: Sequence[ReadModel] = ()
+        try:
+            source = registry.source_factory(_type(config.source))(
+                config.source, pipeline=config.name
+            )
+            stack.callback(source.close)
+            examination = _Examination(loaded, source)
+            yield from examination.run()
+            models = examination.models
+        except CdcError as error:
+            yield Diagnosis("source", Finding("connection", "problem", str(error)))
+        try:
+            sink = registry.sink_factory(_type(config.sink))(config.sink, pipeline=config.name)
+            stack.callback(sink.close)
+            yield from _sink(sink, models)
+        except CdcError as error:
+            yield Diagnosis("sink", Finding("connection", "problem", str(error)))
+
+
+class _Examination:
+    """The source, and the mapping over its tables."""
+
+    def __init__(self, loaded: LoadedConfiguration, source: Source) -> None:
+        self._loaded = loaded
+        self._source = source
+        self._relations: dict[str, Relation] = {}
+        self.models: Sequence[ReadModel] = ()
+
+    def run(self) -> Iterator[Diagnosis]:
+        """Raises only what makes the source unusable altogether."""
+        self._source.describe([])  # the connection alone: what fails now fails for every table
+        missing = list(self._describe())
+        compiled, mapping = self._compile() if not missing else (None, [])
+        relations = compiled.relations if compiled else tuple(self._relations.values())
+        if isinstance(self._source, Doctor):
+            for finding in self._source.examine(relations):
+                yield Diagnosis("source", finding)
+        yield from missing
+        yield from mapping
+
+    def _describe(self) -> Iterator[Diagnosis]:
+        """Look each table up on its own: one that is missing doesn't hide the others."""
+        projections = self._loaded.configuration.projections
+        for name in dict.fromkeys(config.table for config in projections.values()):
+            try:
+                (self._relations[name],) = self._source.describe([TableRequest(name)])
+            except SourceError as error:
+                yield Diagnosis("source", Finding(f"table {name}", "problem", str(error)))
+
+    def _compile(self) -> tuple[Compiled | None, list[Diagnosis]]:
+        projections = self._loaded.configuration.projections
+        try:
+            compiled = compile_projections(projections, self._relations, self._loaded.locate)
+        except ConfigurationError as error:
+            found = [Finding("mapping", "problem", line) for line in str(error).splitlines()]
+            return None, [Diagnosis("mapping", each) for each in found]
+        self.models = [projection.model for projection in compiled.projections]
+        names = ", ".join(model.name for model in self.models)
+        return compiled, [
+            Diagnosis("mapping", Finding("read models", "ok", f"{names}: they fit the tables"))
+        ]
+
+
+def _sink(sink: Sink, models: Sequence[ReadModel]) -> Iterator[Diagnosis]:
+    if isinstance(sink, Doctor):
+        for finding in sink.examine(models):
+            yield Diagnosis("sink", finding)
+
+
+def _type(section: Any) -> str:
+    return str(section.type)

@@ -1,0 +1,253 @@
+"""What `cdc-daemon check` says of a PostgreSQL source: everything that can be known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from psycopg import sql
+
+from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.ports import Finding
+from connectors.postgres.preflight import (
+    Candidate,
+    find_candidates,
+    overlap_reasons,
+    server_findings,
+    table_reasons,
+)
+from connectors.postgres.publication import missing_statements
+from connectors.postgres.serverchecks import (
+    clock_finding,
+    open_transactions,
+    setting_findings,
+)
+from connectors.postgres.session import connect, mapped_errors
+from connectors.postgres.slotstate import meanings, read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cdc_daemon.events import Relation
+    from connectors.postgres.config import PostgresConfig
+    from connectors.postgres.session import Connection
+    from connectors.postgres.slotstate import SlotState
+
+_READ_ONLY: Final = "set default_transaction_read_only = on; set statement_timeout = '30s'"
+_WHERE: Final = """
+select version(), current_database()::text, current_user::text, pg_is_in_recovery()
+"""
+_TOASTED: Final = """
+select coalesce(sum(pg_relation_size(c.reltoastrelid)), 0)::int8
+from pg_catalog.pg_class c where c.oid = any(%s) and c.reltoastrelid <> 0
+"""
+# As the owner of the tables and of the publication, or of a database to make one in.
+_MAY_PUBLISH: Final = """
+select (select coalesce(bool_and(pg_has_role(relowner, 'usage')), true)
+        from pg_catalog.pg_class where oid = any(%s)),
+       coalesce((select pg_has_role(pubowner, 'usage')
+                 from pg_catalog.pg_publication where pubname = %s),
+                has_database_privilege(current_database(), 'create'))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """The source that is looked at."""
+
+    config: PostgresConfig
+    application: str
+    slot: str
+    publication: str
+
+    def connect(self, *, replication: bool = False) -> Connection:
+        """As the daemon connects."""
+        dsn = self.config.dsn.get_secret_value()
+        return connect(dsn, name=self.application, replication=replication)
+
+
+def examine(patient: Patient, relations: Sequence[Relation]) -> Iterator[Finding]:
+    """Look at server, rights, tables, publication and slot; touches nothing.
+
+    Raises RetryError or SourceError if the server can't be asked at all.
+    """
+    with patient.connect() as connection:
+        with mapped_errors("begin a read-only session"):
+            connection.execute(_READ_ONLY)
+        yield from _where(connection)
+        yield from _replication_connection(patient)
+        state = read_state(connection, patient.slot)
+        for look in _looks(connection, patient, relations, state):
+            try:
+                yield from look()
+            except SourceError as error:
+                yield Finding("source", "problem", str(error))
+
+
+def _looks(
+    connection: Connection,
+    patient: Patient,
+    relations: Sequence[Relation],
+    state: SlotState | None,
+) -> Iterator[Callable[[], Iterator[Finding]]]:
+    """Each part of it on its own: a part that fails doesn't hide the others."""
+    config = patient.config
+    yield lambda: server_findings(connection, patient.slot, failover=config.failover)
+    yield lambda: setting_findings(connection, config, state)
+    yield lambda: iter([clock_finding(connection)])
+    yield lambda: open_transactions(connection)
+    yield lambda: _tables(connection, relations)
+    yield lambda: _publication(connection, patient, relations, state)
+    yield lambda: _slot(patient, state)
+
+
+def _where(connection: Connection) -> Iterator[Finding]:
+    with mapped_errors("ask the server who it is"):
+        found = connection.execute(_WHERE).fetchone()
+    if found is None:
+        return
+    version, database, user, standby = found
+    yield Finding(
+        "connection", "ok", f"{version.partition(' on ')[0]}, database {database}, as {user}"
+    )
+    if standby:
+        yield Finding(
+            "standby",
+            "problem",
+            "the server is a standby, where no publication can be made: let source.dsn name the "
+            "primary (several hosts: target_session_attrs=read-write)",
+        )
+
+
+def _replication_connection(patient: Patient) -> Iterator[Finding]:
+    """pg_hba.conf, poolers in between, the role and max_wal_senders show only when it is tried."""
+    try:
+        with (
+            patient.connect(replication=True) as replication,
+            mapped_errors("identify the server"),
+        ):
+            replication.execute(b"IDENTIFY_SYSTEM").fetchone()
+    except (SourceError, RetryError) as error:
+        yield Finding(
+            "replication connection",
+            "problem",
+            f"{error}. Queries are answered, but a replication connection isn't: it needs a role "
+            "with REPLICATION, a line in pg_hba.conf for this database, a free walsender "
+            "(max_wal_senders), and no pooler in between",
+        )
+    else:
+        yield Finding("replication connection", "ok", "the server takes it")
+
+
+def _tables(connection: Connection, relations: Sequence[Relation]) -> Iterator[Finding]:
+    candidates, missing = find_candidates(connection, relations)
+    for reason in (*missing, *overlap_reasons(candidates)):
+        yield Finding("tables", "problem", reason)
+    for candidate in candidates:
+        yield from _table(connection, candidate)
+
+
+def _table(connection: Connection, candidate: Candidate) -> Iterator[Finding]:
+    relation = candidate.relation
+    check = f"table {relation.qualified_name}"
+    reasons = list(table_reasons(connection, candidate))
+    for reason in reasons:
+        yield Finding(check, "problem", reason)
+    if reasons:
+        return
+    identity = relation.replica_identity
+    out_of_line = [column.name for column in relation.columns if column.out_of_line]
+    if identity != "full" and out_of_line and (size := _toasted(connection, candidate)):
+        table = sql.Identifier(relation.schema, relation.name).as_string(connection)
+        yield Finding(
+            check,
+            "warning",
+            f"it keeps {size:,} bytes of values out of line (TOAST), perhaps of "
+            f"{', '.join(out_of_line)}: an update that leaves such a value as it is doesn't send "
+            f"it, and the daemon stops there. Run: alter table {table} replica identity full",
+        )
+    else:
+        said = f"{len(relation.columns)} columns, replica identity {identity}"
+        yield Finding(check, "ok", said)
+
+
+def _toasted(connection: Connection, candidate: Candidate) -> int:
+    oids = [table.oid for table in candidate.leaves or [candidate.table]]
+    with mapped_errors("read the size of out-of-line values"):
+        found = connection.execute(_TOASTED, [oids]).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _publication(
+    connection: Connection,
+    patient: Patient,
+    relations: Sequence[Relation],
+    state: SlotState | None,
+) -> Iterator[Finding]:
+    check = f"publication {patient.publication}"
+    try:
+        statements = missing_statements(connection, patient.publication, relations)
+    except SourceError as error:
+        for reason in str(error).split("\n"):
+            yield Finding(check, "problem", reason)
+        return
+    if not relations:
+        return
+    if not statements:
+        yield Finding(check, "ok", "it publishes what is mapped")
+        return
+    script = "; ".join(statement.as_string(connection) for statement in statements)
+    if not patient.config.publication.manage:
+        why = "it doesn't publish what is mapped, and publication.manage is false"
+        yield Finding(check, "problem", f"{why}. Run as the owner of the tables: {script}")
+    elif not _may_publish(connection, patient, relations):
+        yield Finding(
+            check,
+            "problem",
+            "it doesn't publish what is mapped, and the role may not make it so. Run as the owner "
+            "of the tables, who may create in the database, and set source.publication.manage to "
+            f"false: {script}",
+        )
+    elif state is not None:
+        yield Finding(
+            check,
+            "warning",
+            "it doesn't publish what is mapped: the next start runs what is missing, drops the "
+            f"slot, which may lack changes, and loads everything anew: {script}",
+        )
+    else:
+        yield Finding(check, "ok", f"the first start makes it: {script}")
+
+
+def _may_publish(connection: Connection, patient: Patient, relations: Sequence[Relation]) -> bool:
+    candidates, _ = find_candidates(connection, relations)
+    oids = [candidate.table.oid for candidate in candidates]
+    with mapped_errors("read who owns the tables"):
+        found = connection.execute(_MAY_PUBLISH, [oids, patient.publication]).fetchone()
+    return found is not None and all(found)
+
+
+def _slot(patient: Patient, state: SlotState | None) -> Iterator[Finding]:
+    check = f"slot {patient.slot}"
+    if state is None:
+        yield Finding(check, "ok", "there is none yet: the daemon makes it when it first loads")
+        return
+    if state.plugin != "pgoutput" or not state.here:
+        yield Finding(check, "problem", next(meanings(state, patient.config.wal.bounds())))
+        return
+    if state.active and state.application != patient.application:
+        yield Finding(
+            check,
+            "problem",
+            f"the server process with pid {state.active_pid} ({state.application or 'unknown'}) "
+            "reads from it: the daemon would wait for source.slot_wait and stop. End it, or choose "
+            f"another source.slot: select pg_terminate_backend({state.active_pid})",
+        )
+    elif state.active:
+        yield Finding(check, "ok", f"a daemon follows it (pid {state.active_pid})")
+    said = list(meanings(state, patient.config.wal.bounds()))
+    alarming = said if state.active or state.lost else said[1:]  # the first: nobody reads it
+    for each in alarming:
+        yield Finding(check, "warning", each)
+    if not state.active and not alarming:
+        yield Finding(check, "ok", f"it keeps {state.retained_bytes or 0:,} bytes; {said[0]}")
