@@ -15,6 +15,7 @@ import structlog
 from cdc_daemon import __version__, registry
 from cdc_daemon import log as logging
 from cdc_daemon.backfill.backfill import Backfill
+from cdc_daemon.backfill.repairs import Repairs
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
@@ -26,6 +27,7 @@ from cdc_daemon.errors import (
     SettingError,
     SinkError,
     SourceError,
+    StopError,
 )
 from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.metrics import Metrics
@@ -203,6 +205,12 @@ class Daemon:
             self._sink,
         )
         never = self._configuration.backfill.mode == "never"
+        if never and (full := sorted(resumption.anew.keys() & resumption.replaced)):
+            raise StopError(
+                f"{', '.join(full)} must be loaded anew ({resumption.anew[full[0]]}), and "
+                "backfill.mode is never: the documents that are there would be lost. Set it to "
+                "initial; or rename the projection to begin with an empty read model"
+            )
         loads = loads_of(() if never else made, compiled.projections)
         before = resumption.checkpoint
         checkpoint = replace(
@@ -236,6 +244,7 @@ class Daemon:
     def _follow(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> None:
         delivery.resume(checkpoint)
         backfill = self._backfill(compiled, checkpoint, delivery)
+        repairs = Repairs(self._source, delivery)
         pipeline = Pipeline(
             source=self._source,
             source_id=checkpoint.source_id,
@@ -246,6 +255,7 @@ class Daemon:
             ],
             delivery=delivery,
             backfill=backfill,
+            repairs=repairs,
             transaction_bytes=self._configuration.memory.transaction,
             spill_folder=self._configuration.state.path / "spill",
             stopping=self._stop.is_set,
@@ -255,6 +265,7 @@ class Daemon:
             pipeline.follow_for_ever(checkpoint.position)
         finally:
             backfill.close()
+            repairs.close()
         self._state("stopping")
         deadline = time.monotonic() + self._configuration.shutdown.deadline
         drained = delivery.drain(deadline, pipeline.report)

@@ -34,7 +34,11 @@ def create(models: Iterable[ReadModel], sink: Sink) -> dict[str, Generation]:
 
 
 def publish(sink: Sink, generation: Generation) -> None:
-    """Let searches see `generation`, and drop the one that they saw until now."""
+    """Let searches see `generation`, and drop the one that they saw until now.
+
+    What was written last may not be searchable yet, where a daemon ended after it.
+    """
+    sink.refresh([generation.index])
     for index in sink.publish(generation):
         uuid = sink.find_generation(index)
         if uuid is not None:

@@ -115,6 +115,17 @@ class ChunkRows:
     """Of the rows as the source sent them."""
 
 
+@dataclass(frozen=True, slots=True)
+class FoundRows:
+    """Rows that were read by their keys, as of one snapshot: those that there are."""
+
+    rows: Sequence[Row]
+    """`PartlyUnreadable` where a row holds `Unreadable` or `Special`."""
+    seen: Visibility
+    reached: Position
+    """As in `ChunkRows`."""
+
+
 class ChunkReader(Protocol):
     """Reads chunks while the stream goes on. One worker thread owns it; its own connection."""
 
@@ -131,6 +142,11 @@ class ChunkReader(Protocol):
         Raises RetryError (the connection was lost, the table is locked: read it again),
         RewrittenError (plan the table anew) or SourceError.
         """
+
+    def read_keys(
+        self, relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+    ) -> FoundRows:
+        """The rows whose `columns` have these values (the source's text), as `read` does."""
 
     def settle(self) -> None:
         """Return once everything that was committed before is visible.

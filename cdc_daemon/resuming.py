@@ -39,6 +39,8 @@ class Resumption:
     """Whether the source must keep another place for us, from now on."""
     left_over: Sequence[Generation] = ()
     """Indices that were being built, and that nobody goes on with."""
+    replaced: Collection[str] = ()
+    """The projections that have a generation already."""
     forgotten: Sequence[Generation] = ()
     """Loaded indices of projections that are no longer configured."""
 
@@ -59,6 +61,7 @@ def resume(
             Checkpoint(pipeline, Position(0), found.source_id),
             dict.fromkeys((projection.name for projection in projections), reason or ""),
             new_place=True,
+            replaced=kept.generations.keys() - unfinished if kept else (),
             left_over=[kept.generations[name] for name in sorted(unfinished)] if kept else (),
         )
     reasons = {
@@ -76,6 +79,7 @@ def resume(
         ),
         reasons,
         new_place=False,
+        replaced=kept.generations.keys() - unfinished,
         left_over=[kept.generations[name] for name in sorted(unfinished - good)],
         forgotten=[
             generation

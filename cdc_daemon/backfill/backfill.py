@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -30,6 +31,10 @@ log = structlog.get_logger(__name__)
 QUEUE_SHARE: Final = 4
 """Rows are released while no more than this part of `memory.queue` waits for the sink: changes
 that come meanwhile have room, and no more than that before them."""
+
+AGAIN_SECONDS: Final = 1.0
+"""A chunk that doesn't see a huge transaction is read again no sooner: that may take long."""
+STARVING_SECONDS: Final = 1.0
 
 
 class Written(NamedTuple):
@@ -65,12 +70,18 @@ class Backfill:
         self._written: deque[Written] = deque()
         self._unpublished: list[ActiveLoad] = []
         self._workers: list[Worker] = []
+        self._released_at = 0.0
         self._loading = frozenset[str]()
 
     @property
     def loads(self) -> list[ActiveLoad]:
         """The loads that aren't done."""
         return [*self._loads.active, *self._unpublished]
+
+    @property
+    def active(self) -> bool:
+        """Whether `step` has something to do."""
+        return bool(self._workers)
 
     @property
     def loading(self) -> frozenset[str]:
@@ -108,16 +119,29 @@ class Backfill:
         """A transaction has come; None where no chunk needs to know what it touches."""
         if not self._workers:
             return None
-        return self._window.transaction(xid, self._delivery.progress.received)
+        transaction = self._window.transaction(xid, self._delivery.progress.received)
+        # Before anything of it is sent: whoever waits for room meanwhile reports what is confirmed.
+        self._delivery.progress.held = self._window.held()
+        return transaction
+
+    def connected_again(self) -> None:
+        """The stream has a new connection: perhaps after a crash of the source.
+
+        That may have lost commits that a snapshot saw (synchronous_commit = off), and gives their
+        numbers to others: what was read before it is read again.
+        """
+        self._loads.connection += 1
+        for chunk in self._window.begin_again():
+            self._loads.again(chunk)
 
     def step(self) -> None:
         """Do what can be done now: take chunks, release them, note what is durable."""
         if not self._workers:
             return
         self._take()
-        self._release()
-        self._note_durable()
         self._delivery.progress.held = self._window.held()
+        self._release()
+        self.note_durable()
         self._publish()
         if not self.loads:
             self._end()
@@ -163,24 +187,39 @@ class Backfill:
 
     def _take(self) -> None:
         for worker, seen, chunk in self._loads.arrivals():
-            if chunk is not None and not self._window.arrived(chunk):
+            if chunk.connection != self._loads.connection:
                 self._loads.again(chunk)
+                continue
+            if not self._window.arrived(chunk):
+                self._loads.again(chunk, wait_seconds=AGAIN_SECONDS)
+            self._window.snapshot_taken(worker, seen)
+        for worker, seen in self._loads.snapshots():
             self._window.snapshot_taken(worker, seen)
 
     def _release(self) -> None:
         delivery = self._delivery
-        while delivery.dispatcher.size_bytes <= self._queue_bytes:
+        while self._may_release():
             received = delivery.progress.received
-            chunk = self._window.release(received)
+            chunk = self._window.ready(received)
             if chunk is None:
                 return
             for index, documents in chunk.documents.items():
                 delivery.dispatcher.send(index, received, documents.items(), after=received)
                 delivery.metrics.loaded(delivery.projection_of(index).name, chunk.rows)
             delivery.dispatcher.release()
+            # Only now: a source that is lost meanwhile must not take the chunk along.
+            self._window.released(chunk)
+            self._released_at = time.monotonic()
             self._written.append(Written(chunk, delivery.dispatcher.mark()))
 
-    def _note_durable(self) -> None:
+    def _may_release(self) -> bool:
+        """While there is room; or after a while all the same: a busy stream starves no load."""
+        if self._delivery.dispatcher.size_bytes <= self._queue_bytes:
+            return True
+        return time.monotonic() - self._released_at >= STARVING_SECONDS
+
+    def note_durable(self) -> None:
+        """Have the checkpoint say which rows needn't be read again."""
         before = len(self._written)
         while self._written and self._delivery.dispatcher.passed(self._written[0].mark):
             self._loads.durable(self._written.popleft().chunk)
@@ -195,19 +234,16 @@ class Backfill:
         """
         if not self._unpublished or self._names(self._unpublished) & self._stored_names():
             return
-        for load in self._unpublished:
+        for load in list(self._unpublished):
             log.info("loaded", table=load.relation.qualified_name, rows=load.rows)
             # From now on refreshed like the others, so that nothing is missed after this refresh.
             self._delivery.progress.building -= load.targets.keys()
-            self._loading -= load.targets.keys()
             for projection in load.targets.values():
                 self._delivery.aside(partial(self._show, self._generations[projection.name]))
-        self._unpublished = []
+            self._loading -= load.targets.keys()
+            self._unpublished.remove(load)
 
     def _show(self, generation: Generation) -> None:
-        for attempt in retrying():
-            with attempt:
-                self._sink.refresh([generation.index])
         for attempt in retrying():
             with attempt:
                 publish(self._sink, generation)

@@ -43,6 +43,8 @@ class ActiveLoad:
     rows: int
     blocks: int
     queue: deque[Chunk] = field(default_factory=deque)
+    postponed: list[tuple[float, Chunk]] = field(default_factory=list)
+    """Chunks that are read again, each from a moment on."""
     planned: bool = False
     out: int = 0
     """Chunks that are being read, wait, or aren't durable."""
@@ -50,7 +52,15 @@ class ActiveLoad:
     @property
     def is_done(self) -> bool:
         """Whether everything is read and durable."""
-        return self.planned and not self.queue and not self.out and is_done(self.todo or ())
+        is_read = not self.queue and not self.postponed and not self.out
+        return self.planned and is_read and is_done(self.todo or ())
+
+    def take_up_postponed(self, now: float) -> None:
+        """Chunks whose moment has come are next."""
+        due = [chunk for moment, chunk in self.postponed if moment <= now]
+        if due:
+            self.queue.extend(due)
+            self.postponed = [one for one in self.postponed if one[0] > now]
 
     @property
     def share_done(self) -> float:
@@ -73,6 +83,8 @@ class Work:
 
     load: ActiveLoad | None = None
     chunk: Chunk | None = None
+    connection: int = 0
+    """Which connection of the stream it is given out under."""
 
 
 class Loads:
@@ -83,9 +95,13 @@ class Loads:
         self._on_arrived = arrived
         self._changed = threading.Condition()
         self._active: dict[int, ActiveLoad] = {}
-        self._arrived: deque[tuple[int, Visibility, LoadedChunk | None]] = deque()
+        self._arrived: deque[tuple[int, Visibility, LoadedChunk]] = deque()
+        self._snapshots: dict[int, tuple[int, Visibility]] = {}
+        """What idle workers see: connection and snapshot of each."""
+        self.connection = 0
+        """Counts the connections of the stream. Only the reader changes it."""
         self._number = 0
-        self._closed = False
+        self.closed = False
         self.paused = False
 
     def add(self, relation: Relation, targets: Mapping[str, FlatProjection], load: Load) -> None:
@@ -101,10 +117,10 @@ class Loads:
         """Wait for work; None when there will be none. Workers call it."""
         idle_at = time.monotonic() + IDLE_SECONDS
         with self._changed:
-            while not self._closed:
+            while not self.closed:
                 work = None if self.paused else self._next()
                 if work is None and time.monotonic() >= idle_at:
-                    work = Work()
+                    work = Work(connection=self.connection)
                 if work is not None:
                     return work
                 self._changed.wait(idle_at - time.monotonic())
@@ -113,13 +129,15 @@ class Loads:
     def _next(self) -> Work | None:
         if sum(load.out for load in self._active.values()) >= self._most_out:
             return None
+        now = time.monotonic()
         for load in self._active.values():
+            load.take_up_postponed(now)
             if not load.planned and not load.out:
                 load.out += 1
-                return Work(load)
+                return Work(load, connection=self.connection)
             if load.planned and load.queue:
                 load.out += 1
-                return Work(load, load.queue.popleft())
+                return Work(load, load.queue.popleft(), self.connection)
         return None
 
     def planned(self, load: ActiveLoad, chunks: Iterable[Chunk]) -> None:
@@ -128,6 +146,7 @@ class Loads:
             plan = list(chunks)
             left = plan if load.todo is None else resumed(plan, load.todo)
             load.queue = deque(left)
+            load.postponed = []
             load.blocks = blocks(plan)
             done = [chunk for chunk in load.todo or () if chunk.first == chunk.end]
             load.todo = merged([*left, *done])
@@ -141,32 +160,50 @@ class Loads:
         with self._changed:
             load.planned = False
             load.queue.clear()
+            load.postponed = []
             load.out -= 1
             self._changed.notify_all()
 
-    def brought(self, worker: int, seen: Visibility, chunk: LoadedChunk | None) -> None:
-        """A worker has taken a snapshot, and perhaps read a chunk in it."""
+    def brought(self, worker: int, seen: Visibility, chunk: LoadedChunk) -> None:
+        """A worker has read a chunk, in a snapshot that sees this."""
         with self._changed:
             self._arrived.append((worker, seen, chunk))
-            if chunk is not None and chunk.rest is not None:
+            if chunk.rest is not None:
                 self._active[chunk.load].queue.appendleft(chunk.rest)
                 self._changed.notify_all()
         self._on_arrived()
 
-    def arrivals(self) -> list[tuple[int, Visibility, LoadedChunk | None]]:
-        """What workers have brought since the last call. The reader calls it."""
+    def looked(self, worker: int, connection: int, seen: Visibility) -> None:
+        """A worker has taken a snapshot, and reads nothing in it."""
+        with self._changed:
+            self._snapshots[worker] = (connection, seen)
+        self._on_arrived()
+
+    def arrivals(self) -> list[tuple[int, Visibility, LoadedChunk]]:
+        """The chunks that workers have brought since the last call. The reader calls it."""
         with self._changed:
             arrived = list(self._arrived)
             self._arrived.clear()
             return arrived
 
-    def again(self, chunk: LoadedChunk) -> None:
-        """The chunk must be read once more, after the others."""
+    def snapshots(self) -> list[tuple[int, Visibility]]:
+        """The last snapshot of each worker that read nothing in it, since the last call."""
+        with self._changed:
+            taken = [
+                (worker, seen)
+                for worker, (connection, seen) in self._snapshots.items()
+                if connection == self.connection
+            ]
+            self._snapshots.clear()
+            return taken
+
+    def again(self, chunk: LoadedChunk, *, wait_seconds: float = 0.0) -> None:
+        """The chunk must be read once more, after a while."""
         with self._changed:
             load = self._active[chunk.load]
             load.out -= 1
             if load.planned:
-                load.queue.append(chunk.chunk)
+                load.postponed.append((time.monotonic() + wait_seconds, chunk.chunk))
             self._changed.notify_all()
 
     def durable(self, chunk: LoadedChunk) -> None:
@@ -201,5 +238,5 @@ class Loads:
     def close(self) -> None:
         """Make the workers end."""
         with self._changed:
-            self._closed = True
+            self.closed = True
             self._changed.notify_all()

@@ -12,6 +12,7 @@ The procedure, and why it is right: `docs/explanation/backfill.md`.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,10 @@ MOST_REMEMBERED: Final = 200_000
 something: a chunk that doesn't see such a transaction is read again, until it does."""
 
 
+MOST_TRANSACTIONS: Final = 20_000
+"""Transactions that are remembered one by one, some 500 bytes each."""
+
+
 @dataclass(slots=True)
 class LoadedChunk:
     """A chunk that was read, as documents."""
@@ -42,19 +47,25 @@ class LoadedChunk:
     """Index to document id to document, or why it can't be one."""
     rows: int
     size_bytes: int
+    connection: int = 0
+    """Which connection of the stream it was asked for under."""
 
 
 @dataclass(slots=True)
 class Remembered:
-    """A transaction that not every snapshot to come can be known to see."""
+    """A transaction that a snapshot to come may not see; beyond a bound, several."""
 
-    xid: int
+    xids: array[int]
     after: Position
-    """Where the commit before it ends."""
+    """Where the commit before the first of them ends."""
     touched: dict[str, list[bytes]] = field(default_factory=dict)
     truncated: set[str] = field(default_factory=set)
     whole: bool = True
     """Whether `touched` is all of it."""
+
+    def is_seen(self, seen: Visibility) -> bool:
+        """Whether a snapshot sees all of it."""
+        return all(map(seen.sees, self.xids))
 
 
 class Window:
@@ -74,16 +85,14 @@ class Window:
     def transaction(self, xid: int, after: Position) -> Transaction | None:
         """A transaction has come; None where every chunk sees it, now and in future."""
         blind = [chunk for chunk in self._waiting if not chunk.seen.sees(xid)]
-        remembered = None if self._is_seen_by_all(xid) else Remembered(xid, after)
-        if remembered is not None:
-            self._remembered.append(remembered)
-        elif not blind:
+        remembered = None if self._is_seen_by_all(xid) else self._remembering(xid, after)
+        if remembered is None and not blind:
             return None
         return Transaction(self, blind, remembered)
 
     def arrived(self, chunk: LoadedChunk) -> bool:
         """Let a chunk wait; False if it has to be read again, later."""
-        unseen = [one for one in self._remembered if not chunk.seen.sees(one.xid)]
+        unseen = [one for one in self._remembered if not one.is_seen(chunk.seen)]
         if not all(one.whole for one in unseen):
             return False
         for one in unseen:
@@ -97,22 +106,24 @@ class Window:
     def snapshot_taken(self, worker: int, seen: Visibility) -> None:
         """A worker's next snapshot is later than this one: forget what all of them see."""
         self._floors[worker] = seen
-        while self._remembered and self._is_seen_by_all(self._remembered[0].xid):
+        while self._remembered and all(map(self._is_seen_by_all, self._remembered[0].xids)):
             forgotten = self._remembered.popleft()
             self._ids_remembered -= sum(map(len, forgotten.touched.values()))
 
-    def release(self, received: Position) -> LoadedChunk | None:
-        """The first chunk that the stream has passed, if any: it waits no longer."""
-        for at, chunk in enumerate(self._waiting):
-            if chunk.reached <= received:
-                del self._waiting[at]
-                return chunk
-        return None
+    def ready(self, received: Position) -> LoadedChunk | None:
+        """The first chunk that the stream has passed, if any. It waits until it is `released`."""
+        return next((chunk for chunk in self._waiting if chunk.reached <= received), None)
 
-    def forget(self, indices: Iterable[str]) -> None:
-        """These are being filled no longer: their chunks wait for nothing."""
-        gone = set(indices)
-        self._waiting = deque(chunk for chunk in self._waiting if not gone & chunk.documents.keys())
+    def released(self, chunk: LoadedChunk) -> None:
+        """All documents of the chunk are on their way."""
+        self._waiting = deque(other for other in self._waiting if other is not chunk)
+
+    def begin_again(self) -> list[LoadedChunk]:
+        """The source may have lost what a snapshot saw: the chunks that must be read once more."""
+        chunks = list(self._waiting)
+        self._waiting.clear()
+        self._floors.clear()
+        return chunks
 
     def held(self) -> Position | None:
         """Confirm no more than this: what is remembered must come again after a crash."""
@@ -124,9 +135,22 @@ class Window:
             one.touched.setdefault(index, []).append(document_id)
             self._ids_remembered += 1
         elif one.whole:
-            one.whole = False
-            self._ids_remembered -= sum(map(len, one.touched.values()))
-            one.touched.clear()
+            self._drop_ids(one)
+
+    def _remembering(self, xid: int, after: Position) -> Remembered:
+        """A new entry, or beyond the bound the last one, of which only numbers are kept."""
+        if len(self._remembered) < MOST_TRANSACTIONS:
+            self._remembered.append(Remembered(array("Q", [xid]), after))
+            return self._remembered[-1]
+        last = self._remembered[-1]
+        last.xids.append(xid)
+        self._drop_ids(last)
+        return last
+
+    def _drop_ids(self, one: Remembered) -> None:
+        one.whole = False
+        self._ids_remembered -= sum(map(len, one.touched.values()))
+        one.touched.clear()
 
     def _is_seen_by_all(self, xid: int) -> bool:
         return len(self._floors) == self._workers and all(

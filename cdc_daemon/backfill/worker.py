@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
+from cdc_daemon.backfill.loads import IDLE_SECONDS
 from cdc_daemon.backfill.window import LoadedChunk
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import CdcError, RetryError, RewrittenError
@@ -57,23 +59,29 @@ class Worker(threading.Thread):
     def _try(self, work: Work) -> None:
         try:
             if work.load is None:
-                self._loads.brought(self._number, self._reader.visibility(), None)
+                self._look(work)
             elif work.chunk is None:
                 if not work.load.settled:
                     self._reader.settle()
                     work.load.settled = True
                 self._loads.planned(work.load, self._reader.plan(work.load.relation))
             else:
-                self._read(work.load, work.chunk)
+                self._read(work, work.load, work.chunk)
         except RewrittenError as error:
             log.warning("table_rewritten", reason=str(error))
             if work.load is not None:
                 self._loads.rewritten(work.load)
         except RetryError as error:
             log.warning("backfill_retry", reason=error.reason, error=str(error))
+            # While it waits, the window must be able to forget.
+            with suppress(RetryError):
+                self._look(work)
             raise
 
-    def _read(self, load: ActiveLoad, chunk: Chunk) -> None:
+    def _look(self, work: Work) -> None:
+        self._loads.looked(self._number, work.connection, self._reader.visibility())
+
+    def _read(self, work: Work, load: ActiveLoad, chunk: Chunk) -> None:
         began = time.monotonic()
         read = self._reader.read(load.relation, chunk)
         documents = {
@@ -88,11 +96,24 @@ class Worker(threading.Thread):
             documents=documents,
             rows=len(read.rows),
             size_bytes=read.size_bytes,
+            connection=work.connection,
         )
         self._loads.brought(self._number, read.seen, loaded)
         if self._rows_per_second:
-            due = len(read.rows) / self._rows_per_second
-            time.sleep(max(0.0, began + due - time.monotonic()))
+            self._rest(work, began + len(read.rows) / self._rows_per_second)
+
+    def _rest(self, work: Work, until: float) -> None:
+        """Do nothing, but for a snapshot now and then: the window must be able to forget."""
+        while (left := until - time.monotonic()) > 0 and not self._loads.closed:
+            time.sleep(min(left, IDLE_SECONDS))
+            if left > IDLE_SECONDS:
+                self._look(work)
+
+
+def contents_of(projection: FlatProjection, rows: Sequence[Row]) -> dict[bytes, bytes | None]:
+    """Id to content of every row; None where `where` leaves it out."""
+    contents: dict[bytes, bytes | None] = dict.fromkeys(map(projection.id_of_any, rows))
+    return {**contents, **documents_of(projection, rows)}
 
 
 def documents_of(projection: FlatProjection, rows: Sequence[Row]) -> dict[bytes, bytes]:

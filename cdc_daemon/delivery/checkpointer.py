@@ -84,6 +84,11 @@ class Checkpointer(threading.Thread):
         """What the stored checkpoint says is still to be loaded."""
         return self._checkpoint.loads
 
+    @property
+    def is_current(self) -> bool:
+        """Whether all that was noted of loads is stored."""
+        return self._checkpoint.loads == self._wanted_loads
+
     def note(self, loads: tuple[Load, ...]) -> None:
         """This is still to be loaded: store it with the next checkpoint, soon."""
         with self._changed:
@@ -128,5 +133,7 @@ class Checkpointer(threading.Thread):
         with self._changed:
             self._checkpoint = checkpoint
             self._stored_at = time.monotonic()
-            self._due = self._stored_at + IDLE_INTERVAL_SECONDS
+            self._due = self._stored_at + (
+                IDLE_INTERVAL_SECONDS if self._wanted_loads == checkpoint.loads else 0.0
+            )
         self._on_stored()

@@ -141,7 +141,8 @@ class Delivery:
             durable = self.progress.durable()
             confirmable = self.progress.confirmable()
             self.checkpointer.offer(confirmable, self.dispatcher.sent, urgent=True)
-            done = durable >= self.progress.received and self.checkpointer.stored >= confirmable
+            done = durable >= self.progress.reachable() and self.checkpointer.stored >= confirmable
+            done = done and self.checkpointer.is_current
             if done and self.progress.searchable() >= durable:
                 while_waiting()  # once more: the checkpoint may be stored since it was told
                 return True

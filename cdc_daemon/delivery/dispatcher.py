@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.events import DocumentOperation
-from cdc_daemon.projection.rejection import MARK_BYTE
+from cdc_daemon.projection.hole import MARK_BYTE as HOLE
+from cdc_daemon.projection.rejection import MARK_BYTE as REJECTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,6 +40,8 @@ class Dispatcher:
         self.wait_for_room = wait_for_room
         """Called again and again while the queues are full; whoever reads sets it."""
         self._reject = reject
+        self.leave_out: Callable[[str, bytes, bytes], None] = _refuse
+        """Called with each document that lacks a value; who fills them sets it."""
         self.sent = 0
         """Operations put into lanes so far."""
 
@@ -62,11 +65,14 @@ class Dispatcher:
         for document_id, body in contents:
             size = OPERATION_OVERHEAD_BYTES
             if body is not None:
-                if body[0] == MARK_BYTE:
+                if body[0] == REJECTED:
                     rejected.append((document_id, body))
                     if len(rejected) >= MOST_REJECTED:
                         self._reject(index, position, rejected)
                         rejected = []
+                    continue
+                if body[0] == HOLE:
+                    self.leave_out(index, document_id, body)
                     continue
                 size += len(body)
             at = hash(document_id) % lanes
@@ -112,3 +118,7 @@ class Dispatcher:
                 buckets[at] = {}
                 sizes[at] = 0
         return sent
+
+
+def _refuse(index: str, document_id: bytes, content: bytes) -> None:
+    raise AssertionError(f"nobody fills the hole of {document_id!r} in {index}: {content!r}")

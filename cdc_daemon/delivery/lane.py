@@ -84,6 +84,7 @@ class Lane:
                 self.last_number += 1
                 batch = self._open = Batch(after, self.era, self.last_number)
             known = batch.by_index.get(index)
+            batch.after = min(batch.after, after)
             if known is None:
                 batch.by_index[index] = operations
             else:
@@ -153,8 +154,7 @@ class Lane:
     def pending_from(self) -> Position | None:
         """Everything up to here is durable, and what follows isn't yet; None when all is."""
         with self._changed:
-            batch = next(self.pending(), None)
-            return None if batch is None else batch.after
+            return min((batch.after for batch in self.pending()), default=None)
 
     def close(self) -> None:
         """Make the sender end after the request that it has in flight."""

@@ -31,6 +31,8 @@ class Progress:
         """Everything up to here has been put into lanes. Only the reader sets it."""
         self.held: Position | None = None
         """No more than this may be confirmed, durable or not. Only the reader sets it."""
+        self.unfilled: Position | None = None
+        """Beyond this documents lack a value. Only the reader sets it."""
         self.building: frozenset[str] = frozenset()
         """Indices that nobody searches yet: they are part of no position but the durable one."""
 
@@ -38,6 +40,7 @@ class Progress:
         """Everything up to here is in the sink, or a dead letter."""
         received = self.received
         pending = [lane.pending_from() for lane in self._lanes]
+        pending.append(self.unfilled)
         lowest = min((after for after in pending if after is not None), default=received)
         reached = min(received, lowest)
         with self._lock:
@@ -48,6 +51,11 @@ class Progress:
         """Everything up to here may be forgotten by the source."""
         durable = self.durable()
         return durable if self.held is None else min(durable, self.held)
+
+    def reachable(self) -> Position:
+        """What can be durable without anything more being read from the source."""
+        unfilled = self.unfilled
+        return self.received if unfilled is None else min(self.received, unfilled)
 
     def searchable(self) -> Position:
         """Everything up to here can be found by a search."""

@@ -144,6 +144,7 @@ class Draft:
             id_of=_compile_id(self._id, relation),
             body_of=compile_document(parts),
             includes=where,
+            key=() if self._has_protected_id else self._id,
             columns_shown={
                 origin.name: origin.column.name
                 for origin, part in zip(self._origins, parts, strict=True)
@@ -235,6 +236,14 @@ class Draft:
         if len(found) == len(columns):
             self._check_identity(path, found)
         return tuple(column.name for column in found)
+
+    @property
+    def _has_protected_id(self) -> bool:
+        return any(
+            column.protection is not None
+            for column in self.table.columns
+            if column.name in self._id
+        )
 
     def _check_identity(self, path: tuple[str, ...], columns: Sequence[Column]) -> None:
         """The id must be unique, and part of what the source sends of deleted rows."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from cdc_daemon.errors import RejectedError, StopError
 from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Unreadable
+from cdc_daemon.projection.hole import hole
 from cdc_daemon.projection.rejection import rejection
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class FlatProjection:
     """The document as JSON on one line. Raises RejectedError where an expression fails."""
     includes: Callable[[Row], bool] | None
     """`where`; None includes every row."""
+    key: tuple[str, ...]
+    """The columns that make the id: a row can be read by them. None where one is protected."""
     columns_shown: dict[str, str]
     """Field to column, for fields that show a column as it is: to name the row in dead letters."""
     max_document_bytes: int
@@ -63,10 +66,9 @@ class FlatProjection:
         return self.model.name
 
     def apply(self, change: Change, fold: Folding) -> None:
-        """Put what `change` makes of the documents; a row that can't be one is put as rejected.
-
-        Raises StopError when a value is missing that the source did not send.
-        """
+        """Put what `change` makes of the documents; a row that can't be one is put as rejected,
+        one that lacks a value as a hole.
+        """  # noqa: D205 - one sentence
         if change.has_unchanged:
             self._apply_incomplete(change, fold)
             return
@@ -86,13 +88,34 @@ class FlatProjection:
         old = None if change.old is None else _readable(change.old)
         new = change.new
         if new is not None:
-            self._fill_unchanged(change, new)
+            whole = self._fill_unchanged(change, new)
             if error := self._unreadable(new):
                 if old is not None:
                     self._remove(old, fold)
                 fold.put(*self.rejected(new, error))
                 return
+            if not whole:
+                self._put_hole(new, old, fold)
+                return
         (self.of_special or self).apply(Change(change.relation, change.kind, new, old), fold)
+
+    def _put_hole(self, new: Row, old: Row | None, fold: Folding) -> None:
+        if not self.key:
+            raise StopError(
+                f"an update of {self.relation.qualified_name} left out a value that PostgreSQL "
+                "stores out of line (TOAST) and did not change. Such a row is read by its key, but "
+                "a rule of source.columns protects the key. Run: alter table "
+                f"{self.relation.qualified_name} replica identity full; and start again"
+            )
+        if old is not None:
+            self._remove(old, fold)
+        try:
+            document_id = self.id_of(new)
+        except RejectedError as error:
+            fold.put(*self.rejected(new, error))
+            return
+        places = [self.relation.index_of(name) for name in self.key]
+        fold.put(document_id, hole(new[place] for place in places))  # type: ignore[misc]  # a key is never out of line
 
     def _unreadable(self, row: Row) -> RejectedError | None:
         """Why `row` can't be a document of this projection, if it reads such a value."""
@@ -130,6 +153,13 @@ class FlatProjection:
         except RejectedError as error:
             return self.rejected(row, error)
 
+    def id_of_any(self, row: Row) -> bytes:
+        """The document id of a row, or what stands for it where there can be none."""
+        try:
+            return self.id_of(row)
+        except RejectedError as error:
+            return self.rejected(row, error)[0]
+
     def load_partly_unreadable(self, row: Row) -> tuple[bytes, bytes] | None:
         """As `load`, for a row of a block in which some rows hold `Unreadable` or `Special`."""
         if set(map(type, row)) == _PLAIN:
@@ -157,23 +187,22 @@ class FlatProjection:
             document_id = b'"row without id %b"' % digest.encode()
         return document_id, rejection(error, self.relation, row)
 
-    def _fill_unchanged(self, change: Change, new: Row) -> None:
-        """Take values that were not sent from the old row, which replica identity full sends."""
+    def _fill_unchanged(self, change: Change, new: Row) -> bool:
+        """Take values that were not sent from the old row, as far as the source sends it.
+
+        That is the whole row under replica identity full, the key otherwise. Return whether the
+        values that this projection reads are all there.
+        """
+        whole = True
+        full = self.relation.replica_identity == "full"
         for at in self.reads:
             if new[at] is not UNCHANGED:
                 continue
-            if self.relation.replica_identity == "full" and change.old is not None:
+            if change.old is not None and (full or self.relation.columns[at].in_identity):
                 new[at] = change.old[at]
-                continue
-            column = self.relation.columns[at].name
-            table = self.relation.qualified_name
-            raise StopError(
-                f"an update of {table} left out the value of {column}, which PostgreSQL stores out "
-                f"of line (TOAST) and did not change, and projection {self.name} needs it. This "
-                "version does not keep such values. Run: alter table "
-                f"{table} replica identity full; or take {column} out of the mapping. Then start "
-                "again: everything is loaded anew"
-            )
+            else:
+                whole = False
+        return whole
 
 
 def _readable(row: Row) -> Row:

@@ -11,7 +11,7 @@ from psycopg import errors, sql
 
 from cdc_daemon.errors import RejectedError, RewrittenError, SourceError
 from cdc_daemon.events import PartlyUnreadable
-from cdc_daemon.ports import ChunkRows
+from cdc_daemon.ports import ChunkRows, FoundRows
 from connectors.postgres.chunks import (
     LOCK_TIMEOUT_SECONDS,
     locked_is_retried,
@@ -27,7 +27,7 @@ from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpages import WalPages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cdc_daemon.events import Chunk, Position, Relation, Row
     from connectors.postgres.session import Connection
@@ -56,6 +56,7 @@ _MAY_LOCK: Final = "select has_table_privilege(to_regclass(%s), 'select')"
 _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 _FILE: Final = "to_regclass(%(table)s)::oid, pg_relation_filenode(to_regclass(%(table)s))"
 _SNAPSHOT_AND_FILE: Final = f"{_SNAPSHOT}, {_FILE}"
+_INSERT_LSN: Final = "select pg_current_wal_insert_lsn() - '0/0'"
 _REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
 
 
@@ -96,9 +97,9 @@ class PostgresChunkReader:
     def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
         """The rows of `chunk`, by COPY in a transaction that is as short as that.
 
-        Reading ends early, with a `rest`, after `MOST_CHUNKS` times what was
-        planned. Raises RewrittenError when the table
-        has another file than planned, or is gone; RetryError while it is locked.
+        Reading ends early, with a `rest`, after `MOST_CHUNKS` times what was planned. Raises
+        RewrittenError when the table has another file than planned, or is gone; RetryError while
+        it is locked.
         """
         connection = self._connected()
         with (
@@ -114,9 +115,32 @@ class PostgresChunkReader:
                 if may_lock:
                     connection.execute(_lock_statement(chunk))
                 seen = _snapshot(connection, chunk)
-                text = _copy(connection, relation, chunk, MOST_CHUNKS * self._chunk_bytes)
+                statement = _copy_statement(relation, chunk)
+                text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
         return _chunk_rows(chunk, text, seen, reached)
+
+    def read_keys(
+        self, relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+    ) -> FoundRows:
+        """The rows with these keys, by COPY in a transaction that is as short as that."""
+        connection = self._connected()
+        name = sql.Identifier(relation.schema, relation.name).as_string(connection)
+        with (
+            mapped_errors(f"read rows of table {name}"),
+            locked_is_retried(name),
+            understood(f"a row of table {name}"),
+        ):
+            [(may_lock,)] = connection.execute(_MAY_LOCK, [name])
+            with connection.transaction(force_rollback=True):
+                connection.execute(_SETTINGS)
+                if may_lock:
+                    connection.execute(_lock_whole(relation))
+                [(snapshot,)] = connection.execute(_SNAPSHOT)
+                statement = copy_keys(relation, columns, keys)
+                text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
+            [(insert,)] = connection.execute(_INSERT_LSN)
+        return FoundRows(text.rows, read_snapshot(snapshot), self._pages.last_end(int(insert)))
 
     def settle(self) -> None:
         """Commits from before the slot, or the daemon, may wait for a synchronous standby."""
@@ -213,6 +237,36 @@ def _copy_statement(relation: Relation, chunk: Chunk) -> sql.Composed:
     )
 
 
+def _lock_whole(relation: Relation) -> sql.Composed:
+    """A partitioned table with its partitions; of another one not those that inherit."""
+    only = sql.SQL("" if relation.kind == "partitioned" else "only ")
+    name = sql.Identifier(relation.schema, relation.name)
+    return sql.SQL("lock table {}{} in access share mode").format(only, name)
+
+
+def copy_keys(
+    relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+) -> sql.Composed:
+    """The rows whose `columns` have these values, and last, as in a chunk, the place of each."""
+    names = [sql.Identifier(name) for name in columns]
+    types = [relation.columns[relation.index_of(name)].type.declared for name in columns]
+    values = [
+        sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(some)), sql.SQL(type_))
+        for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
+    ]
+    shown = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
+    comma = sql.SQL(", ")
+    return sql.SQL(
+        "copy (select {} from {}{} where ({}) in (select * from unnest({}))) to stdout"
+    ).format(
+        comma.join(shown),
+        sql.SQL("" if relation.kind == "partitioned" else "only "),
+        sql.Identifier(relation.schema, relation.name),
+        comma.join(names),
+        comma.join(values),
+    )
+
+
 def _place(place: tuple[int, int]) -> sql.Composed:
     return sql.SQL("{}::tid").format(sql.Literal("({},{})".format(*place)))
 
@@ -221,8 +275,10 @@ class _EnoughError(Exception):
     """Ends COPY: psycopg cancels it, and reads on to its end, only when an exception passes."""
 
 
-def _copy(connection: Connection, relation: Relation, chunk: Chunk, read_bytes: int) -> _Text:
-    """The rows until the chunk ends, or `read_bytes` are reached."""
+def _copy(
+    connection: Connection, relation: Relation, statement: sql.Composed, read_bytes: int
+) -> _Text:
+    """The rows that `statement` gives, until `read_bytes` are reached."""
     plans = (*column_plans(relation.columns), PASS)
     rows: list[Row] = []
     size = 0
@@ -230,7 +286,7 @@ def _copy(connection: Connection, relation: Relation, chunk: Chunk, read_bytes: 
     with (
         suppress(_EnoughError),
         connection.cursor() as cursor,
-        cursor.copy(_copy_statement(relation, chunk)) as copy,
+        cursor.copy(statement) as copy,
     ):
         for line in copy:
             raw = bytes(line)
@@ -238,7 +294,8 @@ def _copy(connection: Connection, relation: Relation, chunk: Chunk, read_bytes: 
                 row = read_line(raw, plans)
             except RejectedError:
                 row = read_line(raw, tolerant(plans))
-                rows = PartlyUnreadable(rows)
+                if not isinstance(rows, PartlyUnreadable):
+                    rows = PartlyUnreadable(rows)
             row.pop()  # its place
             rows.append(row)
             size += len(raw)

@@ -27,6 +27,10 @@ else. Nobody but such statements ever waits for us."""
 _FILENODES: Final = """
 select oid, pg_relation_filenode(oid) from unnest(%s::oid[]) oid
 """
+_TYPES: Final = """
+select attname::text, atttypid from pg_attribute
+where attrelid = any(%s::oid[]) and attname = any(%s) and not attisdropped
+"""
 _SIZES: Final = """
 select oid, pg_relation_size(oid) / current_setting('block_size')::int, pg_table_size(oid)
 from unnest(%s::oid[]) oid
@@ -63,6 +67,7 @@ def plan_chunks(connection: Connection, relation: Relation, chunk_bytes: int) ->
         connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
         leaves = _leaves(connection, relation)
         oids = [leaf.oid for leaf in leaves]
+        _require_same_types(connection, relation, oids)
         # Files first: a table that is rewritten in between has another one when it is read. The
         # other way round the rewritten table could be larger than what is planned for its file.
         filenodes: dict[int, int | None] = dict(connection.execute(_FILENODES, [oids]).fetchall())
@@ -73,6 +78,17 @@ def plan_chunks(connection: Connection, relation: Relation, chunk_bytes: int) ->
         if (filenode := filenodes[leaf.oid])  # None where it was dropped meanwhile
         for chunk in _divided(leaf, filenode, extents[leaf.oid], chunk_bytes)
     ]
+
+
+def _require_same_types(connection: Connection, relation: Relation, oids: Sequence[int]) -> None:
+    """Rows are decoded by the types that the columns had when the daemon started."""
+    known = {column.name: column.type.oid for column in relation.columns if column.type.oid}
+    found = connection.execute(_TYPES, [list(oids), list(known)])
+    if changed := sorted({name for name, oid in found if oid != known[name]}):
+        raise SourceError(
+            f"column {', '.join(changed)} of table {relation.qualified_name} has another type now. "
+            "Check the mapping and start again; the read model will be loaded anew"
+        )
 
 
 def _leaves(connection: Connection, relation: Relation) -> Sequence[Table]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from psycopg import sql
-
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.ports import Finding
 from connectors.postgres.preflight import (
@@ -36,10 +34,6 @@ if TYPE_CHECKING:
 _READ_ONLY: Final = "set default_transaction_read_only = on; set statement_timeout = '30s'"
 _WHERE: Final = """
 select version(), current_database()::text, current_user::text, pg_is_in_recovery()
-"""
-_TOASTED: Final = """
-select coalesce(sum(pg_relation_size(c.reltoastrelid)), 0)::int8
-from pg_catalog.pg_class c where c.oid = any(%s) and c.reltoastrelid <> 0
 """
 # As the owner of the tables and of the publication, or of a database to make one in.
 _MAY_PUBLISH: Final = """
@@ -155,27 +149,8 @@ def _table(connection: Connection, candidate: Candidate) -> Iterator[Finding]:
         yield Finding(check, "problem", reason)
     if reasons:
         return
-    identity = relation.replica_identity
-    out_of_line = [column.name for column in relation.columns if column.out_of_line]
-    if identity != "full" and out_of_line and (size := _toasted(connection, candidate)):
-        table = sql.Identifier(relation.schema, relation.name).as_string(connection)
-        yield Finding(
-            check,
-            "warning",
-            f"it keeps {size:,} bytes of values out of line (TOAST), perhaps of "
-            f"{', '.join(out_of_line)}: an update that leaves such a value as it is doesn't send "
-            f"it, and the daemon stops there. Run: alter table {table} replica identity full",
-        )
-    else:
-        said = f"{len(relation.columns)} columns, replica identity {identity}"
-        yield Finding(check, "ok", said)
-
-
-def _toasted(connection: Connection, candidate: Candidate) -> int:
-    oids = [table.oid for table in candidate.leaves or [candidate.table]]
-    with mapped_errors("read the size of out-of-line values"):
-        found = connection.execute(_TOASTED, [oids]).fetchone()
-    return int(found[0]) if found else 0
+    said = f"{len(relation.columns)} columns, replica identity {relation.replica_identity}"
+    yield Finding(check, "ok", said)
 
 
 def _publication(

@@ -31,6 +31,8 @@ class Settling:
 
     def __init__(self) -> None:
         self._waited_for: frozenset[str] | None = None
+        self._may_look = False
+        """A role that is granted it meanwhile sees sessions instead of numbers: it begins again."""
 
     def require(self, connection: Connection) -> None:
         """Raise RetryError while a commit from before the first call isn't visible."""
@@ -42,7 +44,9 @@ class Settling:
             elif may_wait:
                 [(snapshot,)] = connection.execute(_RUNNING)
                 there = frozenset(map(str, read_snapshot(snapshot).running))
-        self._waited_for = there if self._waited_for is None else self._waited_for & there
+        if self._waited_for is None or may_look != self._may_look:
+            self._waited_for, self._may_look = there, bool(may_look)
+        self._waited_for &= there
         if not self._waited_for:
             return
         if may_look:

@@ -203,7 +203,8 @@ class Meeting:
             list(transaction.touching("t", ((key.encode(), None) for key in touched)))
 
     def _release(self, received: Position) -> None:
-        while (chunk := self.window.release(received)) is not None:
+        while (chunk := self.window.ready(received)) is not None:
+            self.window.released(chunk)
             self.rows |= {key.decode(): orjson.loads(v) for key, v in chunk.documents["t"].items()}
 
 

@@ -26,6 +26,7 @@ from cdc_daemon.ports import (
     ChunkRows,
     ClockSample,
     FieldSpec,
+    FoundRows,
     ReadModel,
     Rejection,
     SlotHealth,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.errors import CdcError
     from cdc_daemon.events import DocumentOperation, Event, Position, ReplicaIdentity, Row
-    from cdc_daemon.ports import TableRequest
+    from cdc_daemon.ports import TableRequest, Visibility
 
 POISON = b'"poison"'
 """A body that the sink never takes."""
@@ -315,6 +316,17 @@ class MemoryChunkReader:
         rows = self._source.blocks[chunk.first[0]]
         return ChunkRows(chunk, rows, All(), self._source.at, None, 1000)
 
+    def read_keys(
+        self,
+        relation: Relation,  # noqa: ARG002 - the port
+        columns: Sequence[str],  # noqa: ARG002 - the port
+        keys: Sequence[tuple[str, ...]],
+    ) -> FoundRows:
+        """Of the rows by key that the test has set, as of the visibility that it has set."""
+        found = [self._source.by_key[key] for key in keys if key in self._source.by_key]
+        self._source.said.append(f"read {sorted(keys)}")
+        return FoundRows(found, self._source.seen, self._source.at)
+
     def visibility(self) -> All:
         """All."""
         return All()
@@ -334,6 +346,9 @@ class ScriptedSource:
         self.started: list[Position] = []
         self.confirmed: list[tuple[int, int, int]] = []
         self.said: list[str] = []
+        self.by_key: dict[tuple[str, ...], Row] = {}
+        """What is read by key."""
+        self.seen: Visibility = All()
         self.chunk_errors: list[CdcError] = []
         """What the next reads of chunks raise."""
         self.history = "system/1"
@@ -472,6 +487,7 @@ def projection(name: str = "hotels", relation: Relation | None = None) -> FlatPr
         includes=None,
         columns_shown={"id": "id", "name": "name"},
         max_document_bytes=1_000_000,
+        key=("id",),
     )
 
 

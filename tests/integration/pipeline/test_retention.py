@@ -46,7 +46,7 @@ def test_at_the_limit_the_slot_is_dropped_and_the_next_start_loads_anew(
         daemon.start()
         daemon.wait_until("streaming")
         daemon.catch_up()
-        reasons = [event["reason"] for event in daemon.events("loading_everything")]
+        reasons = [event["reason"] for event in daemon.events("new_generation")]
         assert "the slot was dropped" in reasons[-1]
         assert_equal(database.dsn, rest, EXPECTED)
         assert slots(connection) == 1

@@ -40,18 +40,18 @@ def test_a_chunk_that_is_too_large_ends_early(
     source: PostgresSource,
 ) -> None:
     """Right behind its last row, where the rest goes on; the connection stays usable."""
-    reader = source.chunk_reader(2_500)
-    (relation,) = describe(source, "item")
-    (chunk,) = planned(source, relation)
-    first = reader.read(relation, chunk)
-    assert first.rest is not None
-    assert (first.chunk.first, first.chunk.end) == (chunk.first, first.rest.first)
-    assert first.rest.end == chunk.end
-    assert 10_000 <= first.size_bytes < 10_300
-    again = reader.read(relation, first.chunk)
-    assert (again.rows, again.size_bytes) == (first.rows, first.size_bytes)
-    ids = [int(row[0]) for row in read_chunks(reader, relation, [chunk])]  # type: ignore[arg-type]
-    assert ids == list(range(1, 2001))
+    with closing(source.chunk_reader(2_500)) as reader:
+        (relation,) = describe(source, "item")
+        (chunk,) = planned(source, relation)
+        first = reader.read(relation, chunk)
+        assert first.rest is not None
+        assert (first.chunk.first, first.chunk.end) == (chunk.first, first.rest.first)
+        assert first.rest.end == chunk.end
+        assert 10_000 <= first.size_bytes < 10_300
+        again = reader.read(relation, first.chunk)
+        assert (again.rows, again.size_bytes) == (first.rows, first.size_bytes)
+        ids = [int(row[0]) for row in read_chunks(reader, relation, [chunk])]  # type: ignore[arg-type]
+        assert ids == list(range(1, 2001))
 
 
 def test_large_values_end_a_chunk_early(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cdc_daemon.backfill.backfill import Backfill
+from cdc_daemon.backfill.repairs import Repairs
 from cdc_daemon.config.models import BackfillConfig
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
@@ -136,6 +138,7 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Loading]]: 
             indices=[(HOTELS, index)],
             delivery=delivery,
             backfill=backfill,
+            repairs=Repairs(source, delivery),
             transaction_bytes=1_000_000,
             spill_folder=tmp_path / "spill",
             stopping=stop.is_set,
@@ -220,9 +223,12 @@ def test_a_load_goes_on_where_it_was(make: Callable[..., Loading]) -> None:
 
 def test_what_is_durable_is_in_the_checkpoint(make: Callable[..., Loading]) -> None:
     """While it loads, so that a crash costs no more than a second of reading."""
-    loading = make()
-    loading.backfill.pause(paused=True)
+    loading = make(reached=200)
     loading.start()
+    time.sleep(0.3)  # chunks are read, and wait for the stream
+    loading.backfill.pause(paused=True)
+    loading.source.script = [[Watermark(Position(300))]]
+    loading.source.wake()
 
     def durable() -> bool:
         (load,) = loading.stored().loads

@@ -132,7 +132,8 @@ class History(RuleBasedStateMachine):
     @rule()
     def release(self) -> None:
         """What the stream has passed is written."""
-        while (chunk := self.window.release(Position(self.received))) is not None:
+        while (chunk := self.window.ready(Position(self.received))) is not None:
+            self.window.released(chunk)
             for key, body in chunk.documents[INDEX].items():
                 self.write(key, self.received, body)
 
@@ -200,11 +201,12 @@ def test_a_transaction_that_is_not_visible_yet_holds_the_checkpoint() -> None:
     list(transaction.touching(INDEX, [(b"a", b"new")]))
     assert window.held() == 100
     assert window.arrived(loaded(Seen(frozenset()), 50, {b"a": b"old", b"b": b"old"}))
-    chunk = window.release(Position(110))
+    chunk = window.ready(Position(110))
     assert chunk is not None
     assert chunk.documents == {INDEX: {b"b": b"old"}}
     window.snapshot_taken(0, Seen(frozenset({7})))
     assert window.held() is None
+    window.released(chunk)
     assert window.transaction(7, Position(100)) is None, "everybody sees it"
 
 
@@ -212,8 +214,8 @@ def test_a_chunk_waits_for_the_stream_and_for_nothing_else() -> None:
     """A transaction that never ends doesn't hold it up."""
     window = Window(1)
     assert window.arrived(loaded(Seen(frozenset()), 500, {b"a": b"x"}))
-    assert window.release(Position(499)) is None
-    assert window.release(Position(500)) is not None
+    assert window.ready(Position(499)) is None
+    assert window.ready(Position(500)) is not None
 
 
 def test_what_cannot_be_remembered_makes_a_chunk_come_again(

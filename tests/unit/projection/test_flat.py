@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -21,6 +22,7 @@ from cdc_daemon.events import (
     Unreadable,
 )
 from cdc_daemon.projection.compiler import compile_projections
+from cdc_daemon.projection.hole import hole, is_hole, read_key
 from cdc_daemon.projection.rejection import read_rejection
 from tests.generators.fakes import table
 
@@ -189,11 +191,35 @@ def test_a_row_that_loses_its_id_leaves_no_document_behind(tmp_path: Path) -> No
     assert reason == "null_id"
 
 
-def test_a_value_that_was_not_sent_stops_and_says_what_to_do(tmp_path: Path) -> None:
-    """Never a placeholder, never a later read."""
+def test_a_value_that_was_not_sent_leaves_a_hole(tmp_path: Path) -> None:
+    """Never a placeholder: the row is read by its key."""
     transaction = Transaction(hotels(), tmp_path)
-    with pytest.raises(StopError, match=r"public\.hotel left out the value of name.*identity full"):
+    transaction.apply(UPDATE, [b"1", b'"open"', UNCHANGED])
+    ((document_id, content),) = transaction.fold.drain()
+    assert document_id == b'"1"'
+    assert content is not None
+    assert is_hole(content)
+    assert read_key(content) == ("1",)
+
+
+def test_a_protected_key_cannot_be_read_by(tmp_path: Path) -> None:
+    """The table holds another value: it stops, and says what to do."""
+    transaction = Transaction(replace(hotels(), key=()), tmp_path)
+    with pytest.raises(StopError, match=r"update of public\.hotel left out.*identity full"):
         transaction.apply(UPDATE, [b"1", b'"open"', UNCHANGED])
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ([b'"a"'], ("a",)),
+        ([b"12", b'"a,\\"b\\\\"', b"1.50"], ("12", 'a,"b\\', "1.50")),
+        ([b"123456789012345678901234567890", b"true"], ("123456789012345678901234567890", "true")),
+    ],
+)
+def test_a_hole_keeps_the_key_as_it_is_written(values: list[bytes], key: tuple[str, ...]) -> None:
+    """Every digit, and every letter."""
+    assert read_key(hole(values)) == key
 
 
 def test_a_value_that_was_not_sent_and_is_not_read_is_no_matter(tmp_path: Path) -> None:
