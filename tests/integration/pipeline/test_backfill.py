@@ -13,6 +13,7 @@ import pytest
 from tests.generators.budget import rounds, seeded
 from tests.generators.history import EXPECTED, PROJECTIONS, Load, fill
 from tests.generators.oracle import assert_equal
+from tests.generators.rest import Refused
 from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
@@ -44,9 +45,16 @@ def rows_loaded(daemon: RunningDaemon) -> int:
     return sum(int(load["rows"]) for load in loads)
 
 
-def is_under_way(daemon: RunningDaemon) -> bool:
-    """Whether some rows are loaded, or all."""
-    return rows_loaded(daemon) > 0 or daemon.status().get("state") == "streaming"
+def is_under_way(daemon: RunningDaemon, rest: Rest) -> bool:
+    """Whether the checkpoint says that some rows are loaded, or all are."""
+    status = daemon.status()
+    if status.get("state") == "streaming":
+        return True
+    try:
+        stored = rest.get(f"/cdc-daemon-checkpoints/_doc/{status.get('pipeline')}")["_source"]
+    except Refused:
+        return False
+    return any(load["rows"] for load in stored["checkpoint"]["loads"])
 
 
 @pytest.fixture
@@ -77,7 +85,7 @@ def test_kills_while_loading(
             with idle_transaction(database):  # begun later than the slot, which would wait for it
                 for _ in range(3):
                     if chosen.random() < 0.8:  # else while it starts
-                        until(lambda: is_under_way(daemon), 60, "rows are loaded")
+                        until(lambda: is_under_way(daemon, rest), 60, "rows are loaded")
                     time.sleep(chosen.uniform(0, 1))
                     daemon.kill()
                     kills += 1
@@ -195,3 +203,33 @@ def test_nothing_is_loaded_where_nobody_wants_it(
     items.execute("update item set n = 0 where id = 7")
     daemon.catch_up()
     assert rest.get("/items/_count")["count"] == 1
+
+
+def test_never_loses_no_documents(
+    items: psycopg.Connection, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """What would have to be loaded anew isn't replaced by nothing."""
+    assert items.autocommit
+    daemon = start_daemon(ITEMS)
+    daemon.wait_until("streaming")
+    assert daemon.terminate() == 0
+    configuration = json.loads(daemon.file.read_text())
+    configuration["backfill"] = {"mode": "never"}
+    configuration["projections"]["items"]["fields"] = {"id": None}
+    daemon.file.write_text(json.dumps(configuration))
+    daemon.start()
+    assert daemon.wait(20) == 1
+    assert "items must be loaded anew" in daemon.said()
+    assert "backfill.mode is never" in daemon.said()
+    assert rest.get("/items/_count")["count"] == ROWS
+
+
+def test_a_column_that_is_retyped_while_rows_are_read(
+    items: psycopg.Connection, start_daemon: StartDaemon
+) -> None:
+    """Rows are decoded by the types of the start: it stops before it reads one by another."""
+    daemon = start_daemon(ITEMS, backfill={"chunk": "50kB", "rows_per_second": 1500})
+    until(lambda: rows_loaded(daemon) > 500, 30, "some rows are loaded")
+    items.execute("alter table item alter n type text using 'a, \"b\": ' || n")
+    assert daemon.wait(30) == 3
+    assert "column n of table public.item has another type now" in daemon.said()

@@ -102,7 +102,11 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Loading]]: 
     made: list[Loading] = []
 
     def loading(
-        *, sink: MemorySink | None = None, load: Load | None = None, reached: int = 100
+        *,
+        sink: MemorySink | None = None,
+        load: Load | None = None,
+        reached: int = 100,
+        queue: int = 4_000_000,
     ) -> Loading:
         sink = sink or MemorySink()
         source = ScriptedSource(blocks(), reached)
@@ -112,7 +116,7 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Loading]]: 
         stop, all_loaded = threading.Event(), threading.Event()
         index = generations["hotels"].index
         delivery = Delivery(
-            configuration=configuration(tmp_path),
+            configuration=configuration(tmp_path, queue=queue),
             sink=sink,
             projections={index: HOTELS},
             monitor=Monitor(MemoryClock(), metrics),
@@ -127,7 +131,7 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Loading]]: 
             sink=sink,
             delivery=delivery,
             generations=generations,
-            queue_bytes=4_000_000,
+            queue_bytes=queue,
             all_loaded=all_loaded.set,
         )
         backfill.begin(loads, Compiled((HOTELS,), (HOTELS.relation,)))
@@ -276,3 +280,34 @@ def test_what_only_a_person_can_mend_ends_the_reader(make: Callable[..., Loading
     assert isinstance(loading.failures[0], SourceError)
     assert loading.sink.aliases == {}
     assert loading.stored().loads
+
+
+def test_a_source_that_is_lost_while_rows_are_released_takes_none_along(
+    make: Callable[..., Loading],
+) -> None:
+    """The reader waits for room in the middle of a chunk, and finds its connection gone."""
+    loading = make(queue=25_000)
+    loading.sink.gate.clear()
+    real, lost = loading.source.confirm, threading.Event()
+
+    def confirm(**positions: Position) -> None:
+        if loading.delivery.dispatcher.size_bytes >= 25_000 and not lost.is_set():
+            lost.set()
+            raise RetryError("the connection was cut", reason="unavailable")
+        real(**positions)
+
+    loading.source.confirm = confirm  # type: ignore[method-assign]  # it is cut once
+    loading.start()
+    assert lost.wait(10)
+    loading.sink.gate.set()
+    assert loading.all_loaded.wait(20), loading.failures
+    assert len(loading.sink.index(loading.index).searchable) == 2000
+
+
+def test_what_chunks_may_not_see_is_held_before_it_is_sent(make: Callable[..., Loading]) -> None:
+    """Whoever waits for room while it is sent reports what may be confirmed."""
+    loading = make()
+    loading.delivery.progress.received = Position(120)
+    assert loading.backfill.transaction(2000) is not None
+    assert loading.delivery.progress.held == 120
+    assert loading.delivery.progress.confirmable() <= 120
