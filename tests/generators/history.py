@@ -97,14 +97,20 @@ def fill(dsn: str, rows: int = ACCOUNTS) -> None:
     """Make the tables, with some rows."""
     with psycopg.connect(dsn) as connection:
         connection.execute(SCHEMA)
+    refill(dsn, rows)
+
+
+def refill(dsn: str, rows: int = ACCOUNTS) -> None:
+    """Add the rows that aren't there (any more)."""
+    with psycopg.connect(dsn) as connection:
         connection.execute(
             "insert into account select i, 'owner ' || i, i, i, i * 1.5, 'open'"
-            " from generate_series(1, %s) i",
+            " from generate_series(1, %s) i on conflict do nothing",
             [rows],
         )
         connection.execute(
             "insert into line select i %% 5, i, 's' || i, i %% 4, i * 0.25, i / 3.0"
-            " from generate_series(1, %s) i",
+            " from generate_series(1, %s) i on conflict do nothing",
             [rows],
         )
 

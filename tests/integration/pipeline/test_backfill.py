@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.generators.budget import rounds, seeded
-from tests.generators.history import EXPECTED, PROJECTIONS, Load, fill
+from tests.generators.history import EXPECTED, PROJECTIONS, Load, fill, refill
 from tests.generators.oracle import assert_equal
 from tests.generators.rest import Refused
 from tests.generators.running_daemon import until
@@ -78,7 +78,7 @@ def test_kills_while_loading(
     daemon = start_daemon(PROJECTIONS, start=False, backfill=SLOWLY)
     for number in rounds():
         with Load(
-            database.dsn, seed + number, sessions=2, pause_seconds=0.05, truncates=number % 3 == 0
+            database.dsn, seed + number, sessions=2, pause_seconds=0.05, truncates=number % 3 == 2
         ):
             daemon.start()
             until(lambda: daemon.status().get("backfill"), 60, "it loads")
@@ -95,6 +95,7 @@ def test_kills_while_loading(
         compared += assert_equal(database.dsn, rest, EXPECTED)
         assert daemon.terminate() == 0
         forget_generations(daemon)
+        refill(database.dsn, ROWS)
     resumed = [event for event in daemon.events("loading") if event["resumed"]]
     assert resumed
     assert any(event["rows_before"] for event in resumed)
