@@ -15,7 +15,7 @@ import structlog
 from cdc_daemon import __version__, registry
 from cdc_daemon import log as logging
 from cdc_daemon.backfill.backfill import Backfill
-from cdc_daemon.backfill.repairs import Repairs
+from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
@@ -244,7 +244,7 @@ class Daemon:
     def _follow(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> None:
         delivery.resume(checkpoint)
         backfill = self._backfill(compiled, checkpoint, delivery)
-        repairs = Repairs(self._source, delivery)
+        filler = HoleFiller(self._source, delivery)
         pipeline = Pipeline(
             source=self._source,
             source_id=checkpoint.source_id,
@@ -255,7 +255,7 @@ class Daemon:
             ],
             delivery=delivery,
             backfill=backfill,
-            repairs=repairs,
+            filler=filler,
             transaction_bytes=self._configuration.memory.transaction,
             spill_folder=self._configuration.state.path / "spill",
             stopping=self._stop.is_set,
@@ -265,7 +265,7 @@ class Daemon:
             pipeline.follow_for_ever(checkpoint.position)
         finally:
             backfill.close()
-            repairs.close()
+            filler.close()
         self._state("stopping")
         deadline = time.monotonic() + self._configuration.shutdown.deadline
         drained = delivery.drain(deadline, pipeline.report)

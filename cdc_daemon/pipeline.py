@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cdc_daemon.backfill.backfill import Backfill
-    from cdc_daemon.backfill.repairs import Repairs
+    from cdc_daemon.backfill.filler import HoleFiller
     from cdc_daemon.backfill.window import Transaction
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.events import Event, Relation
@@ -84,7 +84,7 @@ class Pipeline:
         indices: Sequence[tuple[FlatProjection, str]],
         delivery: Delivery,
         backfill: Backfill,
-        repairs: Repairs,
+        filler: HoleFiller,
         transaction_bytes: int,
         spill_folder: Path,
         stopping: Callable[[], bool],
@@ -95,7 +95,7 @@ class Pipeline:
         self._relations = relations
         self._delivery = delivery
         self._backfill = backfill
-        self._repairs = repairs
+        self._filler = filler
         self._transaction_bytes = transaction_bytes
         self._stopping = stopping
         self._state = state
@@ -150,7 +150,7 @@ class Pipeline:
                 self._source.start(self._relations, self._delivery.progress.received)
         # Only now: a source that crashes from here on cuts the stream, and this comes again.
         self._backfill.connected_again()
-        self._repairs.connected_again()
+        self._filler.connected_again()
         # The source may have been away for long: that was no sign of a reader that is stuck.
         self._delivery.heard_from_reader = time.monotonic()
         self._state("loading" if self._backfill.loading else "streaming")
@@ -176,8 +176,8 @@ class Pipeline:
             if self._backfill.active:
                 self._backfill.step()
                 self._state("loading" if self._backfill.loading else "streaming")
-            if self._repairs.active:
-                self._repairs.step()
+            if self._filler.active:
+                self._filler.step()
             self._report(urgent=urgent)
 
     def _take(self, events: Sequence[Event]) -> bool:
@@ -205,19 +205,19 @@ class Pipeline:
         delivery.monitor.committed(position, commit.time)
         changed = [route for route in self._routes if route.fold]
         window = self._window_of(commit, changed)
-        self._repairs.begin(commit)
+        self._filler.begin(commit)
         for route in changed:
             fold = route.fold
             if fold.truncated:
                 self._clear_before(route.index, position)
                 fold.truncated = False
-                self._repairs.truncated(route.index)
+                self._filler.truncated(route.index)
                 if window is not None:
                     window.truncated(route.index)
-            contents = self._repairs.watching(route.index, fold.drain())
+            contents = self._filler.watching(route.index, fold.drain())
             if window is not None and route.index in self._backfill.loading:
                 contents = window.touching(route.index, contents)
-            after = self._repairs.after(delivery.progress.received)
+            after = self._filler.after(delivery.progress.received)
             delivery.dispatcher.send(route.index, position, contents, after=after)
         delivery.metrics.transaction()
         self._pass(position)

@@ -11,7 +11,7 @@ import pytest
 import stamina
 
 from cdc_daemon.backfill.backfill import Backfill
-from cdc_daemon.backfill.repairs import Repairs
+from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.models import BackfillConfig
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
@@ -104,7 +104,7 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Reader]]:  
             indices=[(HOTELS, INDEX)],
             delivery=delivery,
             backfill=backfill,
-            repairs=Repairs(source, delivery),
+            filler=HoleFiller(source, delivery),
             transaction_bytes=transaction_bytes,
             spill_folder=tmp_path / "spill",
             stopping=stop.is_set,

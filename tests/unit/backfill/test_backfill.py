@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.backfill.backfill import Backfill
-from cdc_daemon.backfill.repairs import Repairs
+from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.models import BackfillConfig
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
@@ -142,7 +142,7 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Loading]]: 
             indices=[(HOTELS, index)],
             delivery=delivery,
             backfill=backfill,
-            repairs=Repairs(source, delivery),
+            filler=HoleFiller(source, delivery),
             transaction_bytes=1_000_000,
             spill_folder=tmp_path / "spill",
             stopping=stop.is_set,

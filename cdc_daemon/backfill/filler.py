@@ -31,7 +31,7 @@ MOST_KEYS: Final = 500
 Keys = dict["Name", tuple[str, ...]]
 
 
-class Repairs:
+class HoleFiller:
     """The holes of a pipeline. The reader calls it; a thread reads."""
 
     def __init__(self, source: Source, delivery: Delivery) -> None:
@@ -132,7 +132,7 @@ class Repairs:
     def _ask(self, keys: Keys) -> None:
         self._asked_for = {index for index, _ in keys}
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="repairs", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="filler", daemon=True)
             self._thread.start()
         with self._changed:
             self._asked.append((self._connection, keys))
