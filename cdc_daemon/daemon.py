@@ -33,7 +33,7 @@ from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import Compiled, compile_projections
 from cdc_daemon.projection.showing import Showing
-from cdc_daemon.resuming import Found, loads_of, resume
+from cdc_daemon.resuming import Found, being_filled, loads_of, resume
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
@@ -186,7 +186,7 @@ class Daemon:
             with _reachable("sink", SinkError):
                 self._sink.checkpoints.store(checkpoint)
         with _reachable("sink", SinkError):
-            unfinished = {name for load in checkpoint.loads for name in load.projections}
+            unfinished = being_filled(checkpoint.loads)
             for name, generation in checkpoint.generations.items():
                 if name not in unfinished:
                     publish(self._sink, generation)

@@ -167,7 +167,7 @@ class Pipeline:
             events = self._source.read(0.0 if held else READ_TIMEOUT_SECONDS)
             urgent = self._take(events)
             held = self._hold_back() if events else self._release()
-            if self._backfill.loading:
+            if self._backfill.has_work:
                 self._backfill.step()
                 self._state("loading" if self._backfill.loading else "streaming")
             self._report(urgent=urgent)
@@ -196,6 +196,8 @@ class Pipeline:
         delivery = self._delivery
         delivery.monitor.committed(position, commit.time)
         changed = [route for route in self._routes if route.fold]
+        if changed:
+            self._backfill.recent.append(commit.xid)
         window = self._window_of(commit, changed)
         for route in changed:
             fold = route.fold
@@ -295,5 +297,9 @@ class Pipeline:
         delivery = self._delivery
         delivery.settle()
         # One below: nothing has that version, so what this transaction writes stays above it.
-        delivery.aside(lambda: delivery.delete_before(index, Position(position - 1)))
+        delivery.aside(lambda: self._delete_before(index, Position(position - 1)))
         delivery.touched(index)
+
+    def _delete_before(self, index: str, version: Position) -> None:
+        deleted = self._delivery.delete_before(index, version)
+        log.info("truncated", index=index, documents=deleted)

@@ -71,6 +71,11 @@ class Window:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def ids_remembered(self) -> int:
+        """How many document ids are remembered."""
+        return self._ids_remembered
+
     def transaction(self, xid: int, after: Position) -> Transaction | None:
         """A transaction has come; None where every chunk sees it, now and in future."""
         blind = [chunk for chunk in self._waiting if not chunk.seen.sees(xid)]
@@ -109,10 +114,15 @@ class Window:
                 return chunk
         return None
 
-    def forget(self, indices: Iterable[str]) -> None:
-        """These are being filled no longer: their chunks wait for nothing."""
-        gone = set(indices)
-        self._waiting = deque(chunk for chunk in self._waiting if not gone & chunk.documents.keys())
+    def doubt(self, xids: Iterable[int], after: Position) -> None:
+        """These came before anybody looked: a chunk that doesn't see one of them is read again."""
+        self._remembered.extend(
+            Remembered(xid, after, whole=False) for xid in xids if not self._is_seen_by_all(xid)
+        )
+
+    def forget(self, load: int) -> None:
+        """Nobody wants this load any longer: its chunks wait for nothing."""
+        self._waiting = deque(chunk for chunk in self._waiting if chunk.load != load)
 
     def held(self) -> Position | None:
         """Confirm no more than this: what is remembered must come again after a crash."""

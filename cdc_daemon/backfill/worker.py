@@ -55,13 +55,14 @@ class Worker(threading.Thread):
             self._reader.close()
 
     def _try(self, work: Work) -> None:
+        if work.load is not None and work.load.cancelled:
+            work.load.end_settling()
+            return
         try:
             if work.load is None:
                 self._loads.brought(self._number, self._reader.visibility(), None)
             elif work.chunk is None:
-                if not work.load.settled:
-                    self._reader.settle()
-                    work.load.settled = True
+                work.load.settle(self._reader)
                 self._loads.planned(work.load, self._reader.plan(work.load.relation))
             else:
                 self._read(work.load, work.chunk)

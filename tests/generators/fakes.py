@@ -284,12 +284,15 @@ class MemoryDeadLetters:
         return len(self.list(pipeline, limit=1_000_000))
 
 
-class All:
-    """A `Visibility` of a moment after every transaction so far."""
+@dataclass(frozen=True)
+class Below:
+    """A `Visibility` of a moment when transactions below a number had ended."""
+
+    xid: int
 
     def sees(self, xid: int) -> bool:
-        """Those below a thousand are old."""
-        return xid < 1000
+        """Whether it is one of them."""
+        return xid < self.xid
 
 
 class MemoryChunkReader:
@@ -313,11 +316,11 @@ class MemoryChunkReader:
         if self._source.chunk_errors:
             raise self._source.chunk_errors.pop()
         rows = self._source.blocks[chunk.first[0]]
-        return ChunkRows(chunk, rows, All(), self._source.at, None, 1000)
+        return ChunkRows(chunk, rows, self.visibility(), self._source.at, None, 1000)
 
-    def visibility(self) -> All:
-        """All."""
-        return All()
+    def visibility(self) -> Below:
+        """What the source says."""
+        return Below(self._source.visible_below)
 
     def close(self) -> None:
         """Say so."""
@@ -334,6 +337,8 @@ class ScriptedSource:
         self.started: list[Position] = []
         self.confirmed: list[tuple[int, int, int]] = []
         self.said: list[str] = []
+        self.visible_below = 1000
+        """What chunks see: transactions of lower numbers."""
         self.chunk_errors: list[CdcError] = []
         """What the next reads of chunks raise."""
         self.history = "system/1"
