@@ -15,6 +15,7 @@ import structlog
 from cdc_daemon import __version__, registry
 from cdc_daemon import log as logging
 from cdc_daemon.backfill.backfill import Backfill
+from cdc_daemon.backfill.control import Control
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
@@ -272,7 +273,7 @@ class Daemon:
             all_loaded=self._all_loaded,
         )
         backfill.begin(checkpoint.loads, compiled)
-        self.status.load(backfill)
+        self.status.load(backfill, Control(backfill, compiled, delivery))
         if config.backfill.mode == "only" and not checkpoint.loads:
             self._all_loaded()
         return backfill
