@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -135,13 +137,13 @@ def test_a_spoiled_read_model_comes_right_under_writers(
     daemon = loaded(start_daemon(PROJECTIONS, start=False, backfill=SLOWLY))
     spoilt = sum(spoil(rest, read_model) for read_model in EXPECTED)
     assert spoilt > 100
-    with Load(database.dsn, seed, sessions=2, pause_seconds=0.05, truncates=False):
+    with Load(database.dsn, seed, sessions=2, pause_seconds=0.2, truncates=False):
         for read_model in EXPECTED:
             if not any(read_model in load["projections"] for load in daemon.loads()):
                 daemon.start(projection=read_model)
         until(lambda: daemon.rows() > 0, 60, "rows are read")
         assert all(load["repairs"] for load in daemon.loads())
-        until(daemon.done, 120, "all is repaired")
+        until(daemon.done, 180, "all is repaired")
     daemon.running.catch_up(90)
     assert set(daemon.ended()) >= {"repaired"}
     compared = assert_equal(database.dsn, rest, EXPECTED)
@@ -240,3 +242,41 @@ def test_without_a_key_nobody_changes_anything(
     status, answer = Daemon(running).ask("start", table="public.item")
     assert status == 403
     assert "web.api_key" in answer["error"]
+
+
+@contextmanager
+def held_insert(items: psycopg.Connection, dsn: str) -> Iterator[None]:
+    """The row 7000 is in the stream, but not visible to anybody until the end."""
+    items.execute("set synchronous_commit = local")
+    hold_commits(items, "nobody")
+    with psycopg.connect(dsn, autocommit=True) as writing:
+        insert = "insert into item values (7000, 7000, 'held')"
+        thread = threading.Thread(target=writing.execute, args=[insert])
+        thread.start()
+        try:
+            yield
+        finally:
+            hold_commits(items, "")
+            thread.join(20)
+
+
+def hold_commits(items: psycopg.Connection, standby: str) -> None:
+    """Let commits wait for that standby, which isn't there; or let them go."""
+    items.execute(f"alter system set synchronous_standby_names = '{standby}'".encode())
+    items.execute("select pg_reload_conf()")
+
+
+def test_a_commit_that_nobody_sees_yet_keeps_its_document(
+    daemon: Daemon, items: psycopg.Connection, database: Database, rest: Rest
+) -> None:
+    """It was streamed before the repair began, and waits for a standby: the repair waits for it."""
+    with held_insert(items, database.dsn):
+        until(lambda: rest.get("/_search?q=_id:7000")["hits"]["hits"], 10, "it is streamed")
+        items.execute("update item set n = -1 where id = 1")
+        daemon.start(table="public.item")
+        until(lambda: daemon.running.events("backfill_retry"), 30, "the repair waits")
+        assert daemon.running.events("backfill_retry")[0]["reason"] == "unsettled"
+        assert [load["phase"] for load in daemon.loads()] == ["planning"]
+    until(daemon.done, 60, "all is repaired")
+    daemon.running.catch_up()
+    assert assert_equal(database.dsn, rest, ITEMS_EXPECTED) == ROWS + 1
