@@ -161,12 +161,23 @@ class Backfill:
 
         What has been written of it is as right as what the stream writes.
         """
+        log.info("load_cancelled", table=load.relation.qualified_name, projections=list(load.names))
+        self._give_up(load, "cancelled")
+
+    def _give_up(self, load: ActiveLoad, outcome: str) -> None:
         self._loads.cancel(load)
         self._window.forget(load.number)
-        table = load.relation.qualified_name
-        log.info("load_cancelled", table=table, projections=list(load.names))
-        self._end_load(load, "cancelled")
+        self._end_load(load, outcome)
         self._note()
+
+    def _give_up_failed(self) -> None:
+        """A repair that can't go on is given up, or each start would end with it."""
+        for load in self._loads.active:
+            if load.failure is not None:
+                table, error = load.relation.qualified_name, str(load.failure)
+                log.error("repair_failed", table=table, projections=list(load.names), error=error)
+                self._delivery.metrics.failed()
+                self._give_up(load, "failed")
 
     def transaction(self, xid: int) -> Transaction | None:
         """A transaction has come; None where no chunk needs to know what it touches."""
@@ -179,6 +190,7 @@ class Backfill:
         self.requests.carry_out()
         if not self._workers:
             return
+        self._give_up_failed()
         self._take()
         self._release()
         self._note_durable()
@@ -278,7 +290,10 @@ class Backfill:
 
     def _end_load(self, load: ActiveLoad, outcome: str) -> None:
         self._loading -= load.targets.keys()
-        self._ended.append(Ended(load.relation.qualified_name, load.names, load.rows, outcome))
+        reason = "" if load.failure is None else str(load.failure)
+        self._ended.append(
+            Ended(load.relation.qualified_name, load.names, load.rows, outcome, reason)
+        )
 
     def _publish(self) -> None:
         """Let searches see what is loaded, once the checkpoint says that it is.

@@ -54,6 +54,8 @@ class ActiveLoad:
     """Chunks that are being read, wait, or aren't durable."""
     speed: Speed = field(default_factory=Speed)
     cancelled: bool = False
+    failure: Exception | None = None
+    """Why the rest of a repair can't be read: no reason to end what streams."""
 
     @property
     def is_done(self) -> bool:
@@ -204,6 +206,11 @@ class Loads:
             load.queue.clear()
             load.out -= 1
             self._changed.notify_all()
+
+    def failed(self, load: ActiveLoad, error: Exception) -> None:
+        """A worker has found that only a person can make the load go on."""
+        load.failure = error
+        self._on_arrived()
 
     def brought(self, worker: int, seen: Visibility, chunk: LoadedChunk | None) -> None:
         """A worker has taken a snapshot, and perhaps read a chunk in it."""

@@ -21,7 +21,8 @@ class Ended:
     projections: tuple[str, ...]
     rows: int
     outcome: str
-    """`loaded`, `repaired` or `cancelled`."""
+    """`loaded`, `repaired`, `cancelled` or `failed`."""
+    reason: str = ""
     time: float = field(default_factory=time.time)
 
 
@@ -45,6 +46,7 @@ def report_ended(ended: Ended) -> dict[str, Any]:
         "table": ended.table,
         "projections": list(ended.projections),
         "outcome": ended.outcome,
+        "reason": ended.reason,
         "rows": ended.rows,
         "time": ended.time,
     }

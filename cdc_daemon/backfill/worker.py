@@ -10,7 +10,7 @@ import structlog
 
 from cdc_daemon.backfill.window import LoadedChunk
 from cdc_daemon.delivery.retrying import retrying
-from cdc_daemon.errors import CdcError, RetryError, RewrittenError
+from cdc_daemon.errors import CdcError, RetryError, RewrittenError, StopError
 from cdc_daemon.events import PartlyUnreadable
 
 if TYPE_CHECKING:
@@ -55,24 +55,32 @@ class Worker(threading.Thread):
             self._reader.close()
 
     def _try(self, work: Work) -> None:
-        if work.load is not None and work.load.cancelled:
-            work.load.end_settling()
-            return
         try:
-            if work.load is None:
-                self._loads.brought(self._number, self._reader.visibility(), None)
-            elif work.chunk is None:
-                work.load.settle(self._reader)
-                self._loads.planned(work.load, self._reader.plan(work.load.relation))
-            else:
-                self._read(work.load, work.chunk)
+            self._do(work)
         except RewrittenError as error:
             log.warning("table_rewritten", reason=str(error))
             if work.load is not None:
                 self._loads.rewritten(work.load)
+        except StopError as error:
+            if work.load is None or not work.load.repairs:
+                raise
+            work.load.end_settling()
+            self._loads.failed(work.load, error)
         except RetryError as error:
             log.warning("backfill_retry", reason=error.reason, error=str(error))
             raise
+
+    def _do(self, work: Work) -> None:
+        load = work.load
+        if load is None:
+            self._loads.brought(self._number, self._reader.visibility(), None)
+        elif load.cancelled:
+            load.end_settling()
+        elif work.chunk is None:
+            load.settle(self._reader)
+            self._loads.planned(load, self._reader.plan(load.relation))
+        else:
+            self._read(load, work.chunk)
 
     def _read(self, load: ActiveLoad, chunk: Chunk) -> None:
         began = time.monotonic()

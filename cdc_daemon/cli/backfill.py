@@ -45,7 +45,7 @@ def start(
 ) -> None:
     """Read all rows of a table again, and put right what is searched.
 
-    Exit code 1: no daemon runs, it refused, or (with --wait) somebody cancelled it.
+    Exit code 1: no daemon runs, it refused, or (with --wait) it failed or was cancelled.
     """
     wish = _wish(projection, table)
     if not wish:
@@ -56,7 +56,7 @@ def start(
         state = follow(state, _asking(file, url), lambda load: _is_meant(load, wish))
     _print(state, output)
     if wait:
-        _require_not_cancelled(before, state, wish)
+        _require_repaired(before, state, wish)
 
 
 @backfill.command("status")
@@ -143,9 +143,13 @@ def _asking(file: Path, url: str | None) -> Callable[[], Loads | None]:
     return asking
 
 
-def _require_not_cancelled(before: Loads, state: Loads, wish: dict[str, Any]) -> None:
+def _require_repaired(before: Loads, state: Loads, wish: dict[str, Any]) -> None:
     for one in state["ended"]:
-        if one not in before["ended"] and _is_meant(one, wish) and one["outcome"] == "cancelled":
+        if one in before["ended"] or not _is_meant(one, wish):
+            continue
+        if one["outcome"] == "failed":
+            raise RefusedError(f"{one['table']} can't be read: {one['reason']}")
+        if one["outcome"] == "cancelled":
             raise RefusedError(f"somebody cancelled reading {one['table']}: `start` begins anew")
 
 

@@ -120,7 +120,8 @@ def _cells(load: dict[str, Any], *, paused: bool) -> Iterator[str]:
 def _line_of_ended(one: dict[str, Any]) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(one["time"]))
     names = ", ".join(one["projections"])
-    return f"{one['table']}  {one['outcome']} {names}  {one['rows']:,} rows  {moment}"
+    reason = f"  {one['reason']}" if one["reason"] else ""
+    return f"{one['table']}  {one['outcome']} {names}  {one['rows']:,} rows  {moment}{reason}"
 
 
 def _time(seconds: float) -> str:

@@ -166,7 +166,7 @@ class Delivery:
             with attempt:
                 writer = self._sink.writer()
                 try:
-                    deleted += writer.delete_before(index, version)
+                    deleted = writer.delete_before(index, version)
                 finally:
                     writer.close()
         return deleted

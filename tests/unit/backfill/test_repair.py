@@ -9,7 +9,7 @@ import pytest
 from cdc_daemon.backfill import requests as requests_module
 from cdc_daemon.backfill.control import ConflictError, UnknownNameError, Wish
 from cdc_daemon.backfill.requests import BusyError
-from cdc_daemon.errors import RetryError
+from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Change, ChangeKind, Commit, Load, Position, Watermark
 from tests.generators.fakes import ScriptedSource, wait_until
 from tests.unit.backfill.conftest import HOTELS
@@ -158,6 +158,22 @@ def test_a_chunk_that_comes_after_the_cancelling_is_for_nobody(
     loading.control.cancel(REPAIR)
     loading.control.start(REPAIR)
     assert wait_until(lambda: outcomes(loading) == ["cancelled", "repaired"], 10), loading.failures
+    assert wait_until(lambda: is_true(loading), 5)
+
+
+def test_what_only_a_person_can_mend_ends_the_repair_and_not_the_stream(
+    make: Callable[..., Loading],
+) -> None:
+    """The next start would end with it, too; the reason is shown."""
+    loading = loaded(make)
+    loading.source.chunk_errors = [SourceError("row security hides rows")]
+    loading.control.start(REPAIR)
+    assert wait_until(lambda: outcomes(loading) == ["failed"], 10)
+    assert loading.control.show()["ended"][0]["reason"] == "row security hides rows"
+    assert wait_until(lambda: loading.stored().loads == (), 5)
+    assert loading.failures == []
+    loading.control.start(REPAIR)
+    assert wait_until(lambda: outcomes(loading) == ["failed", "repaired"], 10)
     assert wait_until(lambda: is_true(loading), 5)
 
 
