@@ -101,6 +101,11 @@ class Backfill:
         return [sweeping.load for sweeping in self._sweepings]
 
     @property
+    def ended(self) -> list[Ended]:
+        """The last loads that are over. Any thread may ask."""
+        return list(self._ended)
+
+    @property
     def has_work(self) -> bool:
         """Whether the reader should call `step`."""
         return bool(self._loading) or bool(self.requests)
@@ -209,7 +214,7 @@ class Backfill:
         return {
             "paused": self._loads.paused,
             "loads": [report(load) for load in self.loads],
-            "ended": [report_ended(one) for one in list(self._ended)],
+            "ended": [report_ended(one) for one in self.ended],
         }
 
     def close(self) -> None:
@@ -292,7 +297,7 @@ class Backfill:
         self._loading -= load.targets.keys()
         reason = "" if load.failure is None else str(load.failure)
         self._ended.append(
-            Ended(load.relation.qualified_name, load.names, load.rows, outcome, reason)
+            Ended(load.relation.qualified_name, load.names, load.rows, load.since, outcome, reason)
         )
 
     def _publish(self) -> None:

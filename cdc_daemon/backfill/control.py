@@ -11,16 +11,19 @@ from cdc_daemon.events import Load
 from cdc_daemon.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.backfill.loads import ActiveLoad
     from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.events import Position
     from cdc_daemon.projection.compiler import Compiled
     from cdc_daemon.projection.flat import FlatProjection
 
 MOVE_SECONDS: Final = 3.0
 """How long a repair waits for the source's position to move: it is asked to once a second."""
+STORED_SECONDS: Final = 5.0
+"""How long its beginning is waited for in the checkpoint, which is stored once a second."""
 LOOK_SECONDS: Final = 0.02
 
 
@@ -55,12 +58,14 @@ class Control:
     def start(self, wish: Wish) -> None:
         """Read all rows of a table again, into the read models that are searched.
 
+        Returns once a crash can't make the repair forgotten, unless the sink is away.
         Raises UnknownNameError, ConflictError, BusyError.
         """
         chosen = self._chosen(wish)
         self._require_idle(chosen)
         self._move_on()
-        self._backfill.requests.ask(lambda: self._begin(chosen))
+        since = self._backfill.requests.ask(lambda: self._begin(chosen))
+        _wait_until(lambda: self._is_stored(chosen[0].name, since), STORED_SECONDS)
 
     def cancel(self, wish: Wish) -> None:
         """Give repairs up: those of a table or a projection, or all.
@@ -109,16 +114,22 @@ class Control:
         progress = self._delivery.progress
         before = progress.received
         self._delivery.monitor.nudge_soon()
-        deadline = time.monotonic() + MOVE_SECONDS
-        while progress.received <= before and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
+        _wait_until(lambda: progress.received > before, MOVE_SECONDS)
 
-    def _begin(self, chosen: Sequence[FlatProjection]) -> None:
+    def _is_stored(self, name: str, since: Position) -> bool:
+        """Whether the checkpoint has the repair, or it is over already."""
+        for loads in (self._delivery.checkpointer.stored_loads, self._backfill.ended):
+            if any(name in load.projections and load.since == since for load in loads):
+                return True
+        return False
+
+    def _begin(self, chosen: Sequence[FlatProjection]) -> Position:
         self._require_idle(chosen)
         names = tuple(projection.name for projection in chosen)
         table = chosen[0].relation.qualified_name
         since = self._delivery.progress.received
         self._backfill.begin_beside(Load(table, names, since=since), self._compiled)
+        return since
 
     def _cancel(self, names: Collection[str], *, every: bool) -> None:
         loads = [load for load in self._backfill.loads if {*names} & {*load.names}]
@@ -148,6 +159,12 @@ class Control:
                 f"all rows of {table} are written; only documents without a row are still to be "
                 "deleted, which can't be cancelled"
             )
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
 
 
 def _require_found(found: Sequence[object], kind: str, name: str, names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.events import Position
 
 MOST_ENDED: Final = 20
 """So many loads that ended are remembered: enough for who waits for one of them."""
@@ -20,6 +21,7 @@ class Ended:
     table: str
     projections: tuple[str, ...]
     rows: int
+    since: Position
     outcome: str
     """`loaded`, `repaired`, `cancelled` or `failed`."""
     reason: str = ""

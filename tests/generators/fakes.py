@@ -313,6 +313,7 @@ class MemoryChunkReader:
 
     def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:  # noqa: ARG002 - the port
         """The block, or what went wrong."""
+        self._source.may_read.wait()
         if self._source.chunk_errors:
             raise self._source.chunk_errors.pop()
         rows = self._source.blocks[chunk.first[0]]
@@ -339,6 +340,9 @@ class ScriptedSource:
         self.said: list[str] = []
         self.visible_below = 1000
         """What chunks see: transactions of lower numbers."""
+        self.may_read = threading.Event()
+        """Chunk readers wait for it."""
+        self.may_read.set()
         self.chunk_errors: list[CdcError] = []
         """What the next reads of chunks raise."""
         self.history = "system/1"
