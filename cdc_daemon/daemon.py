@@ -15,6 +15,7 @@ import structlog
 from cdc_daemon import __version__, registry
 from cdc_daemon import log as logging
 from cdc_daemon.backfill.backfill import Backfill
+from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
@@ -35,7 +36,7 @@ from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import Compiled, compile_projections
 from cdc_daemon.projection.showing import Showing
-from cdc_daemon.resuming import Found, loads_of, resume
+from cdc_daemon.resuming import Found, being_filled, loads_of, resume
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
@@ -188,7 +189,7 @@ class Daemon:
             with _reachable("sink", SinkError):
                 self._sink.checkpoints.store(checkpoint)
         with _reachable("sink", SinkError):
-            unfinished = {name for load in checkpoint.loads for name in load.projections}
+            unfinished = being_filled(checkpoint.loads)
             for name, generation in checkpoint.generations.items():
                 if name not in unfinished:
                     publish(self._sink, generation)
@@ -283,7 +284,7 @@ class Daemon:
             all_loaded=self._all_loaded,
         )
         backfill.begin(checkpoint.loads, compiled)
-        self.status.load(backfill)
+        self.status.load(backfill, Control(backfill, compiled, delivery))
         if config.backfill.mode == "only" and not checkpoint.loads:
             self._all_loaded()
         return backfill

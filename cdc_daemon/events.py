@@ -280,6 +280,14 @@ class Load:
     """Read and durable so far."""
     blocks: int = 0
     """How many blocks were planned, to know how far it is."""
+    since: Position = NOWHERE
+    """Where the stream was when it began to repair what is searched already: every row that is
+    there is written at this version or above it. 0: it fills a new generation."""
+
+    @property
+    def repairs(self) -> bool:
+        """Whether it writes into generations that are loaded already, and stay searched."""
+        return self.since > NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +301,8 @@ class Checkpoint:
     """The history of the source (PostgreSQL: system identifier and timeline)."""
     generations: dict[str, Generation] = field(default_factory=dict)
     loads: tuple[Load, ...] = ()
-    """What is still to be read of the rows that were there before. A generation that a load names
-    isn't searched yet."""
+    """What is still to be read of the rows that were there before. A generation that a load fills
+    isn't searched yet; one that a load repairs is."""
 
 
 @dataclass(frozen=True, slots=True)

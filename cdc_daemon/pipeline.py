@@ -173,7 +173,7 @@ class Pipeline:
             events = self._source.read(0.0 if held else READ_TIMEOUT_SECONDS)
             urgent = self._take(events)
             held = self._hold_back() if events else self._release()
-            if self._backfill.active:
+            if self._backfill.has_work:
                 self._backfill.step()
                 self._state("loading" if self._backfill.loading else "streaming")
             if self._filler.active:
@@ -204,6 +204,8 @@ class Pipeline:
         delivery = self._delivery
         delivery.monitor.committed(position, commit.time)
         changed = [route for route in self._routes if route.fold]
+        if changed:
+            self._backfill.recent.append(commit.xid)
         window = self._window_of(commit, changed)
         self._filler.begin(commit)
         for route in changed:
@@ -306,5 +308,9 @@ class Pipeline:
         delivery = self._delivery
         delivery.settle()
         # One below: nothing has that version, so what this transaction writes stays above it.
-        delivery.aside(lambda: delivery.delete_before(index, Position(position - 1)))
+        delivery.aside(lambda: self._delete_before(index, Position(position - 1)))
         delivery.touched(index)
+
+    def _delete_before(self, index: str, version: Position) -> None:
+        deleted = self._delivery.delete_before(index, version)
+        log.info("truncated", index=index, documents=deleted)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cdc_daemon.events import Checkpoint, Load, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from cdc_daemon.events import Generation
     from cdc_daemon.ports import Sink
@@ -56,7 +56,7 @@ def resume(
     kept = found.checkpoint
     reason = _reason_for_all(found, show)
     if reason is not None or kept is None:
-        unfinished = {name for load in kept.loads for name in load.projections} if kept else set()
+        unfinished = being_filled(kept.loads) if kept else set()
         return Resumption(
             Checkpoint(pipeline, Position(0), found.source_id),
             dict.fromkeys((projection.name for projection in projections), reason or ""),
@@ -70,7 +70,7 @@ def resume(
         if (why := _reason_for(projection, kept.generations, sink)) is not None
     }
     good = {projection.name for projection in projections} - reasons.keys()
-    unfinished = {name for load in kept.loads for name in load.projections}
+    unfinished = being_filled(kept.loads)
     return Resumption(
         replace(
             kept,
@@ -118,6 +118,11 @@ def _reason_for(
     if sink.find_generation(generation.index) != generation.uuid:
         return f"index {generation.index} is gone, or is another one of that name"
     return None
+
+
+def being_filled(loads: Iterable[Load]) -> set[str]:
+    """The projections whose generation nobody searches yet."""
+    return {name for load in loads if not load.repairs for name in load.projections}
 
 
 def _still_wanted(load: Load, good: set[str]) -> Load | None:

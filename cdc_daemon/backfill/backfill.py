@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import structlog
 
 from cdc_daemon.backfill.loads import Loads
+from cdc_daemon.backfill.report import MOST_ENDED, Ended, report, report_ended
+from cdc_daemon.backfill.requests import Requests
+from cdc_daemon.backfill.sweeping import Sweeping
 from cdc_daemon.backfill.window import Window
 from cdc_daemon.backfill.worker import Worker
 from cdc_daemon.delivery.retrying import retrying
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from cdc_daemon.config.models import BackfillConfig
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.events import Generation, Load
-    from cdc_daemon.ports import Sink, Source
+    from cdc_daemon.ports import ChunkReader, Sink, Source
     from cdc_daemon.projection.compiler import Compiled
 
 log = structlog.get_logger(__name__)
@@ -31,6 +34,9 @@ log = structlog.get_logger(__name__)
 QUEUE_SHARE: Final = 4
 """Rows are released while no more than this part of `memory.queue` waits for the sink: changes
 that come meanwhile have room, and no more than that before them."""
+RECENT: Final = 1000
+"""Transactions whose numbers are kept for a load that begins beside the stream: a commit is in the
+stream a moment before a snapshot sees it."""
 
 AGAIN_SECONDS: Final = 1.0
 """A chunk that doesn't see a huge transaction is read again no sooner: that may take long."""
@@ -69,6 +75,12 @@ class Backfill:
         self._window = Window(config.workers)
         self._written: deque[Written] = deque()
         self._unpublished: list[ActiveLoad] = []
+        self._sweepings: list[Sweeping] = []
+        self._ended: deque[Ended] = deque(maxlen=MOST_ENDED)
+        self.requests = Requests(source.wake)
+        """What other threads want of the reader."""
+        self.recent: deque[int] = deque(maxlen=RECENT)
+        """The numbers of the last transactions that changed documents. The reader adds them."""
         self._workers: list[Worker] = []
         self._released_at = 0.0
         self._loading = frozenset[str]()
@@ -76,7 +88,12 @@ class Backfill:
     @property
     def loads(self) -> list[ActiveLoad]:
         """The loads that aren't done."""
-        return [*self._loads.active, *self._unpublished]
+        return [*self._unfinished, *self._unpublished]
+
+    @property
+    def _unfinished(self) -> list[ActiveLoad]:
+        """The loads that a start would have to go on with."""
+        return [*self._loads.active, *self.sweeping]
 
     @property
     def active(self) -> bool:
@@ -87,6 +104,36 @@ class Backfill:
     def loading(self) -> frozenset[str]:
         """The indices that rows are being read for."""
         return self._loading
+
+    @property
+    def sweeping(self) -> list[ActiveLoad]:
+        """The repairs that have read everything, and delete what is gone."""
+        return [sweeping.load for sweeping in self._sweepings]
+
+    @property
+    def ended(self) -> list[Ended]:
+        """The last loads that are over. Any thread may ask."""
+        return list(self._ended)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the reader should call `step`."""
+        return bool(self._loading) or bool(self.requests)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read for now."""
+        return self._loads.paused
+
+    @property
+    def chunks_out(self) -> int:
+        """How many chunks are being read, wait, or aren't durable."""
+        return self._loads.out
+
+    @property
+    def ids_remembered(self) -> int:
+        """How many document ids are kept of what chunks may not see."""
+        return self._window.ids_remembered
 
     def begin(
         self,
@@ -101,9 +148,9 @@ class Backfill:
                 for projection in compiled.projections
                 if projection.name in load.projections
             }
-            relation = relations[load.table]
-            self._loads.add(relation, targets, load)
-            self._delivery.progress.building |= targets.keys()
+            self._loads.add(relations[load.table], targets, load, self._settler(load))
+            if not load.repairs:
+                self._delivery.progress.building |= targets.keys()
             self._loading |= targets.keys()
             log.info(
                 "loading",
@@ -114,6 +161,38 @@ class Backfill:
             )
         if self._loads.active and not self._workers:
             self._start_workers()
+
+    def _settler(self, load: Load) -> ChunkReader | None:
+        return self._source.chunk_reader(self._config.chunk) if load.repairs else None
+
+    def begin_beside(self, load: Load, compiled: Compiled) -> None:
+        """Begin a load while the stream goes on. The reader calls it, between transactions."""
+        self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
+        self.begin([load], compiled)
+        self._note()
+
+    def cancel(self, load: ActiveLoad) -> None:
+        """Read no more of a repair; its read models stay as they are by now. The reader calls it.
+
+        What has been written of it is as right as what the stream writes.
+        """
+        log.info("load_cancelled", table=load.relation.qualified_name, projections=list(load.names))
+        self._give_up(load, "cancelled")
+
+    def _give_up(self, load: ActiveLoad, outcome: str) -> None:
+        self._loads.cancel(load)
+        self._window.forget(load.number)
+        self._end_load(load, outcome)
+        self._note()
+
+    def _give_up_failed(self) -> None:
+        """A repair that can't go on is given up, or each start would end with it."""
+        for load in self._loads.active:
+            if load.failure is not None:
+                table, error = load.relation.qualified_name, str(load.failure)
+                log.error("repair_failed", table=table, projections=list(load.names), error=error)
+                self._delivery.metrics.failed()
+                self._give_up(load, "failed")
 
     def transaction(self, xid: int) -> Transaction | None:
         """A transaction has come; None where no chunk needs to know what it touches."""
@@ -135,13 +214,16 @@ class Backfill:
             self._loads.again(chunk)
 
     def step(self) -> None:
-        """Do what can be done now: take chunks, release them, note what is durable."""
+        """Do what can be done now: what was asked, take chunks, release them, note what is done."""
+        self.requests.carry_out()
         if not self._workers:
             return
+        self._give_up_failed()
         self._take()
         self._delivery.progress.held = self._window.held()
         self._release()
         self.note_durable()
+        self._end_sweepings()
         self._publish()
         if not self.loads:
             self._end()
@@ -154,15 +236,8 @@ class Backfill:
         """What is left, as JSON: for the status."""
         return {
             "paused": self._loads.paused,
-            "loads": [
-                {
-                    "table": load.relation.qualified_name,
-                    "projections": [projection.name for projection in load.targets.values()],
-                    "rows": load.rows,
-                    "share": round(load.share_done, 4),
-                }
-                for load in self.loads
-            ],
+            "loads": [report(load) for load in self.loads],
+            "ended": [report_ended(one) for one in self.ended],
         }
 
     def close(self) -> None:
@@ -187,6 +262,8 @@ class Backfill:
 
     def _take(self) -> None:
         for worker, seen, chunk in self._loads.arrivals():
+            if not self._loads.has(chunk):
+                continue
             if chunk.connection != self._loads.connection:
                 self._loads.again(chunk)
                 continue
@@ -223,9 +300,44 @@ class Backfill:
         before = len(self._written)
         while self._written and self._delivery.dispatcher.passed(self._written[0].mark):
             self._loads.durable(self._written.popleft().chunk)
-        self._unpublished += self._loads.take_done()
+        for load in self._loads.take_done():
+            if load.repairs:
+                self._sweep(load)
+            else:
+                self._unpublished.append(load)
         if len(self._written) < before or self._unpublished:
-            self._delivery.checkpointer.note(tuple(load.stored() for load in self._loads.active))
+            self._note()
+        now = time.monotonic()
+        for load in self._loads.active:
+            if load.planned:
+                load.speed.sampled(now, load.rows, load.blocks_left)
+
+    def _note(self) -> None:
+        self._delivery.checkpointer.note(tuple(load.stored() for load in self._unfinished))
+
+    def _sweep(self, load: ActiveLoad) -> None:
+        sweeping = Sweeping(load, self._delivery, self._source.wake)
+        self._sweepings.append(sweeping)
+        sweeping.start()
+
+    def _end_sweepings(self) -> None:
+        """What was deleted is to be missed by searches, too; then the load is over."""
+        done = [sweeping for sweeping in self._sweepings if sweeping.is_done]
+        if not done:
+            return
+        self._sweepings = [sweeping for sweeping in self._sweepings if sweeping not in done]
+        for sweeping in done:
+            for index in sweeping.load.targets:
+                self._delivery.touched(index)
+            self._end_load(sweeping.load, "repaired")
+        self._note()
+
+    def _end_load(self, load: ActiveLoad, outcome: str) -> None:
+        self._loading -= load.targets.keys()
+        reason = "" if load.failure is None else str(load.failure)
+        self._ended.append(
+            Ended(load.relation.qualified_name, load.names, load.rows, load.since, outcome, reason)
+        )
 
     def _publish(self) -> None:
         """Let searches see what is loaded, once the checkpoint says that it is.
@@ -236,6 +348,7 @@ class Backfill:
             return
         for load in list(self._unpublished):
             log.info("loaded", table=load.relation.qualified_name, rows=load.rows)
+            self._end_load(load, "loaded")
             # From now on refreshed like the others, so that nothing is missed after this refresh.
             self._delivery.progress.building -= load.targets.keys()
             for projection in load.targets.values():

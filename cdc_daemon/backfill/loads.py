@@ -12,15 +12,16 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from cdc_daemon.backfill.speed import Speed
 from cdc_daemon.backfill.todo import blocks, is_done, merged, resumed, without
-from cdc_daemon.events import Load
+from cdc_daemon.events import NOWHERE, Load, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from cdc_daemon.backfill.window import LoadedChunk
     from cdc_daemon.events import Chunk, Relation
-    from cdc_daemon.ports import Visibility
+    from cdc_daemon.ports import ChunkReader, Visibility
     from cdc_daemon.projection.flat import FlatProjection
 
 SPARE_CHUNKS: Final = 2
@@ -42,12 +43,21 @@ class ActiveLoad:
     settled: bool
     rows: int
     blocks: int
+    since: Position = NOWHERE
+    """Of a load that repairs: `Load.since`."""
+    settler: ChunkReader | None = None
+    """What waits until all is visible from before a load that began beside the stream; workers
+    that read already don't look back so far."""
     queue: deque[Chunk] = field(default_factory=deque)
     postponed: list[tuple[float, Chunk]] = field(default_factory=list)
     """Chunks that are read again, each from a moment on."""
     planned: bool = False
     out: int = 0
     """Chunks that are being read, wait, or aren't durable."""
+    speed: Speed = field(default_factory=Speed)
+    cancelled: bool = False
+    failure: Exception | None = None
+    """Why the rest of a repair can't be read: no reason to end what streams."""
 
     @property
     def is_done(self) -> bool:
@@ -67,14 +77,41 @@ class ActiveLoad:
         """0.0 to 1.0, by blocks."""
         if self.todo is None:
             return 0.0
-        return 1 - blocks(self.todo) / self.blocks if self.blocks else 1.0
+        return 1 - self.blocks_left / self.blocks if self.blocks else 1.0
+
+    @property
+    def blocks_left(self) -> int:
+        """About how much is neither read nor durable."""
+        return blocks(self.todo or ())
+
+    @property
+    def repairs(self) -> bool:
+        """As `Load.repairs` is."""
+        return self.since > NOWHERE
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The projections that it is for."""
+        return tuple(projection.name for projection in self.targets.values())
+
+    def settle(self, reader: ChunkReader) -> None:
+        """Wait, as `ChunkReader.settle` does, unless that has been waited for."""
+        if self.settled:
+            return
+        (self.settler or reader).settle()
+        self.settled = True
+        self.end_settling()
+
+    def end_settling(self) -> None:
+        """Close the connection that waited."""
+        if self.settler is not None:
+            self.settler.close()
 
     def stored(self) -> Load:
         """As the checkpoint keeps it."""
-        names = tuple(projection.name for projection in self.targets.values())
         todo = None if self.todo is None else merged(self.todo)
         table = self.relation.qualified_name
-        return Load(table, names, todo, self.settled, self.rows, self.blocks)
+        return Load(table, self.names, todo, self.settled, self.rows, self.blocks, self.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +141,40 @@ class Loads:
         self.closed = False
         self.paused = False
 
-    def add(self, relation: Relation, targets: Mapping[str, FlatProjection], load: Load) -> None:
+    def add(
+        self,
+        relation: Relation,
+        targets: Mapping[str, FlatProjection],
+        load: Load,
+        settler: ChunkReader | None = None,
+    ) -> None:
         """Begin a load, or go on with it."""
         with self._changed:
             self._number += 1
             self._active[self._number] = ActiveLoad(
-                self._number, relation, targets, load.todo, load.settled, load.rows, load.blocks
+                self._number,
+                relation,
+                targets,
+                load.todo,
+                load.settled,
+                load.rows,
+                load.blocks,
+                load.since,
+                settler,
             )
             self._changed.notify_all()
+
+    def cancel(self, load: ActiveLoad) -> None:
+        """Read no more of it. What is being read for it still comes, and is for nobody."""
+        with self._changed:
+            load.cancelled = True
+            del self._active[load.number]
+            self._changed.notify_all()
+
+    def has(self, chunk: LoadedChunk) -> bool:
+        """Whether somebody still wants the chunk."""
+        with self._changed:
+            return chunk.load in self._active
 
     def take(self) -> Work | None:
         """Wait for work; None when there will be none. Workers call it."""
@@ -164,12 +227,18 @@ class Loads:
             load.out -= 1
             self._changed.notify_all()
 
+    def failed(self, load: ActiveLoad, error: Exception) -> None:
+        """A worker has found that only a person can make the load go on."""
+        load.failure = error
+        self._on_arrived()
+
     def brought(self, worker: int, seen: Visibility, chunk: LoadedChunk) -> None:
         """A worker has read a chunk, in a snapshot that sees this."""
         with self._changed:
             self._arrived.append((worker, seen, chunk))
-            if chunk.rest is not None:
-                self._active[chunk.load].queue.appendleft(chunk.rest)
+            load = self._active.get(chunk.load)
+            if load is not None and chunk.rest is not None:
+                load.queue.appendleft(chunk.rest)
                 self._changed.notify_all()
         self._on_arrived()
 
@@ -209,11 +278,12 @@ class Loads:
     def durable(self, chunk: LoadedChunk) -> None:
         """The documents of the chunk are durable."""
         with self._changed:
-            load = self._active[chunk.load]
-            load.out -= 1
-            load.rows += chunk.rows
-            load.todo = without(load.todo or (), chunk.chunk)
-            self._changed.notify_all()
+            load = self._active.get(chunk.load)
+            if load is not None:
+                load.out -= 1
+                load.rows += chunk.rows
+                load.todo = without(load.todo or (), chunk.chunk)
+                self._changed.notify_all()
 
     def take_done(self) -> list[ActiveLoad]:
         """The loads that are done; they are active no longer."""
@@ -222,6 +292,12 @@ class Loads:
             for load in done:
                 del self._active[load.number]
             return done
+
+    @property
+    def out(self) -> int:
+        """Chunks that are being read, wait, or aren't durable."""
+        with self._changed:
+            return sum(load.out for load in self._active.values())
 
     @property
     def active(self) -> list[ActiveLoad]:

@@ -82,6 +82,11 @@ class Window:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def ids_remembered(self) -> int:
+        """How many document ids are remembered."""
+        return self._ids_remembered
+
     def transaction(self, xid: int, after: Position) -> Transaction | None:
         """A transaction has come; None where every chunk sees it, now and in future."""
         blind = [chunk for chunk in self._waiting if not chunk.seen.sees(xid)]
@@ -124,6 +129,15 @@ class Window:
         self._waiting.clear()
         self._floors.clear()
         return chunks
+
+    def doubt(self, xids: Iterable[int], after: Position) -> None:
+        """These came before anybody looked: a chunk that doesn't see one of them is read again."""
+        if unseen := [xid for xid in xids if not self._is_seen_by_all(xid)]:
+            self._remembered.append(Remembered(array("Q", unseen), after, whole=False))
+
+    def forget(self, load: int) -> None:
+        """Nobody wants this load any longer: its chunks wait for nothing."""
+        self._waiting = deque(chunk for chunk in self._waiting if chunk.load != load)
 
     def held(self) -> Position | None:
         """Confirm no more than this: what is remembered must come again after a crash."""

@@ -12,7 +12,7 @@ import structlog
 from cdc_daemon.backfill.loads import IDLE_SECONDS
 from cdc_daemon.backfill.window import LoadedChunk
 from cdc_daemon.delivery.retrying import retrying
-from cdc_daemon.errors import CdcError, RetryError, RewrittenError
+from cdc_daemon.errors import CdcError, RetryError, RewrittenError, StopError
 from cdc_daemon.events import PartlyUnreadable
 
 if TYPE_CHECKING:
@@ -58,25 +58,34 @@ class Worker(threading.Thread):
 
     def _try(self, work: Work) -> None:
         try:
-            if work.load is None:
-                self._look(work)
-            elif work.chunk is None:
-                if not work.load.settled:
-                    self._reader.settle()
-                    work.load.settled = True
-                self._loads.planned(work.load, self._reader.plan(work.load.relation))
-            else:
-                self._read(work, work.load, work.chunk)
+            self._do(work)
         except RewrittenError as error:
             log.warning("table_rewritten", reason=str(error))
             if work.load is not None:
                 self._loads.rewritten(work.load)
+        except StopError as error:
+            if work.load is None or not work.load.repairs:
+                raise
+            work.load.end_settling()
+            self._loads.failed(work.load, error)
         except RetryError as error:
             log.warning("backfill_retry", reason=error.reason, error=str(error))
             # While it waits, the window must be able to forget.
             with suppress(RetryError):
                 self._look(work)
             raise
+
+    def _do(self, work: Work) -> None:
+        load = work.load
+        if load is None:
+            self._look(work)
+        elif load.cancelled:
+            load.end_settling()
+        elif work.chunk is None:
+            load.settle(self._reader)
+            self._loads.planned(load, self._reader.plan(load.relation))
+        else:
+            self._read(work, load, work.chunk)
 
     def _look(self, work: Work) -> None:
         self._loads.looked(self._number, work.connection, self._reader.visibility())

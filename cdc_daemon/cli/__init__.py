@@ -20,6 +20,7 @@ OWN_COMMANDS: Final = {
     "check": "cdc_daemon.cli.check:check",
     "schema": "cdc_daemon.cli.schema:schema",
     "status": "cdc_daemon.cli.status:status",
+    "backfill": "cdc_daemon.cli.backfill:backfill",
     "deadletters": "cdc_daemon.cli.deadletters:deadletters",
     "healthcheck": "cdc_daemon.cli.healthcheck:healthcheck",
 }

@@ -40,6 +40,7 @@ class Monitor(threading.Thread):
         self._latencies = {stage: StageLatency() for stage in STAGES}
         self._ended = threading.Event()  # not `_stop`: threads have a method of that name
         self._nudged: Position | None = None
+        self._nudge_asked = False
         self.clock_offset_seconds: float | None = None
         """The source's clock minus ours; what commit times are compared through."""
         self.clock_error_seconds: float | None = None
@@ -84,6 +85,10 @@ class Monitor(threading.Thread):
         """Raise why the source is to keep nothing for us any longer, if it is so."""
         if self._failure is not None:
             raise self._failure
+
+    def nudge_soon(self) -> None:
+        """Have the source write something, so that its position moves on even while it is idle."""
+        self._nudge_asked = True
 
     def stop(self) -> None:
         """Make the thread end."""
@@ -149,11 +154,17 @@ class Monitor(threading.Thread):
     def _nudge_if_stuck(self) -> None:
         with self._lock:
             waiting = self._delays["received"].oldest_waiting
+        if self._nudge_asked:
+            self._nudge_asked = False
+            self._nudge()
         if waiting is None or time.monotonic() - waiting.taken < NUDGE_AFTER_SECONDS:
             return
         if self._nudged == waiting.position:
             return
         self._nudged = waiting.position
+        self._nudge()
+
+    def _nudge(self) -> None:
         try:
             self._clock.nudge()
         except RetryError as error:

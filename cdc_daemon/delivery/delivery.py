@@ -160,8 +160,9 @@ class Delivery:
         self.progress.touched(index)
         self._refresher.wake()
 
-    def delete_before(self, index: str, version: Position) -> None:
-        """Delete what `index` held below `version`, for as long as it takes."""
+    def delete_before(self, index: str, version: Position) -> int:
+        """Delete what `index` held below `version`, for as long as it takes; how many."""
+        deleted = 0
         for attempt in retrying():
             with attempt:
                 writer = self._sink.writer()
@@ -169,7 +170,7 @@ class Delivery:
                     deleted = writer.delete_before(index, version)
                 finally:
                     writer.close()
-                log.info("truncated", index=index, documents=deleted)
+        return deleted
 
     def close(self) -> None:
         """End the threads after what they are doing just now."""

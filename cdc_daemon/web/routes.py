@@ -1,4 +1,4 @@
-"""The routes: /livez, /readyz, /metrics and /api/v1/status. All read-only."""
+"""The routes: /livez, /readyz, /metrics, /api/v1/status, and those of the backfill."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from cdc_daemon.web import backfill
+
 if TYPE_CHECKING:
+    from pydantic import SecretStr
     from starlette.requests import Request
 
     from cdc_daemon.web.status import Health, Status
 
 
-def application(status: Status) -> Starlette:
-    """The web application that shows `status`."""
+def application(status: Status, api_key: SecretStr | None) -> Starlette:
+    """The web application that shows `status`, and lets who has the key change something."""
 
     def livez(_: Request) -> Response:
         return _health(status.live())
@@ -37,6 +40,7 @@ def application(status: Status) -> Starlette:
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/api/v1/status", show),
+            *backfill.routes(status, api_key),
         ]
     )
 

@@ -30,7 +30,7 @@ class WebServer:
         self._config = config
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(status),
+                application(status, config.api_key),
                 log_config=None,
                 access_log=False,
                 lifespan="off",

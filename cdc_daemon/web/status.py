@@ -6,11 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cdc_daemon import __version__
+from cdc_daemon.backfill.collector import BackfillCollector
 from cdc_daemon.consistency.collector import DelayCollector
 from cdc_daemon.consistency.monitor import STAGES
 
 if TYPE_CHECKING:
     from cdc_daemon.backfill.backfill import Backfill
+    from cdc_daemon.backfill.control import Control
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.delivery.delivery import Delivery
@@ -37,7 +39,8 @@ class Status:
         self._monitor: Monitor | None = None
         self._delivery: Delivery | None = None
         self._source: Source | None = None
-        self._backfill: Backfill | None = None
+        self.control: Control | None = None
+        """What can be changed while it runs; None before it runs."""
         self.metrics = metrics
         self.state = "starting"
 
@@ -51,9 +54,11 @@ class Status:
         self._delivery = delivery
         self._source = source
 
-    def load(self, backfill: Backfill) -> None:
-        """What is being loaded is known from now on."""
-        self._backfill = backfill
+    def load(self, backfill: Backfill, control: Control) -> None:
+        """What is being loaded is known from now on, and can be changed."""
+        self.control = control
+        name = self._loaded.configuration.name
+        self.metrics.registry.register(BackfillCollector(backfill, name))
 
     def live(self) -> Health:
         """Whether a restart would help: never because an outside system is away."""
@@ -86,8 +91,8 @@ class Status:
             shown["clock_offset_seconds"] = self._monitor.clock_offset_seconds
         if self._delivery is not None and self._source is not None:
             shown.update(self._positions(self._delivery, self._source))
-        if self._backfill is not None:
-            shown["backfill"] = self._backfill.show()
+        if self.control is not None:
+            shown["backfill"] = self.control.show()
         return shown
 
     def _positions(self, delivery: Delivery, source: Source) -> dict[str, Any]:

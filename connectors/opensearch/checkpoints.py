@@ -85,6 +85,7 @@ def _load(parts: dict[str, Any]) -> Load:
             **parts,
             "projections": tuple(parts["projections"]),
             "todo": None if todo is None else tuple(map(_chunk, todo)),
+            "since": Position(parts.get("since", 0)),
         }
     )
 

@@ -219,10 +219,16 @@ FLOW: Final = (
         ),
     ),
     graph(
-        Text("Rows loaded", "Existing rows read for a new read model.", "rowsps"),
+        Text("Rows loaded", "Existing rows read for a new read model, or to repair one.", "rowsps"),
         Query(
             "sum by (pipeline, projection) (rate(cdc_load_rows_total{%s}[$__rate_interval]))",
             "{{projection}}",
+        ),
+    ),
+    graph(
+        Text("Loads", "How much of each table is read and durable.", "percentunit"),
+        Query(
+            "min by (pipeline, table) (cdc_backfill_progress_ratio{%s})", "{{pipeline}} {{table}}"
         ),
     ),
     graph(

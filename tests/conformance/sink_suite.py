@@ -263,7 +263,7 @@ class SinkSuite:
                 {generation.projection: generation},
                 (
                     Load("a.b", ("one", "two"), (chunk, replace(chunk, end=None)), True, 7, 9),  # noqa: FBT003 - as it is stored
-                    Load("a.c", ("one",)),
+                    Load("a.c", ("one",), since=Position(2**61)),
                 ),
             )
             sink.checkpoints.store(stored)

@@ -285,12 +285,15 @@ class MemoryDeadLetters:
         return len(self.list(pipeline, limit=1_000_000))
 
 
-class All:
-    """A `Visibility` of a moment after every transaction so far."""
+@dataclass(frozen=True)
+class Below:
+    """A `Visibility` of a moment when transactions below a number had ended."""
+
+    xid: int
 
     def sees(self, xid: int) -> bool:
-        """Those below a thousand are old."""
-        return xid < 1000
+        """Whether it is one of them."""
+        return xid < self.xid
 
 
 class MemoryChunkReader:
@@ -311,10 +314,11 @@ class MemoryChunkReader:
 
     def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:  # noqa: ARG002 - the port
         """The block, or what went wrong."""
+        self._source.may_read.wait()
         if self._source.chunk_errors:
             raise self._source.chunk_errors.pop()
         rows = self._source.blocks[chunk.first[0]]
-        return ChunkRows(chunk, rows, All(), self._source.at, None, 1000)
+        return ChunkRows(chunk, rows, self.visibility(), self._source.at, None, 1000)
 
     def read_keys(
         self,
@@ -327,9 +331,9 @@ class MemoryChunkReader:
         self._source.said.append(f"read {sorted(keys)}")
         return FoundRows(found, self._source.seen, self._source.at)
 
-    def visibility(self) -> All:
-        """All."""
-        return All()
+    def visibility(self) -> Below:
+        """What the source says."""
+        return Below(self._source.visible_below)
 
     def close(self) -> None:
         """Say so."""
@@ -348,7 +352,12 @@ class ScriptedSource:
         self.said: list[str] = []
         self.by_key: dict[tuple[str, ...], Row] = {}
         """What is read by key."""
-        self.seen: Visibility = All()
+        self.seen: Visibility = Below(1000)
+        self.visible_below = 1000
+        """What chunks see: transactions of lower numbers."""
+        self.may_read = threading.Event()
+        """Chunk readers wait for it."""
+        self.may_read.set()
         self.chunk_errors: list[CdcError] = []
         """What the next reads of chunks raise."""
         self.history = "system/1"

@@ -28,8 +28,11 @@ class Rest:
     def text(
         self, method: str, path: str, body: object = None, timeout: float = TIMEOUT_SECONDS
     ) -> str:
-        """The text of the answer. Raises Refused, or OSError if nobody answers."""
-        data = None if body is None else json.dumps(body).encode()
+        """The text of the answer; bytes are sent as they are.
+
+        Raises Refused, or OSError if nobody answers.
+        """
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"content-type": "application/json"} if data else {}
         connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
         try:

@@ -9,7 +9,7 @@ import pytest
 
 from cdc_daemon.events import Checkpoint, Chunk, Load, Position
 from cdc_daemon.generations import create, publish
-from cdc_daemon.resuming import Found, Resumption, loads_of, resume
+from cdc_daemon.resuming import Found, Resumption, being_filled, loads_of, resume
 from tests.generators.fakes import MemorySink, projection
 
 if TYPE_CHECKING:
@@ -121,6 +121,24 @@ def test_an_unfinished_load_that_nobody_wants_leaves_no_index_behind(bench: Benc
     assert list(found.left_over) == [other["hotels"]]
     lost = bench.resume(checkpoint=bench.checkpoint(loads=(load,)), place=None)
     assert list(lost.left_over) == [generations["hotels"], generations["rooms"]]
+
+
+def test_an_unfinished_repair_goes_on_in_the_index_that_is_searched(bench: Bench) -> None:
+    """That index is never dropped, whatever else has become of the repair."""
+    generations = bench.checkpoint().generations
+    repair = Load("public.hotels", ("hotels",), (PART,), since=Position(90))
+    kept = bench.checkpoint(loads=(repair,))
+    found = bench.resume(checkpoint=kept)
+    assert found.checkpoint == kept
+    assert being_filled(found.checkpoint.loads) == set()
+    gone = bench.resume([ROOMS], checkpoint=kept)
+    assert gone.checkpoint.loads == ()
+    assert (list(gone.left_over), list(gone.forgotten)) == ([], [generations["hotels"]])
+    lost = bench.resume(checkpoint=kept, place=None)
+    assert (list(lost.left_over), lost.checkpoint.loads) == ([], ())
+    other = {**generations, "hotels": replace(generations["hotels"], fingerprint="other")}
+    changed = bench.resume(checkpoint=bench.checkpoint(loads=(repair,), generations=other))
+    assert (list(changed.left_over), changed.checkpoint.loads) == ([], ())
 
 
 def test_one_load_reads_a_table_for_all_projections_of_it() -> None:

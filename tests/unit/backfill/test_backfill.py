@@ -4,165 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pytest
-
-from cdc_daemon.backfill.backfill import Backfill
-from cdc_daemon.backfill.filler import HoleFiller
-from cdc_daemon.config.models import BackfillConfig
-from cdc_daemon.consistency.monitor import Monitor
-from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import RetryError, RewrittenError, SourceError
-from cdc_daemon.events import Change, ChangeKind, Checkpoint, Commit, Load, Position, Watermark
-from cdc_daemon.generations import create
-from cdc_daemon.metrics import Metrics
-from cdc_daemon.pipeline import Pipeline
-from cdc_daemon.projection.compiler import Compiled
-from tests.generators.fakes import (
-    MemoryClock,
-    MemorySink,
-    ScriptedSource,
-    Trouble,
-    configuration,
-    projection,
-    wait_until,
-)
+from cdc_daemon.events import Change, ChangeKind, Commit, Load, Position, Watermark
+from tests.generators.fakes import MemorySink, ScriptedSource, Trouble, wait_until
+from tests.unit.backfill.conftest import BLOCKS, HOTELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from cdc_daemon.events import Row
-
-HOTELS = projection("hotels")
-BLOCKS = 20
-ROWS_OF_BLOCK = 100
-
-
-@dataclass
-class Loading:
-    """A pipeline in a thread that loads one read model."""
-
-    source: ScriptedSource
-    sink: MemorySink
-    delivery: Delivery
-    backfill: Backfill
-    pipeline: Pipeline
-    checkpoint: Checkpoint
-    stop: threading.Event
-    all_loaded: threading.Event
-    failures: list[BaseException]
-    thread: threading.Thread | None = None
-
-    @property
-    def index(self) -> str:
-        """What is being filled."""
-        return self.checkpoint.generations["hotels"].index
-
-    def start(self) -> None:
-        """Follow in the background."""
-
-        def follow() -> None:
-            try:
-                self.pipeline.follow_for_ever(Position(100))
-            except BaseException as error:  # noqa: BLE001 - shown to the test
-                self.failures.append(error)
-
-        self.thread = threading.Thread(target=follow, daemon=True)
-        self.thread.start()
-
-    def stored(self) -> Checkpoint:
-        """The checkpoint in the sink."""
-        return self.sink.checkpoints.stored["pipe"]
-
-
-def blocks() -> list[list[Row]]:
-    """2,000 rows."""
-    return [
-        [[b'"%d"' % (ROWS_OF_BLOCK * block + one), b'{"n":%d}' % one] for one in range(100)]
-        for block in range(BLOCKS)
-    ]
-
-
-def begun(sink: MemorySink, load: Load) -> Checkpoint:
-    """What a start has made, before the trouble begins."""
-    trouble, sink.trouble = sink.trouble, Trouble()
-    generations = create([HOTELS.model], sink)
-    checkpoint = Checkpoint("pipe", Position(100), "system/1", generations, (load,))
-    sink.checkpoints.store(checkpoint)
-    sink.trouble = trouble
-    return checkpoint
-
-
-@pytest.fixture
-def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Loading]]:  # noqa: ARG001 - for its effect
-    """Make one; ended afterwards."""
-    made: list[Loading] = []
-
-    def loading(
-        *,
-        sink: MemorySink | None = None,
-        load: Load | None = None,
-        reached: int = 100,
-        queue: int = 4_000_000,
-    ) -> Loading:
-        sink = sink or MemorySink()
-        source = ScriptedSource(blocks(), reached)
-        checkpoint = begun(sink, load or Load(HOTELS.relation.qualified_name, ("hotels",)))
-        generations, loads = checkpoint.generations, checkpoint.loads
-        metrics = Metrics("pipe", 1)
-        stop, all_loaded = threading.Event(), threading.Event()
-        index = generations["hotels"].index
-        delivery = Delivery(
-            configuration=configuration(tmp_path, queue=queue),
-            sink=sink,
-            projections={index: HOTELS},
-            monitor=Monitor(MemoryClock(), metrics),
-            metrics=metrics,
-            wake=source.wake,
-        )
-        delivery.start()
-        delivery.resume(checkpoint)
-        backfill = Backfill(
-            config=BackfillConfig(),
-            source=source,
-            sink=sink,
-            delivery=delivery,
-            generations=generations,
-            queue_bytes=queue,
-            all_loaded=all_loaded.set,
-        )
-        backfill.begin(loads, Compiled((HOTELS,), (HOTELS.relation,)))
-        pipeline = Pipeline(
-            source=source,
-            source_id="system/1",
-            relations=[HOTELS.relation],
-            indices=[(HOTELS, index)],
-            delivery=delivery,
-            backfill=backfill,
-            filler=HoleFiller(source, delivery),
-            transaction_bytes=1_000_000,
-            spill_folder=tmp_path / "spill",
-            stopping=stop.is_set,
-            state=lambda _: None,
-        )
-        one = Loading(source, sink, delivery, backfill, pipeline, checkpoint, stop, all_loaded, [])
-        made.append(one)
-        return one
-
-    yield loading
-    for one in made:
-        one.stop.set()
-        one.source.wake()
-        if one.thread is not None:
-            one.thread.join(5)
-            assert not one.thread.is_alive()
-        one.backfill.close()
-        one.sink.trouble = Trouble()
-        one.sink.gate.set()
-        one.delivery.close()
+    from tests.unit.backfill.conftest import Loading
 
 
 def test_all_rows_come_in_and_are_shown_when_all_are_durable(

@@ -162,7 +162,7 @@ def test_the_status_shows_positions_and_no_secret(web: Web) -> None:
 
 
 def test_nothing_can_be_changed_and_unknown_paths_are_not_found(web: Web) -> None:
-    """All routes only read."""
+    """Nothing but the backfill can be changed."""
     for path in ("/livez", "/readyz", "/metrics", "/api/v1/status"):
         assert web.get(path, method="POST").status == 405
         assert web.get(path, method="DELETE").status == 405

@@ -1,0 +1,174 @@
+"""What people ask of the backfill: any thread calls it, and the reader carries it out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from cdc_daemon.errors import CdcError
+from cdc_daemon.events import Load
+from cdc_daemon.nearest import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from cdc_daemon.backfill.backfill import Backfill
+    from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.events import Position
+    from cdc_daemon.projection.compiler import Compiled
+    from cdc_daemon.projection.flat import FlatProjection
+
+MOVE_SECONDS: Final = 3.0
+"""How long a repair waits for the source's position to move: it is asked to once a second."""
+STORED_SECONDS: Final = 5.0
+"""How long its beginning is waited for in the checkpoint, which is stored once a second."""
+LOOK_SECONDS: Final = 0.02
+
+
+class UnknownNameError(CdcError):
+    """There is no projection or table of that name."""
+
+
+class ConflictError(CdcError):
+    """It can't be done as things are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which rows are meant: those of a projection, or of a table for all its projections."""
+
+    projection: str | None = None
+    table: str | None = None
+
+
+class Control:
+    """Starts and cancels repairs, pauses what is read. Any thread but the reader calls it."""
+
+    def __init__(self, backfill: Backfill, compiled: Compiled, delivery: Delivery) -> None:
+        self._backfill = backfill
+        self._compiled = compiled
+        self._delivery = delivery
+
+    def show(self) -> dict[str, Any]:
+        """What is under way, as JSON."""
+        return self._backfill.show()
+
+    def start(self, wish: Wish) -> None:
+        """Read all rows of a table again, into the read models that are searched.
+
+        Returns once a crash can't make the repair forgotten, unless the sink is away.
+        Raises UnknownNameError, ConflictError, BusyError.
+        """
+        chosen = self._chosen(wish)
+        self._require_idle(chosen)
+        self._move_on()
+        since = self._backfill.requests.ask(lambda: self._begin(chosen))
+        _wait_until(lambda: self._is_stored(chosen[0].name, since), STORED_SECONDS)
+
+    def cancel(self, wish: Wish) -> None:
+        """Give repairs up: those of a table or a projection, or all.
+
+        Raises UnknownNameError, ConflictError, BusyError.
+        """
+        names = [projection.name for projection in self._chosen(wish)]
+        self._backfill.requests.ask(lambda: self._cancel(names, every=wish == Wish()))
+
+    def pause(self, *, paused: bool) -> None:
+        """Read nothing for now, or go on. Raises ConflictError where nothing is being read."""
+        if not self._backfill.loads:
+            raise ConflictError("no rows are being read: there is nothing to pause or to resume")
+        self._backfill.pause(paused=paused)
+
+    def _chosen(self, wish: Wish) -> Sequence[FlatProjection]:
+        every = self._compiled.projections
+        if wish.projection is not None:
+            found = [each for each in every if each.name == wish.projection]
+            names = [each.name for each in every]
+            _require_found(found, "projection", wish.projection, names)
+        elif wish.table is not None:
+            found = [each for each in every if each.relation.qualified_name == wish.table]
+            tables = [each.relation.qualified_name for each in every]
+            _require_found(found, "table", wish.table, tables)
+        else:
+            return every
+        return found
+
+    def _require_idle(self, chosen: Sequence[FlatProjection]) -> None:
+        names = {projection.name for projection in chosen}
+        for load in self._backfill.loads:
+            if both := sorted(names & {*load.names}):
+                raise ConflictError(
+                    f"the rows of {load.relation.qualified_name} are being read for "
+                    f"{', '.join(both)} already: see `cdc-daemon backfill status`"
+                )
+
+    def _move_on(self) -> None:
+        """Let the stream get past what was written last.
+
+        Who changes a document behind our back raises its version by one, as OpenSearch counts.
+        Where the source is idle, a repair at the very position of the last commit would lose
+        against that. Where the position doesn't move in time, the repair begins all the same.
+        """
+        progress = self._delivery.progress
+        before = progress.received
+        self._delivery.monitor.nudge_soon()
+        _wait_until(lambda: progress.received > before, MOVE_SECONDS)
+
+    def _is_stored(self, name: str, since: Position) -> bool:
+        """Whether the checkpoint has the repair, or it is over already."""
+        for loads in (self._delivery.checkpointer.stored_loads, self._backfill.ended):
+            if any(name in load.projections and load.since == since for load in loads):
+                return True
+        return False
+
+    def _begin(self, chosen: Sequence[FlatProjection]) -> Position:
+        self._require_idle(chosen)
+        names = tuple(projection.name for projection in chosen)
+        table = chosen[0].relation.qualified_name
+        since = self._delivery.progress.received
+        self._backfill.begin_beside(Load(table, names, since=since), self._compiled)
+        return since
+
+    def _cancel(self, names: Collection[str], *, every: bool) -> None:
+        loads = [load for load in self._backfill.loads if {*names} & {*load.names}]
+        if every:
+            loads = [load for load in loads if load.repairs] or loads
+        if not loads:
+            raise ConflictError("no rows are being read for that: there is nothing to cancel")
+        for load in loads:
+            self._require_cancellable(load, names)
+        for load in loads:
+            self._backfill.cancel(load)
+
+    def _require_cancellable(self, load: ActiveLoad, names: Collection[str]) -> None:
+        table, own = load.relation.qualified_name, ", ".join(load.names)
+        if not load.repairs:
+            raise ConflictError(
+                f"the rows of {table} are read into a new index of {own}, which can't be searched "
+                "without them. To read nothing for now: `cdc-daemon backfill pause`. To do without "
+                "the read model: remove it from the configuration, and restart the daemon"
+            )
+        if not {*load.names} <= {*names}:
+            raise ConflictError(
+                f"the rows of {table} are read once for {own}: cancel that by --table {table}"
+            )
+        if load in self._backfill.sweeping:
+            raise ConflictError(
+                f"all rows of {table} are written; only documents without a row are still to be "
+                "deleted, which can't be cancelled"
+            )
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+
+
+def _require_found(found: Sequence[object], kind: str, name: str, names: Sequence[str]) -> None:
+    if not found:
+        meant = nearest(name, names)
+        hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted({*names}))}"
+        raise UnknownNameError(f"no {kind} {name} is mapped; {hint}")

@@ -1,0 +1,50 @@
+"""The end of a repair: what its load has not written again belongs to no row, and is deleted.
+
+In a thread of its own: whatever the stream writes meanwhile is newer, so that it needn't wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cdc_daemon.errors import CdcError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.delivery.delivery import Delivery
+
+log = structlog.get_logger(__name__)
+
+
+class Sweeping(threading.Thread):
+    """Deletes from the indices of one load what is older than its beginning."""
+
+    def __init__(self, load: ActiveLoad, delivery: Delivery, wake: Callable[[], None]) -> None:
+        super().__init__(name="sweeping", daemon=True)
+        self.load = load
+        self._delivery = delivery
+        self._wake = wake
+        self.is_done = False
+
+    def run(self) -> None:
+        """For as long as it takes; then wake the reader."""
+        load = self.load
+        try:
+            deleted = sum(self._delivery.delete_before(index, load.since) for index in load.targets)
+        except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
+            self._delivery.fail(error)
+            return
+        log.info(
+            "repaired",
+            table=load.relation.qualified_name,
+            projections=list(load.names),
+            rows=load.rows,
+            deleted=deleted,
+        )
+        self.is_done = True
+        self._wake()

@@ -1,0 +1,299 @@
+"""A read model that somebody spoiled in OpenSearch is repaired while writers go on."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from tests.generators.budget import seeded
+from tests.generators.history import EXPECTED, PROJECTIONS, Load, fill
+from tests.generators.oracle import assert_equal
+from tests.generators.running_daemon import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Database
+    from tests.generators.rest import Rest
+    from tests.generators.running_daemon import RunningDaemon
+    from tests.integration.pipeline.conftest import StartDaemon
+
+ROWS = 6_000
+KILLS = 3
+KEY = "the-key"
+SLOWLY: dict[str, Any] = {"chunk": "50kB", "rows_per_second": 3_000}
+ITEMS: dict[str, Any] = {"items": {"from": "item", "fields": "*", "freshness": "20ms"}}
+ITEMS_EXPECTED = {"items": "select id::text, to_jsonb(item) from item"}
+
+
+class Daemon:
+    """A daemon that streams, and its web side with the key."""
+
+    def __init__(self, running: RunningDaemon) -> None:
+        self.running = running
+        listen = json.loads(running.file.read_text())["web"]["listen"]
+        self._url = f"http://{listen}/api/v1/backfill"
+
+    def ask(self, change: str, **wish: str) -> tuple[int, dict[str, Any]]:
+        """Status and answer."""
+        request = urllib.request.Request(  # noqa: S310 - our own server
+            f"{self._url}/{change}", json.dumps(wish).encode(), {"Authorization": f"Bearer {KEY}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - as above
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+
+    def start(self, **wish: str) -> None:
+        """Begin a repair."""
+        status, answer = self.ask("start", **wish)
+        assert status == 200, answer
+
+    def loads(self) -> list[dict[str, Any]]:
+        """What is under way."""
+        found: list[dict[str, Any]] = self.running.status().get("backfill", {}).get("loads", [])
+        return found
+
+    def rows(self) -> int:
+        """How many rows are durable of what is under way."""
+        return sum(int(load["rows"]) for load in self.loads())
+
+    def ended(self) -> list[str]:
+        """How loads have ended."""
+        backfill = self.running.status().get("backfill", {"ended": []})
+        return [one["outcome"] for one in backfill["ended"]]
+
+    def done(self) -> bool:
+        """Whether nothing is under way."""
+        return bool(self.running.status().get("backfill", {}).get("loads") == [])
+
+
+@pytest.fixture
+def items(database: Database) -> Iterator[psycopg.Connection]:
+    """A table of many chunks."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("create table item (id int primary key, n int, note text)")
+        connection.execute(
+            "insert into item select i, i, repeat('x', 60) from generate_series(1, %s) i", [ROWS]
+        )
+        yield connection
+
+
+@pytest.fixture
+def daemon(items: psycopg.Connection, start_daemon: StartDaemon) -> Daemon:
+    """It has loaded the table."""
+    assert items.autocommit
+    return loaded(start_daemon(ITEMS, start=False, backfill=SLOWLY))
+
+
+def loaded(running: RunningDaemon) -> Daemon:
+    """Start it with a key, and wait until all is loaded."""
+    configuration = json.loads(running.file.read_text())
+    configuration["web"]["api_key"] = KEY
+    running.file.write_text(json.dumps(configuration))
+    running.start()
+    running.wait_until("streaming", 120)
+    running.catch_up()
+    return Daemon(running)
+
+
+def spoil(rest: Rest, read_model: str, *, every: int = 10) -> int:
+    """Alter, delete and add documents, in the ways that OpenSearch has; how many."""
+    hits = rest.post(f"/{read_model}/_search", {"size": 1000, "version": True})["hits"]["hits"]
+    lines: list[dict[str, Any]] = [{"index": {"_index": f"{read_model}-000001", "_id": "?"}}, {}]
+    for at, hit in enumerate(hits[::every]):
+        action = {"_index": hit["_index"], "_id": hit["_id"]}
+        if at % 3 == 0:
+            lines += [{"delete": action}]
+        elif at % 3 == 1:
+            lines += [{"index": action}, {}]
+        else:
+            version = {"version": hit["_version"] + 1, "version_type": "external"}
+            lines += [{"index": {**action, **version}}, {}]
+        ghost = {**action, "_id": f"ghost {at}"}
+        lines += [{"index": ghost}, {}]
+        older = {"version": 1 + at, "version_type": "external"}
+        lines += [{"index": {**ghost, "_id": f"old ghost {at}", **older}}, {}]
+    body = "".join(json.dumps(line) + "\n" for line in lines)
+    answer = json.loads(rest.text("POST", "/_bulk?refresh=true", body.encode()))
+    assert not answer["errors"], answer
+    return len(hits[::every])
+
+
+def test_a_spoiled_read_model_comes_right_under_writers(
+    database: Database, start_daemon: StartDaemon, rest: Rest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed or not: every document equals its row, and those without a row are gone."""
+    seed, chosen = seeded()
+    fill(database.dsn, rows=ROWS)
+    daemon = loaded(start_daemon(PROJECTIONS, start=False, backfill=SLOWLY))
+    spoilt = sum(spoil(rest, read_model) for read_model in EXPECTED)
+    assert spoilt > 100
+    with Load(database.dsn, seed, sessions=2, pause_seconds=0.2, truncates=False):
+        for read_model in EXPECTED:
+            if not any(read_model in load["projections"] for load in daemon.loads()):
+                daemon.start(projection=read_model)
+        until(lambda: daemon.rows() > 0, 60, "rows are read")
+        assert all(load["repairs"] for load in daemon.loads())
+        for _ in range(KILLS):
+            time.sleep(chosen.uniform(0, 1))
+            daemon.running.kill()
+            daemon.running.start()
+            until(lambda: daemon.running.status().get("backfill"), 60, "it goes on")
+        until(daemon.done, 180, "all is repaired")
+    daemon.running.catch_up(90)
+    repaired = {name for one in daemon.running.events("repaired") for name in one["projections"]}
+    assert repaired == set(EXPECTED)
+    compared = assert_equal(database.dsn, rest, EXPECTED)
+    with capsys.disabled():
+        print(f"\n[seed {seed}: {spoilt} documents spoilt, {compared} compared]")  # noqa: T201 - property tests say what they did
+
+
+def test_an_idle_source_is_no_obstacle(
+    daemon: Daemon, items: psycopg.Connection, database: Database, rest: Rest
+) -> None:
+    """What the last commit wrote has a higher version when somebody changes it: that is no end."""
+    items.execute("update item set n = -1 where id = any(%s)", [[5, 6, 7]])
+    until(lambda: rest.get("/items/_doc/5")["_source"]["n"] == -1, 10, "it is there")
+    rest.delete("/items-000001/_doc/5?refresh=true")
+    for _ in range(3):
+        rest.put("/items-000001/_doc/6?refresh=true", {"id": 6})
+    items.execute("delete from item where id = 7")
+    until(lambda: not rest.get("/_search?q=_id:7")["hits"]["hits"], 10, "it is gone")
+    rest.put("/items-000001/_doc/7?refresh=true", {"id": 7})
+    daemon.start(table="public.item")
+    until(daemon.done, 60, "all is repaired")
+    daemon.running.catch_up()
+    assert assert_equal(database.dsn, rest, ITEMS_EXPECTED) == ROWS - 1
+
+
+def test_a_kill_in_the_middle(daemon: Daemon, database: Database, rest: Rest) -> None:
+    """The next start goes on where it was, into the index that is searched all the time."""
+    spoil(rest, "items")
+    daemon.start(table="public.item")
+    until(lambda: daemon.rows() > 1500, 30, "some rows are read")
+    assert len(stored(daemon, rest)) == 1
+    daemon.running.kill()
+    assert rest.get("/items/_count")["count"] > 0
+    daemon.running.start()
+    until(lambda: daemon.rows() > 0 or "repaired" in daemon.ended(), 60, "it goes on")
+    until(daemon.done, 60, "all is repaired")
+    daemon.running.catch_up()
+    assert assert_equal(database.dsn, rest, ITEMS_EXPECTED) == ROWS
+    resumed = [one for one in daemon.running.events("loading") if one["resumed"]]
+    assert [one["rows_before"] > 0 for one in resumed] == [True]
+    assert list(rest.get("/_alias/items")) == ["items-000001"]
+    until(lambda: stored(daemon, rest) == [], 10, "it is over")
+
+
+def stored(daemon: Daemon, rest: Rest) -> list[dict[str, Any]]:
+    """The loads that the stored checkpoint has."""
+    name = json.loads(daemon.running.file.read_text())["name"]
+    found: list[dict[str, Any]]
+    found = rest.get(f"/cdc-daemon-checkpoints/_doc/{name}")["_source"]["checkpoint"]["loads"]
+    return found
+
+
+def test_pausing_and_cancelling(
+    daemon: Daemon, items: psycopg.Connection, database: Database, rest: Rest
+) -> None:
+    """While it is paused nothing is read, and changes come; cancelled, all stays as it is."""
+    rest.put("/items/_doc/ghost?refresh=true", {})
+    daemon.start(projection="items")
+    until(lambda: daemon.rows() > 500, 30, "some rows are read")
+    assert daemon.ask("pause")[1]["paused"]
+    until(lambda: daemon.running.metrics()["cdc_backfill_chunks"] == 0, 10, "all is durable")
+    rows = daemon.rows()
+    assert daemon.running.metrics()["cdc_backfill_paused"] == 1
+    assert 0 < daemon.running.metrics()['cdc_backfill_progress_ratio{table="public.item"}'] < 1
+    items.execute("update item set n = -1 where id = 5999")
+    until(lambda: rest.get("/items/_doc/5999")["_source"]["n"] == -1, 10, "changes come")
+    assert daemon.rows() == rows
+    status, answer = daemon.ask("cancel", table="public.item")
+    assert (status, answer["loads"]) == (200, [])
+    daemon.running.wait_until("streaming")
+    assert rest.get("/items/_doc/ghost")["found"], "nothing is deleted"
+    until(lambda: stored(daemon, rest) == [], 10, "it is over")
+    daemon.start(projection="items")
+    until(daemon.done, 60, "all is repaired")
+    daemon.running.catch_up()
+    assert assert_equal(database.dsn, rest, ITEMS_EXPECTED) == ROWS
+    assert daemon.ended()[-2:] == ["cancelled", "repaired"]
+
+
+def test_truncate_and_vacuum_full_while_it_is_repaired(
+    daemon: Daemon, items: psycopg.Connection, database: Database, rest: Rest
+) -> None:
+    """The table is planned anew; what is gone is gone, what is new is there."""
+    spoil(rest, "items")
+    daemon.start(table="public.item")
+    until(lambda: daemon.rows() > 500, 30, "some rows are read")
+    items.execute("delete from item where id % 3 = 0")
+    items.execute("vacuum full item")
+    until(lambda: daemon.running.events("table_rewritten"), 30, "it has noticed")
+    with items.transaction():
+        items.execute("truncate item")
+        items.execute("insert into item select i, -i, 'new' from generate_series(1, 100) i")
+    until(daemon.done, 60, "all is repaired")
+    daemon.running.catch_up()
+    assert assert_equal(database.dsn, rest, ITEMS_EXPECTED) == 100
+
+
+def test_without_a_key_nobody_changes_anything(
+    items: psycopg.Connection, start_daemon: StartDaemon
+) -> None:
+    """403, and how to have one."""
+    assert items.autocommit
+    running = start_daemon(ITEMS)
+    running.wait_until("streaming")
+    status, answer = Daemon(running).ask("start", table="public.item")
+    assert status == 403
+    assert "web.api_key" in answer["error"]
+
+
+@contextmanager
+def held_insert(items: psycopg.Connection, dsn: str) -> Iterator[None]:
+    """The row 7000 is in the stream, but not visible to anybody until the end."""
+    items.execute("set synchronous_commit = local")
+    hold_commits(items, "nobody")
+    with psycopg.connect(dsn, autocommit=True) as writing:
+        insert = "insert into item values (7000, 7000, 'held')"
+        thread = threading.Thread(target=writing.execute, args=[insert])
+        thread.start()
+        try:
+            yield
+        finally:
+            hold_commits(items, "")
+            thread.join(20)
+
+
+def hold_commits(items: psycopg.Connection, standby: str) -> None:
+    """Let commits wait for that standby, which isn't there; or let them go."""
+    items.execute(f"alter system set synchronous_standby_names = '{standby}'".encode())
+    items.execute("select pg_reload_conf()")
+
+
+def test_a_commit_that_nobody_sees_yet_keeps_its_document(
+    daemon: Daemon, items: psycopg.Connection, database: Database, rest: Rest
+) -> None:
+    """It was streamed before the repair began, and waits for a standby: the repair waits for it."""
+    with held_insert(items, database.dsn):
+        until(lambda: rest.get("/_search?q=_id:7000")["hits"]["hits"], 10, "it is streamed")
+        items.execute("update item set n = -1 where id = 1")
+        daemon.start(table="public.item")
+        until(lambda: daemon.running.events("backfill_retry"), 30, "the repair waits")
+        assert daemon.running.events("backfill_retry")[0]["reason"] == "unsettled"
+        assert [load["phase"] for load in daemon.loads()] == ["planning"]
+    until(daemon.done, 60, "all is repaired")
+    daemon.running.catch_up()
+    assert assert_equal(database.dsn, rest, ITEMS_EXPECTED) == ROWS + 1

@@ -1,0 +1,224 @@
+"""Rows are read again into a read model that is searched, on demand, and it comes out true."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.backfill import requests as requests_module
+from cdc_daemon.backfill.control import ConflictError, UnknownNameError, Wish
+from cdc_daemon.backfill.requests import BusyError
+from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.events import Change, ChangeKind, Commit, Load, Position, Watermark
+from tests.generators.fakes import ScriptedSource, wait_until
+from tests.unit.backfill.conftest import HOTELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.backfill.conftest import Loading
+
+TABLE = HOTELS.relation.qualified_name
+REPAIR = Wish(projection="hotels")
+PLANNED = ScriptedSource([[]] * 20).chunk_reader().plan(HOTELS.relation)
+
+
+def loaded(make: Callable[..., Loading]) -> Loading:
+    """A read model that is loaded and searched, and was then changed behind our back."""
+    loading = make(load=None)
+    for number in range(2000):
+        loading.write(number, 100, b'{"n":%d}' % (number % 100))
+    loading.write(5, 101, b'{"n":"altered"}')
+    loading.write(9999, 1, b'{"n":"a ghost"}')
+    del loading.sink.index(loading.index).documents[b'"7"']
+    loading.start()
+    assert wait_until(lambda: bool(loading.source.started), 5)
+    return loading
+
+
+def is_true(loading: Loading) -> bool:
+    """Whether searches find what the rows say, and nothing else."""
+    return loading.shown() == {b'"%d"' % one: b'{"n":%d}' % (one % 100) for one in range(2000)}
+
+
+def outcomes(loading: Loading) -> list[str]:
+    """How loads have ended."""
+    return [one["outcome"] for one in loading.control.show()["ended"]]
+
+
+def test_what_was_altered_deleted_or_added_comes_right(make: Callable[..., Loading]) -> None:
+    """Also where the source is idle; and a second time."""
+    loading = loaded(make)
+    for times in (1, 2):
+        loading.control.start(REPAIR)
+        assert wait_until(lambda: not loading.backfill.has_work, 10), loading.failures
+        assert outcomes(loading) == ["repaired"] * times
+        assert wait_until(lambda: is_true(loading), 5)
+        assert wait_until(lambda: loading.stored().loads == (), 5)
+    assert loading.sink.aliases == {"hotels": loading.index}
+    assert not loading.delivery.progress.building
+    assert not loading.backfill.loading
+
+
+def test_the_stream_goes_on_into_what_is_repaired(make: Callable[..., Loading]) -> None:
+    """What it changes meanwhile is newer than what is read, and is searched at once."""
+    loading = loaded(make)
+    loading.source.at = Position(500)  # chunks wait until the stream is there
+    loading.control.start(Wish(table=TABLE))
+    assert loading.stored().loads or wait_until(lambda: bool(loading.stored().loads), 5)
+    (load,) = loading.stored().loads
+    assert (load.since, load.projections) == (150, ("hotels",))
+    new = [b'"5"', b'{"n":"new"}']
+    loading.source.script = [
+        [
+            Change(HOTELS.relation, ChangeKind.UPDATE, new),  # type: ignore[arg-type]  # bytes
+            Change(HOTELS.relation, ChangeKind.DELETE, None, [b'"8"', b"null"]),
+            Commit(Position(200), 0.0, xid=2000),
+        ],
+    ]
+    loading.source.wake()
+    assert wait_until(lambda: loading.shown().get(b'"5"') == b'{"n":"new"}', 5), "while it loads"
+    assert outcomes(loading) == []
+    loading.source.script = [[Watermark(Position(600))]]
+    loading.source.wake()
+    assert wait_until(lambda: outcomes(loading) == ["repaired"], 10), loading.failures
+    assert wait_until(lambda: len(loading.shown()) == 1999, 5)
+    shown = loading.shown()
+    assert shown[b'"5"'] == b'{"n":"new"}'
+    assert b'"8"' not in shown
+    assert b'"9999"' not in shown
+
+
+def test_a_commit_that_no_snapshot_sees_yet_is_waited_for(
+    make: Callable[..., Loading],
+) -> None:
+    """It was streamed just before the repair began; its document would be deleted otherwise."""
+    loading = loaded(make)
+    row = [b'"4000"', b'{"n":"committed"}']
+    loading.source.script = [
+        [
+            Change(HOTELS.relation, ChangeKind.INSERT, row),  # type: ignore[arg-type]  # bytes
+            Commit(Position(140), 0.0, xid=2000),
+        ],
+    ]
+    loading.source.wake()
+    assert wait_until(lambda: b'"4000"' in loading.shown(), 5)
+    loading.control.start(REPAIR)
+    assert not wait_until(lambda: outcomes(loading) != [], 0.5), "every chunk is read again"
+    assert b'"4000"' in loading.shown()
+    loading.source.blocks = [[*loading.source.blocks[0], row], *loading.source.blocks[1:]]  # type: ignore[list-item]
+    loading.source.visible_below = 3000
+    assert wait_until(lambda: outcomes(loading) == ["repaired"], 10), loading.failures
+    assert wait_until(lambda: len(loading.shown()) == 2001, 5)
+
+
+def test_a_repair_goes_on_after_a_restart(make: Callable[..., Loading]) -> None:
+    """With what was left, in the index that is searched; what is older than its beginning goes."""
+    load = Load(TABLE, ("hotels",), tuple(PLANNED[15:]), rows=1500, since=Position(90))
+    loading = make(load=load)
+    for number in range(1500):
+        loading.write(number, 95, b'{"n":%d}' % (number % 100))
+    loading.write(9999, 89, b'{"n":"a ghost"}')
+    assert not loading.delivery.progress.building
+    loading.start()
+    assert wait_until(lambda: outcomes(loading) == ["repaired"], 10), loading.failures
+    assert wait_until(lambda: is_true(loading), 5)
+
+
+def test_a_repair_is_cancelled(make: Callable[..., Loading]) -> None:
+    """The read model stays as it is, nothing is deleted, and another repair can begin."""
+    loading = loaded(make)
+    loading.source.at = Position(5000)
+    loading.delivery.monitor.nudge_soon = lambda: None  # type: ignore[method-assign]  # idle
+    loading.source.script = [[Watermark(Position(120))]]
+    loading.source.wake()
+    loading.control.start(REPAIR)
+    assert wait_until(lambda: len(loading.backfill._window) == 4, 5), "all wait for the stream"
+    loading.control.cancel(Wish())
+    assert outcomes(loading) == ["cancelled"]
+    assert loading.control.show()["loads"] == []
+    loading.source.script = [[Watermark(Position(6000))]]
+    loading.source.wake()
+    assert wait_until(lambda: loading.stored().loads == (), 5)
+    assert not any(what == "delete_before" for what, _ in loading.sink.said)
+    assert loading.sink.index(loading.index).documents[b'"9999"'] == (1, b'{"n":"a ghost"}')
+    loading.control.start(REPAIR)
+    assert wait_until(lambda: outcomes(loading) == ["cancelled", "repaired"], 10)
+    assert wait_until(lambda: is_true(loading), 5)
+
+
+def test_a_chunk_that_comes_after_the_cancelling_is_for_nobody(
+    make: Callable[..., Loading],
+) -> None:
+    """Also one that can't be read; another load doesn't mind."""
+    loading = loaded(make)
+    loading.source.may_read.clear()
+    loading.source.chunk_errors = [RetryError("away", reason="unavailable")]
+    loading.control.start(REPAIR)
+    assert wait_until(lambda: loading.backfill.chunks_out == 2, 5), "both workers read"
+    loading.control.cancel(REPAIR)
+    loading.control.start(REPAIR)
+    loading.source.may_read.set()
+    assert wait_until(lambda: outcomes(loading) == ["cancelled", "repaired"], 10), loading.failures
+    assert wait_until(lambda: is_true(loading), 5)
+
+
+def test_what_only_a_person_can_mend_ends_the_repair_and_not_the_stream(
+    make: Callable[..., Loading],
+) -> None:
+    """The next start would end with it, too; the reason is shown."""
+    loading = loaded(make)
+    loading.source.chunk_errors = [SourceError("row security hides rows")]
+    loading.control.start(REPAIR)
+    assert wait_until(lambda: outcomes(loading) == ["failed"], 10)
+    assert loading.control.show()["ended"][0]["reason"] == "row security hides rows"
+    assert wait_until(lambda: loading.stored().loads == (), 5)
+    assert loading.failures == []
+    loading.control.start(REPAIR)
+    assert wait_until(lambda: outcomes(loading) == ["failed", "repaired"], 10)
+    assert wait_until(lambda: is_true(loading), 5)
+
+
+def test_a_first_load_cannot_be_cancelled_nor_repaired(make: Callable[..., Loading]) -> None:
+    """Nobody could search the index without its rows; the message says what can be done."""
+    loading = make()
+    loading.backfill.pause(paused=True)
+    loading.start()
+    with pytest.raises(ConflictError, match=r"can't be searched without them.*backfill pause"):
+        loading.control.cancel(Wish())
+    with pytest.raises(ConflictError, match="already"):
+        loading.control.start(REPAIR)
+    loading.control.pause(paused=False)
+    assert loading.all_loaded.wait(20)
+    assert outcomes(loading) == ["loaded"]
+    with pytest.raises(ConflictError, match="nothing to cancel"):
+        loading.control.cancel(REPAIR)
+    with pytest.raises(ConflictError, match="nothing to pause"):
+        loading.control.pause(paused=True)
+
+
+def test_names_that_are_not_there(make: Callable[..., Loading]) -> None:
+    """The message has the nearest."""
+    loading = make(load=None)
+    with pytest.raises(UnknownNameError, match="hotel is mapped; did you mean hotels"):
+        loading.control.start(Wish(projection="hotel"))
+    with pytest.raises(UnknownNameError, match=f"there are {TABLE}"):
+        loading.control.cancel(Wish(table="x"))
+
+
+def test_a_reader_that_waits_does_nothing_later(
+    make: Callable[..., Loading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked has been told that nothing was done: so it stays."""
+    monkeypatch.setattr(requests_module, "PATIENCE_SECONDS", 0.1)
+    loading = make(load=None)  # its reader hasn't been started
+    loading.delivery.progress.received = Position(100)
+    loading.delivery.monitor.nudge_soon = lambda: setattr(  # type: ignore[method-assign]  # at once
+        loading.delivery.progress, "received", Position(150)
+    )
+    with pytest.raises(BusyError, match="did nothing"):
+        loading.control.start(REPAIR)
+    loading.start()
+    assert wait_until(lambda: not loading.backfill.has_work, 5)
+    assert loading.control.show() == {"paused": False, "loads": [], "ended": []}
