@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 READ_TIMEOUT_SECONDS: Final = 1.0
+WAITED_FOR_SECONDS: Final = 0.1
+"""While rows that were read wait for the stream: it may stand still, and need a nudge."""
+
 LINGER_SECONDS: Final = 0.05
 """Under load a batch is handed over when it is large, or this old."""
 
@@ -170,7 +173,7 @@ class Pipeline:
         held = False
         while not self._stopping():
             # While anything is held back, look only whether more has come, and don't wait for it.
-            events = self._source.read(0.0 if held else READ_TIMEOUT_SECONDS)
+            events = self._source.read(0.0 if held else self._patience_seconds())
             urgent = self._take(events)
             held = self._hold_back() if events else self._release()
             if self._backfill.has_work:
@@ -179,6 +182,11 @@ class Pipeline:
             if self._filler.active:
                 self._filler.step()
             self._report(urgent=urgent)
+
+    def _patience_seconds(self) -> float:
+        """How long to wait for the source, where nothing else wakes us."""
+        waits = self._backfill.waits or self._filler.active
+        return WAITED_FOR_SECONDS if waits else READ_TIMEOUT_SECONDS
 
     def _take(self, events: Sequence[Event]) -> bool:
         """Handle what was read; whether the source wants to know at once what is durable."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import structlog
 
 from cdc_daemon.backfill.loads import Loads
+from cdc_daemon.backfill.nudging import Nudging
 from cdc_daemon.backfill.report import MOST_ENDED, Ended, report, report_ended
 from cdc_daemon.backfill.requests import Requests
 from cdc_daemon.backfill.sweeping import Sweeping
@@ -82,6 +83,9 @@ class Backfill:
         self.recent: deque[int] = deque(maxlen=RECENT)
         """The numbers of the last transactions that changed documents. The reader adds them."""
         self._workers: list[Worker] = []
+        self._nudging = Nudging(delivery.monitor.nudge_soon)
+        self._is_connected = False
+        """Whether the stream has begun: what is read before would have to be read again."""
         self._released_at = 0.0
         self._loading = frozenset[str]()
 
@@ -94,6 +98,11 @@ class Backfill:
     def _unfinished(self) -> list[ActiveLoad]:
         """The loads that a start would have to go on with."""
         return [*self._loads.active, *self.sweeping]
+
+    @property
+    def waits(self) -> bool:
+        """Whether rows wait for the stream."""
+        return len(self._window) > 0
 
     @property
     def active(self) -> bool:
@@ -210,6 +219,9 @@ class Backfill:
         numbers to others: what was read before it is read again.
         """
         self._loads.connection += 1
+        if not self._is_connected:
+            self._is_connected = True
+            self._run_workers()
         for chunk in self._window.begin_again():
             self._loads.again(chunk)
 
@@ -222,6 +234,7 @@ class Backfill:
         self._take()
         self._delivery.progress.held = self._window.held()
         self._release()
+        self._nudging.waits(self._delivery.progress.received, self._window.waits_for())
         self.note_durable()
         self._end_sweepings()
         self._publish()
@@ -257,6 +270,10 @@ class Backfill:
             )
             for number in range(config.workers)
         ]
+        if self._is_connected:
+            self._run_workers()
+
+    def _run_workers(self) -> None:
         for worker in self._workers:
             worker.start()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from cdc_daemon.backfill.holes import Answer, Holes
+from cdc_daemon.backfill.nudging import Nudging
 from cdc_daemon.backfill.worker import contents_of
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import CdcError, RetryError, RewrittenError
@@ -49,6 +50,7 @@ class HoleFiller:
         """The indices that something is asked for of, and isn't answered."""
         self._closed = False
         self._thread: threading.Thread | None = None
+        self._nudging = Nudging(delivery.monitor.nudge_soon)
         delivery.dispatcher.leave_out = self._leave_out
 
     @property
@@ -100,6 +102,7 @@ class HoleFiller:
             self._holes.settled(filled.name)
         self._delivery.dispatcher.release()
         self._delivery.progress.unfilled = self._holes.held()
+        self._nudging.waits(received, self._holes.waits_for())
         if not self._asked_for and (keys := self._holes.to_ask(MOST_KEYS)):
             self._ask(keys)
 

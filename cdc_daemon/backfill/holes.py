@@ -142,6 +142,10 @@ class Holes:
         self._answers.clear()
         self._unasked = dict.fromkeys(self._holes)
 
+    def waits_for(self) -> Position | None:
+        """The nearest place of the stream that a row waits for."""
+        return min((answer.reached for answer in self._answers.values()), default=None)
+
     def held(self) -> Position | None:
         """Nothing beyond this is durable."""
         return next((hole.after for hole in self._holes.values()), None)

@@ -119,6 +119,10 @@ class Window:
         """The first chunk that the stream has passed, if any. It waits until it is `released`."""
         return next((chunk for chunk in self._waiting if chunk.reached <= received), None)
 
+    def waits_for(self) -> Position | None:
+        """The nearest place of the stream that a chunk waits for."""
+        return min((chunk.reached for chunk in self._waiting), default=None)
+
     def released(self, chunk: LoadedChunk) -> None:
         """All documents of the chunk are on their way."""
         self._waiting = deque(other for other in self._waiting if other is not chunk)

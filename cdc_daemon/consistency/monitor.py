@@ -39,6 +39,7 @@ class Monitor(threading.Thread):
         self._delays = {stage: StageDelay() for stage in STAGES}
         self._latencies = {stage: StageLatency() for stage in STAGES}
         self._ended = threading.Event()  # not `_stop`: threads have a method of that name
+        self._awake = threading.Event()
         self._nudged: Position | None = None
         self._nudge_asked = False
         self.clock_offset_seconds: float | None = None
@@ -89,10 +90,12 @@ class Monitor(threading.Thread):
     def nudge_soon(self) -> None:
         """Have the source write something, so that its position moves on even while it is idle."""
         self._nudge_asked = True
+        self._awake.set()
 
     def stop(self) -> None:
         """Make the thread end."""
         self._ended.set()
+        self._awake.set()
 
     def run(self) -> None:
         """Sample until stopped; a source that can't be reached is what makes the delay rise."""
@@ -110,7 +113,8 @@ class Monitor(threading.Thread):
                 failing = True
                 self.slot_health = None
                 self._metrics.failed()
-            self._ended.wait(SAMPLE_SECONDS)
+            self._awake.wait(SAMPLE_SECONDS)
+            self._awake.clear()
         self._clock.close()
 
     def _sample(self) -> None:

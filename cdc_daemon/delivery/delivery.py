@@ -137,12 +137,14 @@ class Delivery:
         self._hurry()
         self._refresher.finish()
         while time.monotonic() < deadline:
+            # Rows of a backfill are part of no position before they are durable.
+            is_empty = not self.dispatcher.size_bytes
             while_waiting()
             durable = self.progress.durable()
             confirmable = self.progress.confirmable()
             self.checkpointer.offer(confirmable, self.dispatcher.sent, urgent=True)
             done = durable >= self.progress.reachable() and self.checkpointer.stored >= confirmable
-            done = done and self.checkpointer.is_current
+            done = done and is_empty and self.checkpointer.is_current
             if done and self.progress.searchable() >= durable:
                 while_waiting()  # once more: the checkpoint may be stored since it was told
                 return True

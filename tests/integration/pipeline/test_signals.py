@@ -124,7 +124,7 @@ def test_sigterm_while_loading(
 ) -> None:
     """A stop ends a first load soon; the next start goes on with it."""
     connection.execute(INSERT, [1, 200_000])
-    daemon = start_daemon(ITEMS)
+    daemon = start_daemon(ITEMS, backfill={"chunk": "200kB"})
     daemon.wait_until("loading")
     until(lambda: daemon.total("cdc_load_rows_total") > 1000, 20, "rows are loaded")
     began = time.monotonic()

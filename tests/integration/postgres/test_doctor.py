@@ -148,14 +148,6 @@ def test_row_security_and_timeouts_of_the_role(
             ),
             "problem: .*public.p1 has no usable replica identity",
         ),
-        (
-            (
-                "create table t (id int primary key, doc text); "
-                "alter table t alter doc set storage external; "
-                "insert into t values (1, repeat('x', 10000))"
-            ),
-            r"warning: it keeps [0-9,]+ bytes of values out of line .* perhaps of doc",
-        ),
     ],
 )
 @pytest.mark.usefixtures("item")
@@ -166,17 +158,6 @@ def test_tables(connection: Connection, source: PostgresSource, ddl: str, says: 
         said = alarms(source, "item", "t")
     assert re.match(says, said["table public.t"])
     assert "table public.item" not in said
-
-
-def test_large_values_with_their_whole_row_are_fine(
-    connection: Connection, source: PostgresSource
-) -> None:
-    """With REPLICA IDENTITY FULL nothing is left out, so nothing is said."""
-    connection.execute("create table t (id int primary key, doc text)")
-    connection.execute("alter table t alter doc set storage external")
-    connection.execute("insert into t values (1, repeat('x', 10000))")
-    run_advice(connection, alarms(source, "t")["table public.t"])
-    assert "table public.t" not in alarms(source, "t")
 
 
 @pytest.mark.usefixtures("item")

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from cdc_daemon.backfill import holes as module
 from cdc_daemon.backfill.holes import Answer, Holes
+from cdc_daemon.backfill.nudging import Nudging
 from cdc_daemon.errors import StopError
 from cdc_daemon.events import Position
 
@@ -206,3 +207,20 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     holes.left((INDEX, b"a"), ("a",), 1, Position(5))
     with pytest.raises(StopError, match="replica identity full"):
         holes.left((INDEX, b"b"), ("b",), 1, Position(5))
+
+
+def test_a_stream_that_stands_still_is_nudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read waits for it; a stream that moves by itself is left alone."""
+    now = [100.0]
+    monkeypatch.setattr("cdc_daemon.backfill.nudging.time.monotonic", lambda: now[0])
+    nudges: list[float] = []
+    nudging = Nudging(lambda: nudges.append(now[0]))
+    for received in (10, 20, 30, 30, 30, 30):
+        now[0] += 0.15
+        nudging.waits(Position(received), Position(50))
+    assert len(nudges) == 1
+    now[0] += 1
+    nudging.waits(Position(50), Position(50))
+    now[0] += 1
+    nudging.waits(Position(50), None)
+    assert len(nudges) == 1
