@@ -127,7 +127,7 @@ class Backfill:
     @property
     def has_work(self) -> bool:
         """Whether the reader should call `step`."""
-        return bool(self._loading) or bool(self.requests)
+        return bool(self._workers) or bool(self.requests)
 
     @property
     def is_paused(self) -> bool:
@@ -365,12 +365,12 @@ class Backfill:
             return
         for load in list(self._unpublished):
             log.info("loaded", table=load.relation.qualified_name, rows=load.rows)
-            self._end_load(load, "loaded")
             # From now on refreshed like the others, so that nothing is missed after this refresh.
             self._delivery.progress.building -= load.targets.keys()
             for projection in load.targets.values():
                 self._delivery.aside(partial(self._show, self._generations[projection.name]))
-            self._loading -= load.targets.keys()
+            # Only now: a source that is lost meanwhile must not end it half way.
+            self._end_load(load, "loaded")
             self._unpublished.remove(load)
 
     def _show(self, generation: Generation) -> None:

@@ -163,3 +163,31 @@ def test_what_chunks_may_not_see_is_held_before_it_is_sent(make: Callable[..., L
     assert loading.backfill.transaction(2000) is not None
     assert loading.delivery.progress.held == 120
     assert loading.delivery.progress.confirmable() <= 120
+
+
+def test_a_source_that_is_lost_while_a_load_is_shown_does_not_end_it(
+    make: Callable[..., Loading],
+) -> None:
+    """The next connection shows it, and what was held is let go."""
+    loading = make()
+    shown, lost = loading.sink.publish, threading.Event()
+    real = loading.source.confirm
+
+    def slow(generation: object) -> object:
+        lost.wait(5)
+        return shown(generation)  # type: ignore[arg-type]  # as given
+
+    def confirm(**positions: Position) -> None:
+        if not loading.stored().loads and not lost.is_set():
+            lost.set()
+            raise RetryError("the connection was cut", reason="unavailable")
+        real(**positions)
+
+    loading.sink.publish = slow  # type: ignore[method-assign, assignment]  # as long as a refresh
+    loading.source.confirm = confirm  # type: ignore[method-assign]  # it is cut once
+    loading.start()
+    assert loading.all_loaded.wait(20), loading.failures
+    assert lost.is_set()
+    assert loading.sink.aliases == {"hotels": loading.index}
+    assert loading.delivery.progress.held is None
+    assert not loading.delivery.progress.building
