@@ -67,7 +67,7 @@ def connection(database: Database) -> Iterator[psycopg.Connection]:
         )
         for name, visits in (("ada", 2), ("bob", 5), ("eve", 1)):
             opened.execute(
-                "insert into person values (%s, 4179, %s, %s, %s)",
+                "insert into person values (%s, 417917917, %s, %s, %s)",
                 [f"{name}@{HIDDEN}.example", f"{name} {HIDDEN}", HIDDEN, visits],
             )
         opened.execute("insert into person (email) values (%s)", [f"null@{HIDDEN}"])
@@ -108,8 +108,8 @@ def test_no_value_is_seen_anywhere(
     broken = f"cast(convert_to('{HIDDEN}', 'UTF8') || '\\xff'::bytea as text)"
     undecodable = f"cast('\\xff'::bytea || convert_to('{HIDDEN}', 'UTF8') as text)"
     poison = (
-        f"insert into person values ({{}} || '@{HIDDEN}', 4179, {{}}, '{HIDDEN}', 0)",
-        f"insert into person values ({broken} || {{}}, 4179, {{}}, {broken}, 0)",
+        f"insert into person values ({{}} || '@{HIDDEN}', 417917917, {{}}, '{HIDDEN}', 0)",
+        f"insert into person values ({broken} || {{}}, 417917917, {{}}, {broken}, 0)",
     )
     for statement in poison:
         connection.execute(statement.format("'loaded'", undecodable))
@@ -121,7 +121,9 @@ def test_no_value_is_seen_anywhere(
         connection.execute(statement.format("'streamed too'", f"'{HIDDEN}'"))
     connection.execute(f"update person set note = {undecodable} where visits = 5")
     connection.execute(f"update person set email = 'new@{HIDDEN}', note = 'x' where visits = 2")
-    connection.execute(f"update person set phone = 4180, visits = 0 where email = 'new@{HIDDEN}'")
+    connection.execute(
+        f"update person set phone = 418018018, visits = 0 where email = 'new@{HIDDEN}'"
+    )
     connection.execute("delete from person where visits = 1")
     daemon.catch_up()
     stored = letters(rest, daemon)
@@ -138,7 +140,7 @@ def test_no_value_is_seen_anywhere(
     said["log"] = daemon.said()
     for where, text in said.items():
         # `truncate: 4` keeps "gehe" of a note
-        for secret in (HIDDEN, HIDDEN.encode().hex(), "4179", "4180", SALT, "\ufffd"):
+        for secret in (HIDDEN, HIDDEN.encode().hex(), "417917917", "418018018", SALT, "\ufffd"):
             assert secret not in text, f"{secret} is in the {where}"
 
 
