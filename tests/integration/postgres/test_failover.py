@@ -108,7 +108,7 @@ def follow_until_synced(
             copy.execute("select pg_sync_replication_slots()")
             return copy.execute(SYNCED, [SLOT]).fetchone() == (True,)
 
-        until(synced, 30, "the standby has a copy of the slot", poll_seconds=0.2)
+        until(synced, 120, "the standby has a copy of the slot", poll_seconds=0.2)
 
 
 def promote(
