@@ -79,11 +79,11 @@ class Daemon:
             self._process = None
 
     def wait_until_streaming(self) -> float:
-        """Return the Unix time at which the stream began, as its log says."""
+        """Return the Unix time at which the stream began, once existing rows are loaded too."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for line in self._log.read_text().splitlines():
-                if '"event": "streaming"' in line:
+                if '"event": "streaming"' in line and self.status()["state"] == "streaming":
                     said = json.loads(line)["timestamp"].replace("Z", "+00:00")
                     return datetime.fromisoformat(said).timestamp()
             time.sleep(0.005 if self.pid else 0)
