@@ -46,7 +46,6 @@ class LoadedChunk:
     documents: dict[str, dict[bytes, bytes]]
     """Index to document id to document, or why it can't be one."""
     rows: int
-    size_bytes: int
     connection: int = 0
     """Which connection of the stream it was asked for under."""
 

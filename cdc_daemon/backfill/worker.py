@@ -104,7 +104,6 @@ class Worker(threading.Thread):
             reached=read.reached,
             documents=documents,
             rows=len(read.rows),
-            size_bytes=read.size_bytes,
             connection=work.connection,
         )
         self._loads.brought(self._number, read.seen, loaded)

@@ -173,7 +173,7 @@ class Meeting:
         for read in read_chunks(follower.source, relation):
             rows = {decoded(row)[0].encode(): orjson.dumps(decoded(row)[1]) for row in read.rows}
             self.window.arrived(
-                LoadedChunk(1, read.chunk, None, read.seen, read.reached, {"t": rows}, 0, 0)
+                LoadedChunk(1, read.chunk, None, read.seen, read.reached, {"t": rows}, 0)
             )
         self.rows: Rows = {}
         self._open: list[Change] = []
