@@ -75,7 +75,7 @@ class _Examination:
     def _describe(self) -> Iterator[Diagnosis]:
         """Look each table up on its own: one that is missing doesn't hide the others."""
         projections = self._loaded.configuration.projections
-        for name in dict.fromkeys(config.table for config in projections.values()):
+        for name in dict.fromkeys(name for one in projections.values() for name in one.tables):
             try:
                 (self._relations[name],) = self._source.describe([TableRequest(name)])
             except SourceError as error:
@@ -88,7 +88,8 @@ class _Examination:
         except ConfigurationError as error:
             found = [Finding("mapping", "problem", line) for line in str(error).splitlines()]
             return None, [Diagnosis("mapping", each) for each in found]
-        self.models = [projection.model for projection in compiled.projections]
+        flat = [projection.model for projection in compiled.projections]
+        self.models = [*flat, *(plan.model for plan in compiled.plans)]
         names = ", ".join(model.name for model in self.models)
         return compiled, [
             Diagnosis("mapping", Finding("read models", "ok", f"{names}: they fit the tables"))

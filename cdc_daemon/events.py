@@ -161,6 +161,8 @@ class Relation:
     kind: Literal["table", "partitioned", "view", "materialized view", "foreign table"] = "table"
     excluded: tuple[str, ...] = ()
     """Columns that the source keeps to itself: to mappings they don't exist."""
+    unique_keys: tuple[tuple[str, ...], ...] = ()
+    """Columns of which no two rows have the same values, the primary key's among them."""
 
     @property
     def qualified_name(self) -> str:

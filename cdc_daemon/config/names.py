@@ -92,6 +92,14 @@ def clashing_fields(fields: dict[str, T]) -> dict[str, T]:
     return fields
 
 
+def listed_fields(names: list[str]) -> list[str]:
+    """All names. Raises ValueError if one is there twice, or within another one."""
+    if twice := [name for at, name in enumerate(names) if name in names[:at]]:
+        raise ValueError(f"{twice[0]} is listed twice")
+    clashing_fields(dict.fromkeys(names))
+    return names
+
+
 def mistyped_key(key: str, own: Iterable[str]) -> str | None:
     """Which of our own keys a passed-through key was meant to be, if it looks like one.
 

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
-import orjson
-
-from cdc_daemon.errors import ConfigurationError
-from cdc_daemon.ports import FieldSpec, ReadModel
-from cdc_daemon.projection.document import Part, compile_document
-from cdc_daemon.projection.expressions import (
-    CompiledExpression,
-    ExpressionError,
-    compile_condition,
-    compile_expression,
-    excluded_column,
-)
+from cdc_daemon.ports import ReadModel
+from cdc_daemon.projection.document import compile_document
+from cdc_daemon.projection.drafting import FieldsDraft, Mistakes, Scope, digest, type_name
+from cdc_daemon.projection.expressions import CompiledExpression, compile_condition
 from cdc_daemon.projection.flat import FlatProjection
-from cdc_daemon.projection.showing import Showing, of_computed, policy_of
-from cdc_daemon.values import Form, id_encoder, join_id
+from cdc_daemon.projection.identity import check_id, compile_id
+from cdc_daemon.projection.joined.draft import PlanDraft
+from cdc_daemon.projection.showing import Showing
 from cdc_daemon.values.special import has_special
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from cdc_daemon.config.models import FieldConfig, ProjectionConfig
-    from cdc_daemon.events import Column, ColumnType, Relation, Row
-
-_SHORT: Final = frozenset({"int2", "int4", "int8", "uuid", "bool", "date", "timestamptz"})
-"""Types whose text is never empty nor too long for an id: no check in the hot path."""
+    from cdc_daemon.config.models import ProjectionConfig
+    from cdc_daemon.events import Relation
+    from cdc_daemon.projection.joined.plan import Plan
 
 FORMAT: Final = 2
 """Part of every fingerprint: raised when documents of an unchanged mapping would come out anew."""
@@ -43,33 +33,8 @@ class Compiled:
 
     projections: tuple[FlatProjection, ...]
     relations: tuple[Relation, ...]
-
-
-class Mistakes:
-    """Collects what is wrong, each with its place in the file."""
-
-    def __init__(self, locate: Callable[..., str]) -> None:
-        self._locate = locate
-        self.lines: list[str] = []
-
-    def add(self, path: tuple[str, ...], message: str) -> None:
-        """Note one mistake."""
-        dotted = ".".join(path)
-        self.lines.append(f"{self._locate(*path)}: {dotted}: {message}")
-
-    def raise_if_any(self) -> None:
-        """Raise ConfigurationError with all of them."""
-        if self.lines:
-            raise ConfigurationError("\n".join(self.lines))
-
-
-class Origin(NamedTuple):
-    """Where a field's value comes from, checked."""
-
-    name: str
-    config: FieldConfig | None
-    column: Column | None
-    expression: CompiledExpression | None
+    plans: tuple[Plan, ...] = ()
+    """Of the joined projections."""
 
 
 def compile_projections(
@@ -83,23 +48,59 @@ def compile_projections(
     Raises ConfigurationError with every mistake, each with file and line.
     """
     mistakes = Mistakes(locate)
-    # A table may be named in two ways (`hotel`, `public.hotel`): the stream has it once.
-    tables = {relation.qualified_name: relation for relation in relations.values()}
-    drafts = [
-        Draft(name, config, tables[relations[config.table].qualified_name], mistakes, showing)
+    tables = one_for_each_table(relations)
+    flat = [
+        Draft(name, config, tables[config.table], mistakes, showing)
         for name, config in configs.items()
+        if not config.is_joined
+    ]
+    joined = [
+        PlanDraft(name, config, tables, mistakes, showing)
+        for name, config in configs.items()
+        if config.is_joined
     ]
     mistakes.raise_if_any()
-    narrowed: dict[Relation, Relation] = {}
-    for relation in tables.values():
-        read = {column for draft in drafts if draft.table is relation for column in draft.reads}
-        if not read:
-            continue
-        columns = tuple(column for column in relation.columns if column.name in read)
-        narrowed[relation] = replace(relation, columns=columns)
+    reads = [*(one.reads for one in flat), *(one.reads for one in joined)]
+    narrowed = narrow(tables.values(), chain.from_iterable(reads))
     return Compiled(
-        tuple(draft.compile(narrowed[draft.table]) for draft in drafts), tuple(narrowed.values())
+        tuple(draft.compile(narrowed[draft.table]) for draft in flat),
+        tuple(narrowed.values()),
+        tuple(draft.compile(narrowed) for draft in joined),
     )
+
+
+def compile_plan(
+    name: str,
+    config: ProjectionConfig,
+    relations: Mapping[str, Relation],
+    locate: Callable[..., str],
+    showing: Showing,
+) -> Plan:
+    """The plan of one projection, be it flat or joined. Raises ConfigurationError."""
+    mistakes = Mistakes(locate)
+    tables = one_for_each_table(relations)
+    draft = PlanDraft(name, config, tables, mistakes, showing)
+    mistakes.raise_if_any()
+    return draft.compile(narrow(tables.values(), draft.reads))
+
+
+def one_for_each_table(relations: Mapping[str, Relation]) -> dict[str, Relation]:
+    """A table may be named in two ways (`hotel`, `public.hotel`): the stream has it once."""
+    tables = {relation.qualified_name: relation for relation in relations.values()}
+    return {name: tables[relation.qualified_name] for name, relation in relations.items()}
+
+
+def narrow(
+    tables: Iterable[Relation], reads: Iterable[tuple[Relation, str]]
+) -> dict[Relation, Relation]:
+    """Each table that is read, with only the columns that are."""
+    read = set(reads)
+    narrowed: dict[Relation, Relation] = {}
+    for table in tables:
+        columns = tuple(column for column in table.columns if (table, column.name) in read)
+        if columns and table not in narrowed:
+            narrowed[table] = replace(table, columns=columns)
+    return narrowed
 
 
 class Draft:
@@ -116,38 +117,44 @@ class Draft:
         self.name = name
         self.config = config
         self.table = table
-        self._mistakes = mistakes
-        self._showing = showing
-        self._origins = [*self._check_fields()]
-        self._forms = {origin.name: self._check_form(origin) for origin in self._origins}
-        self._where = self._check_where()
-        self._id = self._check_id()
+        path = ("projections", name)
+        scope = Scope(table, table, mistakes)
+        origins = scope.origins((*path, "fields"), config.named_fields)
+        self._fields = FieldsDraft(origins, config, showing, projection=name)
+        self._fields.check_forms((*path, "fields"), mistakes)
+        self._where: CompiledExpression | None = None
+        if config.where is not None:
+            self._where = scope.expression((*path, "where"), config.where, compile_condition)
+        self._id = check_id(path, config, scope)
 
     @property
-    def reads(self) -> set[str]:
+    def reads(self) -> Iterator[tuple[Relation, str]]:
         """Every column that the projection reads."""
-        names = {origin.column.name for origin in self._origins if origin.column is not None}
-        expressions = [origin.expression for origin in self._origins] + [self._where]
-        names.update(name for each in expressions if each is not None for name in each.columns)
-        return names.union(self._id)
+        return ((self.table, name) for name in self._reads)
+
+    @property
+    def _reads(self) -> set[str]:
+        of_where = () if self._where is None else self._where.columns
+        return self._fields.reads.union(of_where, self._id)
 
     def compile(self, relation: Relation) -> FlatProjection:
         """The projection over `relation`, which has the columns that are read."""
         where = None
         if self.config.where is not None:
             where = compile_condition(self.config.where, relation).test
-        parts = [self._part(origin, relation) for origin in self._origins]
+        origins = self._fields.origins
+        parts = [self._fields.part(origin, relation) for origin in origins]
         projection = FlatProjection(
             model=self._read_model(),
             relation=relation,
-            reads=tuple(relation.index_of(name) for name in self.reads),
-            id_of=_compile_id(self._id, relation),
+            reads=tuple(relation.index_of(name) for name in self._reads),
+            id_of=compile_id(self._id, relation),
             body_of=compile_document(parts),
             includes=where,
             key=() if self._has_protected_id else self._id,
             columns_shown={
                 origin.name: origin.column.name
-                for origin, part in zip(self._origins, parts, strict=True)
+                for origin, part in zip(origins, parts, strict=True)
                 if origin.column and part.conversion.always is None
             },
             max_document_bytes=self.config.max_document_bytes,
@@ -157,86 +164,6 @@ class Draft:
             projection.of_special = replace(projection, body_of=body_of)
         return projection
 
-    def _check_fields(self) -> Iterable[Origin]:
-        fields = self.config.named_fields
-        if fields is None:
-            for column in self.table.columns:
-                if not column.generated:
-                    yield Origin(column.name, None, column, None)
-            return
-        for name, config in fields.items():
-            path = ("projections", self.name, "fields", name)
-            if config.has_constant:
-                yield Origin(name, config, None, None)
-            elif config.expression is not None:
-                expression = self._check_expression(
-                    (*path, "expression"), config.expression, compile_expression
-                )
-                yield Origin(name, config, None, expression)
-            else:
-                yield Origin(name, config, self._check_column(path, config.column or name), None)
-
-    def _check_column(self, path: tuple[str, ...], name: str) -> Column | None:
-        for column in self.table.columns:
-            if column.name == name:
-                return column
-        if name in self.table.excluded:
-            self._mistakes.add(path, excluded_column(self.table, name))
-            return None
-        close = difflib.get_close_matches(name, [column.name for column in self.table.columns], n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        self._mistakes.add(path, f"table {self.table.qualified_name} has no column {name}{hint}")
-        return None
-
-    def _check_expression(
-        self,
-        path: tuple[str, ...],
-        sql: str,
-        compile_it: Callable[[str, Relation], CompiledExpression],
-    ) -> CompiledExpression | None:
-        try:
-            return compile_it(sql, self.table)
-        except ExpressionError as error:
-            self._mistakes.add(path, f"{error} (in: {sql})")
-            return None
-
-    def _check_form(self, origin: Origin) -> Form:
-        spec = _field_spec(origin)
-        try:
-            return self._showing.form(spec, origin.config)
-        except ConfigurationError as error:
-            self._mistakes.add(("projections", self.name, "fields", origin.name), str(error))
-            return Form.VALUE
-
-    def _check_where(self) -> CompiledExpression | None:
-        if self.config.where is None:
-            return None
-        path = ("projections", self.name, "where")
-        return self._check_expression(path, self.config.where, compile_condition)
-
-    def _check_id(self) -> tuple[str, ...]:
-        path = ("projections", self.name, "id" if self.config.id else "from")
-        if self.table.kind not in {"table", "partitioned"}:
-            self._mistakes.add(
-                path,
-                f"{self.table.qualified_name} is a {self.table.kind}: its changes are not "
-                "streamed. Map the tables under it",
-            )
-            return ()
-        names = tuple(self.config.id or self.table.primary_key)
-        if not names:
-            self._mistakes.add(
-                path,
-                f"table {self.table.qualified_name} has no primary key: name the columns that make "
-                "the document id in `id`",
-            )
-            return ()
-        columns = [self._check_column(path, name) for name in names]
-        found = [column for column in columns if column is not None]
-        if len(found) == len(columns):
-            self._check_identity(path, found)
-        return tuple(column.name for column in found)
-
     @property
     def _has_protected_id(self) -> bool:
         return any(
@@ -245,69 +172,33 @@ class Draft:
             if column.name in self._id
         )
 
-    def _check_identity(self, path: tuple[str, ...], columns: Sequence[Column]) -> None:
-        """The id must be unique, and part of what the source sends of deleted rows."""
-        names = {column.name for column in columns}
-        table = self.table.qualified_name
-        keys = [set(self.table.primary_key)]
-        if self.table.replica_identity == "index":
-            keys.append({column.name for column in self.table.columns if column.in_identity})
-        missing = [sorted(key - names) for key in keys if key]
-        if missing and all(missing):
-            self._mistakes.add(
-                path,
-                f"the id must hold the whole key of {table}, or two rows would share a document: "
-                f"add {', '.join(missing[-1])}",
-            )
-        outside = [column.name for column in columns if not column.in_identity]
-        # A table without any identity is refused as a whole, with what mends it, by the source.
-        if outside and any(column.in_identity for column in self.table.columns):
-            self._mistakes.add(
-                path,
-                f"{', '.join(outside)} is not sent when a row of {table} is deleted, so it can't "
-                "be part of the id. Use the primary key, or run: alter table "
-                f"{table} replica identity full",
-            )
-        for column in columns:
-            if column.protection is not None and not column.protection.keeps_apart:
-                self._mistakes.add(
-                    path,
-                    f"column {column.name} is {column.protection.kind} by the `source` section, so "
-                    "two rows would share a document. Hash it there instead, or make the id of "
-                    "other columns",
-                )
-            try:
-                id_encoder(column.type)
-            except ConfigurationError as error:
-                self._mistakes.add(path, f"column {column.name}: {error}")
-
     def _read_model(self) -> ReadModel:
-        specs = tuple(_field_spec(origin) for origin in self._origins)
         index = self.config.index
         return ReadModel(
             name=self.name,
-            fields=specs,
-            fingerprint=self._fingerprint(specs),
+            fields=tuple(origin.spec for origin in self._fields.origins),
+            fingerprint=self._fingerprint(),
             settings=dict(index.settings),
             mappings=dict(index.mappings),
         )
 
-    def _fingerprint(self, specs: Sequence[FieldSpec]) -> str:
+    def _fingerprint(self) -> str:
         """Changes with all that changes documents or their index."""
         types = {column.name: column.type for column in self.table.columns}
-        reads = self.reads
-        said = {
+        reads = self._reads
+        specs = [origin.spec for origin in self._fields.origins]
+        said: dict[str, object] = {
             "format": FORMAT,
             "table": self.table.qualified_name,
-            "fields": {origin.name: self._meaning(origin) for origin in self._origins},
+            "fields": {
+                origin.name: self._fields.meaning(origin) for origin in self._fields.origins
+            },
             "where": self.config.where,
             "id": self._id,
             # In the order of the table: a row of the stream is read by it.
-            "columns": [
-                [name, _type_name(type_)] for name, type_ in types.items() if name in reads
-            ],
+            "columns": [[name, type_name(type_)] for name, type_ in types.items() if name in reads],
             "replica_identity": self.table.replica_identity,
-            "types": {spec.name: _type_name(spec.type) for spec in specs if spec.type},
+            "types": {spec.name: type_name(spec.type) for spec in specs if spec.type},
             "index": self.config.index.model_dump(mode="json"),
         }
         if protected := {
@@ -316,73 +207,4 @@ class Draft:
             if column.protection is not None and column.name in reads
         }:  # said only where there is one: what was loaded without stays as it is
             said["protected"] = protected
-        text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(text).hexdigest()[:16]
-
-    def _meaning(self, origin: Origin) -> dict[str, object]:
-        """Where a field comes from, its form and what is said of it, however it is written."""
-        config = origin.config
-        form = self._forms[origin.name]
-        policy = policy_of(self.config, config)
-        said: list[tuple[str, bool, object]] = [
-            ("column", origin.column is not None or config is None, _column_name(origin)),
-            ("form", form is not Form.VALUE, form.value),
-            ("unrepresentable", policy is not None, policy),
-        ]
-        if config is not None:
-            said += [
-                ("expression", config.expression is not None, config.expression),
-                ("constant", config.has_constant, config.constant),
-                ("default", config.has_default, config.default),
-                ("mapping", bool(config.mapping), config.mapping),
-            ]
-        return {name: value for name, is_said, value in said if is_said}
-
-    def _part(self, origin: Origin, relation: Relation) -> Part:
-        config = origin.config
-        default = (
-            orjson.dumps(config.default) if config is not None and config.has_default else None
-        )
-        spec = _field_spec(origin)
-        policy = policy_of(self.config, config)
-        conversion = self._showing.conversion(spec, self._forms[origin.name], policy, self.name)
-        if origin.expression is not None:
-            compiled = compile_expression(origin.expression.sql, relation)
-            computed = of_computed(conversion, compiled.type)
-            return Part(
-                origin.name, evaluate=compiled.evaluate, default=default, conversion=computed
-            )
-        if origin.column is not None:
-            place = relation.index_of(origin.column.name)
-            return Part(origin.name, place=place, default=default, conversion=conversion)
-        return Part(origin.name, constant=orjson.dumps(config.constant if config else None))
-
-
-def _column_name(origin: Origin) -> str | None:
-    return origin.column.name if origin.column else None
-
-
-def _type_name(type: ColumnType) -> str:  # noqa: A002 - what it is
-    return type.declared or type.name
-
-
-def _field_spec(origin: Origin) -> FieldSpec:
-    overrides = dict(origin.config.mapping) if origin.config else {}
-    if origin.expression is not None:
-        return FieldSpec(origin.name, origin.expression.type, overrides)
-    if origin.column is not None:
-        return FieldSpec(origin.name, origin.column.type, overrides)
-    constant = origin.config.constant if origin.config else None
-    return FieldSpec(origin.name, None, overrides, example=constant)
-
-
-def _compile_id(names: Sequence[str], relation: Relation) -> Callable[[Row], bytes]:
-    places = [relation.index_of(name) for name in names]
-    encoders = [id_encoder(relation.columns[place].type) for place in places]
-    if len(places) == 1:
-        place, encode = places[0], encoders[0]
-        if relation.columns[place].type.base.name in _SHORT:
-            return lambda row: encode(row[place])  # type: ignore[arg-type]  # never UNCHANGED
-        return lambda row: join_id([encode(row[place])])  # type: ignore[arg-type]  # never UNCHANGED
-    pairs = list(zip(places, encoders, strict=True))
-    return lambda row: join_id([encode(row[place]) for place, encode in pairs])  # type: ignore[arg-type]  # never UNCHANGED
+        return digest(said)

@@ -34,7 +34,7 @@ _IDENTITIES: Final[dict[str, ReplicaIdentity]] = {
 _TABLES: Final = """
 select c.oid, n.nspname, c.relname, c.relkind::text, c.relreplident::text,
        coalesce(pk.columns, '{}'), coalesce(pk.deferrable, false), coalesce(ri.columns, '{}'),
-       c.relpersistence::text = 'u', c.relispartition
+       c.relpersistence::text = 'u', c.relispartition, coalesce(uk.keys, '[]')
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join lateral (
@@ -52,6 +52,18 @@ left join lateral (
   join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
   where i.indrelid = c.oid and i.indisreplident and k.place <= i.indnkeyatts
 ) ri on true
+left join lateral (
+  select json_agg(key.columns order by key.oid) as keys
+  from (
+    select i.indexrelid as oid, array_agg(a.attname::text order by k.place) as columns
+    from pg_catalog.pg_index i
+    cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, place)
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = c.oid and i.indisunique and i.indisvalid and k.place <= i.indnkeyatts
+      and i.indpred is null and i.indexprs is null
+    group by i.indexrelid
+  ) key
+) uk on true
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
   and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
 """
@@ -88,6 +100,7 @@ class Table(NamedTuple):
     identity_index: tuple[str, ...]
     unlogged: bool = False
     is_partition: bool = False
+    unique_keys: tuple[tuple[str, ...], ...] = ()
 
     @property
     def identity_columns(self) -> tuple[str, ...]:
@@ -105,7 +118,7 @@ def list_tables(connection: Connection) -> list[Table]:
 
 
 def _table(line: tuple[Any, ...]) -> Table:
-    oid, schema, name, kind, identity, key, deferrable, index, unlogged, is_partition = line
+    oid, schema, name, kind, identity, key, deferrable, index, unlogged, is_partition, keys = line
     return Table(
         oid=oid,
         schema=schema,
@@ -117,6 +130,7 @@ def _table(line: tuple[Any, ...]) -> Table:
         identity_index=tuple(index),
         unlogged=unlogged,
         is_partition=is_partition,
+        unique_keys=tuple(map(tuple, keys)),
     )
 
 
@@ -145,7 +159,13 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
         wanted = _wanted(request, columns[table.oid], mistakes)
         relations.append(
             Relation(
-                table.schema, table.name, wanted, table.primary_key, table.identity, table.kind
+                table.schema,
+                table.name,
+                wanted,
+                table.primary_key,
+                table.identity,
+                table.kind,
+                unique_keys=table.unique_keys,
             )
         )
     if mistakes:

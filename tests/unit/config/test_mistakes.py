@@ -60,7 +60,7 @@ postgresql://user@host:5432/database or host=localhost dbname=shop
 the indices behind the alias are called NAME-000001 and so on; found "hotels-1"
 9: projections.hotels-1.from: this key is required
 10: projections.hotels-1.fieldz: unknown key; did you mean "fields"?
-11: projections.hotels-1.embed: not in this version
+11: projections.hotels-1.embed: expected at least one entry; found no keys
 13: projections.hotels-1.fields._id: expected the name of a field: not empty, \
 not beginning with _, and with something before and after each dot; found "_id"
 14: projections.hotels-1.fields.a.colum: unknown key; did you mean "column"?
