@@ -88,11 +88,25 @@ class LevelDraft:
     scope: Scope
 
     def __init__(
-        self, context: Context, path: Path, table: Relation, config: LevelConfig, within: str = ""
+        self,
+        context: Context,
+        path: Path,
+        table: Relation,
+        config: LevelConfig,
+        within: str = "",
+        repeated: str | None = None,
     ) -> None:
         self.table = table
         self.embeds = [
-            EmbedDraft(context, (*path, "embed", name), name, one, table, within)
+            # What repeats itself is written once.
+            EmbedDraft(
+                context,
+                path if name == repeated else (*path, "embed", name),
+                name,
+                one,
+                table,
+                within,
+            )
             for name, one in config.embed.items()
             if context.has_room(path)
         ]
@@ -207,10 +221,9 @@ class EmbedDraft:
         table = context.tables[config.table]
         context.check_key((*path, config.kind), table)
         self.way = WayDraft(path, config, near, context.tables, context.mistakes)
-        inner = config
-        if config.depth > 1:
-            inner = self._repeated(near, table)
-        self.level = LevelDraft(context, path, table, inner, f"{within}{name}.")
+        inner = self._repeated(near, table) if config.depth > 1 else config
+        repeated = None if inner is config else name
+        self.level = LevelDraft(context, path, table, inner, f"{within}{name}.", repeated)
         self.value = self._value_draft(within)
         self._order = self._check_order()
         self._check_one()
