@@ -115,6 +115,19 @@ def owned(folder: Path) -> Iterator[None]:
         yield
 
 
+def owner(folder: Path) -> int | None:
+    """The process that has the folder, if any."""
+    try:
+        with (folder / OWNER).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return int(file.read() or 0)
+    except FileNotFoundError:
+        pass
+    return None
+
+
 def _unusable(folder: Path, error: OSError) -> StateError:
     return StateError(
         f"the state can't be kept in {folder}: {error.strerror}. Let state.path name a folder that "

@@ -49,6 +49,13 @@ class IndexWanted:
     order: tuple[Part, ...] = ()
 
     @property
+    def columns(self) -> str:
+        """What it groups by and orders by, for people."""
+        group = ", ".join(part.column for part in self.group)
+        order = ", ".join(part.column + " desc" * part.descending for part in self.order)
+        return f"{group} by {order}" if order else group
+
+    @property
     def text(self) -> str:
         """What tells it from others; another order of an enum's labels makes another index."""
         parts = [
@@ -86,6 +93,8 @@ class IndexKept:
 
     number: int
     table: int
+    columns: str
+    """What it groups by and orders by, for people."""
     built: bool = False
 
 
@@ -170,7 +179,8 @@ def fitted(kept: Schema, wanted: Wanted) -> Schema:
         table = tables[one.table]
         found = kept.indexes.get(one.text)
         if found is None or found.table != table.number:
-            found = IndexKept(numbers.take(), table.number, built=table.number >= kept.next)
+            built = table.number >= kept.next
+            found = IndexKept(numbers.take(), table.number, one.columns, built)
         indexes[one.text] = found
     schema = Schema(
         tables,

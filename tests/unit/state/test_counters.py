@@ -85,10 +85,12 @@ def test_long_ids_are_pending_each_by_itself(tmp_path: Path) -> None:
     """Two ids that begin alike, longer than a key of LMDB, of two projections."""
     ids = [b'"%b%b"' % (b"x" * 510, end) for end in (b"a", b"b")]
     with new_store(tmp_path) as store:
-        for projection in (1, 2):
-            for one in ids:
-                store.write(
-                    lambda batch, p=projection, i=one: batch.pending.mark(p, i, b"k", Position(1))
-                )
+
+        def mark_all(batch: Batch) -> None:
+            for projection in (1, 2):
+                for one in ids:
+                    batch.pending.mark(projection, one, b"k", Position(1))
+
+        store.write(mark_all)
         found = store.read(lambda batch: [one.id for one in batch.pending.of(2)])
         assert sorted(found) == ids

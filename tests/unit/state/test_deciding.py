@@ -18,7 +18,7 @@ UNCLEAN = replace(MARK, clean=False)
 
 
 def test_a_trusted_file_is_opened() -> None:
-    """One that was closed, after any boot; and after a crash of the daemon alone one that wasn't."""
+    """One that was closed, after any boot; one that wasn't, after a crash of the daemon alone."""
     assert reason_not_to_open(MARK, here(boot="boot-2"), 100) is None
     assert reason_not_to_open(UNCLEAN, here(boot=BOOT), 200) is None
 
