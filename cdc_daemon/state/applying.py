@@ -67,15 +67,12 @@ class Batch:
         self._tables = tables
         self._meta = databases[META]
         self._holes = databases[HOLES]
+        self.position = position_in(txn, self._meta)
+        """Everything up to here is applied."""
         self.changed = 0
         """Rows that are other bytes now."""
         self.same = 0
         """Rows that changed into what they were."""
-
-    @property
-    def position(self) -> Position:
-        """Everything up to here is applied."""
-        return position_in(self.txn, self._meta)
 
     def apply(self, staged: Staged, position: Position, listener: Listener) -> None:
         """Apply a transaction that ends at `position`; one that was applied before is left out."""
@@ -83,11 +80,16 @@ class Batch:
             return
         for segment in staged.segments():
             self._apply_segment(segment, listener)
-        self.reached(position)
+        self.position = position
 
     def reached(self, position: Position) -> None:
-        """Everything up to `position` is applied."""
-        self.txn.put(POSITION, b"%d" % position, db=self._meta)
+        """Everything up to `position` is applied, or is none of the state's."""
+        self.position = max(position, self.position)
+
+    def finish(self) -> None:
+        """Write what was gathered."""
+        self.counters.write()
+        self.txn.put(POSITION, b"%d" % self.position, db=self._meta)
 
     def load(
         self, table: Table, rows: Iterable[tuple[bytes, bytes]], progress: bytes, listener: Listener

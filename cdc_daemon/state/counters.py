@@ -43,13 +43,15 @@ class Counter(NamedTuple):
 
     def plus(self, other: Counter) -> Counter:
         """Both together."""
-        digits = max(self.digits, other.digits)
+        rows, values, odd, digits, units = self
+        other_rows, other_values, other_odd, other_digits, other_units = other
+        if digits < other_digits:
+            units *= 10 ** (other_digits - digits)
+            digits = other_digits
+        elif digits > other_digits:
+            other_units *= 10 ** (digits - other_digits)
         return Counter(
-            self.rows + other.rows,
-            self.values + other.values,
-            self.odd + other.odd,
-            digits,
-            self.units * 10 ** (digits - self.digits) + other.units * 10 ** (digits - other.digits),
+            rows + other_rows, values + other_values, odd + other_odd, digits, units + other_units
         )
 
     @property

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import orjson
 
@@ -24,6 +25,8 @@ MARK: Final = "mark.json"
 OWNER: Final = "owner"
 FORMAT: Final = 1
 """Of the state as a whole; a state of another format is loaded anew."""
+GLANCE_SECONDS: Final = 0.1
+"""Who only asks for the owner (`owner`) has the lock for less."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -101,18 +104,25 @@ def owned(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _unusable(folder, error) from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not (_take(file) or _take(file, after=GLANCE_SECONDS)):
             file.seek(0)
             raise StateError(
                 f"the state in {folder} is used by another process (pid {file.read().strip()}). "
                 "Stop that one first, or let state.path name another folder"
-            ) from error
+            )
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _take(file: TextIO, after: float = 0.0) -> bool:
+    time.sleep(after)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def owner(folder: Path) -> int | None:
@@ -121,7 +131,7 @@ def owner(folder: Path) -> int | None:
         with (folder / OWNER).open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 return int(file.read() or 0)
     except FileNotFoundError:
         pass

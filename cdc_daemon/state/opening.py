@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.state.applying import position_in
-from cdc_daemon.state.deciding import Rebuild, decide, reason_not_to_open
+from cdc_daemon.state.deciding import GoOn, Rebuild, decide, reason_not_to_open
 from cdc_daemon.state.environment import DATA, LOCK, DamagedError, Environment
 from cdc_daemon.state.mark import FORMAT, Mark, owned, read_mark, write_mark
 from cdc_daemon.state.schema import META
@@ -51,15 +51,18 @@ class Home:
         reason = reason_not_to_open(mark, here, file_bytes(self._folder))
         if reason is not None or mark is None:
             return None, Rebuild(reason or "")
-        try:
-            env = Environment(self._folder, most_bytes=self._most)
-        except DamagedError as error:
-            return None, Rebuild(f"the state is damaged: {error.__cause__}")
-        decision = _decide(env, mark, here, show)
-        if isinstance(decision, Rebuild):
-            env.close()
-            return None, decision
-        return self._store(env, replace(mark, boot_id=here.boot_id)), decision
+        with ExitStack() as opened:
+            try:
+                env = Environment(self._folder, most_bytes=self._most)
+                opened.callback(env.close)
+                decision = _decide(env, mark, here, show)
+                if isinstance(decision, GoOn):
+                    store = self._store(env, replace(mark, boot_id=here.boot_id))
+                    opened.pop_all()
+                    return store, decision
+            except DamagedError as error:
+                decision = Rebuild(f"the state is damaged: {error.__cause__}")
+        return None, decision
 
     def create(self, here: Here) -> Store:
         """Begin with nothing, in place of whatever is there."""
@@ -86,13 +89,10 @@ class Home:
 
 
 def _decide(env: Environment, mark: Mark, here: Here, show: Callable[[Position], str]) -> Decision:
-    try:
-        with env.reading() as txn:
-            meta = env.found(META, txn)
-            stored = None if meta is None else txn.get(STATE_ID, db=meta)
-            position = None if meta is None else position_in(txn, meta)
-    except DamagedError as error:
-        return Rebuild(f"the state is damaged: {error.__cause__}")
+    with env.reading() as txn:
+        meta = env.found(META, txn)
+        stored = None if meta is None else txn.get(STATE_ID, db=meta)
+        position = None if meta is None else position_in(txn, meta)
     if stored != mark.state_id.encode() or position is None:
         return Rebuild("the state's file and its mark don't belong together")
     return decide(mark, position, here, show)

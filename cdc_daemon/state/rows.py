@@ -26,6 +26,7 @@ _SHORT, _LONG, _ODD = range(3)
 _SHORT_MOST: Final = 0xFFFF
 _PAIRS: Final = (Struct("<HH"), Struct("<II"), Struct("<II"))
 _WIDTHS: Final = (2, 4, 4)
+_short_pair: Final = _PAIRS[0].unpack_from
 _FIRST: Final = (Struct("<H"), Struct("<I"), Struct("<I"))
 _LENGTH: Final = Struct("<I")
 
@@ -72,6 +73,9 @@ def is_odd(packed: bytes) -> bool:
 def value_at(packed: bytes, place: int) -> Value:
     """One value."""
     form = packed[0]
+    if form == _SHORT:  # nearly all rows
+        begin, end = _short_pair(packed, 1 + 2 * place)
+        return packed[begin:end]
     begin, end = _PAIRS[form].unpack_from(packed, 1 + place * _WIDTHS[form])
     value = packed[begin:end]
     return _untagged(value) if form == _ODD else value

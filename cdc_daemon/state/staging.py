@@ -115,19 +115,13 @@ class Staged:
         if new is not None:
             packed = filled(table.pack(new, odd=True), segment.rows.get(before or b""))
             if is_incomplete(packed):
-                origin = self._origin(segment, before or b"")
+                origin = _origin(segment, before or b"")
         if old_key is not None:
             self._set(segment, old_key, None)
         if new_key is not None:
             self._set(segment, new_key, packed)
             if origin is not None:
                 segment.origins[new_key] = origin
-
-    def _origin(self, segment: TableSegment, key: bytes) -> bytes | None:
-        """Where the state has a row that has `key` now; None if it isn't there."""
-        if key in segment.rows:
-            return segment.origins.get(key)
-        return None if segment.truncated else key
 
     def _set(self, segment: TableSegment, key: bytes, packed: bytes | None) -> None:
         segment.rows[key] = packed
@@ -149,6 +143,11 @@ class Staged:
             ) from error
         self.spilled_bytes = self._file.tell()
         self._segment, self._size = {}, 0
+
+
+def _origin(segment: TableSegment, key: bytes) -> bytes | None:
+    """Where the state has the row that has `key` now; None if it has none of it."""
+    return segment.origins.get(key) if key in segment.rows else key
 
 
 def _with_identity(table: Table, new: Row, old: Row) -> Row:

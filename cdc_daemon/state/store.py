@@ -109,7 +109,7 @@ class Store:
         def apply(txn: Transaction) -> T:
             batch = self._batch(txn)
             result = work(batch)
-            batch.counters.write()
+            batch.finish()
             return result
 
         return self._transact(apply)

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import ConfigurationError, RejectedError
-from cdc_daemon.events import Special, Unreadable
+from cdc_daemon.events import Unreadable
 from cdc_daemon.state.keys import (
     Entry,
     after,
@@ -115,12 +115,12 @@ class Index:
 
     def group(self, values: Iterable[Value]) -> bytes | None:
         """What the entries of those values begin with; None where one is NULL, or not known."""
-        parts = []
+        whole = b""
         for encode, value in zip(self._group_encoders, values, strict=True):
             if not isinstance(value, bytes) or _is_null(value):
                 return None
-            parts.append(encode(value))
-        return group_key(b"".join(parts))
+            whole += encode(value)
+        return group_key(whole)
 
     def group_of(self, packed: bytes) -> bytes | None:
         """The group that a row is in, if any."""
@@ -136,9 +136,12 @@ class Index:
 
     def move(self, txn: Transaction, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """A row has changed: its entry follows. 0.5 us where none of its columns has."""
-        places = self._places
-        if old is not None and new is not None and values_at(old, places) == values_at(new, places):
-            return
+        if old is not None and new is not None:
+            for place in self._places:
+                if value_at(old, place) != value_at(new, place):
+                    break
+            else:
+                return
         before = None if old is None else self.entry_of(key, old)
         now = None if new is None else self.entry_of(key, new)
         if before == now:
@@ -179,7 +182,7 @@ def _backward(txn: Transaction, database: Database, group: bytes) -> Iterator[tu
 
 def _is_null(value: Value) -> bool:
     """NaN is null in JSON, but a value."""
-    return value == NULL and not isinstance(value, Special)
+    return value == NULL and type(value) is bytes
 
 
 def _ordered(part: Part) -> Callable[[Value], bytes]:
