@@ -8,7 +8,8 @@
     │   ├── SourceError           the source can't be used as it is                   exit code 3
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
     │   ├── RetentionLimitError   the source keeps too much for us                    exit code 3
-    │   └── SlotInUseError        another process holds our place in the source       exit code 5
+    │   ├── SlotInUseError        another process holds our place in the source       exit code 5
+    │   └── StateError            the local state can't be used as it is              exit code 6
     ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
 
@@ -73,6 +74,12 @@ class SlotInUseError(SourceError):
     """Another process follows the source in our place and did not let go within `slot_wait`."""
 
     exit_code: ClassVar[int] = 5
+
+
+class StateError(StopError):
+    """The local state can't be used as it is: rights, room, another process. Nothing is lost."""
+
+    exit_code: ClassVar[int] = 6
 
 
 class RewrittenError(CdcError):
