@@ -148,7 +148,7 @@ class Environment:
     def _mapped(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except (lmdb.MapFullError, lmdb.TxnFullError) as error:
+        except lmdb.MapFullError as error:
             raise FullError from error
         except lmdb.Error as error:
             raise _explained(error, doing, self._folder) from error
