@@ -184,3 +184,13 @@ def test_a_state_that_is_given_up_is_loaded_anew(tmp_path: Path) -> None:
     assert "a person asked" in inspect(tmp_path).lost
     with pytest.raises(StateError, match="loads it anew"):
         compact(tmp_path)
+
+
+def test_a_state_of_another_version_is_loaded_anew(tmp_path: Path) -> None:
+    """Whatever its mark says besides."""
+    with new_store(tmp_path):
+        pass
+    (tmp_path / "mark.json").write_text('{"format": 99, "new": 1}')
+    found = decision(tmp_path)
+    assert isinstance(found, Rebuild)
+    assert "another version (format 99" in found.reason

@@ -22,12 +22,15 @@ from cdc_daemon.events import (
 from cdc_daemon.state import (
     Deaf,
     Home,
+    IndexWanted,
+    Part,
     Staged,
     Wanted,
     environment,
 )
 from cdc_daemon.state.offline import compact, inspect
 from cdc_daemon.state.ordering import key_encoder
+from cdc_daemon.state.rows import unpack
 from tests.generators.fakes import INT4, TEXT, table
 from tests.generators.states import (
     BY_CITY,
@@ -239,6 +242,24 @@ def test_a_key_that_can_not_be_read_is_rejected(tmp_path: Path) -> None:
         one.put(Change(code, ChangeKind.INSERT, [b'"k"', unreadable], has_unchanged=True))
         store.write(lambda batch: batch.apply(one, Position(1), Deaf()))
         assert list(rows(store, code).values()) == [[b'"k"', unreadable]]
+
+
+def test_parents_and_children_find_each_other(tmp_path: Path) -> None:
+    """A child its parent by the key, a parent its children in order; NULL finds nothing."""
+    room = table("id", Column("hotel_id", INT4), name="room")
+    of_hotel = IndexWanted("public.room", (Part("hotel_id", INT4),))
+    with new_store(tmp_path) as store:
+        store.fit(Wanted((HOTEL, room), (of_hotel,)))
+        rooms = [(b"10", b"1"), (b"9", b"1"), (b"8", b"null"), (b"7", b"2")]
+        apply(store, tmp_path, 1, *hotels(1, 1), *(insert(*row, relation=room) for row in rooms))
+        hotel, index = store.tables[HOTEL], store.indexes[of_hotel.text]
+        key, group = hotel.key([b"1"]), index.group([b"1"])
+        assert key is not None
+        assert group is not None
+        assert store.read(lambda batch: hotel.row(batch.txn, key)) is not None
+        found = store.read(lambda batch: index.rows(batch.txn, group))
+        assert [unpack(row) for row in found] == [[b"9", b"1"], [b"10", b"1"]]
+        assert (hotel.key([b"null"]), index.group([b"null"])) == (None, None)
 
 
 def test_keys_of_integers_meet_whatever_their_width() -> None:
