@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cdc_daemon.state import Batch, Store, Table
+    from cdc_daemon.state.counters import Counter
 
 ORDERS: Final = 20_000
 ITEMS: Final = 3 * ORDERS
@@ -63,15 +64,22 @@ class Sums:
         self._move = batch.counters.move
         self._aggregate = store.schema.aggregates["sum"]
 
-    def before(self, _table: Table, _key: bytes, old: bytes | None, _new: bytes | None) -> None:
-        """Take away."""
-        if old is not None and (group := self._index.group_of(old)) is not None:
-            self._move(self._aggregate, group, counted(value_at(old, 4)).negated)
+    def before(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        """Nothing else depends on what the state has now."""
 
-    def after(self, _table: Table, _key: bytes, _old: bytes | None, new: bytes | None) -> None:
-        """Add."""
-        if new is not None and (group := self._index.group_of(new)) is not None:
-            self._move(self._aggregate, group, counted(value_at(new, 4)))
+    def after(self, _table: Table, _key: bytes, old: bytes | None, new: bytes | None) -> None:
+        """Take away and add; most updates leave the order as it is."""
+        if old is not None and new is not None and value_at(old, 1) == value_at(new, 1):
+            self._add(new, counted(value_at(new, 4)).plus(counted(value_at(old, 4)).negated))
+            return
+        if old is not None:
+            self._add(old, counted(value_at(old, 4)).negated)
+        if new is not None:
+            self._add(new, counted(value_at(new, 4)))
+
+    def _add(self, row: bytes, by: Counter) -> None:
+        if (group := self._index.group_of(row)) is not None:
+            self._move(self._aggregate, group, by)
 
 
 def timed(name: str, count: int, work: Callable[[], object]) -> None:
@@ -117,14 +125,13 @@ def bare(store: Store, rows: Sequence[tuple[bytes, bytes]]) -> None:
 
 def children(store: Store, orders: Sequence[int]) -> None:
     """Read the rows of orders, in order."""
-    index, table = store.indexes[OF_ORDER.text], store.tables[ITEM]
+    index = store.indexes[OF_ORDER.text]
 
     def work(batch: Batch) -> None:
         for order in orders:
             group = index.group([b"%d" % order])
             if group is not None:
-                for key in index.keys(batch.txn, group):
-                    table.row(batch.txn, key)
+                index.rows(batch.txn, group)
 
     store.read(work)
 

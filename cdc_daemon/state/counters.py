@@ -61,15 +61,18 @@ class Counter(NamedTuple):
 
 
 def counted(value: Value) -> Counter:
-    """What one row adds, of a column of integers or numeric; of others only rows and values count.
+    """What one row adds to a sum: of a column of integers or of numeric.
 
     Digits count as they are written: `1.50` and `1.5` are one value.
     """
-    if isinstance(value, Special):
-        return Counter(1, 1, value.exact[:1] == b'"') if value == NULL else _summed(value)
-    if not isinstance(value, bytes):
+    if not isinstance(value, bytes) or (isinstance(value, Special) and value == NULL):
         return Counter(1, 1, 1)
     return Counter(1) if value == NULL else _summed(value)
+
+
+def counted_only(value: Value) -> Counter:
+    """What one row adds to a count, of a column of any type."""
+    return Counter(1) if value == NULL and not isinstance(value, Special) else Counter(1, 1)
 
 
 def _summed(value: bytes) -> Counter:

@@ -30,6 +30,9 @@ BEGINS_ALIKE: Final = MOST - DIGEST
 """Entries that were cut are in order as far as this."""
 
 
+_LENGTHS: Final = [bytes((n,)) for n in range(256)]
+
+
 class Entry(NamedTuple):
     """One entry of an index, as LMDB keeps it."""
 
@@ -61,7 +64,7 @@ def group_key(whole: bytes) -> bytes:
 def entry(group: bytes, order: bytes, key: bytes, whole_key: bytes) -> Entry:
     """The entry of the row of that key, in its group and order."""
     place = order + whole_key
-    length = bytes((len(key),))
+    length = _LENGTHS[len(key)]
     value = length + key if is_cut(key) else length
     if len(group) + len(place) < MOST:
         return Entry(group + place, value)

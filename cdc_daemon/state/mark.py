@@ -60,13 +60,14 @@ def boot_id() -> str:
 def read_mark(folder: Path) -> Mark | None:
     """The mark; None where there is none, or it can't be understood."""
     try:
-        return Mark(**orjson.loads((folder / MARK).read_bytes()))
-    except FileNotFoundError:
-        return None
-    except (TypeError, ValueError):
+        found = orjson.loads((folder / MARK).read_bytes())
+    except (FileNotFoundError, ValueError):
         return None
     except OSError as error:
         raise _unusable(folder, error) from error
+    if found.get("format") == FORMAT:
+        return Mark(**found)
+    return Mark(found.get("format", 0), "", "", "", "", clean=False, file_bytes=0)
 
 
 def write_mark(folder: Path, mark: Mark) -> None:

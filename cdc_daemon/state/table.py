@@ -87,6 +87,14 @@ class Table:
         """All of the key of a row, whatever its length."""
         return self._whole_key(values_at(packed, self._key_places)) if is_cut(key) else key
 
+    def key(self, values: Sequence[Value]) -> bytes | None:
+        """The key of the row with these values in its key columns (of the same types, or integers
+        of another width), there or not; None where one is NULL, which equals nothing, or not known.
+        """  # noqa: D205 - one sentence
+        if not all(isinstance(value, bytes) and not _is_null(value) for value in values):
+            return None
+        return row_key(self._whole_key(values))
+
     def row(self, txn: Transaction, key: bytes) -> bytes | None:
         """The row of that key, packed."""
         return txn.get(key, db=self.database)
@@ -124,14 +132,21 @@ class Index:
 
     def group_of(self, packed: bytes) -> bytes | None:
         """The group that a row is in, if any."""
-        return self.group(values_at(packed, self._group_places))
+        if len(self._group_places) > 1:
+            return self.group(values_at(packed, self._group_places))
+        value = value_at(packed, self._group_places[0])  # nearly all: half the time
+        if not isinstance(value, bytes) or _is_null(value):
+            return None
+        return group_key(self._group_encoders[0](value))
 
     def entry_of(self, key: bytes, packed: bytes) -> Entry | None:
         """The entry of a row, if it has one."""
         group = self.group_of(packed)
         if group is None:
             return None
-        order = b"".join([encode(value_at(packed, place)) for place, encode in self._order])
+        order = b""
+        for place, encode in self._order:
+            order += encode(value_at(packed, place))
         return entry(group, order, key, self.table.whole_key(key, packed))
 
     def move(self, txn: Transaction, key: bytes, old: bytes | None, new: bytes | None) -> None:
@@ -155,9 +170,15 @@ class Index:
         self, txn: Transaction, group: bytes, *, most: int | None = None, reverse: bool = False
     ) -> Iterator[bytes]:
         """The keys of the rows of a group, in order; the last ones first if `reverse`."""
-        entries = _backward(txn, self.database, group) if reverse else None
-        entries = entries or _forward(txn, self.database, group)
+        read = _backward if reverse else _forward
+        entries = read(txn, self.database, group)
         return islice(in_order(entries, len(group), reverse=reverse), most)
+
+    def rows(self, txn: Transaction, group: bytes, *, most: int | None = None) -> list[bytes]:
+        """The rows of a group, packed, in order: 1 us each."""
+        get, database = txn.get, self.table.database
+        keys = self.keys(txn, group, most=most)
+        return [row for key in keys if (row := get(key, db=database)) is not None]
 
 
 def _forward(txn: Transaction, database: Database, group: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -7,16 +7,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from cdc_daemon.events import Change, ChangeKind, Position
-from cdc_daemon.state import Deaf, IndexWanted, Part, Staged, Wanted
-from tests.generators.fakes import TEXT, table
-from tests.generators.states import new_store
+from cdc_daemon.state import Wanted
+from tests.generators.states import BY_CITY, HOTEL, apply, hotels, new_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOTEL = table("id", "name", "city")
-BY_CITY = IndexWanted("public.hotel", (Part("city", TEXT),))
 CONFIGURATION = """\
 name: pipe
 source: {type: postgres, dsn: "host=localhost"}
@@ -42,11 +38,7 @@ def test_the_commands_show_compact_and_give_up(tmp_path: Path) -> None:
     assert "there is no state" in none.stderr
     with new_store(tmp_path / "pipe.state") as store:
         store.fit(Wanted((HOTEL,), (BY_CITY,), projections=("hotels",)))
-        staged = Staged(store.tables, tmp_path, 10**9)
-        for n in range(2000):
-            row = [b"%d" % n, b'"%b"' % (b"h" * 80), b'"city"']
-            staged.put(Change(HOTEL, ChangeKind.INSERT, list(row)))
-        store.write(lambda batch: batch.apply(staged, Position(0x16B374D848), Deaf()))
+        apply(store, tmp_path, 0x16B374D848, *hotels(0, 2000))
         assert command("rebuild", "--yes", cwd=tmp_path).returncode == 6
     shown = command("inspect", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr

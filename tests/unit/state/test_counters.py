@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_daemon.events import UNCHANGED, Position
-from cdc_daemon.state.counters import Counter, counted
+from cdc_daemon.state.counters import Counter, counted, counted_only
 from cdc_daemon.values.special import special
 from tests.generators.states import new_store
 
@@ -39,6 +39,12 @@ def test_null_counts_as_a_row_only() -> None:
     """The sum of nothing but NULL is unknown."""
     counter = counted(b"null")
     assert (counter.rows, counter.values, counter.total) == (1, 0, None)
+
+
+def test_values_of_any_type_are_counted() -> None:
+    """Texts, floats and NaN are values, NULL is none."""
+    values = (b'"a"', b"1e+20", special(b"null", b'"NaN"'), b"null")
+    assert [counted_only(value).values for value in values] == [1, 1, 1, 0]
 
 
 def test_a_sum_with_a_nan_is_asked_of_the_rows() -> None:

@@ -1,14 +1,11 @@
-"""A state's life: taken, trusted, grown, fitted to what is wanted, looked at, compacted."""
+"""An open state: applied to, grown, fitted to what is wanted, rid of what isn't."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,178 +21,39 @@ from cdc_daemon.events import (
 )
 from cdc_daemon.state import (
     Deaf,
-    GoOn,
     Home,
     IndexWanted,
     Part,
-    Rebuild,
     Staged,
     Wanted,
     environment,
 )
-from cdc_daemon.state.mark import read_mark, write_mark
-from cdc_daemon.state.offline import compact, inspect, rebuild
+from cdc_daemon.state.offline import compact, inspect
 from cdc_daemon.state.ordering import key_encoder
 from cdc_daemon.state.rows import unpack
 from tests.generators.fakes import INT4, TEXT, table
-from tests.generators.states import found_store, here, new_store
+from tests.generators.states import (
+    BY_CITY,
+    HOTEL,
+    MANY,
+    apply,
+    count_in,
+    found_store,
+    here,
+    hotels,
+    insert,
+    kill,
+    new_store,
+    rows,
+    staged,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cdc_daemon.events import Relation, Row
-    from cdc_daemon.state import Batch, Store
+    from cdc_daemon.state import Batch
 
 ROOT = Path(__file__).parents[3]
-HOTEL = table("id", "name", "city")
-BY_CITY = IndexWanted("public.hotel", (Part("city", TEXT),))
-MANY = 10**9
-
-
-def staged(store: Store, folder: Path, changes: list[Change], most_bytes: int = MANY) -> Staged:
-    """A transaction."""
-    one = Staged(store.tables, folder, most_bytes)
-    for change in changes:
-        one.put(change)
-    return one
-
-
-def insert(*row: bytes, relation: Relation = HOTEL) -> Change:
-    """A new row."""
-    return Change(relation, ChangeKind.INSERT, list(row))
-
-
-def hotels(first: int, count: int) -> list[Change]:
-    """New rows, of 100 bytes each."""
-    return [
-        insert(b"%d" % n, b'"%b"' % (b"h" * 80), b'"city %d"' % (n % 9))
-        for n in range(first, first + count)
-    ]
-
-
-def apply(store: Store, folder: Path, position: int, *changes: Change) -> None:
-    """Apply one transaction."""
-    one = staged(store, folder, list(changes))
-    store.write(lambda batch: batch.apply(one, Position(position), Deaf()))
-
-
-def rows(store: Store, relation: Relation = HOTEL) -> dict[bytes, Row]:
-    """All rows by key."""
-    tree = store.tables[relation].database
-
-    def read(batch: Batch) -> dict[bytes, Row]:
-        with batch.txn.cursor(tree) as cursor:
-            return {key: unpack(row) for key, row in cursor.iternext(keys=True, values=True)}
-
-    return store.read(read)
-
-
-def count_in(store: Store, city: bytes) -> int:
-    """How many rows the index has for a city."""
-    index = store.indexes[BY_CITY.text]
-    group = index.group([city])
-    assert group is not None
-    return store.read(lambda batch: len(list(index.keys(batch.txn, group))))
-
-
-def decision(folder: Path, *arguments: Any, **options: Any) -> GoOn | Rebuild:
-    """What a start decides; what it opens is closed again."""
-    home = Home(folder)
-    store, decided = home.find(here(*arguments, **options), str)
-    if store is not None:
-        store.close()
-    home.close()
-    return decided
-
-
-def kill(store: Store) -> None:
-    """End without a word, as kill -9 does: the kernel keeps what was written."""
-    store._env.close()
-
-
-def test_a_state_goes_on_where_it_was_closed(tmp_path: Path) -> None:
-    """Rows, position, and the progress of a load are there."""
-    with new_store(tmp_path) as store:
-        store.fit(Wanted((HOTEL,)))
-        apply(store, tmp_path, 7, insert(b"1", b'"a"', b'"x"'))
-        store.write(lambda batch: batch.load(store.tables[HOTEL], (), b"half", Deaf()))
-        state_id = store.id
-    assert decision(tmp_path, state_id, 5, 6) == GoOn(Position(6), Position(7))
-    with found_store(tmp_path, state_id) as store:
-        store.fit(Wanted((HOTEL,)))
-        assert list(rows(store).values()) == [[b"1", b'"a"', b'"x"']]
-        assert store.read(lambda batch: batch.progress) == b"half"
-
-
-def test_an_unclean_state_is_trusted_until_the_machine_went_down(tmp_path: Path) -> None:
-    """After a kill it goes on; after a reboot it isn't even opened."""
-    home = Home(tmp_path)
-    store = home.create(here())
-    store.fit(Wanted((HOTEL,)))
-    apply(store, tmp_path, 7, *hotels(0, 50))
-    kill(store)
-    home.close()
-    found = decision(tmp_path, boot="another boot")
-    assert isinstance(found, Rebuild)
-    assert "the machine went down" in found.reason
-    with found_store(tmp_path) as again:
-        again.fit(Wanted((HOTEL,)))
-        assert len(rows(again)) == 50
-
-
-def test_a_folder_has_one_owner(tmp_path: Path) -> None:
-    """A second process is told which one it is."""
-    with new_store(tmp_path), pytest.raises(StateError, match=r"another process \(pid \d+\)"):
-        Home(tmp_path)
-
-
-def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
-    """The error says which key of the configuration names it."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StateError, match=r"state\.path"):
-        Home(tmp_path / "file" / "state")
-
-
-def damage_head(folder: Path) -> None:
-    """What LMDB finds first is not its own."""
-    with (folder / "data.mdb").open("r+b") as file:
-        file.write(b"x" * 8192)
-
-
-def cut(folder: Path) -> None:
-    """The end of the file is gone."""
-    data = folder / "data.mdb"
-    with data.open("r+b") as file:
-        file.truncate(data.stat().st_size // 2)
-
-
-def exchange(folder: Path) -> None:
-    """The file of another state is in its place."""
-    with new_store(folder / "other"):
-        pass
-    shutil.copy(folder / "other" / "data.mdb", folder / "data.mdb")
-    mark = read_mark(folder)
-    assert mark is not None
-    write_mark(folder, replace(mark, file_bytes=0))
-
-
-def lose(folder: Path) -> None:
-    """The file is gone."""
-    (folder / "data.mdb").unlink()
-
-
-@pytest.mark.parametrize("harm", [damage_head, cut, exchange, lose])
-def test_a_damaged_state_is_loaded_anew(tmp_path: Path, harm: Any) -> None:
-    """And made anew in place of what is there."""
-    with new_store(tmp_path) as store:
-        store.fit(Wanted((HOTEL,)))
-        apply(store, tmp_path, 7, *hotels(0, 500))
-    harm(tmp_path)
-    assert isinstance(decision(tmp_path), Rebuild)
-    with new_store(tmp_path) as store:
-        store.fit(Wanted((HOTEL,)))
-        assert store.schema.to_load == ["public.hotel"]
-        assert rows(store) == {}
 
 
 def test_the_map_grows_and_the_transaction_is_applied_again(
@@ -386,55 +244,24 @@ def test_a_key_that_can_not_be_read_is_rejected(tmp_path: Path) -> None:
         assert list(rows(store, code).values()) == [[b'"k"', unreadable]]
 
 
+def test_parents_and_children_find_each_other(tmp_path: Path) -> None:
+    """A child its parent by the key, a parent its children in order; NULL finds nothing."""
+    room = table("id", Column("hotel_id", INT4), name="room")
+    of_hotel = IndexWanted("public.room", (Part("hotel_id", INT4),))
+    with new_store(tmp_path) as store:
+        store.fit(Wanted((HOTEL, room), (of_hotel,)))
+        rooms = [(b"10", b"1"), (b"9", b"1"), (b"8", b"null"), (b"7", b"2")]
+        apply(store, tmp_path, 1, *hotels(1, 1), *(insert(*row, relation=room) for row in rooms))
+        hotel, index = store.tables[HOTEL], store.indexes[of_hotel.text]
+        key, group = hotel.key([b"1"]), index.group([b"1"])
+        assert key is not None
+        assert group is not None
+        assert store.read(lambda batch: hotel.row(batch.txn, key)) is not None
+        found = store.read(lambda batch: index.rows(batch.txn, group))
+        assert [unpack(row) for row in found] == [[b"9", b"1"], [b"10", b"1"]]
+        assert (hotel.key([b"null"]), index.group([b"null"])) == (None, None)
+
+
 def test_keys_of_integers_meet_whatever_their_width() -> None:
     """A foreign key of int4 finds a key of int8."""
     assert key_encoder(INT4)(b"7") == key_encoder(ColumnType("int8"))(b"7")
-
-
-def test_a_state_is_inspected_beside_the_daemon(tmp_path: Path) -> None:
-    """Tables, indexes, pending documents and position, as of the last transaction."""
-    with new_store(tmp_path) as store:
-        store.fit(Wanted((HOTEL,), (BY_CITY,), projections=("hotels",)))
-        apply(store, tmp_path, 9, *hotels(0, 10))
-        number = store.schema.projections["hotels"]
-        store.write(lambda batch: batch.pending.mark(number, b'"1"', b"k", Position(9)))
-        code = (
-            "import sys; from pathlib import Path; from cdc_daemon.state.offline import inspect\n"
-        )
-        code += "found = inspect(Path(sys.argv[1])); print(found.used_by, found.position, "
-        code += "found.pending, [(t.table, t.index, t.entries) for t in found.trees])"
-        command = [sys.executable, "-c", code, str(tmp_path)]
-        seen = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    pid, rest = seen.stdout.split(maxsplit=1)
-    assert int(pid) > 0
-    expected = "9 (('hotels', 1),) [('public.hotel', '', 10), ('public.hotel', 'city', 10)]\n"
-    assert rest == expected
-
-
-def test_a_compacted_state_is_the_same_in_less_room(tmp_path: Path) -> None:
-    """And not touched while a process has it."""
-    with new_store(tmp_path) as store:
-        store.fit(Wanted((HOTEL,)))
-        apply(store, tmp_path, 1, *hotels(0, 5000))
-        apply(store, tmp_path, 2, Change(HOTEL, ChangeKind.TRUNCATE), *hotels(0, 10))
-        with pytest.raises(StateError, match="another process"):
-            compact(tmp_path)
-        state_id = store.id
-    before, after = compact(tmp_path)
-    assert after < before / 5
-    with found_store(tmp_path, state_id) as store:
-        store.fit(Wanted((HOTEL,)))
-        assert len(rows(store)) == 10
-
-
-def test_a_state_that_is_given_up_is_loaded_anew(tmp_path: Path) -> None:
-    """With the reason; nothing of it is opened."""
-    with new_store(tmp_path):
-        pass
-    rebuild(tmp_path)
-    found = decision(tmp_path)
-    assert isinstance(found, Rebuild)
-    assert "a person asked" in found.reason
-    assert "a person asked" in inspect(tmp_path).lost
-    with pytest.raises(StateError, match="loads it anew"):
-        compact(tmp_path)
