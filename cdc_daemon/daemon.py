@@ -35,6 +35,7 @@ from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import Compiled, compile_projections
+from cdc_daemon.projection.joined.refusal import refuse_joined
 from cdc_daemon.projection.showing import Showing
 from cdc_daemon.resuming import Found, being_filled, loads_of, resume
 from cdc_daemon.web.server import WebServer
@@ -150,7 +151,7 @@ class Daemon:
     def _compile(self) -> Compiled:
         """Look the tables up and compile the projections: nothing is touched."""
         projections = self._configuration.projections
-        refuse_joined(self._loaded)
+        refuse_joined(projections, self._loaded.locate)
         names = list(dict.fromkeys(name for one in projections.values() for name in one.tables))
         try:
             with _reachable("source", SourceError):
@@ -335,18 +336,6 @@ class Daemon:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def refuse_joined(loaded: LoadedConfiguration) -> None:
-    """Raise ConfigurationError where a projection is joined: nothing keeps its rows yet."""
-    for name, config in loaded.configuration.projections.items():
-        if config.is_joined:
-            place = loaded.locate("projections", name, "embed")
-            raise ConfigurationError(
-                f"{place}: projections.{name}.embed: joined read models can be validated, checked "
-                "and explained by this version, but not run yet. Take the projection out to run "
-                "the others"
-            )
 
 
 def run_daemon(path: Path, environ: Mapping[str, str]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    Discriminator,
     Field,
     JsonValue,
     SecretStr,
     SerializeAsAny,
     StrictInt,
+    Tag,
     model_validator,
 )
 
@@ -21,6 +23,8 @@ from cdc_daemon.config.fields import FieldConfig, Fields, Unrepresentable, by_na
 from cdc_daemon.config.names import (
     PIPELINE_PATTERN,
     PROJECTION_PATTERN,
+    id_parts,
+    id_template,
     listen_address,
     pipeline_name,
     projection_name,
@@ -29,6 +33,10 @@ from cdc_daemon.config.names import (
 from cdc_daemon.config.section import Section
 from cdc_daemon.ports import CHUNK_BYTES
 from cdc_daemon.quantities import ByteSize, Duration
+
+# Marks of the two ways to write `id`.
+ID_TEMPLATE_TAG: Final = ".template"
+ID_COLUMNS_TAG: Final = ".columns"
 
 
 class IndexConfig(Section):
@@ -42,6 +50,19 @@ class IndexConfig(Section):
         description="Parameters of the index mapping, such as `dynamic`. Default: `dynamic: "
         "strict`.",
     )
+
+
+def _way_of_id(value: object) -> str:
+    return ID_TEMPLATE_TAG if isinstance(value, str) else ID_COLUMNS_TAG
+
+
+DocumentId: TypeAlias = Annotated[
+    Annotated[str, AfterValidator(id_template), Tag(ID_TEMPLATE_TAG)]
+    | Annotated[
+        list[Annotated[str, Field(min_length=1)]], Field(min_length=1), Tag(ID_COLUMNS_TAG)
+    ],
+    Discriminator(_way_of_id),
+]
 
 
 class ProjectionConfig(Section):
@@ -65,10 +86,15 @@ class ProjectionConfig(Section):
         default_factory=dict,
         description="What a document holds of other tables' rows, by name of the field.",
     )
-    id: list[Annotated[str, Field(min_length=1)]] | None = Field(
+    id: DocumentId | None = Field(
+        default=None,
+        description="The columns that make the document id; or a template with columns in braces, "
+        "such as `hotel-{id}`. Default: the primary key.",
+    )
+    routing: str | None = Field(
         default=None,
         min_length=1,
-        description="The columns that make the document id. Default: the primary key.",
+        description="The column whose value says which shard a document is on. Default: its id.",
     )
     freshness: Duration = Field(
         default=1.0,
@@ -96,7 +122,17 @@ class ProjectionConfig(Section):
     @property
     def is_joined(self) -> bool:
         """Whether its documents need more than their own row: the daemon's state."""
-        return bool(self.embed)
+        return bool(self.embed) or self.routing is not None
+
+    @property
+    def id_columns(self) -> list[str] | None:
+        """The columns that make the document id; None for the primary key."""
+        return id_parts(self.id)[1::2] if isinstance(self.id, str) else self.id
+
+    @property
+    def id_template(self) -> str | None:
+        """How they make it; None where they are joined."""
+        return self.id if isinstance(self.id, str) else None
 
     @property
     def tables(self) -> list[str]:
@@ -105,7 +141,7 @@ class ProjectionConfig(Section):
 
     @model_validator(mode="after")
     def _has_distinct_id_columns(self) -> ProjectionConfig:
-        if self.id is not None and len(set(self.id)) < len(self.id):
+        if isinstance(self.id, list) and len(set(self.id)) < len(self.id):
             raise ValueError("`id` names a column twice")
         return self
 

@@ -19,6 +19,7 @@ _PROJECTION_BYTES: Final = 240
 _HIGHEST_PORT: Final = 65535
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _TABLE: Final = re.compile(r"[^.\"\0]+(\.[^.\"\0]+)?")
+_IN_BRACES: Final = re.compile(r"\{([^{}]+)\}")
 
 T = TypeVar("T")
 
@@ -72,6 +73,25 @@ def table_name(value: str) -> str:
     if not _TABLE.fullmatch(value):
         raise ValueError("expected a table such as public.hotel, without quotes")
     return value
+
+
+def id_template(value: str) -> str:
+    """The template of a document id, `hotel-{id}`. Raises ValueError."""
+    columns = _IN_BRACES.findall(value)
+    if not columns or "{" in (rest := _IN_BRACES.sub("", value)) or "}" in rest:
+        raise ValueError("expected text with columns in braces, such as hotel-{id}; or [columns]")
+    if "}{" in value:
+        raise ValueError("expected text between two columns, or two rows could share a document")
+    if "\\" in rest:
+        raise ValueError(r"expected no \ outside of braces: it escapes values of several columns")
+    if len(set(columns)) < len(columns):
+        raise ValueError("`id` names a column twice")
+    return value
+
+
+def id_parts(template: str) -> list[str]:
+    """What a template consists of: text, column, text, column, ..., text."""
+    return _IN_BRACES.split(template)
 
 
 def listen_address(value: str) -> str:

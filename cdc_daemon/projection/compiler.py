@@ -148,7 +148,7 @@ class Draft:
             model=self._read_model(),
             relation=relation,
             reads=tuple(relation.index_of(name) for name in self._reads),
-            id_of=compile_id(self._id, relation),
+            id_of=compile_id(self._id, relation, self.config.id_template),
             body_of=compile_document(parts),
             includes=where,
             key=() if self._has_protected_id else self._id,
@@ -201,10 +201,12 @@ class Draft:
             "types": {spec.name: type_name(spec.type) for spec in specs if spec.type},
             "index": self.config.index.model_dump(mode="json"),
         }
+        if self.config.id_template is not None:
+            said["id_template"] = self.config.id_template
         if protected := {
             column.name: column.protection.digest
             for column in self.table.columns
             if column.protection is not None and column.name in reads
-        }:  # said only where there is one: what was loaded without stays as it is
+        }:  # these are said only where there are any: what was loaded without stays as it is
             said["protected"] = protected
         return digest(said)

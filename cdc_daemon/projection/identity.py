@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cdc_daemon.config.names import id_parts
 from cdc_daemon.errors import ConfigurationError
-from cdc_daemon.values import id_encoder, join_id
+from cdc_daemon.values import fill_id, id_encoder, join_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ def check_id(path: Path, config: ProjectionConfig, scope: Scope) -> tuple[str, .
     table = scope.table
     if not is_streamed(path, table, scope.mistakes):
         return ()
-    names = tuple(config.id or table.primary_key)
+    names = tuple(config.id_columns or table.primary_key)
     if not names:
         scope.mistakes.add(
             path,
@@ -99,14 +100,36 @@ def _check_text(path: Path, columns: Sequence[Column], mistakes: Mistakes) -> No
             mistakes.add(path, f"column {column.name}: {error}")
 
 
-def compile_id(names: Sequence[str], relation: Relation) -> Callable[[Row], bytes]:
+def check_routing(path: Path, config: ProjectionConfig, scope: Scope) -> None:
+    """Every document needs a shard."""
+    if config.routing is None:
+        return
+    path = (*path, "routing")
+    column = scope.column(path, config.routing)
+    if column is None:
+        return
+    _check_text(path, [column], scope.mistakes)
+    if column.nullable:
+        scope.mistakes.add(
+            path,
+            f"column {column.name} may be NULL, and then says no shard. Run: alter table "
+            f"{scope.table.qualified_name} alter column {column.name} set not null",
+        )
+
+
+def compile_id(
+    names: Sequence[str], relation: Relation, template: str | None = None
+) -> Callable[[Row], bytes]:
     """From a row of `relation` to its document id."""
     places = [relation.index_of(name) for name in names]
     encoders = [id_encoder(relation.columns[place].type) for place in places]
+    pairs = list(zip(places, encoders, strict=True))
+    if template is not None:
+        texts = id_parts(template)[::2]
+        return lambda row: fill_id(texts, [encode(row[place]) for place, encode in pairs])  # type: ignore[arg-type]  # never UNCHANGED
     if len(places) == 1:
-        place, encode = places[0], encoders[0]
+        place, encode = pairs[0]
         if relation.columns[place].type.base.name in _SHORT:
             return lambda row: encode(row[place])  # type: ignore[arg-type]  # never UNCHANGED
         return lambda row: join_id([encode(row[place])])  # type: ignore[arg-type]  # never UNCHANGED
-    pairs = list(zip(places, encoders, strict=True))
     return lambda row: join_id([encode(row[place]) for place, encode in pairs])  # type: ignore[arg-type]  # never UNCHANGED

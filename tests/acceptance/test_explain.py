@@ -174,6 +174,19 @@ def test_joined_read_models_are_valid_but_not_run(tmp_path: Path) -> None:
     assert said[0].startswith(f"error: {file}:{line}: projections.hotels.embed: joined read models")
 
 
+def test_the_doctor_says_that_they_are_not_run(hotels: Path) -> None:
+    """As a problem of the mapping, but only when the mapping is right otherwise."""
+    lines = command("check", str(hotels)).stdout.splitlines()
+    (mapping,) = [line for line in lines if line.split()[1] == "mapping"]
+    assert mapping.startswith("problem")
+    assert "projections.hotels.embed: joined read models can be validated" in mapping
+    hotels.write_text(hotels.read_text().replace("hotel_id: id", "hotel_idd: id"))
+    lines = command("check", str(hotels)).stdout.splitlines()
+    mistakes = [line for line in lines if line.split()[1] == "mapping"]
+    assert mistakes
+    assert all("has no column hotel_idd; did you mean hotel_id?" in line for line in mistakes)
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_the_other_examples_of_the_page_are_valid(tmp_path: Path, number: int) -> None:
     """The junction that holds an order, and the table that refers to itself."""

@@ -57,6 +57,9 @@ def random_mapping(rng: Random, world: World) -> dict[str, Any]:
         mapping["embed"] = embeds
     if rng.random() < 0.4:
         mapping["where"] = _condition(rng, columns)
+    if rng.random() < 0.3:
+        end = rng.choice(("", "a", "'s"))
+        mapping["id"] = "x-" + rng.choice("-a2|ä").join(f"{{{name}}}" for name in root.key) + end
     return mapping
 
 

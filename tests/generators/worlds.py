@@ -242,7 +242,7 @@ def fill(rng: Random, world: World) -> None:
     """New rows for all tables; keys before what refers to them, a table's own keys included."""
     world.rows = {table.qualified: [] for table in world.tables}
     for table in world.tables:
-        keys = {_random_key(rng, table) for _ in range(rng.randint(0, MOST_ROWS))}
+        keys = dict.fromkeys(_random_key(rng, table) for _ in range(rng.randint(0, MOST_ROWS)))
         world.rows[table.qualified] = [dict(zip(table.key, key, strict=True)) for key in keys]
     for table in world.tables:
         rows = world.rows[table.qualified]

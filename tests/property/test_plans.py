@@ -39,6 +39,7 @@ def connection(database: Database) -> Iterator[psycopg.Connection]:
     with psycopg.connect(database.dsn, autocommit=True) as connection:
         for name, value in SESSION_SETTINGS.items():
             connection.execute(f"set {name} = '{value}'".encode())
+        connection.execute("set jit = off")  # compiling such a statement takes longer
         yield connection
 
 

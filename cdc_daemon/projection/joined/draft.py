@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.ports import ReadModel
 from cdc_daemon.projection.drafting import Scope, digest, type_name
-from cdc_daemon.projection.identity import check_id, compile_id
-from cdc_daemon.projection.joined.levels import Context, LevelDraft
+from cdc_daemon.projection.identity import check_id, check_routing, compile_id
+from cdc_daemon.projection.joined.context import Context
+from cdc_daemon.projection.joined.levels import LevelDraft
 from cdc_daemon.projection.joined.plan import Plan
 
 if TYPE_CHECKING:
@@ -41,14 +42,18 @@ class PlanDraft:
         self._root = LevelDraft(context, path, table, config)
         if config.is_joined:
             context.check_key((*path, "from"), table)
-        self._id = check_id(path, config, Scope(table, table, mistakes))
+        scope = Scope(table, table, mistakes)
+        self._id = check_id(path, config, scope)
+        check_routing(path, config, scope)
         self._root.settle(())
 
     @property
     def reads(self) -> Iterator[tuple[Relation, str]]:
         """Every column that the projection reads, of any table."""
         yield from self._root.reads
-        yield from ((self._root.table, name) for name in self._id)
+        routing = self._config.routing
+        names = self._id if routing is None else (*self._id, routing)
+        yield from ((self._root.table, name) for name in names)
 
     def compile(self, narrowed: Mapping[Relation, Relation]) -> Plan:
         """The plan over the tables with the columns that are read."""
@@ -61,8 +66,16 @@ class PlanDraft:
             settings=dict(index.settings),
             mappings=dict(index.mappings),
         )
-        id_of = compile_id(self._id, root.relation)
-        return Plan(model, root, self._id, id_of, self._config.max_document_bytes)
+        template, routing = self._config.id_template, self._config.routing
+        return Plan(
+            model=model,
+            root=root,
+            id=self._id,
+            id_of=compile_id(self._id, root.relation, template),
+            max_document_bytes=self._config.max_document_bytes,
+            id_template=template,
+            routing_of=None if routing is None else compile_id([routing], root.relation),
+        )
 
     def _fingerprint(self) -> str:
         """Changes with all that changes documents or their index."""
@@ -71,7 +84,8 @@ class PlanDraft:
             {
                 "format": FORMAT,
                 "root": self._root.meaning(),
-                "id": self._id,
+                "id": [self._id, self._config.id_template],
+                "routing": self._config.routing,
                 "tables": {
                     table.qualified_name: _columns(table, reads)
                     for table in {one for one, _ in reads}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.ports import FieldSpec
 from cdc_daemon.projection.drafting import FieldsDraft, Origin, Scope
 from cdc_daemon.projection.expressions import compile_condition, compile_expression
-from cdc_daemon.projection.identity import is_streamed
 from cdc_daemon.projection.joined.aggregates import COUNT, result_type
 from cdc_daemon.projection.joined.keys import is_unique, key_of
 from cdc_daemon.projection.joined.ordering import order_keys, reversed_order
@@ -22,17 +21,15 @@ if TYPE_CHECKING:
     from cdc_daemon.config.embeds import EmbedConfig
     from cdc_daemon.config.fields import FieldConfig
     from cdc_daemon.config.mistakes import Path
-    from cdc_daemon.config.models import ProjectionConfig
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.drafting import Mistakes
-    from cdc_daemon.projection.showing import Showing
+    from cdc_daemon.projection.joined.context import Context
 
-MOST_LEVELS: Final = 500
-"""In one plan: embeds that repeat themselves within each other would have no end otherwise."""
+_IN_ORDER: Final = frozenset({"many", "first", "last", "min", "max"})
+"""Kinds that depend on the order of rows: equal values may be written differently (1.0, 1.00)."""
 
-_IN_ORDER: Final = frozenset({"many", "first", "last", "min", "max", "sum", "avg"})
-"""Kinds that depend on the order of rows: of equal values some rows show another text (1.0, 1.00),
-and sums of floats round by their order."""
+_ROUNDED: Final = frozenset({"float4", "float8"})
+"""Types whose sums depend on it, too."""
 
 
 class LevelConfig(Protocol):
@@ -49,37 +46,6 @@ class LevelConfig(Protocol):
     @property
     def embed(self) -> Mapping[str, EmbedConfig]:
         """What is shown of other tables' rows."""
-
-
-@dataclass
-class Context:
-    """What all levels of a plan share."""
-
-    projection: str
-    config: ProjectionConfig
-    tables: Mapping[str, Relation]
-    mistakes: Mistakes
-    showing: Showing
-    levels: int = field(default=0)
-
-    def check_key(self, path: Path, table: Relation) -> None:
-        """Rows are kept by what their changes name them by."""
-        if is_streamed(path, table, self.mistakes) and not key_of(table):
-            self.mistakes.add(
-                path,
-                f"table {table.qualified_name} has no primary key, by which its rows could be kept "
-                "and put in order: add one, or run: alter table "
-                f"{table.qualified_name} replica identity using index NAME",
-            )
-
-    def has_room(self, path: Path) -> bool:
-        """Count one level; note it if they are too many."""
-        self.levels += 1
-        if self.levels > MOST_LEVELS:
-            self.mistakes.add(
-                path, f"more than {MOST_LEVELS} embeds in one projection: lower depth"
-            )
-        return self.levels <= MOST_LEVELS
 
 
 class LevelDraft:
@@ -220,7 +186,7 @@ class EmbedDraft:
         self._lends = False
         table = context.tables[config.table]
         context.check_key((*path, config.kind), table)
-        self.way = WayDraft(path, config, near, context.tables, context.mistakes)
+        self.way = WayDraft(context, path, config, near)
         inner = self._repeated(near, table) if config.depth > 1 else config
         repeated = None if inner is config else name
         self.level = LevelDraft(context, path, table, inner, f"{within}{name}.", repeated)
@@ -279,7 +245,9 @@ class EmbedDraft:
 
     def _check_order(self) -> list[OrderKey]:
         config = self.config
-        if config.kind not in _IN_ORDER:
+        result = self.spec.type
+        is_rounded = config.kind in {"sum", "avg"} and result and result.base.name in _ROUNDED
+        if config.kind not in _IN_ORDER and not is_rounded:
             return []
         path = (*self._path, "order_by" if config.order_by else config.kind)
         keys = order_keys(path, config.order_by, key_of(self.level.table), self.level.scope)

@@ -131,6 +131,10 @@ class Plan:
     id_of: Callable[[Row], bytes]
     """The document id as a JSON string, of a row of the root."""
     max_document_bytes: int
+    id_template: str | None = None
+    """The text with the columns in braces; None where they are joined."""
+    routing_of: Callable[[Row], bytes] | None = None
+    """What says the document's shard, as a JSON string, of a row of the root; None: its id."""
 
     @property
     def name(self) -> str:

@@ -36,7 +36,7 @@ def documents_sql(plan: Plan, only: str | None = None) -> str:
     _refuse_protected(plan)
     query = _Query()
     rows = query.rows(plan.root, query.alias(), [], [])
-    own_id = document_id([rows.columns(name) for name in plan.id])
+    own_id = document_id([rows.columns(name) for name in plan.id], plan.id_template)
     lines = [
         "select d.id, d.document from (",
         indent(f"select {own_id} as id,\n  {query.object(plan.root, rows)} as document", "  "),
@@ -194,7 +194,8 @@ class _Query:
             order = f"{value}{_collation(type_)}{downwards}, {_order(embed.order, rows.columns)}"
             found = f"(array_agg({value} order by {order}) filter (where {value} is not null))[1]"
         elif embed.kind in {"sum", "avg"}:
-            found = f"{embed.kind}({value} order by {_order(embed.order, rows.columns)})"
+            order = _order(embed.order, rows.columns)
+            found = f"{embed.kind}({value}{' order by ' + order if order else ''})"
         else:
             found = f"{embed.kind}({value})"
         return _shown(field, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cdc_daemon.config.names import id_parts
 from cdc_daemon.values import Form
 from cdc_daemon.values.identifiers import DIGEST_PREFIX, MAX_ID_BYTES
 from cdc_daemon.values.scalars import DATES
@@ -65,16 +66,26 @@ def _representable(value: str, name: str) -> str:
     return f"to_jsonb({value})"
 
 
-def document_id(columns: Sequence[str]) -> str:
+def document_id(columns: Sequence[str], template: str | None) -> str:
     """The SQL of the document id that these columns make."""
-    if len(columns) == 1:
-        joined = f"{columns[0]}::text"
-    else:
-        parts = (rf"replace(replace({one}::text, '\', '\\'), '|', '\|')" for one in columns)
-        joined = " || '|' || ".join(parts)
+    texts = id_parts(template)[::2] if template else ["", *["|"] * (len(columns) - 1), ""]
+    parts = [literal(texts[0])] if texts[0] else []
+    for column, following in zip(columns, texts[1:], strict=True):
+        end = following[:1] if template else "|"
+        parts.append(_marked(f"{column}::text", end) if len(columns) > 1 else f"{column}::text")
+        parts += [literal(following)] if following else []
+    joined = " || ".join(parts)
     prefix = DIGEST_PREFIX.decode()
     return (
         f"case when octet_length({joined}) between 1 and {MAX_ID_BYTES}"
         f" and not starts_with({joined}, '{prefix}') then {joined}"
         f" else '{prefix}' || encode(sha256(convert_to({joined}, 'UTF8')), 'hex') end"
     )
+
+
+def _marked(part: str, end: str) -> str:
+    """With what ends it escaped within."""
+    for one in ("\\", end):
+        if one:
+            part = f"replace({part}, {literal(one)}, {literal(chr(92) + one)})"
+    return part

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.projection.drafting import Scope
 from cdc_daemon.projection.expressions import compile_condition
-from cdc_daemon.projection.identity import is_streamed
 from cdc_daemon.projection.joined.keys import are_comparable, has_equality, key_of
 from cdc_daemon.projection.joined.plan import Step
 
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from cdc_daemon.config.embeds import EmbedConfig, JunctionConfig
     from cdc_daemon.config.mistakes import Path
     from cdc_daemon.events import Column, Relation
-    from cdc_daemon.projection.drafting import Mistakes
     from cdc_daemon.projection.expressions import CompiledExpression
+    from cdc_daemon.projection.joined.context import Context
 
 
 @dataclass
@@ -35,21 +34,21 @@ class WayDraft:
 
     def __init__(
         self,
+        context: Context,
         path: Path,
         config: EmbedConfig,
         near: Relation,
-        tables: Mapping[str, Relation],
-        mistakes: Mistakes,
     ) -> None:
-        self._mistakes = mistakes
+        self._context = context
+        self._mistakes = context.mistakes
         self._steps: list[_StepDraft] = []
         here = near
         several = isinstance(config.through, list)
         place: Path = (*path, "through")
         for at, junction in enumerate(config.junctions):
             place = (*path, "through", at) if several else place
-            here = self._junction(place, here, tables[junction.table], junction)
-        table = tables[config.table]
+            here = self._junction(place, here, context.tables[junction.table], junction)
+        table = context.tables[config.table]
         if config.on is not None:
             self._step((*path, "on"), here, table, config.on)
         elif to := config.junctions[-1].to:
@@ -58,12 +57,7 @@ class WayDraft:
     def _junction(
         self, path: Path, near: Relation, table: Relation, config: JunctionConfig
     ) -> Relation:
-        if is_streamed((*path, "table"), table, self._mistakes) and not key_of(table):
-            self._mistakes.add(
-                (*path, "table"),
-                f"table {table.qualified_name} has no primary key, by which its rows could be "
-                "kept: add one",
-            )
+        self._context.check_key((*path, "table"), table)
         self._step((*path, "on"), near, table, config.on)
         if config.where is not None:
             scope = Scope(table, table, self._mistakes)

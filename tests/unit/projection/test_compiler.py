@@ -131,6 +131,18 @@ def test_composite_keys_are_joined() -> None:
     assert hotels(relation).projections[0].id_of([b"1", b"2", b'"x"']) == b'"2|1"'
 
 
+def test_an_id_may_be_a_template() -> None:
+    """Around one column nothing is escaped; of several, what ends them is: no two keys share it."""
+    one = hotels(id="hotel-{id}-x").projections[0]
+    assert one.id_of([b"1", b'"n"', b'"c"']) == b'"hotel-1-x"'
+    relation = table("a", "b", "name", key=("a", "b"))
+    relation = replace(relation, columns=tuple(replace(c, type=TEXT) for c in relation.columns))
+    both = hotels(relation, id="{a}-{b}").projections[0]
+    assert both.id_of([b'"x-y"', b'"z"', b"1"]) == rb'''"x\\-y-z"'''
+    assert both.id_of([b'"x"', rb'''"y-\\z"''', b"1"]) == rb'''"x-y-\\\\z"'''
+    assert one.model.fingerprint != hotels().projections[0].model.fingerprint
+
+
 def test_all_columns_are_all_but_generated_ones() -> None:
     """A generated column isn't streamed."""
     relation = table("id", "name", Column("upper", TEXT, generated=True))

@@ -34,7 +34,13 @@ ROOM = table(
 LINK = table("hotel", "chain", name="link", key=("hotel", "chain"))
 KEYLESS = table("hotel_id", name="keyless", key=())
 VIEW = replace(table("id", "hotel_id", name="view"), kind="view")
-TABLES = {each.qualified_name: each for each in (HOTEL, CHAIN, ROOM, LINK, KEYLESS, VIEW)}
+PLACE = table(
+    Column("at", ColumnType("inet", declared="inet"), nullable=False, in_identity=True),
+    *(Column("hotel_id", INT4), Column("price", ColumnType("numeric")), Column("rate", REAL)),
+    name="place",
+    key=("at",),
+)
+TABLES = {each.qualified_name: each for each in (HOTEL, CHAIN, ROOM, LINK, KEYLESS, VIEW, PLACE)}
 ON = {"hotel_id": "id"}
 ROOMS: dict[str, Any] = {"many": "public.room", "on": ON, "fields": ["id"]}
 ONE: dict[str, Any] = {"one": "public.chain", "on": {"id": "chain_id"}, "fields": ["name"]}
@@ -229,6 +235,30 @@ def test_a_root_without_a_key_is_refused() -> None:
         }
     )
     assert any("no primary key, by which its rows could be kept" in line for line in said)
+
+
+def test_order_is_asked_for_where_it_shows() -> None:
+    """Rows of a table whose key has no order here are counted and summed, but not listed."""
+
+    def embed(kind: str, value: str) -> dict[str, Any]:
+        return {"places": {kind: "public.place", "on": ON, "value": value}}
+
+    assert compiled(embed=embed("sum", "price")).root.embeds[0].order == ()
+    assert compiled(embed=embed("count", "at")).root.embeds[0].order == ()
+    for kind, value in (("many", "price"), ("max", "price"), ("avg", "rate")):
+        (said,) = mistakes(embed=embed(kind, value))
+        assert "rows can't be put in order by public.place.at: the order of type inet" in said
+
+
+def test_routing_needs_a_value() -> None:
+    """A column that may be NULL says no shard; one that isn't there is a mistake, too."""
+    (said,) = mistakes(routing="chain_id")
+    assert "projections.hotels.routing: column chain_id may be NULL, and then says no shard" in said
+    assert "has no column chainid" in mistakes(routing="chainid")[0]
+    plan = compiled(routing="id", id="hotel-{id}")
+    assert plan.routing_of is not None
+    assert plan.routing_of([b"7"]) == b'"7"'
+    assert plan.id_of([b"7"]) == b'"hotel-7"'
 
 
 def test_endless_repetition_is_refused() -> None:
