@@ -50,7 +50,7 @@ def compile_document(
     values = [part for part in parts if part.constant is None]
     if not with_special and all(_is_taken_as_it_is(part) for part in values):
         return _of_columns(template, [cast("int", part.place) for part in values])
-    getters = [_getter(part, with_special=with_special) for part in values]
+    getters = [compile_value(part, with_special=with_special) for part in values]
 
     def of_anything(row: Row) -> bytes:
         return template % tuple([get(row) for get in getters])
@@ -80,7 +80,8 @@ def _is_taken_as_it_is(part: Part) -> bool:
     return part.place is not None and part.default is None and part.conversion.always is None
 
 
-def _getter(part: Part, *, with_special: bool) -> Callable[[Row], bytes]:
+def compile_value(part: Part, *, with_special: bool) -> Callable[[Row], bytes]:
+    """The function that makes the value of one field, which is no constant."""
     get = cast("Callable[[Row], bytes]", part.evaluate or itemgetter(part.place))
     always, special = part.conversion
     if always is not None:

@@ -118,7 +118,7 @@ class Index:
         self.database = database
         self._group_places = [table.place(part.column) for part in wanted.group]
         self._group_encoders = [key_encoder(part.type) for part in wanted.group]
-        self._order = [(table.place(part.column), _ordered(part)) for part in wanted.order]
+        self._order = [(table.place(part.column), ordered(part)) for part in wanted.order]
         self._places = [*self._group_places, *(place for place, _ in self._order)]
 
     def group(self, values: Iterable[Value]) -> bytes | None:
@@ -206,7 +206,7 @@ def _is_null(value: Value) -> bool:
     return value == NULL and type(value) is bytes
 
 
-def _ordered(part: Part) -> Callable[[Value], bytes]:
+def ordered(part: Part) -> Callable[[Value], bytes]:
     """From a value to bytes that sort as SQL's ORDER BY does; what isn't known is as NULL."""
     encode = order_encoder(part.type)
     if encode is None:
@@ -216,10 +216,10 @@ def _ordered(part: Part) -> Callable[[Value], bytes]:
         )
     null = _BELOW if part.nulls_first else _ABOVE
 
-    def ordered(value: Value) -> bytes:
+    def place_of(value: Value) -> bytes:
         if not isinstance(value, bytes) or _is_null(value):
             return null
         place = encode(value)
         return _BETWEEN + (inverted(place) if part.descending else place)
 
-    return ordered
+    return place_of

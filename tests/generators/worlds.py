@@ -242,7 +242,7 @@ def fill(rng: Random, world: World) -> None:
     """New rows for all tables; keys before what refers to them, a table's own keys included."""
     world.rows = {table.qualified: [] for table in world.tables}
     for table in world.tables:
-        keys = dict.fromkeys(_random_key(rng, table) for _ in range(rng.randint(0, MOST_ROWS)))
+        keys = dict.fromkeys(random_key(rng, table) for _ in range(rng.randint(0, MOST_ROWS)))
         world.rows[table.qualified] = [dict(zip(table.key, key, strict=True)) for key in keys]
     for table in world.tables:
         rows = world.rows[table.qualified]
@@ -250,7 +250,8 @@ def fill(rng: Random, world: World) -> None:
             row.update(random_row(rng, world, table, rows))
 
 
-def _random_key(rng: Random, table: Table) -> tuple[str, ...]:
+def random_key(rng: Random, table: Table) -> tuple[str, ...]:
+    """The values of a key; there may be a row with it."""
     return tuple(_key_value(rng, table.column(name).type) for name in table.key)
 
 

@@ -74,6 +74,7 @@ class PlanDraft:
             id_of=compile_id(self._id, root.relation, template),
             max_document_bytes=self._config.max_document_bytes,
             id_template=template,
+            routing=routing,
             routing_of=None if routing is None else compile_id([routing], root.relation),
         )
 

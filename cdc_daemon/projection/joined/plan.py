@@ -133,8 +133,10 @@ class Plan:
     max_document_bytes: int
     id_template: str | None = None
     """The text with the columns in braces; None where they are joined."""
+    routing: str | None = None
+    """The column that says the shard of a document; None: its id does."""
     routing_of: Callable[[Row], bytes] | None = None
-    """What says the document's shard, as a JSON string, of a row of the root; None: its id."""
+    """The same as a JSON string, of a row of the root."""
 
     @property
     def name(self) -> str:

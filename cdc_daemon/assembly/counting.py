@@ -1,0 +1,167 @@
+"""Counters that follow each row that changes: what it added is taken away, what it adds is added.
+
+A counter is the sum of what each path adds, from a row of the first table on the way to a counted
+row. Paths that a change may alter are taken away as they are in the state before, and added as they
+are in the state after; all others are the same in both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cdc_daemon.assembly import reads, tally
+from cdc_daemon.assembly.lookup import downwards, upwards
+from cdc_daemon.assembly.roles import LevelRows, LinkRows
+from cdc_daemon.assembly.roots import Nodes, differ
+from cdc_daemon.errors import RejectedError
+from cdc_daemon.projection.joined.plan import levels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import TypeAlias
+
+    from cdc_daemon.assembly.lookup import Found
+    from cdc_daemon.projection.joined.plan import Embed, Level, Plan
+    from cdc_daemon.state import Batch, Counter, Store, Table
+
+    Path: TypeAlias = "tuple[Found, ...]"
+
+
+class Count:
+    """One aggregate as it is kept."""
+
+    def __init__(self, embed: Embed, above: Level, store: Store) -> None:
+        first = downwards(embed.steps[0], above.relation)
+        assert first.wanted is not None  # noqa: S101 - `tally.is_kept`
+        self._index = store.indexes[first.wanted.text]
+        columns = reads.of_embedded(embed, above)
+        self._table = store.tables[embed.level.relation]
+        self._rows = LevelRows(embed.level, columns, store)
+        self._nodes = Nodes(embed.level, columns, store).of_table
+        self._links = [Link(embed, at, store) for at in range(len(embed.steps) - 1)]
+        self._adds = [
+            (store.schema.aggregates[name], add) for name, add in tally.counters_of(embed)
+        ]
+        self._keys: set[bytes] = set()
+        self._places: list[int] = []
+
+    def before(
+        self, batch: Batch, table: Table, key: bytes, old: bytes | None, new: bytes | None
+    ) -> None:
+        """The state still has the old row: take away what it added."""
+        self._keys = set(self._counted_by(batch, table, key, old, new))
+        self._places = [
+            at for at, link in enumerate(self._links) if link.is_touched(table, old, new)
+        ]
+        self._move(batch, table, key, old, -1)
+
+    def after(self, batch: Batch, table: Table, key: bytes, new: bytes | None) -> None:
+        """The state has the new row: add what it adds."""
+        self._move(batch, table, key, new, 1)
+
+    def _counted_by(
+        self, batch: Batch, table: Table, key: bytes, old: bytes | None, new: bytes | None
+    ) -> Iterator[bytes]:
+        """The keys of counted rows that are read with this one, as it was or as it is."""
+        for node in self._nodes.get(table.number, ()):
+            if not node.is_touched(old, new):
+                continue
+            if node.above is None:
+                yield key
+                continue
+            for row in (old, new):
+                if row is not None:
+                    yield from (found for found, _ in node.climb(batch, row, every=True))
+
+    def _move(
+        self, batch: Batch, table: Table, key: bytes, packed: bytes | None, sign: int
+    ) -> None:
+        if not (self._keys or self._places):
+            return
+        for path in self._paths(batch, table, key, packed):
+            group = self._index.group_of(path[0][1])
+            if group is not None:
+                for number, by in self._added(batch, path):
+                    batch.counters.move(number, group, by if sign > 0 else by.negated)
+
+    def _added(self, batch: Batch, path: Path) -> Iterator[tuple[int, Counter]]:
+        """What one path adds to each counter."""
+        try:
+            links = zip(self._links, path, strict=False)
+            if not all(link.rows.links(found[1]) for link, found in links):
+                return
+            row = self._rows.counted(batch, path[-1][1])
+            moves = [] if row is None else [(number, add(row)) for number, add in self._adds]
+        except RejectedError:
+            moves = [(number, tally.UNKNOWN) for number, _ in self._adds]
+        yield from moves
+
+    def _paths(
+        self, batch: Batch, table: Table, key: bytes, packed: bytes | None
+    ) -> Iterator[Path]:
+        """Those to a counted row that is read with the row of this key, and those over it."""
+        for counted in self._keys:
+            is_own = counted == key and table is self._table
+            row = packed if is_own else self._table.row(batch.txn, counted)
+            if row is not None:
+                yield from self._heads(batch, (counted, row), len(self._links))
+        if packed is None:
+            return
+        seen = set()
+        for at in self._places:
+            for path in self._over(batch, (key, packed), at):
+                keys = tuple(one for one, _ in path)
+                if keys[-1] not in self._keys and keys not in seen:
+                    seen.add(keys)
+                    yield path
+
+    def _over(self, batch: Batch, found: Found, at: int) -> Iterator[Path]:
+        for head in self._heads(batch, found, at):
+            for tail in self._tails(batch, found, at):
+                yield (*head, *tail)
+
+    def _heads(self, batch: Batch, found: Found, at: int) -> Iterator[Path]:
+        """From the first table on the way to this row, which is at that place."""
+        if at == 0:
+            yield (found,)
+            return
+        for near in self._links[at - 1].up(batch, found[1]):
+            for head in self._heads(batch, near, at - 1):
+                yield (*head, found)
+
+    def _tails(self, batch: Batch, found: Found, at: int) -> Iterator[Path]:
+        """From behind this row, which is at that place, to counted rows."""
+        if at == len(self._links):
+            yield ()
+            return
+        for far in self._links[at].down(batch, found[1]):
+            for tail in self._tails(batch, far, at + 1):
+                yield (far, *tail)
+
+
+class Link:
+    """A junction on the way, and the ways to and from what lies behind it."""
+
+    def __init__(self, embed: Embed, at: int, store: Store) -> None:
+        step, behind = embed.steps[at], embed.steps[at + 1]
+        self.rows = LinkRows(step, store)
+        self.down = downwards(behind, step.relation).bound(store)
+        self.up = upwards(behind, step.relation).bound(store)
+        self._table = store.tables[step.relation]
+        self._places = [self._table.place(name) for name in reads.of_link(embed, at)]
+
+    def is_touched(self, table: Table, old: bytes | None, new: bytes | None) -> bool:
+        """Whether a row of `table` is one of it, and changes in what it reads."""
+        return table is self._table and differ(old, new, self._places)
+
+
+def counts(plans: Sequence[Plan], store: Store) -> Iterator[Count]:
+    """All that are kept, each once."""
+    found = {
+        tuple(name for name, _ in tally.counters_of(embed)): (embed, level)
+        for plan in plans
+        for level in levels_of(plan.root)
+        for embed in level.embeds
+        if tally.is_kept(embed, level)
+    }
+    yield from (Count(embed, level, store) for embed, level in found.values())

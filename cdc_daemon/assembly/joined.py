@@ -1,0 +1,143 @@
+"""The joined projections of a pipeline: transactions in, documents out, exact at each commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cdc_daemon.assembly.counting import Count, counts
+from cdc_daemon.assembly.documents import Documents
+from cdc_daemon.assembly.reads import of_root
+from cdc_daemon.assembly.roots import Nodes
+from cdc_daemon.assembly.touching import Touched
+from cdc_daemon.errors import RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from cdc_daemon.events import Position
+    from cdc_daemon.projection.joined.plan import Plan
+    from cdc_daemon.state import Batch, Staged, Store, Table
+
+
+class Pending(NamedTuple):
+    """A document that is to be written."""
+
+    projection: str
+    address: bytes
+    """Its id, and its routing if it has one, as JSON strings."""
+    row_key: bytes
+
+
+class Assembled(NamedTuple):
+    """A document as it is in the state."""
+
+    projection: str
+    address: bytes
+    body: bytes | None
+    """None: there is no such document."""
+
+
+class JoinedProjection:
+    """One plan at work."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.name = plan.name
+        self.number = store.schema.projections[plan.name]
+        self.nodes = Nodes(plan.root, of_root(plan), store)
+        self.documents = Documents(plan, store)
+
+    def touched(self, batch: Batch, found: Touched) -> Iterator[Pending]:
+        """The documents that differ, or may."""
+        left = dict(found.left)
+        for key in found.rows:
+            address = self.documents.address_of(batch, key)
+            if address is not None:
+                left.pop(address, None)
+                yield Pending(self.name, address, key)
+        for address, key in left.items():
+            yield Pending(self.name, address, key)
+
+
+class _Listener:
+    """Tells every count and every plan of every row."""
+
+    def __init__(
+        self, projections: Iterable[JoinedProjection], counts: Sequence[Count], batch: Batch
+    ) -> None:
+        self._batch = batch
+        self._counts = counts
+        self.touched = {one: Touched(one.nodes, one.documents, batch) for one in projections}
+
+    def before(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        for count in self._counts:
+            count.before(self._batch, table, key, old, new)
+        for one in self.touched.values():
+            one.before(table, key, old, new)
+
+    def after(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        for count in self._counts:
+            count.after(self._batch, table, key, new)
+        for one in self.touched.values():
+            one.after(key, old, new)
+
+
+class JoinedProjections:
+    """All plans of a pipeline over one state, which has what `wanted` says."""
+
+    def __init__(self, plans: Sequence[Plan], store: Store) -> None:
+        self._store = store
+        self._projections = {plan.name: JoinedProjection(plan, store) for plan in plans}
+        self._counts = list(counts(plans, store))
+
+    def apply(self, transactions: Sequence[tuple[Staged, Position]]) -> list[Pending]:
+        """Apply transactions to the state, all or nothing; return the documents that they touch,
+        which are pending there from then on: each once, however many changes hit it.
+        """  # noqa: D205 - one sentence
+        return self._store.write(lambda batch: self._applied(transactions, batch))
+
+    def _applied(
+        self, transactions: Sequence[tuple[Staged, Position]], batch: Batch
+    ) -> list[Pending]:
+        listener = _Listener(self._projections.values(), self._counts, batch)
+        for staged, position in transactions:
+            batch.apply(staged, position, listener)
+        found = [
+            one
+            for projection, touched in listener.touched.items()
+            for one in projection.touched(batch, touched)
+        ]
+        for one in found:
+            number = self._projections[one.projection].number
+            batch.pending.mark(number, one.address, one.row_key, batch.position)
+        return found
+
+    def assemble(self, pending: Iterable[Pending]) -> tuple[Position, list[Assembled]]:
+        """Documents as the state is, and where it is: their version.
+
+        One that lacks a value which isn't known yet is left out, and stays pending.
+        """
+        return self._store.read(
+            lambda batch: (batch.position, list(self._assembled(pending, batch)))
+        )
+
+    def _assembled(self, pending: Iterable[Pending], batch: Batch) -> Iterator[Assembled]:
+        for name, address, key in pending:
+            try:
+                body = self._projections[name].documents.at(batch, address, key)
+            except RejectedError:
+                continue
+            yield Assembled(name, address, body)
+
+    def pending(self) -> list[Pending]:
+        """All documents that the sink isn't known to have."""
+        return self._store.read(lambda batch: list(self._all_pending(batch)))
+
+    def _all_pending(self, batch: Batch) -> Iterator[Pending]:
+        for one in self._projections.values():
+            for found in batch.pending.of(one.number):
+                yield Pending(one.name, found.id, found.row_key)
+
+    def written(self, projection: str, addresses: Iterable[bytes], version: Position) -> None:
+        """The sink has these documents, as they were at `version`."""
+        number = self._projections[projection].number
+        self._store.write(lambda batch: batch.pending.written(number, addresses, version))

@@ -1,0 +1,149 @@
+"""The rows of a table in one role of a plan: read from the state, and whether they count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.assembly.lookup import NO_ORDER, Order, downwards
+from cdc_daemon.assembly.reads import of_embedded
+from cdc_daemon.errors import RejectedError
+from cdc_daemon.events import UNCHANGED, Unreadable
+from cdc_daemon.state import is_odd, unpack, value_at
+from cdc_daemon.values.scalars import NULL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cdc_daemon.assembly.lookup import Found
+    from cdc_daemon.events import Relation, Row
+    from cdc_daemon.projection.joined.plan import Embed, Level, Step
+    from cdc_daemon.state import Batch, Store
+
+LACKING: Final = "lacking_value"
+"""The reason why a row can't be read that the stream has left a value out of."""
+
+
+class Reader:
+    """The values of a table's rows in the order of its relation; only `columns` are looked at."""
+
+    def __init__(self, relation: Relation, columns: Iterable[str], store: Store) -> None:
+        table = store.tables[relation]
+        names = [column.name for column in relation.columns]
+        places = [table.place(name) for name in names]
+        self._count = len(names)
+        self._places = None if places == list(range(len(places))) else places
+        read = set(columns)
+        self._read = [(at, name) for at, name in enumerate(names) if name in read]
+
+    def row(self, packed: bytes) -> Row:
+        """The values. Raises RejectedError where one of `columns` isn't known."""
+        if self._places is None:
+            row = unpack(packed)
+            del row[self._count :]
+        else:
+            row = [value_at(packed, place) for place in self._places]
+        if is_odd(packed):
+            self._require_readable(row)
+        return row
+
+    def _require_readable(self, row: Row) -> None:
+        for at, name in self._read:
+            value = row[at]
+            if value is UNCHANGED:
+                raise RejectedError(LACKING, f"column {name}: the source has left its value out")
+            if isinstance(value, Unreadable):
+                raise RejectedError(value.reason, f"column {name}: {value.explanation}")
+
+
+class LevelRows:
+    """The rows of a level."""
+
+    def __init__(self, level: Level, columns: Iterable[str], store: Store) -> None:
+        self.level = level
+        self._reader = Reader(level.relation, columns, store)
+        self._where = None if level.where is None else level.where.test
+        lenders = {each.embed: None for each in level.borrowed}
+        embeds = [one for one in level.embeds if one.name in lenders]
+        self._lenders = [Way(one, level, store) for one in embeds]
+        places = {one.name: at for at, one in enumerate(embeds)}
+        self._borrowed = [
+            (places[each.embed], embeds[places[each.embed]].level.readable.index_of(each.column))
+            for each in level.borrowed
+        ]
+
+    def read(self, batch: Batch, packed: bytes) -> Row:
+        """What expressions see: the row, and what is borrowed. Raises RejectedError."""
+        row = self._reader.row(packed)
+        if self._borrowed:
+            found = [
+                next((row for _, row in way.rows(batch, packed)), None) for way in self._lenders
+            ]
+            row += [
+                NULL if (lent := found[at]) is None else lent[place] for at, place in self._borrowed
+            ]
+        return row
+
+    def counted(self, batch: Batch, packed: bytes) -> Row | None:
+        """The same if `where` includes it, else None. Raises RejectedError."""
+        row = self.read(batch, packed)
+        return row if self._where is None or self._where(row) else None
+
+    def may_count(self, batch: Batch, packed: bytes) -> bool:
+        """Whether `where` includes it, or can't be told."""
+        if self._where is None:
+            return True
+        try:
+            return self.counted(batch, packed) is not None
+        except RejectedError:
+            return True
+
+
+class LinkRows:
+    """The rows of a junction."""
+
+    def __init__(self, step: Step, store: Store) -> None:
+        where = step.where
+        self._where = None if where is None else where.test
+        self._reader = Reader(step.relation, where.columns if where else (), store)
+
+    def links(self, packed: bytes) -> bool:
+        """Whether the row links. Raises RejectedError."""
+        return self._where is None or self._where(self._reader.row(packed))
+
+    def may_count(self, _batch: Batch, packed: bytes) -> bool:
+        """Whether it does, or can't be told."""
+        try:
+            return self.links(packed)
+        except RejectedError:
+            return True
+
+
+class Way:
+    """The rows that belong to a row, by one embed."""
+
+    def __init__(self, embed: Embed, above: Level, store: Store, order: Order = NO_ORDER) -> None:
+        self._level = LevelRows(embed.level, of_embedded(embed, above), store)
+        self._links = []
+        near = above.relation
+        for step in embed.steps[:-1]:
+            self._links.append((downwards(step, near).bound(store), LinkRows(step, store)))
+            near = step.relation
+        self._find = downwards(embed.steps[-1], near, order).bound(store)
+
+    def rows(self, batch: Batch, near: bytes) -> Iterator[tuple[Found, Row]]:
+        """Those that count, once for each path: key and packed values, and what is read of them."""
+        counted = self._level.counted
+        for last in self._linked(batch, near, 0):
+            for found in self._find(batch, last):
+                row = counted(batch, found[1])
+                if row is not None:
+                    yield found, row
+
+    def _linked(self, batch: Batch, near: bytes, at: int) -> Iterator[bytes]:
+        if at == len(self._links):
+            yield near
+            return
+        find, rows = self._links[at]
+        for _, packed in find(batch, near):
+            if rows.links(packed):
+                yield from self._linked(batch, packed, at + 1)

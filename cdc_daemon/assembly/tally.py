@@ -1,0 +1,180 @@
+"""Aggregates that are kept as counters: which they are, what a row adds, and what comes of it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from cdc_daemon.assembly.lookup import downwards
+from cdc_daemon.assembly.results import FLOATS, of_total, truth
+from cdc_daemon.assembly.sequence import argument, is_null, type_of
+from cdc_daemon.events import Special
+from cdc_daemon.projection.expressions import arithmetic
+from cdc_daemon.state import Counter, counted, values_at
+from cdc_daemon.values.scalars import NULL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cdc_daemon.events import Row, Value
+    from cdc_daemon.projection.joined.plan import Embed, Field, Level
+    from cdc_daemon.state import Batch, Store
+
+UNKNOWN: Final = Counter(1, 1, 1)
+"""A row that can't be read, or whose expression fails: the rows must be asked, which says why."""
+SCALE_BITS: Final = 48
+"""How many values have so many digits after the point takes so many bits in a counter of scales."""
+_TYPMOD_OFFSET: Final = 4
+_SCALE_MASK: Final = 0x7FF
+_SCALE_SIGN: Final = 0x400
+
+
+def is_kept(embed: Embed, above: Level) -> bool:
+    """Whether counters can tell it: exact, and of more rows than a key finds."""
+    if embed.kind not in {"count", "sum", "avg", "bool_and", "bool_or"} or embed.distinct:
+        return False
+    if downwards(embed.steps[0], above.relation).wanted is None:
+        return False
+    if embed.value is None or embed.kind not in {"sum", "avg"}:
+        return True
+    return type_of(embed.value, embed.level).base.name not in FLOATS
+
+
+def name_of(embed: Embed) -> str:
+    """All that its counter depends on: what has the same name shares it."""
+    value = None if embed.value is None else _value_meaning(embed.value, embed.level)
+    return orjson.dumps([_way_meaning(embed), value, _sort_of(embed)]).decode()
+
+
+def scales_name_of(embed: Embed) -> str | None:
+    """The counter of its scales, where PostgreSQL's sum has as many digits as the longest value."""
+    if _sort_of(embed) != "numeric" or declared_scale(embed) is not None:
+        return None
+    return "scales of " + name_of(embed)
+
+
+def declared_scale(embed: Embed) -> int | None:
+    """Digits after the point, where every value has as many; None where each has its own."""
+    field = embed.value
+    if field is None:
+        return None
+    type_ = type_of(field, embed.level)
+    if type_.base.name != "numeric":
+        return 0
+    if field.expression is not None or type_.kind != "base" or type_.modifier < _TYPMOD_OFFSET:
+        return None
+    scale = (type_.modifier - _TYPMOD_OFFSET) & _SCALE_MASK
+    return max((scale ^ _SCALE_SIGN) - _SCALE_SIGN, 0)
+
+
+def _sort_of(embed: Embed) -> str:
+    if embed.value is None:
+        return "rows"
+    name = type_of(embed.value, embed.level).base.name
+    return name if embed.kind != "count" else "values"
+
+
+def _way_meaning(embed: Embed) -> list[object]:
+    steps = [
+        [step.relation.qualified_name, step.pairs, step.where.sql if step.where else None]
+        for step in embed.steps
+    ]
+    level = embed.level
+    lenders = {each.embed for each in level.borrowed}
+    return [
+        steps,
+        level.where.sql if level.where else None,
+        [[one.name, _way_meaning(one)] for one in level.embeds if one.name in lenders],
+    ]
+
+
+def _value_meaning(field: Field, level: Level) -> str:
+    if field.expression is not None:
+        return field.expression.sql
+    if field.part.place is None:
+        return "constant"
+    return orjson.dumps([level.readable.columns[field.part.place].name]).decode()
+
+
+def counters_of(embed: Embed) -> Iterator[tuple[str, Callable[[Row], Counter]]]:
+    """The counters that it needs by name, and what one row adds to each."""
+    yield name_of(embed), adds(embed)
+    scales = scales_name_of(embed)
+    if scales is not None:
+        yield scales, adds_scale(embed)
+
+
+def adds(embed: Embed) -> Callable[[Row], Counter]:
+    """What one row adds."""
+    if embed.value is None:
+        return lambda _: Counter(1)
+    get, summed = argument(embed.value), _SUMMED.get(_sort_of(embed), counted)
+
+    def added(row: Row) -> Counter:
+        value = get(row)
+        return Counter(1) if is_null(value) else summed(value)
+
+    return added
+
+
+def adds_scale(embed: Embed) -> Callable[[Row], Counter]:
+    """What one row adds to the counter of scales."""
+    assert embed.value is not None  # noqa: S101 - only sums have one
+    get = argument(embed.value)
+
+    def added(row: Row) -> Counter:
+        value = get(row)
+        text = value.exact if isinstance(value, Special) else value
+        _, _, fraction = text.partition(b".")
+        return Counter(1, 0, 0, 0, 0 if is_null(value) else 1 << SCALE_BITS * len(fraction))
+
+    return added
+
+
+class Tally:
+    """Reads an aggregate of a row from its counters."""
+
+    def __init__(self, embed: Embed, above: Level, store: Store) -> None:
+        first = downwards(embed.steps[0], above.relation)
+        assert first.wanted is not None  # noqa: S101 - `is_kept`
+        self._index = store.indexes[first.wanted.text]
+        near = store.tables[above.relation]
+        self._places = [near.place(name) for _, name in embed.steps[0].pairs]
+        self._kind = embed.kind
+        self._of_rows = embed.value is None
+        self._number, *scales = [store.schema.aggregates[n] for n, _ in counters_of(embed)]
+        self._scales = scales[0] if scales else None
+        self._scale = declared_scale(embed)
+
+    def result(self, batch: Batch, near: bytes) -> bytes | None:
+        """The JSON text of the result; None where the rows must be asked."""
+        group = self._index.group(values_at(near, self._places))
+        counter = Counter() if group is None else batch.counters.get(self._number, group)
+        if counter.odd:
+            return None
+        if self._kind == "count":
+            return b"%d" % (counter.rows if self._of_rows else counter.values)
+        if group is None or not counter.values:
+            return NULL
+        if self._kind == "bool_and":
+            return truth(counter.units == counter.values)
+        if self._kind == "bool_or":
+            return truth(counter.units > 0)
+        total = arithmetic.rescale(
+            Decimal(f"{counter.units}e-{counter.digits}"), self._scale_of(batch, group)
+        )
+        return of_total(self._kind, total, counter.values)
+
+    def _scale_of(self, batch: Batch, group: bytes) -> int:
+        """The most digits after the point that a value has."""
+        if self._scales is None:
+            return self._scale or 0
+        return (batch.counters.get(self._scales, group).units.bit_length() - 1) // SCALE_BITS
+
+
+_SUMMED: Final[dict[str, Callable[[Value], Counter]]] = {
+    "values": lambda _: Counter(1, 1),
+    "bool": lambda value: Counter(1, 1, 0, 0, int(value == b"true")),
+}

@@ -1,0 +1,75 @@
+"""Which documents of a plan a batch touches: told of each row that changes, before and after.
+
+Between two rows the state is whole: it has one state of every row. A document that differs at the
+end differs from one of these states to the next, and there the row that changed leads to it, by
+what it was or by what it is, in the state before or in the state after.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cdc_daemon.assembly.documents import Documents
+    from cdc_daemon.assembly.roots import Node, Nodes
+    from cdc_daemon.state import Batch, Table
+
+
+class Touched:
+    """What is known of one batch so far."""
+
+    def __init__(self, nodes: Nodes, documents: Documents, batch: Batch) -> None:
+        self._nodes = nodes.of_table
+        self._settled = nodes.settled
+        self._documents = documents
+        self._batch = batch
+        self._now: list[Node] = []
+        self.rows: dict[bytes, None] = {}
+        """Keys of rows of the root: their documents are to be assembled."""
+        self.left: dict[bytes, bytes] = {}
+        """Addresses of documents that rows of the root had, with the key of the row."""
+
+    def before(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        """The state still has the old row."""
+        nodes = self._nodes.get(table.number, ())
+        self._now = [node for node in nodes if node.is_touched(old, new)]
+        for node in self._now:
+            if node.above is None:
+                if old is not None and node.may_count(self._batch, old):
+                    self._leave(key, old)
+            elif node not in self._settled:
+                for row in (old, new):
+                    for found in self._climbed(node, row):
+                        self.rows[found[0]] = None
+                        self._leave(*found)
+
+    def after(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        """The state has the new row."""
+        for node in self._now:
+            if node.above is None:
+                if new is not None and node.may_count(self._batch, new):
+                    self.rows[key] = None
+                continue
+            for row in self._ways(node, old, new):
+                for root, _ in node.climb(self._batch, row):
+                    self.rows[root] = None
+
+    def _ways(self, node: Node, old: bytes | None, new: bytes | None) -> Iterator[bytes]:
+        """The rows to climb from: one is enough where both lead to the same."""
+        batch = self._batch
+        known = [row for row in (old, new) if row is not None]
+        if node not in self._settled:
+            yield from known
+            return
+        counting = [row for row in known if node.may_count(batch, row)]
+        if len(known) > 1 and not node.is_moved(*known):
+            del counting[1:]
+        yield from counting
+
+    def _climbed(self, node: Node, row: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        return iter(()) if row is None else node.climb(self._batch, row)
+
+    def _leave(self, key: bytes, packed: bytes) -> None:
+        self.left[self._documents.address(packed)] = key

@@ -1,0 +1,52 @@
+"""What the state must keep for some plans: tables, and indexes for the ways down and up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cdc_daemon.assembly.lookup import NO_ORDER, Lookup, downwards, upwards
+from cdc_daemon.assembly.sequence import order_of
+from cdc_daemon.assembly.tally import counters_of, is_kept
+from cdc_daemon.projection.joined.plan import levels_of
+from cdc_daemon.state import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cdc_daemon.projection.joined.plan import Embed, Level, Plan
+
+
+def wanted(plans: Sequence[Plan]) -> Wanted:
+    """What all of them need together; what several need is there once."""
+    relations = dict.fromkeys(relation for plan in plans for relation in plan.relations)
+    lookups = [
+        lookup
+        for plan in plans
+        for level in levels_of(plan.root)
+        for embed in level.embeds
+        for lookup in _lookups(embed, level)
+    ]
+    aggregates = dict.fromkeys(
+        name
+        for plan in plans
+        for level in levels_of(plan.root)
+        for embed in level.embeds
+        if is_kept(embed, level)
+        for name, _ in counters_of(embed)
+    )
+    indexes = {one.text: one for lookup in lookups if (one := lookup.wanted) is not None}
+    return Wanted(
+        tuple(relations),
+        tuple(indexes.values()),
+        tuple(aggregates),
+        tuple(plan.name for plan in plans),
+    )
+
+
+def _lookups(embed: Embed, above: Level) -> Iterator[Lookup]:
+    near = above.relation
+    for step in embed.steps:
+        order = NO_ORDER if step is not embed.steps[-1] else order_of(embed) or NO_ORDER
+        yield downwards(step, near, order)
+        yield upwards(step, near)
+        near = step.relation
