@@ -17,31 +17,80 @@ from cdc_daemon.errors import RejectedError
 from cdc_daemon.projection.joined.plan import levels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeAlias
 
     from cdc_daemon.assembly.lookup import Found
+    from cdc_daemon.events import Row
     from cdc_daemon.projection.joined.plan import Embed, Level, Plan
-    from cdc_daemon.state import Batch, Counter, Store, Table
+    from cdc_daemon.state import Batch, Counter, Index, Store, Table
 
+    Count: TypeAlias = "OwnCount | PathCount"
     Path: TypeAlias = "tuple[Found, ...]"
 
 
-class Count:
-    """One aggregate as it is kept."""
+class OwnCount:
+    """An aggregate of rows that are one step away, and add what they themselves say."""
 
     def __init__(self, embed: Embed, above: Level, store: Store) -> None:
-        first = downwards(embed.steps[0], above.relation)
-        assert first.wanted is not None  # noqa: S101 - `tally.is_kept`
-        self._index = store.indexes[first.wanted.text]
+        self._index = _index_of(embed, above, store)
+        columns = reads.of_embedded(embed, above)
+        self._table = store.tables[embed.level.relation]
+        self.tables = {self._table.number}
+        self._places = [self._table.place(name) for name in columns]
+        self._rows = LevelRows(embed.level, columns, store)
+        self._adds = _adds_of(embed, store)
+
+    def before(
+        self, batch: Batch, table: Table, key: bytes, old: bytes | None, new: bytes | None
+    ) -> None:
+        """Nothing: what it added is known by the old row."""
+
+    def after(
+        self, batch: Batch, _table: Table, _key: bytes, old: bytes | None, new: bytes | None
+    ) -> None:
+        """Take away what the old row added, add what the new one adds; at once where it can be."""
+        if not differ(old, new, self._places):
+            return
+        gone, come = self._added(batch, old), self._added(batch, new)
+        if gone is not None and come is not None and gone[0] == come[0]:
+            moves = [now.plus(before.negated) for before, now in zip(gone[1], come[1], strict=True)]
+            self._move(batch, come[0], moves)
+            return
+        if gone is not None:
+            self._move(batch, gone[0], [one.negated for one in gone[1]])
+        if come is not None:
+            self._move(batch, *come)
+
+    def _added(self, batch: Batch, packed: bytes | None) -> tuple[bytes, list[Counter]] | None:
+        """The group to which a row adds, and what to each counter; None where it adds nothing."""
+        group = None if packed is None else self._index.group_of(packed)
+        if packed is None or group is None:
+            return None
+        try:
+            row = self._rows.counted(batch, packed)
+            return None if row is None else (group, [add(row) for _, add in self._adds])
+        except RejectedError:
+            return group, [tally.UNKNOWN] * len(self._adds)
+
+    def _move(self, batch: Batch, group: bytes, moves: list[Counter]) -> None:
+        for (number, _), by in zip(self._adds, moves, strict=True):
+            batch.counters.move(number, group, by)
+
+
+class PathCount:
+    """An aggregate over junctions, or of rows that add what others say as well."""
+
+    def __init__(self, embed: Embed, above: Level, store: Store) -> None:
+        self._index = _index_of(embed, above, store)
         columns = reads.of_embedded(embed, above)
         self._table = store.tables[embed.level.relation]
         self._rows = LevelRows(embed.level, columns, store)
         self._nodes = Nodes(embed.level, columns, store).of_table
         self._links = [Link(embed, at, store) for at in range(len(embed.steps) - 1)]
-        self._adds = [
-            (store.schema.aggregates[name], add) for name, add in tally.counters_of(embed)
-        ]
+        self._adds = _adds_of(embed, store)
+        links = (store.tables[step.relation].number for step in embed.steps[:-1])
+        self.tables = {*self._nodes, *links}
         self._keys: set[bytes] = set()
         self._places: list[int] = []
 
@@ -55,7 +104,9 @@ class Count:
         ]
         self._move(batch, table, key, old, -1)
 
-    def after(self, batch: Batch, table: Table, key: bytes, new: bytes | None) -> None:
+    def after(
+        self, batch: Batch, table: Table, key: bytes, _old: bytes | None, new: bytes | None
+    ) -> None:
         """The state has the new row: add what it adds."""
         self._move(batch, table, key, new, 1)
 
@@ -155,8 +206,20 @@ class Link:
         return table is self._table and differ(old, new, self._places)
 
 
-def counts(plans: Sequence[Plan], store: Store) -> Iterator[Count]:
-    """All that are kept, each once."""
+def _index_of(embed: Embed, above: Level, store: Store) -> Index:
+    """Its groups are those of the counters."""
+    wanted = downwards(embed.steps[0], above.relation).wanted
+    assert wanted is not None  # noqa: S101 - `tally.is_kept`
+    return store.indexes[wanted.text]
+
+
+def _adds_of(embed: Embed, store: Store) -> list[tuple[int, Callable[[Row], Counter]]]:
+    numbers = store.schema.aggregates
+    return [(numbers[name], add) for name, add in tally.counters_of(embed)]
+
+
+def counts(plans: Sequence[Plan], store: Store) -> dict[int, list[Count]]:
+    """All that are kept, each once, by the numbers of the tables that move them."""
     found = {
         tuple(name for name, _ in tally.counters_of(embed)): (embed, level)
         for plan in plans
@@ -164,4 +227,10 @@ def counts(plans: Sequence[Plan], store: Store) -> Iterator[Count]:
         for embed in level.embeds
         if tally.is_kept(embed, level)
     }
-    yield from (Count(embed, level, store) for embed, level in found.values())
+    by_table: dict[int, list[Count]] = {}
+    for embed, level in found.values():
+        is_own = len(embed.steps) == 1 and not embed.level.borrowed
+        count = (OwnCount if is_own else PathCount)(embed, level, store)
+        for number in count.tables:
+            by_table.setdefault(number, []).append(count)
+    return by_table

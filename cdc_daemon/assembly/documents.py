@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.assembly.objects import Objects
 from cdc_daemon.assembly.reads import of_root
@@ -14,6 +14,10 @@ from cdc_daemon.projection.rejection import rejection
 if TYPE_CHECKING:
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Batch, Store
+
+
+_WITHOUT_ID: Final = b'"row without id '
+"""Begins what stands for an address."""
 
 
 class Documents:
@@ -31,13 +35,16 @@ class Documents:
 
     def address(self, packed: bytes) -> bytes:
         """Where the document of a row is, or what stands for it."""
-        plan = self._plan
         try:
-            row = self._addressing.row(packed)
-            own = plan.id_of(row)
-            return own if plan.routing_of is None else own + plan.routing_of(row)
+            return self._exact_address(packed)
         except RejectedError:
-            return b'"row without id %b"' % hashlib.sha256(packed).hexdigest().encode()
+            return b'%b%b"' % (_WITHOUT_ID, hashlib.sha256(packed).hexdigest().encode())
+
+    def _exact_address(self, packed: bytes) -> bytes:
+        plan = self._plan
+        row = self._addressing.row(packed)
+        own = plan.id_of(row)
+        return own if plan.routing_of is None else own + plan.routing_of(row)
 
     def address_of(self, batch: Batch, key: bytes) -> bytes | None:
         """The same of the row of that key; None where it is gone."""
@@ -54,7 +61,8 @@ class Documents:
         if packed is None or self.address(packed) != address:
             return None
         try:
-            self._addressing.row(packed)
+            if address.startswith(_WITHOUT_ID):
+                self._exact_address(packed)  # raises, and says why
             return self._assembled(batch, packed)
         except RejectedError as error:
             if error.reason == LACKING:

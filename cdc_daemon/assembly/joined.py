@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cdc_daemon.assembly.counting import Count, counts
+from cdc_daemon.assembly.counting import counts
 from cdc_daemon.assembly.documents import Documents
 from cdc_daemon.assembly.reads import of_root
 from cdc_daemon.assembly.roots import Nodes
@@ -12,8 +12,9 @@ from cdc_daemon.assembly.touching import Touched
 from cdc_daemon.errors import RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from cdc_daemon.assembly.counting import Count
     from cdc_daemon.events import Position
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Batch, Staged, Store, Table
@@ -62,21 +63,24 @@ class _Listener:
     """Tells every count and every plan of every row."""
 
     def __init__(
-        self, projections: Iterable[JoinedProjection], counts: Sequence[Count], batch: Batch
+        self,
+        projections: Iterable[JoinedProjection],
+        counts: Mapping[int, Sequence[Count]],
+        batch: Batch,
     ) -> None:
         self._batch = batch
         self._counts = counts
         self.touched = {one: Touched(one.nodes, one.documents, batch) for one in projections}
 
     def before(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
-        for count in self._counts:
+        for count in self._counts.get(table.number, ()):
             count.before(self._batch, table, key, old, new)
         for one in self.touched.values():
             one.before(table, key, old, new)
 
     def after(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
-        for count in self._counts:
-            count.after(self._batch, table, key, new)
+        for count in self._counts.get(table.number, ()):
+            count.after(self._batch, table, key, old, new)
         for one in self.touched.values():
             one.after(key, old, new)
 
@@ -87,7 +91,7 @@ class JoinedProjections:
     def __init__(self, plans: Sequence[Plan], store: Store) -> None:
         self._store = store
         self._projections = {plan.name: JoinedProjection(plan, store) for plan in plans}
-        self._counts = list(counts(plans, store))
+        self._counts = counts(plans, store)
 
     def apply(self, transactions: Sequence[tuple[Staged, Position]]) -> list[Pending]:
         """Apply transactions to the state, all or nothing; return the documents that they touch,

@@ -10,7 +10,7 @@ from cdc_daemon.events import ColumnType
 from cdc_daemon.state import IndexWanted, Part, identity_of, value_at, values_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.joined.plan import Step
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     Find: TypeAlias = "Callable[[Batch, bytes], Iterator[Found]]"
     """From a packed row to those that are equal to it."""
+
+    FindRows: TypeAlias = "Callable[[Batch, bytes], Iterable[bytes]]"
+    """The same without their keys."""
 
 _NUMERIC: Final = ColumnType("numeric")
 _INTEGERS: Final = frozenset({"int2", "int4", "int8"})
@@ -80,6 +83,15 @@ class Lookup:
         places = [start.place(others[name]) for name in identity_of(self.end)]
         return partial(_by_key, end, places)
 
+    def rows(self, store: Store, *, all_at_once: bool) -> FindRows:
+        """The same for who needs no keys; faster where all are taken."""
+        find, wanted = self.bound(store), self.wanted
+        if wanted is None or self.order.reverse or not all_at_once:
+            return lambda batch, packed: (row for _, row in find(batch, packed))
+        start = store.tables[self.start]
+        places = [start.place(other) for _, other in self.pairs]
+        return partial(_rows_by_index, store.indexes[wanted.text], places)
+
 
 def downwards(step: Step, near: Relation, order: Order = NO_ORDER) -> Lookup:
     """From a row of `near` to those that the step leads to."""
@@ -116,6 +128,13 @@ def _by_index(
         row = get(key, db=database)
         if row is not None:
             yield key, row
+
+
+def _rows_by_index(
+    index: Index, places: Sequence[int], batch: Batch, packed: bytes
+) -> Iterable[bytes]:
+    group = index.group([value_at(packed, place) for place in places])
+    return () if group is None else index.rows(batch.txn, group)
 
 
 def _by_key(table: Table, places: Sequence[int], batch: Batch, packed: bytes) -> Iterator[Found]:

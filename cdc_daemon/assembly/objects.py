@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from cdc_daemon.assembly.sequence import Reached
+    from cdc_daemon.assembly.roles import Reached
     from cdc_daemon.events import Row
     from cdc_daemon.projection.joined.plan import Embed, Field, Level
     from cdc_daemon.state import Batch, Store
@@ -86,7 +86,7 @@ def _element(embed: Embed, store: Store) -> Callable[[Batch, Reached], bytes]:
         value = value_of(embed.value)
         return lambda _, one: value(one[1])
     objects = Objects(embed.level, store)
-    return lambda batch, one: objects.of(batch, one[0][1], one[1])
+    return lambda batch, one: objects.of(batch, one[0], one[1])
 
 
 def value_of(field: Field) -> Callable[[Row], bytes]:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def of_root(plan: Plan) -> set[str]:
-    """The columns that the root reads of its rows, but for routing."""
-    return _own(plan.root, {*plan.id, *_of_level(plan.root)})
+    """The columns that the root reads of its rows."""
+    return _own(plan.root, {*plan.id, plan.routing or "", *_of_level(plan.root)})
 
 
 def of_embedded(embed: Embed, above: Level) -> set[str]:

@@ -13,11 +13,14 @@ from cdc_daemon.values.scalars import NULL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import TypeAlias
 
-    from cdc_daemon.assembly.lookup import Found
     from cdc_daemon.events import Relation, Row
     from cdc_daemon.projection.joined.plan import Embed, Level, Step
     from cdc_daemon.state import Batch, Store
+
+    Reached: TypeAlias = "tuple[bytes, Row]"
+    """A row, packed, and what expressions see of it."""
 
 LACKING: Final = "lacking_value"
 """The reason why a row can't be read that the stream has left a value out of."""
@@ -75,17 +78,16 @@ class LevelRows:
         """What expressions see: the row, and what is borrowed. Raises RejectedError."""
         row = self._reader.row(packed)
         if self._borrowed:
-            found = [
-                next((row for _, row in way.rows(batch, packed)), None) for way in self._lenders
-            ]
+            found = [next(way.rows(batch, packed), None) for way in self._lenders]
             row += [
-                NULL if (lent := found[at]) is None else lent[place] for at, place in self._borrowed
+                NULL if (lent := found[at]) is None else lent[1][place]
+                for at, place in self._borrowed
             ]
         return row
 
     def counted(self, batch: Batch, packed: bytes) -> Row | None:
         """The same if `where` includes it, else None. Raises RejectedError."""
-        row = self.read(batch, packed)
+        row = self.read(batch, packed) if self._borrowed else self._reader.row(packed)
         return row if self._where is None or self._where(row) else None
 
     def may_count(self, batch: Batch, packed: bytes) -> bool:
@@ -121,23 +123,31 @@ class LinkRows:
 class Way:
     """The rows that belong to a row, by one embed."""
 
-    def __init__(self, embed: Embed, above: Level, store: Store, order: Order = NO_ORDER) -> None:
+    def __init__(
+        self,
+        embed: Embed,
+        above: Level,
+        store: Store,
+        order: Order = NO_ORDER,
+        *,
+        all_at_once: bool = False,
+    ) -> None:
         self._level = LevelRows(embed.level, of_embedded(embed, above), store)
         self._links = []
         near = above.relation
         for step in embed.steps[:-1]:
             self._links.append((downwards(step, near).bound(store), LinkRows(step, store)))
             near = step.relation
-        self._find = downwards(embed.steps[-1], near, order).bound(store)
+        self._find = downwards(embed.steps[-1], near, order).rows(store, all_at_once=all_at_once)
 
-    def rows(self, batch: Batch, near: bytes) -> Iterator[tuple[Found, Row]]:
-        """Those that count, once for each path: key and packed values, and what is read of them."""
+    def rows(self, batch: Batch, near: bytes) -> Iterator[Reached]:
+        """Those that count, once for each path."""
         counted = self._level.counted
-        for last in self._linked(batch, near, 0):
-            for found in self._find(batch, last):
-                row = counted(batch, found[1])
+        for last in self._linked(batch, near, 0) if self._links else (near,):
+            for packed in self._find(batch, last):
+                row = counted(batch, packed)
                 if row is not None:
-                    yield found, row
+                    yield packed, row
 
     def _linked(self, batch: Batch, near: bytes, at: int) -> Iterator[bytes]:
         if at == len(self._links):

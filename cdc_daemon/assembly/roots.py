@@ -100,7 +100,10 @@ def differ(old: bytes | None, new: bytes | None, places: Iterable[int]) -> bool:
     """Whether a row has other values there than before, or comes or goes."""
     if old is None or new is None:
         return True
-    return any(value_at(old, place) != value_at(new, place) for place in places)
+    for place in places:  # noqa: SIM110 - `any` takes twice as long, and each change comes here
+        if value_at(old, place) != value_at(new, place):
+            return True
+    return False
 
 
 class Nodes:

@@ -14,12 +14,10 @@ from cdc_daemon.values.scalars import NULL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from cdc_daemon.assembly.lookup import Found
+    from cdc_daemon.assembly.roles import Reached
     from cdc_daemon.events import ColumnType, Row, Value
     from cdc_daemon.projection.joined.plan import Embed, Field, Level, OrderKey
     from cdc_daemon.state import Batch, Store
-
-    Reached = tuple[Found, Row]
 
 
 def order_of(embed: Embed) -> Order | None:
@@ -73,7 +71,13 @@ class InOrder:
 
     def __init__(self, embed: Embed, above: Level, store: Store) -> None:
         order = order_of(embed)
-        self._way = Way(embed, above, store, order or NO_ORDER)
+        self._way = Way(
+            embed,
+            above,
+            store,
+            order or NO_ORDER,
+            all_at_once=embed.kind == "many" and embed.limit is None,
+        )
         self._place = _place(embed) if order is None else None
         self._same = _sameness(embed) if embed.distinct else None
 
@@ -110,7 +114,7 @@ def _place(embed: Embed) -> Callable[[Reached], bytes]:
 def _sameness(embed: Embed) -> Callable[[Reached], bytes]:
     """Equal for what `distinct` calls equal."""
     if embed.value is None:
-        return lambda reached: reached[0][0]
+        return lambda reached: reached[0]
     encode = key_encoder(type_of(embed.value, embed.level))
     get = argument(embed.value)
 

@@ -52,21 +52,19 @@ class Touched:
                 if new is not None and node.may_count(self._batch, new):
                     self.rows[key] = None
                 continue
-            for row in self._ways(node, old, new):
+            for row in self._starts(node, old, new):
                 for root, _ in node.climb(self._batch, row):
                     self.rows[root] = None
 
-    def _ways(self, node: Node, old: bytes | None, new: bytes | None) -> Iterator[bytes]:
+    def _starts(self, node: Node, old: bytes | None, new: bytes | None) -> list[bytes]:
         """The rows to climb from: one is enough where both lead to the same."""
-        batch = self._batch
         known = [row for row in (old, new) if row is not None]
         if node not in self._settled:
-            yield from known
-            return
-        counting = [row for row in known if node.may_count(batch, row)]
-        if len(known) > 1 and not node.is_moved(*known):
-            del counting[1:]
-        yield from counting
+            return known
+        counting = [row for row in known if node.may_count(self._batch, row)]
+        if old is not None and new is not None and not node.is_moved(old, new):
+            return counting[:1]
+        return counting
 
     def _climbed(self, node: Node, row: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         return iter(()) if row is None else node.climb(self._batch, row)
