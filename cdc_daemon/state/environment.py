@@ -28,7 +28,6 @@ GROWTH: Final = 2
 """Each time the map is full it is twice as large: it takes no longer than opening the file."""
 MOST_DATABASES: Final = 4096
 """Tables and indexes; one that isn't opened costs nothing."""
-PAGE: Final = 4096
 NO_ROOM_BYTES: Final = 4_000_000
 """Less is left than a transaction may need: LMDB says no more than that a write failed."""
 
@@ -123,7 +122,7 @@ class Environment:
     @property
     def used_bytes(self) -> int:
         """How much of it has been used at some time; what was freed is used again."""
-        return (int(self._env.info()["last_pgno"]) + 1) * PAGE
+        return (int(self._env.info()["last_pgno"]) + 1) * int(self._env.stat()["psize"])
 
     @property
     def file_bytes(self) -> int:
@@ -165,6 +164,7 @@ _DAMAGED: Final = (
     lmdb.PanicError,
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
+    lmdb.BadTxnError,  # what comes after the first of them, where LMDB didn't say so at once
 )
 
 

@@ -7,6 +7,7 @@ given up, and loaded anew.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -30,7 +31,7 @@ from cdc_daemon.state.schema import (
 from cdc_daemon.state.table import Index, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cdc_daemon.events import Position, Relation
@@ -72,8 +73,8 @@ class Store:
         """By the text of what was wanted."""
         self._numbered: dict[int, Table] = {}
         self._indexed_to: dict[str, bytes] = {}
-        with env.writing() as txn:
-            self._trees = {name: env.made(name, txn) for name in TREES}
+        self._trees = self._transact(lambda txn: {name: env.made(name, txn) for name in TREES})
+        with env.reading() as txn:
             stored = txn.get(SCHEMA, db=self._trees[META])
         self.schema = Schema() if stored is None else Schema.from_json(stored)
         self.figures = self._figures()
@@ -116,7 +117,7 @@ class Store:
 
     def read(self, work: Callable[[Batch], T]) -> T:
         """Have `work` look at what was committed last."""
-        with self._env.reading() as txn:
+        with self._watched(), self._env.reading() as txn:
             return work(self._batch(txn))
 
     def sync(self) -> Position:
@@ -195,13 +196,18 @@ class Store:
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         while True:
             try:
-                with self._env.writing() as txn:
+                with self._watched(), self._env.writing() as txn:
                     return work(txn)
             except FullError:
                 self._env.grow()
-            except DamagedError as error:
-                self.give_up(str(error))
-                raise
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except DamagedError as error:
+            self.give_up(f"the state is damaged: {error.__cause__}")
+            raise
 
     def _change_schema(self, schema: Schema) -> None:
         self.schema = schema

@@ -194,3 +194,22 @@ def test_a_state_of_another_version_is_loaded_anew(tmp_path: Path) -> None:
     found = decision(tmp_path)
     assert isinstance(found, Rebuild)
     assert "another version (format 99" in found.reason
+
+
+def test_damage_that_is_met_while_it_is_open_is_not_met_twice(tmp_path: Path) -> None:
+    """The daemon stops, and the next start doesn't open it."""
+    home = Home(tmp_path)
+    store = home.create(here())
+    store.fit(Wanted((HOTEL,)))
+    apply(store, tmp_path, 1, *hotels(0, 5000))
+    size = (tmp_path / "data.mdb").stat().st_size
+    with (tmp_path / "data.mdb").open("r+b") as file:
+        file.seek(8192)
+        file.write(bytes(size - 8192))
+    with pytest.raises(StateError, match="is damaged"):
+        rows(store)
+    store.close()
+    home.close()
+    found = decision(tmp_path)
+    assert isinstance(found, Rebuild)
+    assert "the state is damaged" in found.reason
