@@ -8,12 +8,13 @@ from cdc_daemon.state.applying import Batch, Deaf, Listener
 from cdc_daemon.state.deciding import GoOn, Here, Rebuild
 from cdc_daemon.state.mark import boot_id
 from cdc_daemon.state.opening import Home, folder_of
-from cdc_daemon.state.schema import IndexWanted, Part, Wanted
+from cdc_daemon.state.schema import AggregateWanted, IndexWanted, Part, Wanted
 from cdc_daemon.state.staging import Staged
 from cdc_daemon.state.store import Store
 from cdc_daemon.state.table import Index, Table
 
 __all__ = [
+    "AggregateWanted",
     "Batch",
     "Deaf",
     "GoOn",
