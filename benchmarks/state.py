@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Final
 from machine import describe
 
 from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Position, Relation
-from cdc_daemon.state import Deaf, Here, Home, IndexWanted, Part, Staged, Wanted, boot_id
+from cdc_daemon.state import (
+    AggregateWanted,
+    Deaf,
+    Here,
+    Home,
+    IndexWanted,
+    Part,
+    Staged,
+    Wanted,
+    boot_id,
+)
 from cdc_daemon.state.counters import counted
 from cdc_daemon.state.rows import pack, value_at
 
@@ -62,7 +72,7 @@ class Sums:
     def __init__(self, store: Store, batch: Batch) -> None:
         self._index = store.indexes[OF_ORDER.text]
         self._move = batch.counters.move
-        self._aggregate = store.schema.aggregates["sum"]
+        self._aggregate = store.schema.aggregates["sum"].number
 
     def before(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """Nothing else depends on what the state has now."""
@@ -139,7 +149,7 @@ def children(store: Store, orders: Sequence[int]) -> None:
 def opened(home: Home) -> Store:
     """A new state with the table, its index and the sums."""
     store = home.create(HERE)
-    store.fit(Wanted((ITEM,), (OF_ORDER,), ("sum",)))
+    store.fit(Wanted((ITEM,), (OF_ORDER,), (AggregateWanted("sum", ("public.item",)),)))
     return store
 
 

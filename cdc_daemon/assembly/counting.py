@@ -215,7 +215,7 @@ def _index_of(embed: Embed, above: Level, store: Store) -> Index:
 
 def _adds_of(embed: Embed, store: Store) -> list[tuple[int, Callable[[Row], Counter]]]:
     numbers = store.schema.aggregates
-    return [(numbers[name], add) for name, add in tally.counters_of(embed)]
+    return [(numbers[name].number, add) for name, add in tally.counters_of(embed)]
 
 
 def counts(plans: Sequence[Plan], store: Store) -> dict[int, list[Count]]:

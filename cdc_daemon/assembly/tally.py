@@ -12,7 +12,7 @@ from cdc_daemon.assembly.results import FLOATS, of_total, truth
 from cdc_daemon.assembly.sequence import argument, is_null, type_of
 from cdc_daemon.events import Special
 from cdc_daemon.projection.expressions import arithmetic
-from cdc_daemon.state import Counter, counted, values_at
+from cdc_daemon.state import Counter, counted, counted_only, values_at
 from cdc_daemon.values.scalars import NULL
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Tally:
         self._places = [near.place(name) for _, name in embed.steps[0].pairs]
         self._kind = embed.kind
         self._of_rows = embed.value is None
-        self._number, *scales = [store.schema.aggregates[n] for n, _ in counters_of(embed)]
+        self._number, *scales = [store.schema.aggregates[n].number for n, _ in counters_of(embed)]
         self._scales = scales[0] if scales else None
         self._scale = declared_scale(embed)
 
@@ -175,6 +175,6 @@ class Tally:
 
 
 _SUMMED: Final[dict[str, Callable[[Value], Counter]]] = {
-    "values": lambda _: Counter(1, 1),
+    "values": counted_only,
     "bool": lambda value: Counter(1, 1, 0, 0, int(value == b"true")),
 }

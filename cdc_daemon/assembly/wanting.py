@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from cdc_daemon.assembly.lookup import NO_ORDER, Lookup, downwards, upwards
 from cdc_daemon.assembly.sequence import order_of
 from cdc_daemon.assembly.tally import counters_of, is_kept
-from cdc_daemon.projection.joined.plan import levels_of
-from cdc_daemon.state import Wanted
+from cdc_daemon.projection.joined.plan import levels_of, relations_of
+from cdc_daemon.state import AggregateWanted, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from cdc_daemon.events import Relation
     from cdc_daemon.projection.joined.plan import Embed, Level, Plan
 
 
@@ -26,21 +27,27 @@ def wanted(plans: Sequence[Plan]) -> Wanted:
         for embed in level.embeds
         for lookup in _lookups(embed, level)
     ]
-    aggregates = dict.fromkeys(
-        name
+    aggregates = {
+        name: AggregateWanted(name, tuple(relation.qualified_name for relation in _counted(embed)))
         for plan in plans
         for level in levels_of(plan.root)
         for embed in level.embeds
         if is_kept(embed, level)
         for name, _ in counters_of(embed)
-    )
+    }
     indexes = {one.text: one for lookup in lookups if (one := lookup.wanted) is not None}
     return Wanted(
         tuple(relations),
         tuple(indexes.values()),
-        tuple(aggregates),
+        tuple(aggregates.values()),
         tuple(plan.name for plan in plans),
     )
+
+
+def _counted(embed: Embed) -> Iterable[Relation]:
+    """The tables whose rows move its counters."""
+    steps = (step.relation for step in embed.steps)
+    return dict.fromkeys([*steps, *relations_of(embed.level)])
 
 
 def _lookups(embed: Embed, above: Level) -> Iterator[Lookup]:

@@ -5,18 +5,19 @@ transaction of the source.
 """
 
 from cdc_daemon.state.applying import Batch, Deaf, Listener
-from cdc_daemon.state.counters import Counter, counted
+from cdc_daemon.state.counters import Counter, counted, counted_only
 from cdc_daemon.state.deciding import GoOn, Here, Rebuild
 from cdc_daemon.state.mark import boot_id
 from cdc_daemon.state.opening import Home, folder_of
 from cdc_daemon.state.ordering import key_encoder
 from cdc_daemon.state.rows import is_odd, unpack, value_at, values_at
-from cdc_daemon.state.schema import IndexWanted, Part, Wanted, identity_of
+from cdc_daemon.state.schema import AggregateWanted, IndexWanted, Part, Wanted, identity_of
 from cdc_daemon.state.staging import Staged
 from cdc_daemon.state.store import Store
 from cdc_daemon.state.table import Index, Table, ordered
 
 __all__ = [
+    "AggregateWanted",
     "Batch",
     "Counter",
     "Deaf",
@@ -34,6 +35,7 @@ __all__ = [
     "Wanted",
     "boot_id",
     "counted",
+    "counted_only",
     "folder_of",
     "identity_of",
     "is_odd",

@@ -164,6 +164,7 @@ _DAMAGED: Final = (
     lmdb.PanicError,
     lmdb.VersionMismatchError,
     lmdb.IncompatibleError,
+    lmdb.BadTxnError,  # what comes after the first of them, where LMDB didn't say so at once
 )
 
 

@@ -66,13 +66,23 @@ class IndexWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class AggregateWanted:
+    """Counters that are moved by the rows of some tables."""
+
+    text: str
+    """What tells it from others: whoever moves the counters knows what it says."""
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a configuration needs. Aggregates and projections are named by whoever keeps them."""
+    """What a configuration needs."""
 
     relations: tuple[Relation, ...]
     indexes: tuple[IndexWanted, ...] = ()
-    aggregates: tuple[str, ...] = ()
+    aggregates: tuple[AggregateWanted, ...] = ()
     projections: tuple[str, ...] = ()
+    """Each by a text that is another one where its documents are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +109,22 @@ class IndexKept:
 
 
 @dataclass(frozen=True, slots=True)
+class AggregateKept:
+    """An aggregate as it is kept."""
+
+    number: int
+    tables: tuple[int, ...]
+    counted: bool = False
+    """Whether its counters are those of the rows; otherwise they must be counted from them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Schema:
     """What is kept."""
 
     tables: dict[str, TableKept] = field(default_factory=dict)
     indexes: dict[str, IndexKept] = field(default_factory=dict)
-    aggregates: dict[str, int] = field(default_factory=dict)
+    aggregates: dict[str, AggregateKept] = field(default_factory=dict)
     projections: dict[str, int] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     """Trees that nobody reads, and that are still there."""
@@ -128,10 +148,14 @@ class Schema:
             for name, one in found["tables"].items()
         }
         indexes = {text: IndexKept(**one) for text, one in found["indexes"].items()}
+        aggregates = {
+            text: AggregateKept(one["number"], tuple(one["tables"]), one["counted"])
+            for text, one in found["aggregates"].items()
+        }
         return cls(
             tables,
             indexes,
-            found["aggregates"],
+            aggregates,
             found["projections"],
             tuple(found["dropped"]),
             found["next"],
@@ -141,6 +165,16 @@ class Schema:
     def to_load(self) -> list[str]:
         """The tables of which rows are missing."""
         return [name for name, table in self.tables.items() if not table.loaded]
+
+    @property
+    def to_count(self) -> list[str]:
+        """The aggregates whose counters must be counted from the rows that are there."""
+        return [text for text, one in self.aggregates.items() if not one.counted]
+
+    def counted(self, aggregate: str) -> Schema:
+        """With the counters of an aggregate right."""
+        one = replace(self.aggregates[aggregate], counted=True)
+        return replace(self, aggregates=self.aggregates | {aggregate: one})
 
     def loaded(self, table: str) -> Schema:
         """With all rows of `table` there."""
@@ -167,29 +201,40 @@ def fitted(kept: Schema, wanted: Wanted) -> Schema:
     """The schema for what is wanted, with all of what is kept that can be gone on with.
 
     A table goes on if its key and every wanted column are as they were. A new table is to be
-    loaded, a new index to be built; an index of a table that isn't loaded grows with it.
+    loaded, a new index to be built, a new aggregate to be counted; where their tables are new they
+    grow with them.
     """
     numbers = _Numbers(kept.next)
     tables = {
         relation.qualified_name: _table(kept.tables.get(relation.qualified_name), relation, numbers)
         for relation in wanted.relations
     }
-    indexes: dict[str, IndexKept] = {}
-    for one in wanted.indexes:
-        table = tables[one.table]
-        found = kept.indexes.get(one.text)
-        if found is None or found.table != table.number:
-            built = table.number >= kept.next
-            found = IndexKept(numbers.take(), table.number, one.columns, built)
-        indexes[one.text] = found
     schema = Schema(
         tables,
-        indexes,
-        _numbered(kept.aggregates, wanted.aggregates, numbers),
+        {one.text: _index(kept, one, tables[one.table], numbers) for one in wanted.indexes},
+        {one.text: _aggregate(kept, one, tables, numbers) for one in wanted.aggregates},
         _numbered(kept.projections, wanted.projections, numbers),
     )
     left = _parts(kept) - _parts(schema)
     return replace(schema, dropped=(*kept.dropped, *sorted(left)), next=numbers.next)
+
+
+def _index(kept: Schema, wanted: IndexWanted, table: TableKept, numbers: _Numbers) -> IndexKept:
+    found = kept.indexes.get(wanted.text)
+    if found is not None and found.table == table.number:
+        return found
+    built = table.number >= kept.next
+    return IndexKept(numbers.take(), table.number, wanted.columns, built)
+
+
+def _aggregate(
+    kept: Schema, wanted: AggregateWanted, tables: dict[str, TableKept], numbers: _Numbers
+) -> AggregateKept:
+    found = kept.aggregates.get(wanted.text)
+    own = tuple(tables[name].number for name in wanted.tables)
+    if found is not None and found.tables == own:
+        return found
+    return AggregateKept(numbers.take(), own, counted=min(own) >= kept.next)
 
 
 @dataclass(slots=True)
@@ -208,7 +253,7 @@ def _parts(schema: Schema) -> set[str]:
         *(tree_of_table(table.number) for table in schema.tables.values()),
         *(f"{HOLES} {table.number}" for table in schema.tables.values()),
         *(tree_of_index(index.number) for index in schema.indexes.values()),
-        *(f"{COUNTERS} {number}" for number in schema.aggregates.values()),
+        *(f"{COUNTERS} {aggregate.number}" for aggregate in schema.aggregates.values()),
         *(f"{PENDING} {number}" for number in schema.projections.values()),
     }
 

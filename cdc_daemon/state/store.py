@@ -85,7 +85,7 @@ class Store:
         return self._mark.state_id
 
     def fit(self, wanted: Wanted) -> None:
-        """Make place for what is wanted, once. Then `schema.to_load` says what is to be loaded."""
+        """Make place for what is wanted, once; `schema` says then what is to load and to count."""
         self.schema = fitted(self.schema, wanted)
         self._transact(lambda txn: self._make(wanted, txn))
 
@@ -137,6 +137,10 @@ class Store:
     def loaded(self, table: str) -> None:
         """All rows of a table are there."""
         self._change_schema(self.schema.loaded(table))
+
+    def counted(self, aggregate: str) -> None:
+        """The counters of an aggregate are those of the rows."""
+        self._change_schema(self.schema.counted(aggregate))
 
     def index_some(self) -> bool:
         """Index a slice of the rows for an index that is new; return whether all are indexed.

@@ -42,13 +42,14 @@ class Table:
         self.number = kept.number
         self.database = database
         self.indexes: list[Index] = []
+        self._key = kept.key
         names = [name for name, _ in kept.columns]
         own = [column.name for column in relation.columns]
         self._places = {name: place for place, name in enumerate(names) if name}
         self._from = None if names == own else [own.index(n) if n else -1 for n in names]
         types = {column.name: column.type for column in relation.columns}
         encoders = [key_encoder(types[name]) for name in kept.key]
-        self.whole_key_of_row = _key_maker([own.index(name) for name in kept.key], encoders)
+        self._whole_key_of_row = _key_maker([own.index(name) for name in kept.key], encoders)
         self._key_places = [self.place(name) for name in kept.key]
         self._whole_key = _key_maker(range(len(kept.key)), encoders)
 
@@ -58,19 +59,14 @@ class Table:
 
     def key_of(self, row: Row) -> bytes:
         """The key of a row as the stream has it. Raises RejectedError for one that can't be."""
-        return row_key(self.whole_key_of_row(row))
+        return row_key(self._whole_key_of_row(row))
 
     def key_of_odd(self, row: Row) -> bytes:
         """As `key_of`, of a row whose values need not be JSON."""
-        for value in row:
-            if isinstance(value, Unreadable):
-                self._require_readable(row)
+        for column, value in zip(self.relation.columns, row, strict=True):
+            if isinstance(value, Unreadable) and column.name in self._key:
+                raise RejectedError(value.reason, f"column {column.name}: {value.explanation}")
         return self.key_of(row)
-
-    def _require_readable(self, row: Row) -> None:
-        for name, value in zip((c.name for c in self.relation.columns), row, strict=True):
-            if isinstance(value, Unreadable) and self._places[name] in self._key_places:
-                raise RejectedError(value.reason, f"column {name}: {value.explanation}")
 
     def pack(self, row: Row, *, odd: bool) -> bytes:
         """A row as the stream has it, as it is kept."""

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Column, ColumnType, Relation
-from cdc_daemon.state import IndexWanted, Part, Wanted
+from cdc_daemon.state import AggregateWanted, IndexWanted, Part, Wanted
 from cdc_daemon.state.counters import counted
 from cdc_daemon.state.rows import unpack, value_at
 
@@ -47,7 +47,8 @@ CHILDREN = IndexWanted(
     (Part("parent_id", INT),),
     (Part("price", NUMERIC, descending=True, nulls_first=True),),
 )
-WANTED = Wanted((PARENT, CHILD), (CHILDREN,), ("sum of prices",), ("parents",))
+SUM = AggregateWanted("sum of prices", ("public.child",))
+WANTED = Wanted((PARENT, CHILD), (CHILDREN,), (SUM,), ("parents",))
 PARENTS = 6
 LONG_CODE = "x" * 300
 
@@ -153,7 +154,7 @@ class Sums:
 
     def __init__(self, store: Store, batch: Batch) -> None:
         self._index = store.indexes[CHILDREN.text]
-        self._aggregate = store.schema.aggregates["sum of prices"]
+        self._aggregate = store.schema.aggregates[SUM.text].number
         self._batch = batch
 
     def before(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
@@ -196,7 +197,7 @@ def _compare(store: Store, batch: Batch, world: World) -> None:
             key=lambda row: Decimal("inf") if row[3] == b"null" else _number(row), reverse=True
         )
         assert list(index.keys(batch.txn, group)) == [table.key_of(row) for row in own]
-        counter = batch.counters.get(store.schema.aggregates["sum of prices"], group)
+        counter = batch.counters.get(store.schema.aggregates[SUM.text].number, group)
         prices = [_number(row) for row in own if row[3] != b"null"]
         assert (counter.rows, counter.values) == (len(own), len(prices))
         assert counter.total == (sum(prices) if prices else None)

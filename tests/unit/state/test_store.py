@@ -20,6 +20,7 @@ from cdc_daemon.events import (
     Unreadable,
 )
 from cdc_daemon.state import (
+    AggregateWanted,
     Deaf,
     Home,
     IndexWanted,
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from cdc_daemon.state import Batch
 
 ROOT = Path(__file__).parents[3]
+
+COUNT = AggregateWanted("count", ("public.hotel",))
 
 
 def test_the_map_grows_and_the_transaction_is_applied_again(
@@ -158,10 +161,30 @@ def test_one_more_table_or_column_loads_just_that(tmp_path: Path) -> None:
         assert store.schema.to_load == ["public.hotel", "public.room"]
 
 
+def test_an_aggregate_is_counted_anew_where_its_rows_do_not_bring_it_along(tmp_path: Path) -> None:
+    """One that is new to rows that are there; one of a table that is loaded anew begins with it."""
+    with new_store(tmp_path) as store:
+        store.fit(Wanted((HOTEL,)))
+        state_id = store.id
+    with found_store(tmp_path, state_id) as store:
+        store.fit(Wanted((HOTEL,), aggregates=(COUNT,)))
+        assert store.schema.to_count == ["count"]
+        store.counted("count")
+        number = store.schema.aggregates["count"].number
+    more = table("id", "name", "city", "stars")
+    with found_store(tmp_path, state_id) as store:
+        assert not store.schema.to_count
+        store.fit(Wanted((more,), aggregates=(COUNT,)))
+        assert store.schema.to_load == ["public.hotel"]
+        assert not store.schema.to_count
+        assert store.schema.aggregates["count"].number != number
+        assert f"counters {number}" in store.schema.dropped
+
+
 def test_what_nobody_reads_is_dropped_in_slices(tmp_path: Path) -> None:
     """Tables, indexes, counters and pending documents of what is no longer configured."""
     with new_store(tmp_path) as store:
-        store.fit(Wanted((HOTEL,), (BY_CITY,), ("count",), ("hotels",)))
+        store.fit(Wanted((HOTEL,), (BY_CITY,), (COUNT,), ("hotels",)))
         apply(store, tmp_path, 1, *hotels(0, 5000))
         number = store.schema.projections["hotels"]
         store.write(lambda batch: batch.pending.mark(number, b'"1"', b"k", Position(1)))
