@@ -147,7 +147,7 @@ def test_forms_of_values_have_their_sql(hotels: Path, database: Database) -> Non
 
 
 def test_what_cannot_be_explained(hotels: Path, database: Database) -> None:
-    """A projection that isn't there, nothing asked for, a column that is protected, mistakes."""
+    """What isn't there, isn't asked for, is protected or mistaken; a source that is away."""
     assert "did you mean hotels?" in command("explain", "hotel", str(hotels), "--sql").stderr
     assert "--sql" in command("explain", "hotels", str(hotels)).stderr
     rule = "columns: [{match: hotel.name, mask: x}]"
@@ -160,6 +160,8 @@ def test_what_cannot_be_explained(hotels: Path, database: Database) -> None:
     assert result.returncode == 2
     assert "has no column nope" in result.stderr
     assert "can't be compared exactly" in result.stderr
+    away = command("explain", "hotels", str(configuration(hotels.parent, NOWHERE)), "--sql")
+    assert (away.returncode, away.stdout) == (3, "")
 
 
 def test_joined_read_models_are_valid_but_not_run(tmp_path: Path) -> None:

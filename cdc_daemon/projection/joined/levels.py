@@ -334,6 +334,7 @@ def compiled_fields(draft: FieldsDraft, readable: Relation) -> tuple[Field, ...]
             origin.spec,
             draft.forms[origin.name],
             draft.part(origin, readable),
+            origin.column,
             compile_expression(origin.expression.sql, readable) if origin.expression else None,
         )
         for origin in draft.origins

@@ -291,6 +291,20 @@ def test_a_condition_reads_columns_of_one_embeds() -> None:
     }
 
 
+def test_flat_and_joined_projections_share_their_tables() -> None:
+    """The stream has each row once, with the columns that any of them reads."""
+    flat = {"from": "public.room", "fields": ["kind"]}
+    joined = {"from": "hotel", "fields": ["name"], "embed": {"rooms": ROOMS}}
+    configs = {"rooms": flat, "hotels": joined}
+    parsed = {name: ProjectionConfig.model_validate(one) for name, one in configs.items()}
+    both = compile_projections(parsed, TABLES | {"hotel": HOTEL}, locate)
+    (rooms,), (plan,) = both.projections, both.plans
+    assert plan.root.embeds[0].level.relation is rooms.relation
+    assert plan.root.embeds[0].steps[0].relation is rooms.relation
+    assert [column.name for column in rooms.relation.columns] == ["id", "kind", "hotel_id"]
+    assert set(both.relations) == {rooms.relation, plan.root.relation}
+
+
 def test_the_read_model_has_the_fields_of_its_embeds() -> None:
     """Objects within objects, and the type that an aggregate results in."""
     rooms = ROOMS | {
