@@ -130,8 +130,8 @@ def test_forms_of_values_have_their_sql(hotels: Path, database: Database) -> Non
         )
     fields = (
         "id: , b: {type: binary}, n: , f: , r: , p: {type: geo_point}, q: {type: geo_point}, d: ,"
-        " t: , w: {type: ip_range}, k: {type: keyword}, x: {expression: \"'lit'\"}, c119: ,"
-        " z: {column: n, default: 0}"
+        " t: , w: {type: ip_range}, k: {type: keyword}, c119: ,"
+        " x: {expression: \"'li\\n t' -- why\"}, z: {column: n, default: 0}"
     )
     wide = ", ".join(f"c{at}: " for at in range(119))
     flat = f"  odd: {{from: odd, fields: {{{fields}, {wide}}}}}\n"
@@ -141,7 +141,7 @@ def test_forms_of_values_have_their_sql(hotels: Path, database: Database) -> Non
     assert {name: value for name, value in document.items() if name[0] != "c"} == parse(
         '{"id": 1, "b": "AP8=", "n": null, "f": null, "r": null, "p": {"lon": 1, "lat": 2},'
         ' "q": null, "d": null, "t": "2019-12-31T22:00:00+00:00", "w": "10.0.0.1/32", "k": "NaN",'
-        ' "x": "lit", "z": 0}'
+        ' "x": "li\\n t", "z": 0}'
     )
     assert document["c119"] == parse("119")
 

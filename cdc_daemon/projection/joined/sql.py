@@ -12,7 +12,14 @@ from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.projection.expressions.renaming import with_columns
 from cdc_daemon.projection.joined.keys import COLLATED
 from cdc_daemon.projection.joined.plan import levels_of
-from cdc_daemon.projection.joined.valuesql import as_jsonb, document_id, identifier, literal
+from cdc_daemon.projection.joined.valuesql import (
+    LINE,
+    as_jsonb,
+    as_written,
+    document_id,
+    identifier,
+    literal,
+)
 from cdc_daemon.values.scalars import NULL
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ def documents_sql(plan: Plan, only: str | None = None) -> str:
     ]
     if only is not None:
         lines.append(f"where d.id = {literal(only)}")
-    return "\n".join(lines)
+    return "\n".join(lines).replace(LINE, "\n")
 
 
 def _refuse_protected(plan: Plan) -> None:
@@ -214,7 +221,7 @@ def _columns_of(alias: str) -> Columns:
 
 
 def _expression(expression: CompiledExpression, readable: Relation, columns: Columns) -> str:
-    return with_columns(expression.sql, readable, columns)
+    return as_written(with_columns(expression.sql, readable, columns))
 
 
 def _value(field: Field, level: Level, columns: Columns) -> str:
