@@ -76,11 +76,13 @@ class LevelDraft:
             for name, one in config.embed.items()
             if context.has_room(path)
         ]
+        own = {column.name for column in table.columns}  # "a.b" may be the name of one
         self._lenders = {
-            Borrowed(one.name, column.name).name: (one, column)
+            name: (one, column)
             for one in self.embeds
             if one.config.kind == "one"
             for column in one.level.scope.readable.columns
+            if (name := Borrowed(one.name, column.name).name) not in own
         }
         lent = [replace(column, name=name) for name, (_, column) in self._lenders.items()]
         readable = replace(table, columns=(*table.columns, *lent))
