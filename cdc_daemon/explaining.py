@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cdc_daemon import registry
-from cdc_daemon.errors import ConfigurationError
+from cdc_daemon.errors import ConfigurationError, RetryError, SourceError
 from cdc_daemon.nearest import nearest
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_plan
@@ -39,6 +39,8 @@ def document_sql(loaded: LoadedConfiguration, projection: str, only: str | None)
     names = list(dict.fromkeys(config.tables))
     try:
         relations = source.describe([TableRequest(name) for name in names])
+    except RetryError as error:
+        raise SourceError(str(error)) from error
     finally:
         source.close()
         sink.close()

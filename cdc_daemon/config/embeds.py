@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -214,7 +214,7 @@ class EmbedConfig(Section):
 
     @property
     def _kinds(self) -> list[Kind]:
-        return [kind for kind in Kind.__args__ if getattr(self, kind) is not None]  # type: ignore[attr-defined]  # a Literal has them
+        return [kind for kind in get_args(Kind) if getattr(self, kind) is not None]
 
     @model_validator(mode="after")
     def _is_consistent(self) -> EmbedConfig:
@@ -269,7 +269,7 @@ class EmbedConfig(Section):
 Embeds: TypeAlias = Annotated[dict[FieldName, EmbedConfig], Field(min_length=1)]
 """Embeds by name."""
 
-_ALL_KINDS: Final[tuple[str, ...]] = Kind.__args__  # type: ignore[attr-defined]  # a Literal has them
+_ALL_KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
 
 def distinct_names(

@@ -130,8 +130,8 @@ def test_forms_of_values_have_their_sql(hotels: Path, database: Database) -> Non
         )
     fields = (
         "id: , b: {type: binary}, n: , f: , r: , p: {type: geo_point}, q: {type: geo_point}, d: ,"
-        " t: , w: {type: ip_range}, k: {type: keyword}, x: {expression: \"'lit'\"}, c119: ,"
-        " z: {column: n, default: 0}"
+        " t: , w: {type: ip_range}, k: {type: keyword}, c119: ,"
+        " x: {expression: \"'li\\n t' -- why\"}, z: {column: n, default: 0}"
     )
     wide = ", ".join(f"c{at}: " for at in range(119))
     flat = f"  odd: {{from: odd, fields: {{{fields}, {wide}}}}}\n"
@@ -141,13 +141,13 @@ def test_forms_of_values_have_their_sql(hotels: Path, database: Database) -> Non
     assert {name: value for name, value in document.items() if name[0] != "c"} == parse(
         '{"id": 1, "b": "AP8=", "n": null, "f": null, "r": null, "p": {"lon": 1, "lat": 2},'
         ' "q": null, "d": null, "t": "2019-12-31T22:00:00+00:00", "w": "10.0.0.1/32", "k": "NaN",'
-        ' "x": "lit", "z": 0}'
+        ' "x": "li\\n t", "z": 0}'
     )
     assert document["c119"] == parse("119")
 
 
 def test_what_cannot_be_explained(hotels: Path, database: Database) -> None:
-    """A projection that isn't there, nothing asked for, a column that is protected, mistakes."""
+    """What isn't there, isn't asked for, is protected or mistaken; a source that is away."""
     assert "did you mean hotels?" in command("explain", "hotel", str(hotels), "--sql").stderr
     assert "--sql" in command("explain", "hotels", str(hotels)).stderr
     rule = "columns: [{match: hotel.name, mask: x}]"
@@ -160,6 +160,8 @@ def test_what_cannot_be_explained(hotels: Path, database: Database) -> None:
     assert result.returncode == 2
     assert "has no column nope" in result.stderr
     assert "can't be compared exactly" in result.stderr
+    away = command("explain", "hotels", str(configuration(hotels.parent, NOWHERE)), "--sql")
+    assert (away.returncode, away.stdout) == (3, "")
 
 
 def test_joined_read_models_are_valid_but_not_run(tmp_path: Path) -> None:

@@ -105,9 +105,8 @@ def _element(embed: Embed, row: Row, tables: Tables) -> Any:
 
 def _argument(embed: Embed) -> ColumnType:
     assert embed.value is not None
-    if embed.value.expression is not None:
-        return embed.value.expression.type
-    return embed.level.readable.columns[embed.value.part.place or 0].type
+    assert embed.value.argument is not None
+    return embed.value.argument
 
 
 def _aggregate(kind: str, values: list[bytes], type_: ColumnType) -> bytes:

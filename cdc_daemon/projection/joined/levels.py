@@ -76,11 +76,13 @@ class LevelDraft:
             for name, one in config.embed.items()
             if context.has_room(path)
         ]
+        own = {column.name for column in table.columns}  # "a.b" may be the name of one
         self._lenders = {
-            Borrowed(one.name, column.name).name: (one, column)
+            name: (one, column)
             for one in self.embeds
             if one.config.kind == "one"
             for column in one.level.scope.readable.columns
+            if (name := Borrowed(one.name, column.name).name) not in own
         }
         lent = [replace(column, name=name) for name, (_, column) in self._lenders.items()]
         readable = replace(table, columns=(*table.columns, *lent))
@@ -334,6 +336,7 @@ def compiled_fields(draft: FieldsDraft, readable: Relation) -> tuple[Field, ...]
             origin.spec,
             draft.forms[origin.name],
             draft.part(origin, readable),
+            origin.column,
             compile_expression(origin.expression.sql, readable) if origin.expression else None,
         )
         for origin in draft.origins

@@ -42,12 +42,21 @@ class Field:
     part: Part
     """How it is made of a row of the level's `readable`. Of an aggregate: place or expression give
     what is aggregated; default and conversion are for the result."""
+    column: Column | None = None
     expression: CompiledExpression | None = None
+    """It is made of one of these, or a constant."""
 
     @property
     def name(self) -> str:
         """As the document has it."""
         return self.part.name
+
+    @property
+    def argument(self) -> ColumnType | None:
+        """The type of what it is made of; None for a constant."""
+        if self.expression is not None:
+            return self.expression.type
+        return None if self.column is None else self.column.type
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,15 @@ from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.projection.expressions.renaming import with_columns
 from cdc_daemon.projection.joined.keys import COLLATED
 from cdc_daemon.projection.joined.plan import levels_of
-from cdc_daemon.projection.joined.valuesql import as_jsonb, document_id, identifier, literal
+from cdc_daemon.projection.joined.valuesql import (
+    LINE,
+    as_jsonb,
+    as_written,
+    document_id,
+    identifier,
+    literal,
+)
+from cdc_daemon.values.scalars import NULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,7 +53,7 @@ def documents_sql(plan: Plan, only: str | None = None) -> str:
     ]
     if only is not None:
         lines.append(f"where d.id = {literal(only)}")
-    return "\n".join(lines)
+    return "\n".join(lines).replace(LINE, "\n")
 
 
 def _refuse_protected(plan: Plan) -> None:
@@ -121,8 +129,6 @@ class _Query:
         return " || ".join(built) or "'{}'::jsonb"
 
     def _field(self, field: Field, level: Level, columns: Columns) -> str:
-        if field.part.constant is not None:
-            return f"{literal(field.part.constant.decode())}::jsonb"
         return _shown(field, _value(field, level, columns))
 
     def _one(self, level: Level, embed: Embed, alias: str, near: Columns) -> str:
@@ -186,18 +192,15 @@ class _Query:
         if field is None:
             return "to_jsonb(count(*))"
         value = _value(field, embed.level, rows.columns)
+        order = _order(embed.order, rows.columns)
         if embed.kind == "count":
             found = f"count({'distinct ' if embed.distinct else ''}{value})"
         elif embed.kind in {"min", "max"}:
-            type_ = _type_of(field, embed.level)
-            downwards = " desc" if embed.kind == "max" else ""
-            order = f"{value}{_collation(type_)}{downwards}, {_order(embed.order, rows.columns)}"
+            direction = "desc" if embed.kind == "max" else "asc"
+            order = f"{value}{_collation(field.argument)} {direction}, {order}"
             found = f"(array_agg({value} order by {order}) filter (where {value} is not null))[1]"
-        elif embed.kind in {"sum", "avg"}:
-            order = _order(embed.order, rows.columns)
-            found = f"{embed.kind}({value}{' order by ' + order if order else ''})"
         else:
-            found = f"{embed.kind}({value})"
+            found = f"{embed.kind}({value}{' order by ' + order if order else ''})"
         return _shown(field, found)
 
 
@@ -218,27 +221,23 @@ def _columns_of(alias: str) -> Columns:
 
 
 def _expression(expression: CompiledExpression, readable: Relation, columns: Columns) -> str:
-    return with_columns(expression.sql, readable, columns)
+    return as_written(with_columns(expression.sql, readable, columns))
 
 
 def _value(field: Field, level: Level, columns: Columns) -> str:
-    """Before it has its form."""
+    """Before it has its form; a constant is jsonb already."""
     if field.expression is not None:
         sql = _expression(field.expression, level.readable, columns)
         return f"cast({sql} as {field.expression.type.declared})"
-    return columns(level.readable.columns[field.part.place or 0].name)
-
-
-def _type_of(field: Field, level: Level) -> ColumnType:
-    if field.expression is not None:
-        return field.expression.type
-    return level.readable.columns[field.part.place or 0].type
+    if field.column is not None:
+        return columns(field.column.name)
+    return f"{literal((field.part.constant or NULL).decode())}::jsonb"
 
 
 def _shown(field: Field, value: str) -> str:
     """In the form of the field, with its default."""
     if field.spec.type is None:
-        raise TypeError(field.name)
+        return value
     shown = as_jsonb(value, field.spec.type, field.form)
     if field.part.default is None:
         return shown
@@ -256,5 +255,5 @@ def _ordered_by(keys: Sequence[OrderKey], columns: Columns) -> Iterator[str]:
         yield f"{columns(key.column)}{_collation(key.type)} {direction} nulls {nulls}"
 
 
-def _collation(type: ColumnType) -> str:  # noqa: A002 - what it is
-    return ' collate "C"' if type.base.name in COLLATED else ""
+def _collation(type: ColumnType | None) -> str:  # noqa: A002 - what it is
+    return ' collate "C"' if type is not None and type.base.name in COLLATED else ""

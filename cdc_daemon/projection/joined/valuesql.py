@@ -21,14 +21,24 @@ _NUMBERS: Final = frozenset({"numeric", "float8"})
 """What may be more, or NaN; real only knows the latter, and takes the same test."""
 
 
+LINE: Final = "\0"
+"""Stands for a line end within what a query quotes, until its own lines are indented: no SQL has
+this character."""
+
+
 def literal(text: str) -> str:
     """`text` as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
+    return as_written("'" + text.replace("'", "''") + "'")
 
 
 def identifier(name: str) -> str:
     """`name` as SQL quotes it."""
-    return '"' + name.replace('"', '""') + '"'
+    return as_written('"' + name.replace('"', '""') + '"')
+
+
+def as_written(sql: str) -> str:
+    """`sql` as part of a query that is indented, and not cut short by a comment at its end."""
+    return sql.replace("\n", LINE) + (LINE if "--" in sql else "")
 
 
 def as_jsonb(value: str, type: ColumnType, form: Form) -> str:  # noqa: A002 - what it is

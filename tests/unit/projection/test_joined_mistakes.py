@@ -291,6 +291,31 @@ def test_a_condition_reads_columns_of_one_embeds() -> None:
     }
 
 
+def test_a_column_with_a_dot_in_its_name_is_its_own() -> None:
+    """What looks like a column of an embed isn't, where the table has it."""
+    hotel = table("id", "chain.name", Column("chain_id", INT4), name="hotel")
+    config = {"from": "public.hotel", "fields": ["id"], "where": "\"chain.name\" = 'x'"}
+    parsed = ProjectionConfig.model_validate(config | {"embed": {"chain": ONE}})
+    tables = TABLES | {"public.hotel": hotel}
+    (plan,) = compile_projections({"hotels": parsed}, tables, locate).plans
+    assert plan.root.borrowed == ()
+    assert [c.name for c in plan.root.relation.columns] == ["id", "chain.name", "chain_id"]
+
+
+def test_flat_and_joined_projections_share_their_tables() -> None:
+    """The stream has each row once, with the columns that any of them reads."""
+    flat = {"from": "public.room", "fields": ["kind"]}
+    joined = {"from": "hotel", "fields": ["name"], "embed": {"rooms": ROOMS}}
+    configs = {"rooms": flat, "hotels": joined}
+    parsed = {name: ProjectionConfig.model_validate(one) for name, one in configs.items()}
+    both = compile_projections(parsed, TABLES | {"hotel": HOTEL}, locate)
+    (rooms,), (plan,) = both.projections, both.plans
+    assert plan.root.embeds[0].level.relation is rooms.relation
+    assert plan.root.embeds[0].steps[0].relation is rooms.relation
+    assert [column.name for column in rooms.relation.columns] == ["id", "kind", "hotel_id"]
+    assert set(both.relations) == {rooms.relation, plan.root.relation}
+
+
 def test_the_read_model_has_the_fields_of_its_embeds() -> None:
     """Objects within objects, and the type that an aggregate results in."""
     rooms = ROOMS | {
