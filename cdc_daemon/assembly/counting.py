@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from cdc_daemon.assembly.lookup import Found
+    from cdc_daemon.assembly.roots import Seen
     from cdc_daemon.events import Row
     from cdc_daemon.projection.joined.plan import Embed, Level, Plan
     from cdc_daemon.state import Batch, Counter, Index, Store, Table
@@ -114,6 +115,7 @@ class PathCount:
         self, batch: Batch, table: Table, key: bytes, old: bytes | None, new: bytes | None
     ) -> Iterator[bytes]:
         """The keys of counted rows that are read with this one, as it was or as it is."""
+        seen: Seen = set()
         for node in self._nodes.get(table.number, ()):
             if not node.is_touched(old, new):
                 continue
@@ -122,7 +124,7 @@ class PathCount:
                 continue
             for row in (old, new):
                 if row is not None:
-                    yield from (found for found, _ in node.climb(batch, row, every=True))
+                    yield from (found for found, _ in node.climb(batch, row, seen, every=True))
 
     def _move(
         self, batch: Batch, table: Table, key: bytes, packed: bytes | None, sign: int

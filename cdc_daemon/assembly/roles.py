@@ -8,7 +8,7 @@ from cdc_daemon.assembly.lookup import NO_ORDER, Order, downwards
 from cdc_daemon.assembly.reads import of_embedded
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import UNCHANGED, Unreadable
-from cdc_daemon.state import is_odd, unpack, value_at
+from cdc_daemon.state import is_odd, unpacker, value_at
 from cdc_daemon.values.scalars import NULL
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Reader:
         table = store.tables[relation]
         names = [column.name for column in relation.columns]
         places = [table.place(name) for name in names]
-        self._count = len(names)
+        self._unpack = unpacker(len(names))
         self._places = None if places == list(range(len(places))) else places
         read = set(columns)
         self._read = [(at, name) for at, name in enumerate(names) if name in read]
@@ -41,8 +41,7 @@ class Reader:
     def row(self, packed: bytes) -> Row:
         """The values. Raises RejectedError where one of `columns` isn't known."""
         if self._places is None:
-            row = unpack(packed)
-            del row[self._count :]
+            row = self._unpack(packed)
         else:
             row = [value_at(packed, place) for place in self._places]
         if is_odd(packed):

@@ -15,11 +15,15 @@ from cdc_daemon.state import value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import TypeAlias
 
     from cdc_daemon.assembly.lookup import Found
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.joined.plan import Embed, Level
     from cdc_daemon.state import Batch, Store
+
+    Seen: TypeAlias = "set[tuple[Node, bytes]]"
+    """Rows that were met on the way up, each in its role."""
 
 
 class Rows(Protocol):
@@ -79,21 +83,28 @@ class Node:
         """Whether the row counts by itself."""
         return self.borrows or self._rows.may_count(batch, packed)
 
-    def climb(self, batch: Batch, packed: bytes, *, every: bool = False) -> Iterator[Found]:
-        """The rows of the root that a row is read with, as the state is; some more than once.
+    def climb(
+        self, batch: Batch, packed: bytes, seen: Seen, *, every: bool = False
+    ) -> Iterator[Found]:
+        """The rows of the root that a row is read with, as the state is; none that is in `seen`.
 
-        Only over rows that count, unless `every`.
+        Only over rows that count, unless `every`. Many ways may lead over one row, and are gone on
+        with once.
         """
         above = self.above
         if above is None:
             return
-        counts = above._rows.may_count  # noqa: SLF001 - of the same class
         for found in self._find(batch, packed):
-            if every or counts(batch, found[1]):
-                if above.above is None:
-                    yield found
-                else:
-                    yield from above.climb(batch, found[1], every=every)
+            here = (above, found[0])
+            if here in seen:
+                continue
+            seen.add(here)
+            if not (every or above._rows.may_count(batch, found[1])):  # noqa: SLF001 - of the same class
+                continue
+            if above.above is None:
+                yield found
+            else:
+                yield from above.climb(batch, found[1], seen, every=every)
 
 
 def differ(old: bytes | None, new: bytes | None, places: Iterable[int]) -> bool:

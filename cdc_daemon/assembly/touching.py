@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cdc_daemon.assembly.documents import Documents
-    from cdc_daemon.assembly.roots import Node, Nodes
+    from cdc_daemon.assembly.lookup import Found
+    from cdc_daemon.assembly.roots import Node, Nodes, Seen
     from cdc_daemon.state import Batch, Table
 
 
@@ -35,25 +36,27 @@ class Touched:
         """The state still has the old row."""
         nodes = self._nodes.get(table.number, ())
         self._now = [node for node in nodes if node.is_touched(old, new)]
+        seen: Seen = set()
         for node in self._now:
             if node.above is None:
                 if old is not None and node.may_count(self._batch, old):
                     self._leave(key, old)
             elif node not in self._settled:
                 for row in (old, new):
-                    for found in self._climbed(node, row):
-                        self.rows[found[0]] = None
-                        self._leave(*found)
+                    for root, packed in self._climbed(node, row, seen):
+                        self.rows[root] = None
+                        self._leave(root, packed)
 
     def after(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """The state has the new row."""
+        seen: Seen = set()
         for node in self._now:
             if node.above is None:
                 if new is not None and node.may_count(self._batch, new):
                     self.rows[key] = None
                 continue
             for row in self._starts(node, old, new):
-                for root, _ in node.climb(self._batch, row):
+                for root, _ in self._climbed(node, row, seen):
                     self.rows[root] = None
 
     def _starts(self, node: Node, old: bytes | None, new: bytes | None) -> list[bytes]:
@@ -66,8 +69,8 @@ class Touched:
             return counting[:1]
         return counting
 
-    def _climbed(self, node: Node, row: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        return iter(()) if row is None else node.climb(self._batch, row)
+    def _climbed(self, node: Node, row: bytes | None, seen: Seen) -> Iterator[Found]:
+        return iter(()) if row is None else node.climb(self._batch, row, seen)
 
     def _leave(self, key: bytes, packed: bytes) -> None:
         self.left[self._documents.address(packed)] = key

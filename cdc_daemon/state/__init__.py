@@ -10,7 +10,7 @@ from cdc_daemon.state.deciding import GoOn, Here, Rebuild
 from cdc_daemon.state.mark import boot_id
 from cdc_daemon.state.opening import Home, folder_of
 from cdc_daemon.state.ordering import key_encoder
-from cdc_daemon.state.rows import is_odd, unpack, value_at, values_at
+from cdc_daemon.state.rows import is_odd, unpacker, value_at, values_at
 from cdc_daemon.state.schema import AggregateWanted, IndexWanted, Part, Wanted, identity_of
 from cdc_daemon.state.staging import Staged
 from cdc_daemon.state.store import Store
@@ -41,7 +41,7 @@ __all__ = [
     "is_odd",
     "key_encoder",
     "ordered",
-    "unpack",
+    "unpacker",
     "value_at",
     "values_at",
 ]

@@ -18,7 +18,7 @@ from cdc_daemon.events import UNCHANGED, Special, Unchanged, Unreadable
 from cdc_daemon.values.special import special
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cdc_daemon.events import Row, Value
 
@@ -93,6 +93,18 @@ def unpack(packed: bytes) -> Row:
     _, numbers = _offsets(form, (head - 1) // _WIDTHS[form] - 1)
     values = [packed[begin:end] for begin, end in pairwise(numbers.unpack_from(packed, 1))]
     return [_untagged(value) for value in values] if form == _ODD else values  # type: ignore[return-value]  # bytes are values
+
+
+def unpacker(count: int) -> Callable[[bytes], Row]:
+    """`unpack` for rows of which the first `count` values are wanted: in half the time."""
+    numbers = Struct(f"<{count + 1}H").unpack_from
+
+    def first_values(packed: bytes) -> Row:
+        if packed[0] == _SHORT:  # nearly all rows
+            return [packed[begin:end] for begin, end in pairwise(numbers(packed, 1))]
+        return unpack(packed)[:count]
+
+    return first_values
 
 
 def _tagged(value: Value) -> bytes:
