@@ -25,6 +25,11 @@ FLOATS: Final = frozenset({"float4", "float8"})
 _NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
 
+_ENCODERS: Final = {
+    name: watched_encoder(ColumnType(name)) or bytes for name in ("numeric", "float4", "float8")
+}
+
+
 def result_of(kind: Kind, type_: ColumnType) -> Callable[[Values], bytes]:
     """From the values in the order of the plan to the JSON text of the result."""
     if kind == "count":
@@ -45,10 +50,17 @@ def truth(value: bool) -> bytes:  # noqa: FBT001 - it is the value, not a switch
     return b"true" if value else b"false"
 
 
-def of_total(kind: Kind, total: Decimal, count: int) -> bytes:
-    """The sum or average of exact numbers."""
-    result = arithmetic.divide(total, Decimal(count)) if kind == "avg" else total
-    return _as_json("numeric", f"{result:f}")
+def sum_of(units: int, scale: int) -> bytes:
+    """So many units of the last of `scale` digits after the point."""
+    text = f"{abs(units):0{scale + 1}d}"
+    whole, fraction = (text[:-scale], "." + text[-scale:]) if scale else (text, "")
+    return _as_json("numeric", f"{'-' if units < 0 else ''}{whole}{fraction}")
+
+
+def average_of(units: int, scale: int, count: int) -> bytes:
+    """The same divided by `count`."""
+    quotient = arithmetic.divide(Decimal(f"{units}e-{scale}"), Decimal(count))
+    return _as_json("numeric", f"{quotient:f}")
 
 
 def _of_numbers(kind: Kind, values: Values) -> bytes:
@@ -56,7 +68,9 @@ def _of_numbers(kind: Kind, values: Values) -> bytes:
     odd = sorted(_NOT_FINITE.intersection(texts))
     if odd:
         return _as_json("numeric", odd[0] if len(odd) == 1 else "NaN")
-    return of_total(kind, reduce(arithmetic.add, map(Decimal, texts)), len(texts))
+    total = reduce(arithmetic.add, map(Decimal, texts))
+    result = arithmetic.divide(total, Decimal(len(texts))) if kind == "avg" else total
+    return _as_json("numeric", f"{result:f}")
 
 
 def _of_floats(kind: Kind, name: str) -> Callable[[Values], bytes]:
@@ -81,8 +95,7 @@ def _exactly(value: bytes) -> str:
 
 
 def _as_json(name: str, text: str) -> bytes:
-    encode = watched_encoder(ColumnType(name))
     try:
-        return text.encode() if encode is None else encode(text.encode())
+        return _ENCODERS[name](text.encode())
     except SpecialValueError as special:
         return special.value

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from cdc_daemon.assembly.lookup import downwards
-from cdc_daemon.assembly.results import FLOATS, of_total, truth
+from cdc_daemon.assembly.results import FLOATS, average_of, sum_of, truth
 from cdc_daemon.assembly.sequence import argument, is_null, type_of
 from cdc_daemon.events import Special
-from cdc_daemon.projection.expressions import arithmetic
 from cdc_daemon.state import Counter, counted, counted_only, values_at
 from cdc_daemon.values.scalars import NULL
 
@@ -158,14 +156,18 @@ class Tally:
             return b"%d" % (counter.rows if self._of_rows else counter.values)
         if group is None or not counter.values:
             return NULL
-        if self._kind == "bool_and":
-            return truth(counter.units == counter.values)
-        if self._kind == "bool_or":
-            return truth(counter.units > 0)
-        total = arithmetic.rescale(
-            Decimal(f"{counter.units}e-{counter.digits}"), self._scale_of(batch, group)
-        )
-        return of_total(self._kind, total, counter.values)
+        if self._kind in {"bool_and", "bool_or"}:
+            least = counter.values if self._kind == "bool_and" else 1
+            return truth(counter.units >= least)
+        return self._of_numbers(batch, group, counter)
+
+    def _of_numbers(self, batch: Batch, group: bytes, counter: Counter) -> bytes:
+        scale = self._scale_of(batch, group)
+        more = scale - counter.digits  # less where longer values have gone: zeros are left of them
+        units = counter.units * 10**more if more >= 0 else counter.units // 10**-more
+        if self._kind == "sum":
+            return sum_of(units, scale)
+        return average_of(units, scale, counter.values)
 
     def _scale_of(self, batch: Batch, group: bytes) -> int:
         """The most digits after the point that a value has."""

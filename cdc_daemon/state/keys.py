@@ -12,7 +12,6 @@ its value, and those that begin alike are put in order when they are read.
 from __future__ import annotations
 
 from hashlib import blake2b
-from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -88,12 +87,21 @@ def in_order(
         key, value = one
         return value[1 + value[0] :] or key[group:]
 
-    for _, alike in groupby(entries, key=lambda one: one[0][:BEGINS_ALIKE]):
-        some = list(alike)
-        if len(some) > 1:
-            some.sort(key=place, reverse=reverse)
-        for key, value in some:
+    alike: list[tuple[bytes, bytes]] = []
+    for one in entries:
+        key, value = one
+        if alike and alike[0][0][:BEGINS_ALIKE] != key[:BEGINS_ALIKE]:
+            yield from _row_keys(sorted(alike, key=place, reverse=reverse))
+            alike = []
+        if len(key) < BEGINS_ALIKE:  # nearly all: no other one begins with all of it
             yield row_key_of(key, value)
+        else:
+            alike.append(one)
+    yield from _row_keys(sorted(alike, key=place, reverse=reverse))
+
+
+def _row_keys(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    return (row_key_of(key, value) for key, value in entries)
 
 
 def after(prefix: bytes) -> bytes | None:
