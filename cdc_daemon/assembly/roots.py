@@ -59,17 +59,10 @@ class Node:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the way up from a row is the same before and after the row changes: nothing on
-        it is of this table, or looks at rows below.
+        """Whether the way up from a row is the same before and after the row changes: no `where` on
+        it reads rows below. (Where the way leads over the row itself, that is a role of its own.)
         """  # noqa: D205 - one sentence
-        one = self
-        while not one.borrows:
-            if one.above is None:
-                return True
-            one = one.above
-            if one.relation is self.relation:
-                return False
-        return False
+        return not self.borrows and (self.above is None or self.above.is_settled)
 
     def is_touched(self, old: bytes | None, new: bytes | None) -> bool:
         """Whether anything that matters is another than before."""

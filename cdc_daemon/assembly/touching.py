@@ -10,10 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cdc_daemon.assembly.documents import Documents
-    from cdc_daemon.assembly.lookup import Found
     from cdc_daemon.assembly.roots import Node, Nodes, Seen
     from cdc_daemon.state import Batch, Table
 
@@ -40,12 +37,10 @@ class Touched:
         for node in self._now:
             if node.above is None:
                 if old is not None and node.may_count(self._batch, old):
-                    self._leave(key, old)
+                    self.left[self._documents.address(old)] = key
             elif node not in self._settled:
                 for row in (old, new):
-                    for root, packed in self._climbed(node, row, seen):
-                        self.rows[root] = None
-                        self._leave(root, packed)
+                    self._climb(node, row, seen)
 
     def after(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """The state has the new row."""
@@ -56,8 +51,7 @@ class Touched:
                     self.rows[key] = None
                 continue
             for row in self._starts(node, old, new):
-                for root, _ in self._climbed(node, row, seen):
-                    self.rows[root] = None
+                self._climb(node, row, seen)
 
     def _starts(self, node: Node, old: bytes | None, new: bytes | None) -> list[bytes]:
         """The rows to climb from: one is enough where both lead to the same."""
@@ -69,8 +63,6 @@ class Touched:
             return counting[:1]
         return counting
 
-    def _climbed(self, node: Node, row: bytes | None, seen: Seen) -> Iterator[Found]:
-        return iter(()) if row is None else node.climb(self._batch, row, seen)
-
-    def _leave(self, key: bytes, packed: bytes) -> None:
-        self.left[self._documents.address(packed)] = key
+    def _climb(self, node: Node, row: bytes | None, seen: Seen) -> None:
+        if row is not None:
+            self.rows.update((key, None) for key, _ in node.climb(self._batch, row, seen))

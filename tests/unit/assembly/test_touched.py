@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.generators.joined_store import CHAIN, ROOMS, TAGS, THROUGH, joined
 
@@ -189,3 +189,55 @@ def test_what_a_count_reads_of_other_rows_touches_its_documents(tmp_path: Path) 
         assert store.commit() == {"5": {"id": 5, "rooms": 1}, "1": {"id": 1, "tags": 0}}
         store.update("hotel", 1, name="shut")
         assert store.commit() == {"5": {"id": 5, "rooms": 0}}
+
+
+def test_a_row_that_refers_to_another_one_shows_that(tmp_path: Path) -> None:
+    """Another chain, or none."""
+    with joined(tmp_path, hotels={"embed": {"chain": CHAIN}}) as store:
+        store.insert("hotel", id=1, chain_id=3)
+        store.insert("chain", id=3, name="Royal")
+        store.insert("chain", id=4, name="Modest")
+        store.commit()
+        store.update("hotel", 1, chain_id=4)
+        assert store.commit() == {"1": {"id": 1, "chain": {"name": "Modest"}}}
+        store.update("hotel", 1, chain_id=None)
+        assert store.commit() == {"1": {"id": 1, "chain": None}}
+
+
+def test_numbers_of_different_types_are_equal_by_their_value(tmp_path: Path) -> None:
+    """A numeric 1.0 refers to the integer 1, and 1.5 to nothing."""
+    rooms = {**ROOMS, "on": {"price": "id"}, "fields": ["id"]}
+    hotel = {"one": "public.hotel", "on": {"id": "price"}, "fields": ["id"]}
+    mappings: dict[str, Any] = {
+        "hotels": {"embed": {"rooms": rooms}},
+        "rooms": {"from": "public.room", "id": "r{id}", "embed": {"hotel": hotel}},
+    }
+    with joined(tmp_path, **mappings) as store:
+        store.insert("hotel", id=1)
+        store.insert("room", id=7, price="1.0")
+        store.insert("room", id=8, price="1.5")
+        assert store.commit() == {
+            "1": {"id": 1, "rooms": [{"id": 7}]},
+            "r7": {"id": 7, "hotel": {"id": 1}},
+            "r8": {"id": 8, "hotel": None},
+        }
+        store.update("room", 7, price="2")
+        assert store.commit() == {
+            "1": {"id": 1, "rooms": []},
+            "r7": {"id": 7, "hotel": None},
+        }
+
+
+def test_a_way_may_lead_over_the_changed_row_itself(tmp_path: Path) -> None:
+    """A row that is its own parent, and grandparent."""
+    children = {"many": "public.chain", "on": {"parent_id": "id"}, "fields": ["id"], "depth": 2}
+    through = {"table": "public.chain", "on": {"parent_id": "id"}, "to": {"parent_id": "id"}}
+    grand = {"count": "public.chain", "through": through}
+    mapping = {"from": "public.chain", "embed": {"below": children, "grand": grand}}
+    with joined(tmp_path, chains=mapping) as store:
+        store.insert("chain", id=1, parent_id=1)
+        assert store.commit() == {
+            "1": {"id": 1, "below": [{"id": 1, "below": [{"id": 1}]}], "grand": 1}
+        }
+        store.update("chain", 1, parent_id=None)
+        assert store.commit() == {"1": {"id": 1, "below": [], "grand": 0}}
