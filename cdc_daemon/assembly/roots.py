@@ -59,9 +59,11 @@ class Node:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the way up from a row is the same before and after the row changes: no `where` on
-        it reads rows below. (Where the way leads over the row itself, that is a role of its own.)
-        """  # noqa: D205 - one sentence
+        """Whether the way up from a row is the same before and after the row changes.
+
+        So it is where no `where` on it reads rows below. A way over the row itself also begins
+        there, in another role of the row.
+        """
         return not self.borrows and (self.above is None or self.above.is_settled)
 
     def is_touched(self, old: bytes | None, new: bytes | None) -> bool:
