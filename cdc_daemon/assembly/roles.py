@@ -61,7 +61,6 @@ class LevelRows:
     """The rows of a level."""
 
     def __init__(self, level: Level, columns: Iterable[str], store: Store) -> None:
-        self.level = level
         self._reader = Reader(level.relation, columns, store)
         self._where = None if level.where is None else level.where.test
         lenders = {each.embed: None for each in level.borrowed}
@@ -73,8 +72,11 @@ class LevelRows:
             for each in level.borrowed
         ]
 
-    def read(self, batch: Batch, packed: bytes) -> Row:
-        """What expressions see: the row, and what is borrowed. Raises RejectedError."""
+    def counted(self, batch: Batch, packed: bytes) -> Row | None:
+        """What expressions see: the row, and what is borrowed; None where `where` leaves it out.
+
+        Raises RejectedError where that can't be told.
+        """
         row = self._reader.row(packed)
         if self._borrowed:
             found = [next(way.rows(batch, packed), None) for way in self._lenders]
@@ -82,11 +84,6 @@ class LevelRows:
                 NULL if (lent := found[at]) is None else lent[1][place]
                 for at, place in self._borrowed
             ]
-        return row
-
-    def counted(self, batch: Batch, packed: bytes) -> Row | None:
-        """The same if `where` includes it, else None. Raises RejectedError."""
-        row = self.read(batch, packed) if self._borrowed else self._reader.row(packed)
         return row if self._where is None or self._where(row) else None
 
     def may_count(self, batch: Batch, packed: bytes) -> bool:
