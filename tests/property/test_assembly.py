@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 BATCHES = 25
 READ_SECONDS = 30
 ORACLE_MILLISECONDS = 5000
-"""Now and then SQL goes many ways over the same rows, while the stream waits for its reader. (Without
+"""Now and then SQL goes many ways over the same rows, and the stream waits for its reader. (Without
 `jit`, which Debian's server has: it compiles such statements for a minute.)"""
 TICK = "update public.tick set n = n + 1"
 """In every transaction, so that each is in the stream."""
