@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,18 +16,22 @@ from cdc_daemon import log as logging
 from cdc_daemon.backfill.backfill import Backfill
 from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
+from cdc_daemon.claim import Claim
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
+from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import (
     CdcError,
-    ConfigurationError,
     RetentionLimitError,
     RetryError,
     SettingError,
     SinkError,
+    SlotInUseError,
     SourceError,
+    StartAgainError,
     StopError,
+    TakenOverError,
 )
 from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.metrics import Metrics
@@ -36,7 +39,8 @@ from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import Compiled, compile_projections
 from cdc_daemon.projection.showing import Showing
-from cdc_daemon.resuming import Found, being_filled, loads_of, resume
+from cdc_daemon.resuming import being_filled, loads_of, resume
+from cdc_daemon.signals import signals_handled
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cdc_daemon.config.loader import LoadedConfiguration
-    from cdc_daemon.events import Checkpoint
+    from cdc_daemon.events import Checkpoint, Position
     from cdc_daemon.ports import Sink, Source
     from cdc_daemon.resuming import Resumption
 
@@ -76,12 +80,14 @@ class Daemon:
         self._stop_asked_at = 0.0
         self._at_once = threading.Event()
         self._failure: BaseException | None = None
+        self._starts_again = False
+        self._claim = Claim(config, self._source, self._sink)
 
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""
         with ExitStack() as stack:
             stack.callback(self._sink.close)
-            stack.enter_context(self._signals())
+            stack.enter_context(signals_handled(self._stop, self.stop, self._loaded, self._environ))
             web = WebServer(self._configuration.web, self.status)
             stack.callback(web.stop)
             web.start()
@@ -113,25 +119,47 @@ class Daemon:
 
     def _read(self) -> None:
         try:
-            self._run_pipeline()
+            while not self._stop.is_set():
+                for attempt in retrying():
+                    with attempt:
+                        self._run_once()
         except Stopped:
             pass
         except (CdcError, Exception) as error:  # noqa: BLE001 - raised again by the main thread
             self.metrics.failed()
             self._failure = error
 
+    def _run_once(self) -> None:
+        """Run until stopped, or until only another start, in this process, would do right."""
+        if self._stop.is_set():
+            raise Stopped
+        try:
+            self._run_pipeline()
+        except (StartAgainError, SlotInUseError, TakenOverError) as change:
+            if isinstance(change, StopError) and not self._configuration.standby:
+                raise
+            self._starts_again = True
+            log.warning("starting_again", why=str(change))
+        except RetryError as error:
+            log.warning("start_retry", reason=error.reason, error=str(error))
+            self.metrics.failed()
+            self._state("waiting")
+            raise
+
     def _run_pipeline(self) -> None:
         self._state("starting")
+        self.status.control = None
         compiled = self._compile()
-        checkpoint = self._resume(compiled)
+        checkpoint, written = self._resume(compiled)
         monitor = Monitor(self._source.clock(), self.metrics)
         self.status.watch(monitor)
-        with _reachable("sink", SinkError):
+        with self._reachable("sink", SinkError):
             delivery = self._delivery(compiled, checkpoint, monitor)
         monitor.start()
         try:
-            with _reachable("sink", SinkError):
+            with self._reachable("sink", SinkError):
                 delivery.start()
+            delivery.resume(checkpoint, written)
             self._follow(compiled, checkpoint, delivery)
         except RetentionLimitError as limit:
             self._give_up_place(limit)
@@ -152,7 +180,7 @@ class Daemon:
         projections = self._configuration.projections
         names = list(dict.fromkeys(config.table for config in projections.values()))
         try:
-            with _reachable("source", SourceError):
+            with self._reachable("source", SourceError):
                 relations = self._source.describe([TableRequest(name) for name in names])
         except SettingError as error:
             raise self._loaded.located("source", error) from error
@@ -163,15 +191,20 @@ class Daemon:
             Showing(self._sink.form, self.metrics.unrepresentable),
         )
 
-    def _resume(self, compiled: Compiled) -> Checkpoint:
-        """Check both sides, see where the pipeline was, and make what it lacks."""
-        with _reachable("sink", SinkError):
+    def _resume(self, compiled: Compiled) -> tuple[Checkpoint, Position]:
+        """Check both sides, see where the pipeline was, and make what it lacks.
+
+        Gives the checkpoint to go on from, and the highest version that there may be by now.
+        """
+        with self._reachable("sink", SinkError):
             self._sink.preflight([projection.model for projection in compiled.projections])
-            kept = self._sink.checkpoints.load(self._configuration.name)
-        with _reachable("source", SourceError):
+            kept = self._claim.kept(self._stop, lambda: self._state("standby"))
+        if self._stop.is_set():
+            raise Stopped
+        with self._reachable("source", SourceError):
             self._source.prepare(compiled.relations)
-            found = Found(kept, self._source.place(), self._source.identity())
-        with _reachable("sink", SinkError):
+            found = self._claim.found(kept)
+        with self._reachable("sink", SinkError):
             resumption = resume(
                 self._configuration.name,
                 found,
@@ -179,21 +212,22 @@ class Daemon:
                 self._sink,
                 self._source.show,
             )
+            resumption = self._claim.staked(resumption, kept)
             drop(resumption.left_over, self._sink)
             for gone in resumption.forgotten:
                 log.warning("projection_removed", projection=gone.projection, index=gone.index)
             checkpoint = self._with_new_generations(compiled, resumption)
         if resumption.new_place:
-            with _reachable("source", SourceError):
+            with self._reachable("source", SourceError):
                 checkpoint = replace(checkpoint, position=self._source.create_place())
-            with _reachable("sink", SinkError):
+            with self._reachable("sink", SinkError):
                 self._sink.checkpoints.store(checkpoint)
-        with _reachable("sink", SinkError):
+        with self._reachable("sink", SinkError):
             unfinished = being_filled(checkpoint.loads)
             for name, generation in checkpoint.generations.items():
                 if name not in unfinished:
                     publish(self._sink, generation)
-        return checkpoint
+        return checkpoint, resumption.written
 
     def _with_new_generations(self, compiled: Compiled, resumption: Resumption) -> Checkpoint:
         """Make the generations that are lacking, and note what is to be loaded into them."""
@@ -243,7 +277,6 @@ class Daemon:
         return delivery
 
     def _follow(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> None:
-        delivery.resume(checkpoint)
         backfill = self._backfill(compiled, checkpoint, delivery)
         filler = HoleFiller(self._source, delivery)
         pipeline = Pipeline(
@@ -263,14 +296,20 @@ class Daemon:
             state=self._state,
         )
         try:
-            pipeline.follow_for_ever(checkpoint.position)
-        finally:
-            backfill.close()
-            filler.close()
+            try:
+                pipeline.follow_for_ever(checkpoint.position)
+            finally:
+                backfill.close()
+                filler.close()
+        except StartAgainError:
+            self._drain(delivery, pipeline)
+            raise
         self._state("stopping")
+        log.info("stopped", drained=self._drain(delivery, pipeline))
+
+    def _drain(self, delivery: Delivery, pipeline: Pipeline) -> bool:
         deadline = time.monotonic() + self._configuration.shutdown.deadline
-        drained = delivery.drain(deadline, pipeline.report)
-        log.info("stopped", drained=drained)
+        return delivery.drain(deadline, pipeline.report)
 
     def _backfill(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> Backfill:
         config = self._configuration
@@ -295,45 +334,25 @@ class Daemon:
             log.info("stopping", why="all is loaded, and backfill.mode is only")
             self.stop()
 
+    @contextmanager
+    def _reachable(self, side: str, stop: type[SourceError | SinkError]) -> Iterator[None]:
+        """When the process starts, what can't be reached is a mistake to report, not to retry."""
+        try:
+            yield
+        except RetryError as error:
+            if self._starts_again:
+                raise
+            said = str(error)
+            end = "" if said.endswith((".", "?")) else "."
+            raise stop(
+                f"{said}{end} Check that it runs, and the address in the `{side}` section."
+            ) from error
+
     def _state(self, state: str) -> None:
         if state == self.status.state:
             return
         self.metrics.state(state)
         self.status.state = state
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT stop in order, a second one at once; SIGHUP re-reads the log level."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def on_stop(number: int, _: Any) -> None:
-            at_once = self._stop.is_set()
-            log.info("stopping", signal=signal.Signals(number).name, at_once=at_once)
-            self.stop(at_once=at_once)
-
-        def on_hangup(*_: Any) -> None:
-            try:
-                again = load_configuration(self._loaded.path, self._environ)
-                logging.configure(again.configuration.log, pipeline=self._configuration.name)
-                log.info("log_level_read", log_level=again.configuration.log.level)
-            except ConfigurationError as error:
-                log.error("configuration_not_read", error=str(error))  # noqa: TRY400 - it says all
-
-        before = {
-            number: signal.signal(number, handler)
-            for number, handler in (
-                (signal.SIGTERM, on_stop),
-                (signal.SIGINT, on_stop),
-                (signal.SIGHUP, on_hangup),
-            )
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def run_daemon(path: Path, environ: Mapping[str, str]) -> None:
@@ -358,16 +377,3 @@ def tune_garbage_collection() -> None:
 
 def _type(section: Any) -> str:
     return str(section.type)
-
-
-@contextmanager
-def _reachable(side: str, stop: type[SourceError | SinkError]) -> Iterator[None]:
-    """At the start an outside system that can't be reached is a mistake to report, not to retry."""
-    try:
-        yield
-    except RetryError as error:
-        said = str(error)
-        end = "" if said.endswith((".", "?")) else "."
-        raise stop(
-            f"{said}{end} Check that it runs, and the address in the `{side}` section."
-        ) from error

@@ -8,7 +8,9 @@
     │   ├── SourceError           the source can't be used as it is                   exit code 3
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
     │   ├── RetentionLimitError   the source keeps too much for us                    exit code 3
-    │   └── SlotInUseError        another process holds our place in the source       exit code 5
+    │   ├── SlotInUseError        another process holds our place in the source       exit code 5
+    │   └── TakenOverError        another daemon of the pipeline has stored its checkpoint  5
+    ├── StartAgainError     what the start went by holds no longer: start again, in this process
     ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
 
@@ -73,6 +75,16 @@ class SlotInUseError(SourceError):
     """Another process follows the source in our place and did not let go within `slot_wait`."""
 
     exit_code: ClassVar[int] = 5
+
+
+class TakenOverError(StopError):
+    """Another daemon of this pipeline has taken over: what we say of it now would be wrong."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class StartAgainError(CdcError):
+    """What the start went by holds no longer; a start would do right. The message says what."""
 
 
 class RewrittenError(CdcError):

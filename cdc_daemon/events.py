@@ -303,6 +303,11 @@ class Checkpoint:
     loads: tuple[Load, ...] = ()
     """What is still to be read of the rows that were there before. A generation that a load fills
     isn't searched yet; one that a load repairs is."""
+    owner: str = ""
+    """The process that stores it; another one that takes over stores its own name."""
+    written: Position | None = None
+    """No document has a higher version: stored by a process that ends in order. None while one
+    runs, and after one that ended without a word: it may have written beyond `position`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ LATENCY_BUCKETS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 REQUEST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
-STATES: Final = ("starting", "loading", "streaming", "waiting", "stopping")
+STATES: Final = ("starting", "standby", "loading", "streaming", "waiting", "stopping")
 
 
 class Metrics:

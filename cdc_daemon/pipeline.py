@@ -13,7 +13,7 @@ import structlog
 
 from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.delivery.retrying import retrying
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import RetryError, StartAgainError
 from cdc_daemon.events import NOWHERE, Change, ChangeKind, Commit, Position, Watermark
 
 if TYPE_CHECKING:
@@ -163,10 +163,9 @@ class Pipeline:
         """After a failover or a restore the same position may be another commit."""
         found = self._source.identity()
         if found != self._source_id:
-            raise SourceError(
-                f"the source is another one now: {found}, it was {self._source_id} (a failover, or "
-                "a restore). Positions of the two can't be compared. Start again: everything is "
-                "loaded anew"
+            raise StartAgainError(
+                f"the source's history is another one now: {found}, it was {self._source_id} (a "
+                "failover, or a restore)"
             )
 
     def _follow(self) -> None:

@@ -171,13 +171,26 @@ class Source(Protocol):
         """
 
     def identity(self) -> str:
-        """The history this source is in: positions of another one can't be compared."""
+        """The history this source is in: positions of another one can't be compared.
+
+        Raises RetryError where it can't be followed just now (a standby).
+        """
+
+    def shared_until(self, source_id: str) -> Position:
+        """Up to where the history `source_id` is the source's own; NOWHERE if it isn't at all.
+
+        Where it still is the source's: how far that has come. Raises RetryError if the source is
+        an earlier part of that history, and has been left behind.
+        """
 
     def prepare(self, relations: Sequence[Relation]) -> None:
         """Check that every relation can be followed, then make what following needs (publication).
 
         Raises SourceError before anything is touched; the message has the SQL that mends it.
         """
+
+    def held_by(self) -> str | None:
+        """Who follows the source in our place, for people; None if nobody does. Touches nothing."""
 
     def place(self) -> Position | None:
         """The position confirmed to the source; None if it keeps no place for us (no slot)."""
@@ -192,7 +205,10 @@ class Source(Protocol):
         """A reader of chunks of about that size, with its own connection, for another thread."""
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:
-        """Begin the stream just after `after`; rows come with the columns of `relations`."""
+        """Begin the stream just after `after`; rows come with the columns of `relations`.
+
+        Raises StartAgainError if the source doesn't keep that place for us any more.
+        """
 
     def read(self, timeout_seconds: float) -> Sequence[Event]:
         """Return what has arrived, at most a few thousand events; empty after the timeout.
@@ -384,13 +400,16 @@ class Sink(Protocol):
 
 
 class CheckpointStore(Protocol):
-    """Keeps the checkpoint of each pipeline durably."""
+    """Keeps the checkpoint of each pipeline durably, for one process at a time."""
 
     def load(self, pipeline: str) -> Checkpoint | None:
         """The last one stored; None on the first start."""
 
     def store(self, checkpoint: Checkpoint) -> None:
-        """Return when it is durable."""
+        """Return when it is durable.
+
+        Raises TakenOverError if another owner's was stored since this object stored or loaded it.
+        """
 
 
 class DeadLetterStore(Protocol):

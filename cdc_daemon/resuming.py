@@ -7,12 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cdc_daemon.events import Checkpoint, Load, Position
+from cdc_daemon.events import NOWHERE, Checkpoint, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from cdc_daemon.events import Generation
+    from cdc_daemon.events import Generation, Position
     from cdc_daemon.ports import Sink
     from cdc_daemon.projection.flat import FlatProjection
 
@@ -25,6 +25,8 @@ class Found:
     place: Position | None
     """The position that the source keeps for us; None if it keeps none."""
     source_id: str
+    shared: Position
+    """`Source.shared_until` of the checkpoint's history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,17 @@ class Resumption:
 
     checkpoint: Checkpoint
     """With the generations and loads that are gone on with."""
+    claim: Checkpoint
+    """What is stored before anything is made or dropped: all that was kept, in the history that
+    the source has now."""
     anew: Mapping[str, str]
     """The projections that need a new generation, and why."""
     new_place: bool
     """Whether the source must keep another place for us, from now on."""
+    lost: bool = False
+    """Whether that is so because what was kept can't be gone on with."""
+    written: Position = NOWHERE
+    """No document of the generations that are gone on with has a higher version."""
     left_over: Sequence[Generation] = ()
     """Indices that were being built, and that nobody goes on with."""
     replaced: Collection[str] = ()
@@ -54,16 +63,35 @@ def resume(
 ) -> Resumption:
     """Compare what was found with what is configured."""
     kept = found.checkpoint
-    reason = _reason_for_all(found, show)
-    if reason is not None or kept is None:
-        unfinished = being_filled(kept.loads) if kept else set()
-        return Resumption(
-            Checkpoint(pipeline, Position(0), found.source_id),
-            dict.fromkeys((projection.name for projection in projections), reason or ""),
-            new_place=True,
-            replaced=kept.generations.keys() - unfinished if kept else (),
-            left_over=[kept.generations[name] for name in sorted(unfinished)] if kept else (),
+    if kept is None or kept.position == NOWHERE:
+        began = kept or Checkpoint(pipeline, NOWHERE, found.source_id)
+        reason = "there is no checkpoint: this is the first start" + (
+            ", or the checkpoint was lost" if found.place is not None else ""
         )
+        return _all_anew(began, found, projections, reason)
+    lost = _reason_for_all(kept, found, show)
+    if lost is not None:
+        return replace(_all_anew(kept, found, projections, lost), lost=True)
+    return _gone_on_with(_carried_over(kept, found), found, projections, sink)
+
+
+def _all_anew(
+    kept: Checkpoint, found: Found, projections: Sequence[FlatProjection], reason: str
+) -> Resumption:
+    unfinished = being_filled(kept.loads)
+    return Resumption(
+        Checkpoint(kept.pipeline, NOWHERE, found.source_id),
+        kept,
+        dict.fromkeys((projection.name for projection in projections), reason),
+        new_place=True,
+        replaced=kept.generations.keys() - unfinished,
+        left_over=[kept.generations[name] for name in sorted(unfinished)],
+    )
+
+
+def _gone_on_with(
+    kept: Checkpoint, found: Found, projections: Sequence[FlatProjection], sink: Sink
+) -> Resumption:
     reasons = {
         projection.name: why
         for projection in projections
@@ -77,8 +105,11 @@ def resume(
             generations={name: kept.generations[name] for name in sorted(good)},
             loads=tuple(filter(None, (_still_wanted(load, good) for load in kept.loads))),
         ),
+        kept,
         reasons,
         new_place=False,
+        # What a process has written that ended without a word, it had read from this source.
+        written=found.shared if kept.written is None else kept.written,
         replaced=kept.generations.keys() - unfinished,
         left_over=[kept.generations[name] for name in sorted(unfinished - good)],
         forgotten=[
@@ -89,22 +120,65 @@ def resume(
     )
 
 
-def _reason_for_all(found: Found, show: Callable[[Position], str]) -> str | None:
-    checkpoint = found.checkpoint
-    if checkpoint is None:
-        return "there is no checkpoint: this is the first start" + (
-            ", or the checkpoint was lost" if found.place is not None else ""
-        )
-    if checkpoint.source_id != found.source_id:
-        return f"the source is another one: {found.source_id}, it was {checkpoint.source_id}"
+def _carried_over(kept: Checkpoint, found: Found) -> Checkpoint:
+    """What was kept, as of the history that the source has now.
+
+    The stream has shown positions that no commit had, and that this history may give to others.
+    """
+    return replace(
+        kept,
+        source_id=found.source_id,
+        position=min(kept.position, found.shared),
+        loads=tuple(replace(load, since=min(load.since, found.shared)) for load in kept.loads),
+    )
+
+
+def _reason_for_all(kept: Checkpoint, found: Found, show: Callable[[Position], str]) -> str | None:
     if found.place is None:
         return "the source keeps no place for us: the slot was dropped or lost"
-    if found.place > checkpoint.position:
-        return (
+    if found.shared == NOWHERE:
+        return f"the source is another one: {found.source_id}, it was {kept.source_id}"
+    if kept.source_id != found.source_id:
+        reason = _reason_of_failover(kept, found, show)
+    else:
+        reason = _reason_of_return(kept, found, show)
+    position = min(kept.position, found.shared)
+    if reason is None and found.place > position:
+        reason = (
             f"the source has gone on to {show(found.place)}, the checkpoint says "
-            f"{show(checkpoint.position)}: changes between them would be missing"
+            f"{show(position)}: changes between them would be missing"
         )
-    return None
+    return reason
+
+
+def _reason_of_failover(
+    kept: Checkpoint, found: Found, show: Callable[[Position], str]
+) -> str | None:
+    """Why documents may show what the source has lost; None if they don't."""
+    if kept.written is not None and kept.written <= found.shared:
+        return None
+    written = (
+        "the daemon did not end in order, so it may have written what was lost"
+        if kept.written is None
+        else f"documents show changes up to {show(kept.written)}"
+    )
+    return (
+        f"a failover has lost what the source had beyond {show(found.shared)} "
+        f"({found.source_id}, it was {kept.source_id}), and {written}"
+    )
+
+
+def _reason_of_return(
+    kept: Checkpoint, found: Found, show: Callable[[Position], str]
+) -> str | None:
+    """The same where the source says that it is the same: it may be an older copy of itself."""
+    reached = max(kept.position, kept.written or NOWHERE)
+    if reached <= found.shared:
+        return None
+    return (
+        f"the source has gone back to {show(found.shared)}: it was at {show(reached)} already, "
+        "and may have been restored from an older copy"
+    )
 
 
 def _reason_for(

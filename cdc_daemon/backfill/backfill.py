@@ -333,6 +333,8 @@ class Backfill:
         self._delivery.checkpointer.note(tuple(load.stored() for load in self._unfinished))
 
     def _sweep(self, load: ActiveLoad) -> None:
+        dispatcher = self._delivery.dispatcher
+        dispatcher.highest = max(dispatcher.highest, load.since)
         sweeping = Sweeping(load, self._delivery, self._source.wake)
         self._sweepings.append(sweeping)
         sweeping.start()

@@ -16,6 +16,7 @@ from pydantic import (
     SecretStr,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
+    StrictBool,
     StrictInt,
     Tag,
     WithJsonSchema,
@@ -271,6 +272,13 @@ class BackfillConfig(Section):
     rows_per_second: StrictInt | None = Field(
         default=None, ge=1, description="No more than this is read, to spare the source."
     )
+    # Load: nobody has to be there, and what is searched stays until all is loaded.
+    when_lost: Literal["load", "stop"] = Field(
+        default="load",
+        description="What happens when the place in the source is lost, or a failover or a restore "
+        "has lost changes that are searched already. `load`: everything is loaded anew, beside "
+        "what is searched. `stop`: the daemon stops and says why.",
+    )
 
 
 class StateConfig(Section):
@@ -353,6 +361,11 @@ class Configuration(Section):
     backfill: BackfillConfig = Field(
         default=BackfillConfig(),
         description="How the rows that are there already come in, while the stream goes on.",
+    )
+    standby: StrictBool = Field(
+        default=False,
+        description="Wait while another daemon of this pipeline runs, for as long as it takes, and "
+        "take over when it ends.",
     )
     senders: StrictInt = Field(
         default=2, ge=1, le=8, description="Connections that write to the sink at the same time."

@@ -106,9 +106,13 @@ class Delivery:
         for thread in (*self._senders, self._refresher):
             thread.start()
 
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Everything up to `checkpoint` is durable: store checkpoints from now on."""
+    def resume(self, checkpoint: Checkpoint, written: Position) -> None:
+        """Everything up to `checkpoint` is durable: store checkpoints from now on.
+
+        No document that is there has a higher version than `written`.
+        """
         self.progress.received = max(self.progress.received, checkpoint.position)
+        self.dispatcher.highest = written
         self.checkpointer.begin(checkpoint)
 
     def wait(self, seconds: float = 0.5) -> None:
@@ -136,6 +140,7 @@ class Delivery:
         """Wait until all is searchable and checkpointed, until `deadline` (monotonic seconds)."""
         self._hurry()
         self._refresher.finish()
+        self.checkpointer.finish(self.dispatcher.highest)
         while time.monotonic() < deadline:
             # Rows of a backfill are part of no position before they are durable.
             is_empty = not self.dispatcher.size_bytes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psycopg
 from psycopg import errors, sql
 
-from cdc_daemon.errors import RejectedError, RewrittenError, SourceError
+from cdc_daemon.errors import RejectedError, RewrittenError
 from cdc_daemon.events import PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
 from connectors.postgres.chunks import (
@@ -19,6 +19,7 @@ from connectors.postgres.chunks import (
 )
 from connectors.postgres.copytext import read_line
 from connectors.postgres.heldcommits import require_visible
+from connectors.postgres.history import require_primary, require_timeline
 from connectors.postgres.pgoutput import PASS, tolerant
 from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.session import connect, mapped_errors
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Chunk, Position, Relation, Row
     from connectors.postgres.session import Connection
+    from connectors.postgres.timelines import Timeline
 from connectors.postgres.visibility import SnapshotVisibility
 
 MOST_CHUNKS: Final = 4
@@ -38,8 +40,7 @@ MOST_CHUNKS: Final = 4
 and large values are packed. That is rare, so that a chunk is hardly ever read in two snapshots."""
 
 _SERVER: Final = """
-select pg_is_in_recovery(), current_setting('wal_block_size')::int,
-       pg_size_bytes(current_setting('wal_segment_size'))
+select current_setting('wal_block_size')::int, pg_size_bytes(current_setting('wal_segment_size'))
 """
 # None of these takes a snapshot, and nor does LOCK TABLE. The rows must come in the order of their
 # places, and only their blocks be read: by a TID range scan, whatever the settings of the role.
@@ -79,13 +80,20 @@ class PostgresChunkReader:
     """
 
     def __init__(
-        self, dsn: str, name: str, before: SnapshotVisibility | None, chunk_bytes: int
+        self,
+        dsn: str,
+        name: str,
+        before: SnapshotVisibility | None,
+        chunk_bytes: int,
+        timeline: Timeline | None,
     ) -> None:
         self._dsn = dsn
         self._name = name
         self._connection: Connection | None = None
         self._pages = WalPages(1, 1)
         self._chunk_bytes = chunk_bytes
+        self._timeline = timeline
+        """What the stream is of."""
         self._before = before
         """What the slot's stream leaves out, where the slot was made just now."""
         self._settling = Settling()
@@ -171,6 +179,8 @@ class PostgresChunkReader:
         if self._connection is None or self._connection.closed:
             connection = connect(self._dsn, name=self._name)
             try:
+                require_primary(connection)
+                require_timeline(connection, self._timeline)
                 self._pages = _wal_pages(connection)
             except BaseException:
                 connection.close()
@@ -182,16 +192,9 @@ class PostgresChunkReader:
 
 
 def _wal_pages(connection: Connection) -> WalPages:
-    """How the log is divided. Raises SourceError on a standby: its snapshots don't say enough."""
+    """How the log is divided."""
     with mapped_errors("read the server's settings"):
-        [(is_standby, page_bytes, segment_bytes)] = connection.execute(_SERVER)
-    if is_standby:
-        raise SourceError(
-            "the server is a standby, which doesn't tell which transactions are running on its "
-            "primary, so existing rows can't be read from it beside the stream. Let source.dsn "
-            "lead to the primary (several hosts: host=a,b target_session_attrs=read-write). "
-            "Whether a server is one: select pg_is_in_recovery()"
-        )
+        [(page_bytes, segment_bytes)] = connection.execute(_SERVER)
     return WalPages(page_bytes, segment_bytes)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 from psycopg import pq
 
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import CdcError, RetryError, SourceError, StartAgainError
 from connectors.postgres.pgoutput import POSTGRES_EPOCH_SECONDS
 from connectors.postgres.session import libpq, mapped_errors
 
@@ -202,7 +202,7 @@ class ReplicationStream:
         self._status_sent_at = time.monotonic()
         self._asked = False
 
-    def _why_ended(self) -> RetryError | SourceError:
+    def _why_ended(self) -> CdcError:
         """What the server said last: most ends pass, but some come again at every start."""
         result = self._pgconn.get_result()
         said = result.error_message.decode(errors="replace") if result else ""
@@ -212,7 +212,7 @@ class ReplicationStream:
         if state == _UNDEFINED_OBJECT:
             return _without_publication(text)
         if state == _NOT_IN_PREREQUISITE_STATE:
-            return SourceError(f"{text}. Start again: everything is loaded anew")
+            return StartAgainError(text)
         return RetryError(text, reason="disconnected")
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:

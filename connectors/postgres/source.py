@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.errors import RetryError, SettingError, SourceError
+from cdc_daemon.errors import RetryError, SettingError, SourceError, StartAgainError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres.catalog import describe, table_oids
@@ -17,6 +17,8 @@ from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
 from connectors.postgres.doctor import Patient, examine
 from connectors.postgres.heldcommits import committed_before
+from connectors.postgres.history import identify, require_primary, shared_until
+from connectors.postgres.lsn import format_lsn
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
 from connectors.postgres.preflight import check_source
@@ -24,15 +26,15 @@ from connectors.postgres.protection import Protector
 from connectors.postgres.publication import ensure_publication, missing_statements
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
-from connectors.postgres.session import connect, libpq, mapped_errors
+from connectors.postgres.session import connect, libpq
 from connectors.postgres.slots import (
     create_slot,
     drop_slot,
     find_slot,
-    format_lsn,
     require_failover,
     wait_until_free,
 )
+from connectors.postgres.timelines import Timeline, read_timeline
 from connectors.postgres.walpolicy import warn_if_unbounded
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class PostgresSource:
         self._queries: Connection | None = None
         self._before: SnapshotVisibility | None = None
         """What a new slot's stream leaves out: it was committed before."""
+        self._timeline: Timeline | None = None
+        """As it was when it was asked for last."""
         self._stream: ReplicationStream | None = None
         self._decoder = Decoder(self._plan_for)
         self._relations: dict[tuple[str, str], Relation] = {}
@@ -81,14 +85,17 @@ class PostgresSource:
 
     def identity(self) -> str:
         """System identifier and timeline."""
-        with (
-            connect(self._dsn, name=self._name, replication=True) as replication,
-            mapped_errors("identify the server"),
-        ):
-            found = replication.execute(b"IDENTIFY_SYSTEM").fetchone()
-        if found is None:
-            raise SourceError("the server does not say which system it is")
-        return f"{found[0]}/{found[1]}"
+        with connect(self._dsn, name=self._name, replication=True) as replication:
+            found = identify(replication).timeline
+        if self._timeline not in {None, found}:
+            self._end_queries()  # they may go to the server from before a failover
+        self._timeline = found
+        return str(found)
+
+    def shared_until(self, source_id: str) -> Position:
+        """Where timeline `source_id` was left, or how far the log is if it is the server's own."""
+        with connect(self._dsn, name=self._name, replication=True) as replication:
+            return shared_until(replication, read_timeline(source_id))
 
     def prepare(self, relations: Sequence[Relation]) -> None:
         """Check server, tables and rights, then make the publication right."""
@@ -118,6 +125,12 @@ class PostgresSource:
         patient = Patient(self._config, self._name, self._slot, self._publication)
         return examine(patient, subjects)
 
+    def held_by(self) -> str | None:
+        """The server's process that our slot is active for."""
+        slot = find_slot(self._query_connection(), self._slot)
+        pid = None if slot is None else slot.active_pid
+        return None if pid is None else f"server process {pid}, on replication slot {self._slot}"
+
     def place(self) -> Position | None:
         """The confirmed position of our slot; None if there is none, or it is lost."""
         slot = find_slot(self._query_connection(), self._slot)
@@ -144,20 +157,18 @@ class PostgresSource:
 
     def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> PostgresChunkReader:
         """Reads them, for another thread."""
-        return PostgresChunkReader(self._dsn, self._name, self._before, chunk_bytes)
+        return PostgresChunkReader(self._dsn, self._name, self._before, chunk_bytes, self._timeline)
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:
         """Stream from just after `after`."""
         self._end_stream()
         self._know(relations)
         self._decoder = Decoder(self._plan_for)
-        wait_until_free(self._query_connection(), self._slot, self._config.slot_wait)
-        stream = ReplicationStream(
-            connect(self._dsn, name=self._name, replication=True),
-            self._config.status_interval,
-            self._wake_fd,
-        )
+        self._require_place(after)
+        connection = connect(self._dsn, name=self._name, replication=True)
+        stream = ReplicationStream(connection, self._config.status_interval, self._wake_fd)
         try:
+            self._require_timeline(connection)
             stream.start(self._slot, self._publication, after)
         except SourceError as error:
             stream.close()
@@ -218,9 +229,7 @@ class PostgresSource:
     def close(self) -> None:
         """Close the connections; the slot stays. Safe to call twice."""
         self._end_stream()
-        if self._queries is not None:
-            self._queries.close()
-            self._queries = None
+        self._end_queries()
 
     def _check_rules(self, relations: Sequence[Relation]) -> None:
         """The first look is at all tables: a rule that names none of their columns is mistyped.
@@ -260,15 +269,43 @@ class PostgresSource:
             )
         return None if relation is None else tuple_plan(message, relation)
 
+    def _require_place(self, after: Position) -> None:
+        """The server begins where our slot is, without a word, if that is beyond `after`."""
+        connection = self._query_connection()
+        wait_until_free(connection, self._slot, self._config.slot_wait)
+        slot = find_slot(connection, self._slot)
+        if slot is None or slot.lost:
+            raise StartAgainError(f"replication slot {self._slot} was dropped, or is lost")
+        if slot.confirmed > after:
+            raise StartAgainError(
+                f"replication slot {self._slot} has gone on to {format_lsn(slot.confirmed)}, and "
+                f"we are at {format_lsn(after)}: somebody else has moved it"
+            )
+
+    def _require_timeline(self, replication: Connection) -> None:
+        """Of several servers in `dsn` each connection may find another one, after a failover."""
+        found = identify(replication).timeline
+        if self._timeline not in {None, found}:
+            raise RetryError(
+                f"the server is in timeline {found}, and was in {self._timeline} a moment ago",
+                reason="failover",
+            )
+
     def _query_connection(self) -> Connection:
         if self._queries is None or self._queries.closed:
             self._queries = connect(self._dsn, name=self._name)
+            require_primary(self._queries)
         return self._queries
 
     def _streaming(self) -> ReplicationStream:
         if self._stream is None:
             raise RetryError("the stream has not been started", reason="disconnected")
         return self._stream
+
+    def _end_queries(self) -> None:
+        if self._queries is not None:
+            self._queries.close()
+            self._queries = None
 
     def _end_stream(self) -> None:
         if self._stream is not None:

@@ -1,6 +1,7 @@
-"""What every sink must do: inherit `SinkSuite` in a test module that defines two fixtures.
+"""What every sink must do: inherit `SinkSuite` in a test module that defines three fixtures.
 
-`sink`: the sink, built for pipeline `PIPELINE`. `search`: a function that returns what a search of
+`sink`: the sink, built for pipeline `PIPELINE`; `other_sink`: the same, as another process has it;
+`search`: a function that returns what a search of
 an index or alias finds, as a dict of id to document.
 """
 
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 import orjson
 import pytest
 
-from cdc_daemon.errors import SinkError
+from cdc_daemon.errors import SinkError, TakenOverError
 from cdc_daemon.events import (
     Checkpoint,
     Chunk,
@@ -265,9 +266,32 @@ class SinkSuite:
                     Load("a.b", ("one", "two"), (chunk, replace(chunk, end=None)), True, 7, 9),  # noqa: FBT003 - as it is stored
                     Load("a.c", ("one",), since=Position(2**61)),
                 ),
+                owner="we",
+                written=Position(position) if position > 1 else None,
             )
             sink.checkpoints.store(stored)
             assert sink.checkpoints.load(name) == stored
+
+    def test_keeps_the_checkpoint_of_one_owner(self, sink: Sink, other_sink: Sink) -> None:
+        """Whoever took over last stores; the one before is told, and overwrites nothing."""
+        first = Checkpoint(f"suite {uuid.uuid4().hex}", Position(1), "7300/1", owner="first")
+        second = replace(first, owner="second")
+        name = first.pipeline
+        assert sink.checkpoints.load(name) is other_sink.checkpoints.load(name) is None
+        sink.checkpoints.store(first)
+        with pytest.raises(TakenOverError, match="another daemon"):
+            other_sink.checkpoints.store(second)
+        assert other_sink.checkpoints.load(name) == first
+        sink.checkpoints.store(replace(first, position=Position(2)))
+        with pytest.raises(TakenOverError, match="another daemon"):
+            other_sink.checkpoints.store(second)
+        assert other_sink.checkpoints.load(name) == replace(first, position=Position(2))
+        other_sink.checkpoints.store(second)
+        for _ in range(2):
+            with pytest.raises(TakenOverError, match="another daemon"):
+                sink.checkpoints.store(replace(first, position=Position(3)))
+        other_sink.checkpoints.store(replace(second, position=Position(4)))
+        assert sink.checkpoints.load(name) == replace(second, position=Position(4))
 
     def test_keeps_dead_letters_once(self, sink: Sink) -> None:
         """A dead letter added again by a replay is kept once; others of the row are not lost."""

@@ -16,9 +16,19 @@ import pytest
 
 from cdc_daemon.backfill.window import LoadedChunk, Window
 from cdc_daemon.errors import RetryError, SourceError
-from cdc_daemon.events import Change, ChangeKind, Commit, Position, Relation, Row, Watermark
+from cdc_daemon.events import (
+    NOWHERE,
+    Change,
+    ChangeKind,
+    Commit,
+    Position,
+    Relation,
+    Row,
+    Watermark,
+)
 from cdc_daemon.ports import Source, TableRequest
 from tests.generators.existing_rows import existing_rows, read_chunks
+from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -273,6 +283,29 @@ class SourceSuite:
         """The history is the same for every connection."""
         other = upstream.source()
         assert follower.source.identity() == other.identity() != ""
+        other.close()
+
+    def test_shares_its_own_history_up_to_its_end(
+        self, upstream: Upstream, follower: Follower
+    ) -> None:
+        """All that was read is in it, and nothing of it is in the history of a stranger."""
+        follower.load()
+        upstream.commit(Insert("1", "one"))
+        (commit,) = follower.follow(1)
+        mine = follower.source.identity()
+        assert follower.source.shared_until(mine) >= commit.position
+        assert follower.source.shared_until("1/1") == NOWHERE
+
+    def test_says_who_holds_its_place(self, upstream: Upstream, follower: Follower) -> None:
+        """Nobody before anything is followed, and afterwards not."""
+        other = upstream.source()
+        assert other.held_by() is None
+        follower.load()
+        upstream.commit(Insert("1", "one"))
+        follower.follow(1)
+        assert other.held_by()
+        follower.source.close()
+        until(lambda: other.held_by() is None, 10, "the place is free")
         other.close()
 
     def test_loads_what_is_there_and_follows_what_comes(

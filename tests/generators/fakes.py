@@ -371,8 +371,16 @@ class ScriptedSource:
         """The history."""
         return self.history
 
+    def shared_until(self, source_id: str) -> Position:  # noqa: ARG002 - the port has it
+        """All of it."""
+        return self.at
+
     def prepare(self, relations: Sequence[Relation]) -> None:
         """All is well."""
+
+    def held_by(self) -> str | None:
+        """Nobody."""
+        return None
 
     def place(self) -> Position | None:
         """Where it is."""

@@ -50,7 +50,7 @@ def bench() -> Bench:
     sink = MemorySink()
     generations = create([HOTELS.model, ROOMS.model], sink)
     checkpoint = Checkpoint("pipe", Position(100), "system/1", generations)
-    return Bench(sink, Found(checkpoint, Position(100), "system/1"))
+    return Bench(sink, Found(checkpoint, Position(100), "system/1", shared=Position(120)))
 
 
 def test_a_pipeline_goes_on_where_it_was(bench: Bench) -> None:
@@ -67,8 +67,11 @@ def test_every_reason_to_load_everything_is_said(bench: Bench) -> None:
     found = {
         "first start": bench.resume(checkpoint=None, place=None),
         "checkpoint was lost": bench.resume(checkpoint=None),
-        "another one: system/2, it was system/1": bench.resume(source_id="system/2"),
+        "another one: other/1, it was system/1": bench.resume(
+            source_id="other/1", shared=Position(0)
+        ),
         "slot was dropped or lost": bench.resume(place=None),
+        "gone back to @90: it was at @100": bench.resume(shared=Position(90), place=Position(80)),
         "gone on to @101, the checkpoint says @100": bench.resume(place=Position(101)),
     }
     for words, resumption in found.items():
@@ -76,6 +79,75 @@ def test_every_reason_to_load_everything_is_said(bench: Bench) -> None:
         assert set(resumption.anew) == {"hotels", "rooms"}
         assert words in resumption.anew["rooms"]
         assert resumption.checkpoint.generations == {}
+        assert resumption.lost == (resumption.claim.generations != {})
+
+
+@pytest.mark.parametrize(
+    ("written", "shared", "words"),
+    [
+        (110, 110, None),
+        (110, 109, "documents show changes up to @110"),
+        (100, 95, "documents show changes up to @100"),
+        (None, 1000, "did not end in order"),
+    ],
+    ids=["nothing lost", "a document lost", "the checkpoint lost", "nobody knows"],
+)
+def test_a_failover_is_gone_on_with_where_it_has_lost_nothing_written(
+    bench: Bench, written: int | None, shared: int, words: str | None
+) -> None:
+    """What no document shows may be lost; where nobody knows, everything is loaded anew."""
+    known = None if written is None else Position(written)
+    found = bench.resume(
+        checkpoint=bench.checkpoint(written=known),
+        source_id="system/2",
+        shared=Position(shared),
+        place=Position(90),
+    )
+    assert found.lost == found.new_place == (words is not None)
+    if words is not None:
+        assert words in found.anew["rooms"]
+        assert f"beyond @{shared} (system/2, it was system/1)" in found.anew["rooms"]
+    else:
+        assert found.claim == bench.checkpoint(written=known, source_id="system/2")
+        assert found.checkpoint == found.claim
+        assert found.written == written
+
+
+def test_a_failover_gives_positions_that_no_commit_had_to_others(bench: Bench) -> None:
+    """An idle stream had passed the place where the timeline was left: it goes back to there."""
+    repair = Load("public.hotels", ("hotels",), (PART,), since=Position(98))
+    found = bench.resume(
+        checkpoint=bench.checkpoint(written=Position(60), loads=(repair,)),
+        source_id="system/2",
+        shared=Position(95),
+        place=Position(95),
+    )
+    assert not found.anew
+    assert found.checkpoint.position == 95
+    assert found.checkpoint.loads == (replace(repair, since=Position(95)),)
+    ahead = bench.resume(
+        checkpoint=bench.checkpoint(written=Position(60)),
+        source_id="system/2",
+        shared=Position(95),
+        place=Position(96),
+    )
+    assert ahead.lost
+
+
+def test_what_a_daemon_wrote_that_was_killed_is_bounded_by_its_source(bench: Bench) -> None:
+    """It had read it from there; a daemon that ended in order has said it."""
+    assert bench.resume().written == 120
+    assert bench.resume(checkpoint=bench.checkpoint(written=Position(103))).written == 103
+    gone_back = bench.resume(checkpoint=bench.checkpoint(written=Position(121)))
+    assert "gone back to @120: it was at @121" in gone_back.anew["rooms"]
+
+
+def test_a_start_that_was_cut_short_is_a_first_start(bench: Bench) -> None:
+    """Before it had a place in the source, nothing can have been lost."""
+    cut = bench.resume(checkpoint=bench.checkpoint(position=Position(0)), place=None)
+    assert "first start" in cut.anew["rooms"]
+    assert not cut.lost
+    assert set(cut.replaced) == {"hotels", "rooms"}
 
 
 def test_only_what_has_changed_is_made_anew(bench: Bench) -> None:

@@ -31,11 +31,15 @@ class StartDaemon(Protocol):
         projections: Mapping[str, Any],
         *,
         start: bool = True,
+        folder: str = ".",
         source: Mapping[str, Any] | None = None,
         sink: Mapping[str, Any] | None = None,
         **sections: Any,
     ) -> RunningDaemon:
-        """Further keyword arguments are sections of the configuration."""
+        """Further keyword arguments are sections of the configuration.
+
+        Daemons of one pipeline need a `folder` each.
+        """
 
 
 @pytest.fixture(scope="session")
@@ -73,23 +77,25 @@ def start_daemon(
             projections: Mapping[str, Any],
             *,
             start: bool = True,
+            folder: str = ".",
             source: Mapping[str, Any] | None = None,
             sink: Mapping[str, Any] | None = None,
             **sections: Any,
         ) -> RunningDaemon:
             port = free_port()
-            configuration = {
+            configuration: dict[str, Any] = {
                 "name": pipeline,
                 "source": {"type": "postgres", "dsn": database.dsn, **(source or {})},
                 "sink": {"type": "opensearch", "hosts": [opensearch.url], **(sink or {})},
                 "projections": projections,
-                "state": {"path": str(tmp_path / "data")},
+                "state": {"path": str(tmp_path / folder / "data")},
                 "web": {"listen": f"127.0.0.1:{port}"},
                 **sections,
             }
-            file = tmp_path / "cdc-daemon.yaml"
+            file = tmp_path / folder / "cdc-daemon.yaml"
+            file.parent.mkdir(exist_ok=True)
             file.write_text(json.dumps(configuration))
-            daemon = RunningDaemon(file, port, database.dsn)
+            daemon = RunningDaemon(file, port, configuration["source"]["dsn"])
             stack.callback(_end, daemon)
             if start:
                 daemon.start()

@@ -11,13 +11,14 @@ import psycopg
 import pytest
 
 from cdc_daemon.embedded.account import give, server_account
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import RetryError
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres import PostgresSource, chunkreader
 from connectors.postgres.chunkreader import PostgresChunkReader
 from tests.generators.existing_rows import planned
 from tests.integration.postgres.conftest import (
     Connection,
+    MakeSource,
     describe,
     read_chunks,
 )
@@ -128,8 +129,8 @@ def test_a_lost_connection_is_retried(
     assert len(reader.read(relation, chunk).rows) == 2000
 
 
-def test_a_standby_is_refused(private_postgres: StartPostgres) -> None:
-    """Its snapshots don't say which transactions are running."""
+def test_a_standby_is_waited_for(private_postgres: StartPostgres, make_source: MakeSource) -> None:
+    """Its snapshots don't say which transactions are running; but it may be promoted."""
     server = private_postgres()
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute("create table item (id int primary key)")
@@ -138,7 +139,12 @@ def test_a_standby_is_refused(private_postgres: StartPostgres) -> None:
     signal.touch()
     give(signal, server_account())
     server.start()
-    with closing(PostgresChunkReader(server.dsn, "cdc-daemon", None, CHUNK_BYTES)) as reader:
+    with closing(PostgresChunkReader(server.dsn, "cdc-daemon", None, CHUNK_BYTES, None)) as reader:
         for _ in range(2):
-            with pytest.raises(SourceError, match="is a standby"):
+            with pytest.raises(RetryError, match="is a standby") as caught:
                 reader.visibility()
+            assert caught.value.reason == "standby"
+    with closing(make_source(server.dsn)) as source:
+        for attempt in (source.identity, lambda: describe(source, "item"), source.place):
+            with pytest.raises(RetryError, match="target_session_attrs=read-write"):
+                attempt()

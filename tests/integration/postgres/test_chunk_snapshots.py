@@ -14,7 +14,7 @@ from cdc_daemon.errors import RetryError
 from cdc_daemon.events import Commit, Watermark
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
-from connectors.postgres.slots import parse_lsn
+from connectors.postgres.lsn import parse_lsn
 from tests.generators.existing_rows import planned
 from tests.integration.postgres.conftest import (
     WAIT_SECONDS,

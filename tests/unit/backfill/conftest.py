@@ -145,7 +145,7 @@ def assembled(
         wake=source.wake,
     )
     delivery.start()
-    delivery.resume(checkpoint)
+    delivery.resume(checkpoint, checkpoint.position)
     backfill = Backfill(
         config=BackfillConfig(),
         source=source,

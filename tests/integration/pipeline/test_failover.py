@@ -1,0 +1,180 @@
+"""A promoted standby is followed where it lacks nothing that was written, and else loaded anew."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psycopg
+import pytest
+
+from tests.conftest import OF_THE_MACHINE
+from tests.generators.oracle import assert_equal
+from tests.generators.running_daemon import until
+from tests.generators.standby import (
+    PHYSICAL_SLOT,
+    dsn_of_both,
+    fail_over,
+    promote,
+    standby_of,
+    sync_slot,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cdc_daemon import embedded
+    from tests.conftest import StartPostgres
+    from tests.generators.rest import Rest
+    from tests.generators.running_daemon import RunningDaemon
+    from tests.integration.pipeline.conftest import StartDaemon
+
+ROWS = 2000
+SLOT = "survives"
+ITEMS: dict[str, Any] = {"items": {"from": "item", "fields": {"id": None, "n": None}}}
+EXPECTED = {"items": "select id::text, jsonb_build_object('id', id, 'n', n) from item"}
+
+
+class Pair(NamedTuple):
+    """A primary, its standby, which has a copy of the slot, and a daemon that has loaded all."""
+
+    primary: embedded.PostgresServer
+    standby: embedded.PostgresServer
+    daemon: RunningDaemon
+    dsn: str
+    read_model: str
+
+    def assert_equal(self, rest: Rest) -> None:
+        """What the daemon shows is what the one that is left has."""
+        until(lambda: self.daemon.events("failover_followed") or self.loads() > 1, 60, "it is seen")
+        self.daemon.wait_until("streaming")
+        self.daemon.catch_up()
+        assert assert_equal(self.dsn, rest, EXPECTED) > 0
+
+    def loads(self) -> int:
+        """How often everything was loaded."""
+        return len(self.daemon.events("new_generation"))
+
+
+@pytest.fixture
+def pair(
+    private_postgres: StartPostgres,
+    start_daemon: StartDaemon,
+    rest: Rest,
+    request: pytest.FixtureRequest,
+) -> Iterator[Pair]:
+    """All is well."""
+    if request.config.getoption("--postgres") < 17:
+        pytest.skip(f"{OF_THE_MACHINE}PostgreSQL has failover slots from 17 on")
+    primary = private_postgres()
+    with psycopg.connect(primary.dsn, autocommit=True) as connection:
+        connection.execute("create table item (id int primary key, n int)")
+        connection.execute("insert into item select i, i from generate_series(1, %s) i", [ROWS])
+    with standby_of(primary) as standby:
+        dsn = dsn_of_both(primary, standby)
+        source = {"dsn": dsn, "slot": SLOT, "failover": True}
+        daemon = start_daemon(ITEMS, source=source, log={"level": "debug"})
+        daemon.wait_until("streaming")
+        sync_slot(primary, standby, SLOT)
+        daemon.catch_up()
+        (index,) = rest.get("/_alias/items")
+        yield Pair(primary, standby, daemon, dsn, index)
+
+
+@contextmanager
+def writing(dsn: str) -> Iterator[None]:
+    """Change rows all the time, on whichever server takes writes."""
+    ended = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not ended.is_set():
+            with suppress(psycopg.Error), psycopg.connect(dsn, autocommit=True) as connection:
+                while not ended.is_set():
+                    number += 1
+                    connection.execute("update item set n = -n where id = %s", [number % ROWS])
+                    connection.execute("insert into item values (%s, 0)", [ROWS + number])
+                    connection.execute("delete from item where id = %s", [ROWS + number - 100])
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(30)
+
+
+def only_what_the_standby_has(primary: embedded.PostgresServer) -> None:
+    """The stream never gets ahead of the standby."""
+    with psycopg.connect(primary.dsn, autocommit=True) as connection:
+        connection.execute(f"alter system set synchronized_standby_slots = '{PHYSICAL_SLOT}'")
+        connection.execute("select pg_reload_conf()")
+
+
+def write_what_is_lost(pair: Pair) -> None:
+    """The daemon shows it, and the standby has never heard of it."""
+    pair.standby.pause()
+    with psycopg.connect(pair.primary.dsn, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(active_pid) from pg_replication_slots "
+            "where slot_name = %s",
+            [PHYSICAL_SLOT],
+        )
+        connection.execute("update item set n = 0 where id <= 100")
+        connection.execute("delete from item where id between 101 and 200")
+        connection.execute("insert into item select -i, 0 from generate_series(1, 100) i")
+    pair.daemon.catch_up()
+
+
+def test_a_failover_under_load_is_followed(pair: Pair, rest: Rest) -> None:
+    """In the same process, by the same index: nothing is loaded, lost, stale or invented."""
+    only_what_the_standby_has(pair.primary)
+    received = pair.daemon.position("received")
+    with writing(pair.dsn):
+        until(lambda: pair.daemon.position("received") > received + 50_000, 30, "it is under load")
+        fail_over(pair.primary, pair.standby)
+        until(lambda: pair.daemon.events("failover_followed"), 60, "it goes on")
+        pair.daemon.wait_until("streaming")
+    pair.assert_equal(rest)
+    assert pair.loads() == 1
+    assert set(rest.get("/_alias/items")) == {pair.read_model}
+    assert len(pair.daemon.events("starting")) == 1
+
+
+def test_a_failover_while_the_daemon_is_away_is_followed(pair: Pair, rest: Rest) -> None:
+    """It ended in order, and so the start knows that nothing was written that is lost."""
+    assert pair.daemon.terminate() == 0
+    with psycopg.connect(pair.primary.dsn, autocommit=True) as connection:
+        connection.execute("update item set n = -n")
+    promote(pair.primary, pair.standby)
+    pair.daemon.start()
+    pair.assert_equal(rest)
+    assert pair.loads() == 1
+    assert set(rest.get("/_alias/items")) == {pair.read_model}
+
+
+def test_a_failover_that_lost_what_is_searched_loads_anew(pair: Pair, rest: Rest) -> None:
+    """In the running daemon: documents of commits that never happened go with the old index."""
+    write_what_is_lost(pair)
+    pair.primary.kill()
+    pair.standby.resume()
+    fail_over(pair.primary, pair.standby)
+    pair.assert_equal(rest)
+    assert pair.loads() == 2
+    assert "documents show changes up to" in pair.daemon.events("new_generation")[-1]["reason"]
+    assert len(pair.daemon.events("starting")) == 1
+
+
+def test_nobody_knows_what_a_killed_daemon_wrote(pair: Pair, rest: Rest) -> None:
+    """A start after kill -9 and a failover loads anew: the checkpoint lags behind the writes."""
+    write_what_is_lost(pair)
+    pair.daemon.kill()
+    pair.primary.kill()
+    pair.standby.resume()
+    fail_over(pair.primary, pair.standby)
+    pair.daemon.start()
+    pair.assert_equal(rest)
+    assert pair.loads() == 2
+    assert "did not end in order" in pair.daemon.events("new_generation")[-1]["reason"]
