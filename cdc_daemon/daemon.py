@@ -169,8 +169,8 @@ class Daemon:
             self._sink.preflight([projection.model for projection in compiled.projections])
             kept = self._sink.checkpoints.load(self._configuration.name)
         with _reachable("source", SourceError):
-            self._source.prepare(compiled.relations)
-            found = Found(kept, self._source.place(), self._source.identity())
+            memberships = self._source.prepare(compiled.relations)
+            found = Found(kept, self._source.place(), self._source.identity(), memberships)
         with _reachable("sink", SinkError):
             resumption = resume(
                 self._configuration.name,
@@ -212,7 +212,7 @@ class Daemon:
                 "backfill.mode is never: the documents that are there would be lost. Set it to "
                 "initial; or rename the projection to begin with an empty read model"
             )
-        loads = loads_of(() if never else made, compiled.projections)
+        loads = loads_of(() if never else made, compiled.projections, resumption.joined)
         before = resumption.checkpoint
         checkpoint = replace(
             before,

@@ -263,8 +263,9 @@ class SinkSuite:
                 {generation.projection: generation},
                 (
                     Load("a.b", ("one", "two"), (chunk, replace(chunk, end=None)), True, 7, 9),  # noqa: FBT003 - as it is stored
-                    Load("a.c", ("one",), since=Position(2**61)),
+                    Load("a.c", ("one",), since=Position(2**61), joined=True),
                 ),
+                {"a.b": "16384/0/16390"},
             )
             sink.checkpoints.store(stored)
             assert sink.checkpoints.load(name) == stored
