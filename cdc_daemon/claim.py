@@ -15,7 +15,7 @@ from cdc_daemon.standby import Turn, wait_for_turn
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.events import Checkpoint
@@ -49,12 +49,12 @@ class Claim:
             waiting=waiting,
         )
 
-    def found(self, kept: Checkpoint | None) -> Found:
-        """How the source is, beside what was kept."""
+    def found(self, kept: Checkpoint | None, memberships: Mapping[str, str]) -> Found:
+        """How the source is, beside what was kept; `memberships` as `Source.prepare` gave them."""
         place, source_id, shared = self._source.place(), self._source.identity(), NOWHERE
         if kept is not None and kept.position > NOWHERE and place is not None:
             shared = self._source.shared_until(kept.source_id)
-        return Found(kept, place, source_id, shared)
+        return Found(kept, place, source_id, shared, memberships)
 
     def staked(self, resumption: Resumption, kept: Checkpoint | None) -> Resumption:
         """Store our name, so that no other process stores its own: before anything is made."""

@@ -202,8 +202,8 @@ class Daemon:
         if self._stop.is_set():
             raise Stopped
         with self._reachable("source", SourceError):
-            self._source.prepare(compiled.relations)
-            found = self._claim.found(kept)
+            memberships = self._source.prepare(compiled.relations)
+            found = self._claim.found(kept, memberships)
         with self._reachable("sink", SinkError):
             resumption = resume(
                 self._configuration.name,
@@ -246,7 +246,7 @@ class Daemon:
                 "backfill.mode is never: the documents that are there would be lost. Set it to "
                 "initial; or rename the projection to begin with an empty read model"
             )
-        loads = loads_of(() if never else made, compiled.projections)
+        loads = loads_of(() if never else made, compiled.projections, resumption.joined)
         before = resumption.checkpoint
         checkpoint = replace(
             before,

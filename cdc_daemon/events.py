@@ -283,6 +283,9 @@ class Load:
     since: Position = NOWHERE
     """Where the stream was when it began to repair what is searched already: every row that is
     there is written at this version or above it. 0: it fills a new generation."""
+    joined: bool = False
+    """Whether the table has come into the stream only for this load: the stream lacks what
+    transactions that were open then had done before."""
 
     @property
     def repairs(self) -> bool:
@@ -303,6 +306,8 @@ class Checkpoint:
     loads: tuple[Load, ...] = ()
     """What is still to be read of the rows that were there before. A generation that a load fills
     isn't searched yet; one that a load repairs is."""
+    memberships: dict[str, str] = field(default_factory=dict)
+    """By table (`Relation.qualified_name`): how it belonged to the stream when it was loaded."""
     owner: str = ""
     """The process that stores it; another one that takes over stores its own name."""
     written: Position | None = None

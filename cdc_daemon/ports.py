@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydantic import BaseModel
@@ -148,10 +148,11 @@ class ChunkReader(Protocol):
     ) -> FoundRows:
         """The rows whose `columns` have these values (the source's text), as `read` does."""
 
-    def settle(self) -> None:
+    def settle(self, joined: Relation | None = None) -> None:
         """Return once everything that was committed before is visible.
 
-        Raises RetryError while something isn't yet: commits that wait for a synchronous standby.
+        And once everyone has ended who had written `joined`, a table that has come into the stream
+        only now, before the first call. Raises RetryError until then.
         """
 
     def visibility(self) -> Visibility:
@@ -183,10 +184,12 @@ class Source(Protocol):
         an earlier part of that history, and has been left behind.
         """
 
-    def prepare(self, relations: Sequence[Relation]) -> None:
+    def prepare(self, relations: Sequence[Relation]) -> Mapping[str, str]:
         """Check that every relation can be followed, then make what following needs (publication).
 
-        Raises SourceError before anything is touched; the message has the SQL that mends it.
+        Returns, by qualified name, how each belongs to the stream: where that is another text than
+        before, the stream may lack changes of it. Raises SourceError before anything is touched;
+        the message has the SQL that mends it.
         """
 
     def held_by(self) -> str | None:

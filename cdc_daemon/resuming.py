@@ -27,6 +27,8 @@ class Found:
     source_id: str
     shared: Position
     """`Source.shared_until` of the checkpoint's history."""
+    memberships: Mapping[str, str]
+    """What `Source.prepare` says of each table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Resumption:
     """The projections that have a generation already."""
     forgotten: Sequence[Generation] = ()
     """Loaded indices of projections that are no longer configured."""
+    joined: Collection[str] = ()
+    """The tables that have come into the stream since, while it goes on."""
 
 
 def resume(
@@ -80,7 +84,7 @@ def _all_anew(
 ) -> Resumption:
     unfinished = being_filled(kept.loads)
     return Resumption(
-        Checkpoint(kept.pipeline, NOWHERE, found.source_id),
+        Checkpoint(kept.pipeline, NOWHERE, found.source_id, memberships=dict(found.memberships)),
         kept,
         dict.fromkeys((projection.name for projection in projections), reason),
         new_place=True,
@@ -92,10 +96,12 @@ def _all_anew(
 def _gone_on_with(
     kept: Checkpoint, found: Found, projections: Sequence[FlatProjection], sink: Sink
 ) -> Resumption:
+    now = found.memberships
+    joined = {table for table in now if now[table] != kept.memberships.get(table)}
     reasons = {
         projection.name: why
         for projection in projections
-        if (why := _reason_for(projection, kept.generations, sink)) is not None
+        if (why := _reason_for(projection, kept.generations, joined, sink)) is not None
     }
     good = {projection.name for projection in projections} - reasons.keys()
     unfinished = being_filled(kept.loads)
@@ -104,6 +110,7 @@ def _gone_on_with(
             kept,
             generations={name: kept.generations[name] for name in sorted(good)},
             loads=tuple(filter(None, (_still_wanted(load, good) for load in kept.loads))),
+            memberships=dict(now),
         ),
         kept,
         reasons,
@@ -117,6 +124,7 @@ def _gone_on_with(
             for name, generation in kept.generations.items()
             if name not in good | reasons.keys() | unfinished
         ],
+        joined=joined,
     )
 
 
@@ -182,7 +190,10 @@ def _reason_of_return(
 
 
 def _reason_for(
-    projection: FlatProjection, generations: Mapping[str, Generation], sink: Sink
+    projection: FlatProjection,
+    generations: Mapping[str, Generation],
+    joined: Collection[str],
+    sink: Sink,
 ) -> str | None:
     generation = generations.get(projection.name)
     if generation is None:
@@ -191,6 +202,11 @@ def _reason_for(
         return "its mapping or its table has changed"
     if sink.find_generation(generation.index) != generation.uuid:
         return f"index {generation.index} is gone, or is another one of that name"
+    if (table := projection.relation.qualified_name) in joined:
+        return (
+            f"table {table} was not in the stream all the time (it was taken out of the "
+            "publication, or made anew): changes of it would be missing"
+        )
     return None
 
 
@@ -204,10 +220,12 @@ def _still_wanted(load: Load, good: set[str]) -> Load | None:
     return replace(load, projections=names) if names else None
 
 
-def loads_of(names: Collection[str], projections: Sequence[FlatProjection]) -> tuple[Load, ...]:
+def loads_of(
+    names: Collection[str], projections: Sequence[FlatProjection], joined: Collection[str] = ()
+) -> tuple[Load, ...]:
     """One load for each table that the named projections read."""
     tables: dict[str, list[str]] = {}
     for projection in projections:
         if projection.name in names:
             tables.setdefault(projection.relation.qualified_name, []).append(projection.name)
-    return tuple(Load(table, tuple(some)) for table, some in tables.items())
+    return tuple(Load(table, tuple(some), joined=table in joined) for table, some in tables.items())

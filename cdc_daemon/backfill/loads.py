@@ -45,6 +45,8 @@ class ActiveLoad:
     blocks: int
     since: Position = NOWHERE
     """Of a load that repairs: `Load.since`."""
+    joined: bool = False
+    """As `Load.joined`."""
     settler: ChunkReader | None = None
     """What waits until all is visible from before a load that began beside the stream; workers
     that read already don't look back so far."""
@@ -98,7 +100,7 @@ class ActiveLoad:
         """Wait, as `ChunkReader.settle` does, unless that has been waited for."""
         if self.settled:
             return
-        (self.settler or reader).settle()
+        (self.settler or reader).settle(self.relation if self.joined else None)
         self.settled = True
         self.end_settling()
 
@@ -111,7 +113,9 @@ class ActiveLoad:
         """As the checkpoint keeps it."""
         todo = None if self.todo is None else merged(self.todo)
         table = self.relation.qualified_name
-        return Load(table, self.names, todo, self.settled, self.rows, self.blocks, self.since)
+        return Load(
+            table, self.names, todo, self.settled, self.rows, self.blocks, self.since, self.joined
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,7 @@ class Loads:
                 load.rows,
                 load.blocks,
                 load.since,
+                load.joined,
                 settler,
             )
             self._changed.notify_all()

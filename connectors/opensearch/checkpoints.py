@@ -128,6 +128,7 @@ def _from_document(document: dict[str, Any]) -> Checkpoint:
         source_id=kept["source_id"],
         generations=generations,
         loads=tuple(_load(parts) for parts in kept["loads"]),
+        memberships=kept.get("memberships", {}),
         owner=kept.get("owner", ""),
         written=None if kept.get("written") is None else Position(kept["written"]),
     )

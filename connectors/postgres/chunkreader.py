@@ -26,6 +26,7 @@ from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
 from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpages import WalPages
+from connectors.postgres.writers import Writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,6 +98,7 @@ class PostgresChunkReader:
         self._before = before
         """What the slot's stream leaves out, where the slot was made just now."""
         self._settling = Settling()
+        self._writers = Writers()
 
     def plan(self, relation: Relation) -> list[Chunk]:
         """Divide the table, and each of its partitions, by blocks."""
@@ -150,8 +152,10 @@ class PostgresChunkReader:
             [(insert,)] = connection.execute(_INSERT_LSN)
         return FoundRows(text.rows, read_snapshot(snapshot), self._pages.last_end(int(insert)))
 
-    def settle(self) -> None:
+    def settle(self, joined: Relation | None = None) -> None:
         """Commits from before the slot, or the daemon, may wait for a synchronous standby."""
+        if joined is not None:
+            self._writers.require_ended(self._connected(), joined)
         if self._before is not None:
             require_visible(self._connected(), self._before)
         else:

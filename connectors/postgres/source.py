@@ -19,11 +19,12 @@ from connectors.postgres.doctor import Patient, examine
 from connectors.postgres.heldcommits import committed_before
 from connectors.postgres.history import identify, require_primary, shared_until
 from connectors.postgres.lsn import format_lsn
+from connectors.postgres.membership import memberships
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
-from connectors.postgres.publication import ensure_publication, missing_statements
+from connectors.postgres.publication import ensure_publication, find_missing
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
 from connectors.postgres.session import connect, libpq
@@ -97,8 +98,11 @@ class PostgresSource:
         with connect(self._dsn, name=self._name, replication=True) as replication:
             return shared_until(replication, read_timeline(source_id))
 
-    def prepare(self, relations: Sequence[Relation]) -> None:
-        """Check server, tables and rights, then make the publication right."""
+    def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """Check server, tables and rights, then make the publication right.
+
+        Returns how each table is a member of it.
+        """
         self._end_stream()  # it would hold the slot that is to be free
         connection = self._query_connection()
         check_source(connection, relations, self._slot, failover=self._config.failover)
@@ -106,8 +110,9 @@ class PostgresSource:
         wait_until_free(connection, self._slot, self._config.slot_wait)
         manage = self._config.publication.manage
         slot = find_slot(connection, self._slot)
-        missing = missing_statements(connection, self._publication, relations)
-        if missing and manage and slot is not None:
+        missing = find_missing(connection, self._publication, relations)
+        keeps = missing.may_keep_slot(connection.info.server_version)
+        if missing and manage and slot is not None and not keeps:
             # First the slot: a crash in between loads anew, the other way round it would lose.
             log.warning(
                 "slot_dropped", slot=self._slot, why="the publication lacked what is mapped"
@@ -119,6 +124,7 @@ class PostgresSource:
         ensure_publication(connection, self._publication, relations, manage=manage)
         for table, column, types in unknown_columns(relations):
             log.warning("type_unknown", table=table, column=column, types=types)
+        return memberships(connection, self._publication, relations)
 
     def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
         """Look at everything that could keep the relations from being followed."""

@@ -264,8 +264,9 @@ class SinkSuite:
                 {generation.projection: generation},
                 (
                     Load("a.b", ("one", "two"), (chunk, replace(chunk, end=None)), True, 7, 9),  # noqa: FBT003 - as it is stored
-                    Load("a.c", ("one",), since=Position(2**61)),
+                    Load("a.c", ("one",), since=Position(2**61), joined=True),
                 ),
+                {"a.b": "16384/0/16390"},
                 owner="we",
                 written=Position(position) if position > 1 else None,
             )

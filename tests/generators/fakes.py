@@ -309,8 +309,10 @@ class MemoryChunkReader:
             for at in range(len(self._source.blocks))
         ]
 
-    def settle(self) -> None:
-        """All is visible."""
+    def settle(self, joined: Relation | None = None) -> None:
+        """All is visible; of a table that has joined it is said so."""
+        if joined is not None:
+            self._source.said.append(f"settled {joined.qualified_name}")
 
     def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:  # noqa: ARG002 - the port
         """The block, or what went wrong."""
@@ -375,8 +377,9 @@ class ScriptedSource:
         """All of it."""
         return self.at
 
-    def prepare(self, relations: Sequence[Relation]) -> None:
+    def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
         """All is well."""
+        return {relation.qualified_name: "member" for relation in relations}
 
     def held_by(self) -> str | None:
         """Nobody."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cdc_daemon.projection.flat import FlatProjection
 
 HOTELS, ROOMS = projection("hotels"), projection("rooms")
+MEMBERS = {"public.hotels": "1/2", "public.rooms": "1/3"}
 PART = Chunk("hotels", 1, 1, (5, 0), (9, 0))
 
 
@@ -49,8 +50,11 @@ def bench() -> Bench:
     """All is well."""
     sink = MemorySink()
     generations = create([HOTELS.model, ROOMS.model], sink)
-    checkpoint = Checkpoint("pipe", Position(100), "system/1", generations)
-    return Bench(sink, Found(checkpoint, Position(100), "system/1", shared=Position(120)))
+    checkpoint = Checkpoint(
+        "pipe", Position(100), "system/1", generations, memberships=dict(MEMBERS)
+    )
+    found = Found(checkpoint, Position(100), "system/1", Position(120), MEMBERS)
+    return Bench(sink, found)
 
 
 def test_a_pipeline_goes_on_where_it_was(bench: Bench) -> None:
@@ -165,6 +169,34 @@ def test_only_what_has_changed_is_made_anew(bench: Bench) -> None:
     found = bench.resume()
     assert set(found.anew) == {"rooms"}
     assert generations["rooms"].index in found.anew["rooms"]
+
+
+def test_a_table_that_was_not_in_the_stream_all_the_time_is_loaded_anew(bench: Bench) -> None:
+    """Also where a load was under way; what is noted is how it belongs to the stream now."""
+    load = Load("public.hotels", ("hotels",), (PART,), settled=True)
+    now = {**MEMBERS, "public.hotels": "1/9"}
+    found = bench.resume(memberships=now, checkpoint=bench.checkpoint(loads=(load,)))
+    assert set(found.anew) == {"hotels"}
+    assert "public.hotels was not in the stream all the time" in found.anew["hotels"]
+    assert not found.new_place
+    assert found.joined == {"public.hotels"}
+    assert found.checkpoint.loads == ()
+    assert found.checkpoint.memberships == now
+
+
+def test_a_table_joins_only_a_stream_that_goes_on(bench: Bench) -> None:
+    """A stream that begins anew lacks nothing of it."""
+    now = {**MEMBERS, "public.chains": "1/4"}
+    three = [HOTELS, ROOMS, projection("chains")]
+    assert bench.resume(three, memberships=now).joined == {"public.chains"}
+    anew = bench.resume(three, memberships=now, place=None)
+    assert not anew.joined
+    assert anew.checkpoint.memberships == now
+    loads = loads_of(("chains", "rooms"), three, {"public.chains"})
+    assert {load.table: load.joined for load in loads} == {
+        "public.chains": True,
+        "public.rooms": False,
+    }
 
 
 def test_a_projection_that_is_gone_is_forgotten(bench: Bench) -> None:

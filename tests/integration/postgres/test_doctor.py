@@ -162,11 +162,13 @@ def test_tables(connection: Connection, source: PostgresSource, ddl: str, says: 
 
 @pytest.mark.usefixtures("item")
 def test_publications(connection: Connection, make_source: MakeSource) -> None:
-    """Row filters and column lists are a problem; a table that is missing costs the slot."""
+    """Row filters and column lists are a problem; what else was left out costs the slot."""
     connection.execute("create table other (id int primary key)")
     source = make_source()
     start(source, "other")
     source.close()
+    assert "publication pub" not in alarms(source, "item")
+    connection.execute("alter publication pub set (publish = 'insert')")
     assert "loads everything anew: alter publication" in alarms(source, "item")["publication pub"]
     verifying = make_source(publication={"manage": False})
     said = alarms(verifying, "item")["publication pub"]
