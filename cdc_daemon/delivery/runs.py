@@ -110,8 +110,9 @@ class Runs:
             yield document_id, body
 
     def _read(self, at: int, age: int) -> Iterator[tuple[bytes, int, bytes | None]]:
-        begin = self._ends[at - 1] if at else 0
-        run = io.BufferedReader(_Section(self._open().fileno(), begin, self._ends[at]), READ_BYTES)
+        begin, end = self._ends[at - 1] if at else 0, self._ends[at]
+        section = _Section(self._open().fileno(), begin, end)
+        run = io.BufferedReader(section, min(READ_BYTES, end - begin))
         while header := run.read(_HEADER.size):
             id_length, length = _HEADER.unpack(header)
             document_id = run.read(id_length)

@@ -1,4 +1,4 @@
-"""Large transactions are folded while they are open; a crash, a rollback or a full disk is no end."""
+"""Large transactions are folded while they are open, whatever happens meanwhile."""
 
 from __future__ import annotations
 
