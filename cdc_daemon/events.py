@@ -201,7 +201,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The end of a transaction: all changes since the last commit belong to it."""
+    """The end of a transaction: all changes since the last one, but for those of parts.
+
+    Or all those of the parts (`StreamStart`) that have its number.
+    """
 
     position: Position
     """The end of the commit record: the version of everything the transaction wrote."""
@@ -220,7 +223,39 @@ class Watermark:
     """The source asks to be told at once what is durable (it is shutting down, say)."""
 
 
-Event: TypeAlias = Change | Commit | Watermark
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """The changes from here to `StreamStop` are of a transaction that hasn't ended: it is large.
+
+    Between its parts come other transactions, whole or in parts. Its `Commit` has the same `xid`,
+    unless a `StreamAbort` comes instead. Sent again within a part where the subtransaction changes.
+    """
+
+    xid: int
+    subxid: int
+    """The subtransaction (savepoint) that the changes belong to; outside of any the same as `xid`.
+    Those that are inside it have numbers of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStop:
+    """The part is over. The changes that come now are of a transaction that is sent whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAbort:
+    """A transaction of which parts came was rolled back; or a subtransaction of it was.
+
+    Then everything from the first change of the subtransaction on is undone: all that came since
+    then was inside it.
+    """
+
+    xid: int
+    subxid: int
+    """The same as `xid` where all of it was rolled back. Perhaps nothing came of it."""
+
+
+Event: TypeAlias = Change | Commit | Watermark | StreamStart | StreamStop | StreamAbort
 
 
 @dataclass(slots=True)

@@ -56,6 +56,12 @@ class Metrics:
         self._spilled = self._counter(
             "cdc_transaction_spilled_bytes_total", "Folded on disk", "pipeline"
         ).labels(pipeline)
+        self._streamed = self._gauge(
+            "cdc_transactions_streamed", "Read in parts before they end", "pipeline"
+        ).labels(pipeline)
+        self._held = self._gauge(
+            "cdc_transactions_held_bytes", "Folded, and not committed", "pipeline"
+        ).labels(pipeline)
         self._dead_letters = self._counter(
             "cdc_dead_letters_total", "Dead letters stored", "pipeline", "projection", "reason"
         )
@@ -141,6 +147,11 @@ class Metrics:
     def spilled(self, size_bytes: int) -> None:
         """A part of a transaction went to disk."""
         self._spilled.inc(size_bytes)
+
+    def open_transactions(self, streamed: int, held_bytes: int) -> None:
+        """Show what is held of transactions that haven't ended."""
+        self._streamed.set(streamed)
+        self._held.set(held_bytes)
 
     def reconnected(self, side: str) -> None:
         """A connection was made again."""

@@ -241,7 +241,8 @@ class MemoryConfig(Section):
 
     transaction: ByteSize = Field(
         default=64_000_000,
-        description="A transaction that takes more is folded on disk, under `state.path`.",
+        description="Transactions that haven't ended, all together: what takes more is folded on "
+        "disk, under `state.path`.",
     )
     batch: ByteSize = Field(default=5_000_000, description="The largest request to the sink.")
     queue: ByteSize = Field(

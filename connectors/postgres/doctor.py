@@ -90,7 +90,9 @@ def _looks(
 ) -> Iterator[Callable[[], Iterator[Finding]]]:
     """Each part of it on its own: a part that fails doesn't hide the others."""
     config = patient.config
-    yield lambda: server_findings(connection, patient.slot, failover=config.failover)
+    yield lambda: server_findings(
+        connection, patient.slot, failover=config.failover, origin=config.origin
+    )
     yield lambda: setting_findings(connection, config, state)
     yield lambda: iter([clock_finding(connection)])
     yield lambda: open_transactions(connection)

@@ -105,7 +105,13 @@ class PostgresSource:
         """
         self._end_stream()  # it would hold the slot that is to be free
         connection = self._query_connection()
-        check_source(connection, relations, self._slot, failover=self._config.failover)
+        check_source(
+            connection,
+            relations,
+            self._slot,
+            failover=self._config.failover,
+            origin=self._config.origin,
+        )
         warn_if_unbounded(connection, self._slot, self._config.wal)
         wait_until_free(connection, self._slot, self._config.slot_wait)
         manage = self._config.publication.manage
@@ -175,7 +181,7 @@ class PostgresSource:
         stream = ReplicationStream(connection, self._config.status_interval, self._wake_fd)
         try:
             self._require_timeline(connection)
-            stream.start(self._slot, self._publication, after)
+            stream.start(self._slot, self._publication, after, origin=self._config.origin)
         except SourceError as error:
             stream.close()
             raise SourceError(
@@ -202,7 +208,7 @@ class PostgresSource:
                     if not decoder.in_transaction:
                         append(Watermark(Position(message.end), message.reply_requested))
                     continue
-                event = decode(message)
+                event = decoder.decode_part(message) if decoder.in_part else decode(message)
                 if isinstance(event, list):
                     events.extend(event)
                 elif event is not None:

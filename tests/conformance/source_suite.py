@@ -194,7 +194,7 @@ class Meeting:
         for event in self._source.read(0.2):
             if isinstance(event, Change):
                 self._open.append(event)
-            else:
+            elif isinstance(event, Commit | Watermark):
                 if isinstance(event, Commit):
                     self._commit(event)
                 self._release(event.position)

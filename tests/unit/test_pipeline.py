@@ -16,7 +16,17 @@ from cdc_daemon.config.models import BackfillConfig
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import RetryError, SourceError, StartAgainError
-from cdc_daemon.events import Change, ChangeKind, Checkpoint, Commit, Position, Watermark
+from cdc_daemon.events import (
+    Change,
+    ChangeKind,
+    Checkpoint,
+    Commit,
+    Position,
+    StreamAbort,
+    StreamStart,
+    StreamStop,
+    Watermark,
+)
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from tests.generators.fakes import (
@@ -31,6 +41,8 @@ from tests.generators.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from cdc_daemon.events import Event
 
 HOTELS = projection("hotels")
 INDEX = "index of hotels"
@@ -140,9 +152,9 @@ def truncate() -> Change:
     return Change(HOTELS.relation, ChangeKind.TRUNCATE)
 
 
-def commit(position: int) -> Commit:
+def commit(position: int, xid: int = 0) -> Commit:
     """The transaction ends."""
-    return Commit(Position(position), time.time())
+    return Commit(Position(position), time.time(), xid)
 
 
 def test_a_transaction_is_sent_at_its_commit_and_each_document_once(
@@ -256,6 +268,60 @@ def test_a_large_transaction_is_folded_on_disk(make: Callable[..., Reader]) -> N
     )
     assert spilled is not None
     assert spilled > 20_000
+
+
+def test_a_transaction_that_comes_in_parts_is_sent_at_its_commit(
+    make: Callable[..., Reader],
+) -> None:
+    """At its version, without what was rolled back; others and watermarks pass it meanwhile."""
+    reader = make()
+    reader.source.script = [
+        [StreamStart(7, 7), insert(1, "a"), insert(2)],
+        [StreamStart(7, 8), insert(1, "b"), truncate(), StreamStop(), StreamAbort(7, 8)],
+        [StreamStart(9, 9), insert(9), StreamStop(), StreamAbort(9, 9)],
+        [insert(3), commit(110, 5), Watermark(Position(120))],
+    ]
+    reader.start()
+    assert wait_until(lambda: reader.last_confirmed() == (120, 120, 120))
+    assert reader.searchable() == {b'"3"': (110, b'{"name":"x"}')}
+    reader.source.script += [
+        [StreamStart(7, 7), insert(4), StreamStop(), commit(130, 7), Watermark(Position(140))]
+    ]
+    assert wait_until(lambda: reader.last_confirmed() == (140, 140, 140))
+    assert reader.searchable() == {
+        b'"1"': (130, b'{"name":"a"}'),
+        b'"2"': (130, b'{"name":"x"}'),
+        b'"3"': (110, b'{"name":"x"}'),
+        b'"4"': (130, b'{"name":"x"}'),
+    }
+
+
+def test_parts_of_a_transaction_that_were_cut_off_come_again(make: Callable[..., Reader]) -> None:
+    """What was folded of it is forgotten, on disk too, and nothing of it is confirmed."""
+    reader = make(transaction_bytes=1)
+    part: list[Event] = [StreamStart(7, 7), insert(7, "cut off"), insert(8), StreamStop()]
+    reader.source.script = [
+        [*part, insert(1), commit(110)],
+        RetryError("connection lost"),
+        [StreamStart(7, 7), insert(8, "again"), StreamStop(), commit(120, 7)],
+    ]
+    reader.start()
+    assert wait_until(lambda: reader.delivery.progress.searchable() == 120)
+    assert reader.source.started == [100, 110]
+    assert reader.searchable().keys() == {b'"1"', b'"8"'}
+
+
+def test_a_fold_in_too_many_pieces_is_gathered_while_the_source_hears_from_us(
+    make: Callable[..., Reader],
+) -> None:
+    """However often it was spilled."""
+    reader = make(transaction_bytes=1)
+    reader.source.script = [[insert(number % 150, f"{number}")] for number in range(300)]
+    reader.source.script.append([commit(110)])
+    reader.start()
+    assert wait_until(lambda: reader.delivery.progress.searchable() == 110)
+    assert len(reader.searchable()) == 150
+    assert reader.searchable()[b'"149"'] == (110, b'{"name":"299"}')
 
 
 def test_a_source_of_another_history_is_left_to_a_start(make: Callable[..., Reader]) -> None:
