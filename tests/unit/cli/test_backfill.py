@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +49,9 @@ def waiting(make: Callable[..., Loading], web: Web) -> Loading:
 
 
 def let_go(loading: Loading) -> None:
-    """The stream comes to where the chunks wait for."""
+    """The stream comes to where the chunks wait for, a moment after somebody has asked for them."""
+    assert wait_until(lambda: bool(loading.backfill.loads), 20)
+    time.sleep(0.5)
     loading.source.script.append([Watermark(Position(6000))])
     loading.source.wake()
 
@@ -104,8 +107,7 @@ def test_waiting_until_it_is_done(make: Callable[..., Loading], web: Web, output
     """Progress on stderr, the end on stdout."""
     loading = waiting(make, web)
     url = web.server.address
-    timer = threading.Timer(1.5, let_go, [loading])
-    timer.start()
+    threading.Thread(target=let_go, args=[loading]).start()
     done = run(
         "backfill",
         "start",
