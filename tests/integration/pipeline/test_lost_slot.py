@@ -1,4 +1,4 @@
-"""A slot that is lost while the daemon runs is made anew by it; or it stops, where it is told to."""
+"""A slot that is lost while the daemon runs is made anew by it; or it stops, if told to."""
 
 from __future__ import annotations
 
