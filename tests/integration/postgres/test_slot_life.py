@@ -11,7 +11,7 @@ import pytest
 import structlog
 from psycopg import sql
 
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import RetryError, SourceError, StartAgainError
 from cdc_daemon.events import ChangeKind, Commit, Position, Watermark
 from cdc_daemon.ports import TableRequest
 from connectors.postgres import openwaits, replication
@@ -127,7 +127,7 @@ def test_a_wait_for_open_transactions_is_announced(
 
 
 def test_a_lost_slot_is_no_place(private_postgres: StartPostgres, make_source: MakeSource) -> None:
-    """The server removed its log: `place` says so, `start` stops, a new place mends it."""
+    """The server removed its log: `place` and `start` say so, and a new place mends it."""
     server = private_postgres(settings={"max_slot_wal_keep_size": "1MB"})
     source = make_source(server.dsn, slot="lost_one")
     with psycopg.connect(server.dsn, autocommit=True) as connection:
@@ -141,12 +141,30 @@ def test_a_lost_slot_is_no_place(private_postgres: StartPostgres, make_source: M
             connection.execute("insert into item select coalesce(max(id), 0) + 1 from item")
             connection.execute("checkpoint")
         assert source.place() is None
-        with pytest.raises(SourceError, match="start again"):
+        with pytest.raises(StartAgainError, match="is lost"):
             source.start(relations, place)
         start(source, "item")
         connection.execute("insert into item values (100)")
         assert len(read_commits(source, 1)) == 1
     source.close()
+
+
+def test_a_slot_that_somebody_moved_is_left_to_a_start(
+    connection: Connection, source: PostgresSource
+) -> None:
+    """The server would begin behind what was moved over, without a word."""
+    connection.execute("create table item (id int primary key, name text)")
+    relations = start(source, "item")
+    place = source.place()
+    assert place is not None
+    source.close()
+    connection.execute("insert into item values (1)")
+    connection.execute(
+        "select pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) "
+        "from pg_replication_slots where database = current_database()"
+    )
+    with pytest.raises(StartAgainError, match="somebody else has moved it"):
+        source.start(relations, place)
 
 
 def test_a_server_that_restarts_is_followed_again(
@@ -174,7 +192,9 @@ def test_a_server_that_restarts_is_followed_again(
         with pytest.raises(RetryError):
             source.start(relations, after)
         server.start()
-        restart(source, relations, after)
+        kept = source.place()
+        assert kept is not None
+        restart(source, relations, kept)
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute("insert into item values (2)")
     read_until(source, 2)
