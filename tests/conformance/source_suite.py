@@ -18,7 +18,7 @@ from cdc_daemon.backfill.window import LoadedChunk, Window
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Change, ChangeKind, Commit, Position, Relation, Row, Watermark
 from cdc_daemon.ports import Source, TableRequest
-from tests.generators.existing_rows import existing_rows, read_chunks
+from tests.generators.existing_rows import existing_chunks, existing_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,7 +170,7 @@ class Meeting:
         follower.source.prepare(follower.relations)
         place = follower.source.create_place()
         self.window = Window(1)
-        for read in read_chunks(follower.source, relation):
+        for read in existing_chunks(follower.source, relation):
             rows = {decoded(row)[0].encode(): orjson.dumps(decoded(row)[1]) for row in read.rows}
             self.window.arrived(
                 LoadedChunk(1, read.chunk, None, read.seen, read.reached, {"t": rows}, 0)
