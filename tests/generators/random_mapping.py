@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from random import Random
 
     from tests.generators.random_tables import RandomTable
@@ -75,13 +76,14 @@ def _read_model(
         projection["where"] = where
     if table.identity == "index":
         projection["id"] = list(table.id_columns)
-    query = f"select {_id(table)}, {document} from {table.sql} t where {where or 'true'}"
+    key = document_id(table.id_columns)
+    query = f"select {key}, {document} from {table.sql} t where {where or 'true'}"
     return ReadModel(name, projection, query)
 
 
-def _id(table: RandomTable) -> str:
-    """The document id, as `docs/reference/types.md` has it."""
-    parts = [f"{column}::text" for column in table.id_columns]
+def document_id(columns: Sequence[str]) -> str:
+    """SQL for the document id, as `docs/reference/types.md` has it."""
+    parts = [f"{column}::text" for column in columns]
     if len(parts) > 1:
         parts = [rf"replace(replace({part}, '\', '\\'), '|', '\|')" for part in parts]
     joined = " || '|' || ".join(parts)

@@ -139,8 +139,7 @@ class Schema:
             repair = self.repair() if not is_first and self.rng.random() < REPAIR_SHARE else None
             if kills:
                 self.kill()
-            if is_first:
-                running.wait_until("streaming")
+            until(lambda: running.status().get("backfill"), 60, "it follows")
             until(lambda: load.committed >= TRANSACTIONS, 60, "enough is committed")
         if repair is not None:
             repair.join()
