@@ -258,7 +258,7 @@ def copy_keys(
     names = [sql.Identifier(name) for name in columns]
     types = [relation.columns[relation.index_of(name)].type.declared for name in columns]
     values = [
-        sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(some)), sql.SQL(type_))
+        sql.SQL("{}::{}[]").format(sql.Literal(_array(some)), sql.SQL(type_))
         for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
     ]
     shown = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
@@ -272,6 +272,12 @@ def copy_keys(
         comma.join(names),
         comma.join(values),
     )
+
+
+def _array(values: Sequence[str]) -> str:
+    """For the input function of each value: casts from text don't take all that types show."""
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{{{}}}".format(",".join(f'"{value}"' for value in escaped))
 
 
 def _place(place: tuple[int, int]) -> sql.Composed:

@@ -27,7 +27,7 @@ from cdc_daemon.events import (
     Watermark,
 )
 from cdc_daemon.ports import Source, TableRequest
-from tests.generators.existing_rows import existing_rows, read_chunks
+from tests.generators.existing_rows import existing_chunks, existing_rows
 from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Meeting:
         follower.source.prepare(follower.relations)
         place = follower.source.create_place()
         self.window = Window(1)
-        for read in read_chunks(follower.source, relation):
+        for read in existing_chunks(follower.source, relation):
             rows = {decoded(row)[0].encode(): orjson.dumps(decoded(row)[1]) for row in read.rows}
             self.window.arrived(
                 LoadedChunk(1, read.chunk, None, read.seen, read.reached, {"t": rows}, 0)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PAGE = 5000
 SHOWN = 5
+SHOWN_CHARACTERS = 300
+SETTINGS = "-c timezone=UTC -c intervalstyle=iso_8601"
+"""Those that documents and their ids are documented to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Difference:
 
 def expected(dsn: str, query: str) -> dict[str, Any]:
     """Documents by id, of a query that gives (id text, document json)."""
-    with psycopg.connect(dsn, options="-c timezone=UTC") as connection:
+    with psycopg.connect(dsn, options=SETTINGS) as connection:
         rows = connection.execute(f"select id, document::text from ({query}) as x (id, document)")
         return {key: parse(document) for key, document in rows}
 
@@ -77,10 +80,14 @@ def assert_equal(dsn: str, opensearch: Rest, queries: Mapping[str, str]) -> int:
         assert difference.none, (
             f"{alias}: {len(difference.missing)} missing, {len(difference.invented)} invented, "
             f"{len(difference.other)} other of {difference.compared}: "
-            f"missing {difference.missing[:SHOWN]}, invented {difference.invented[:SHOWN]}, "
-            f"other {difference.other[:SHOWN]}"
+            f"missing {_first(difference.missing)}, invented {_first(difference.invented)}, "
+            f"other {_first(difference.other)}"
         )
     return sum(difference.compared for difference in differences.values())
+
+
+def _first(texts: tuple[str, ...]) -> list[str]:
+    return [text[:SHOWN_CHARACTERS] for text in texts[:SHOWN]]
 
 
 def _hits(opensearch: Rest, alias: str) -> Iterator[dict[str, Any]]:

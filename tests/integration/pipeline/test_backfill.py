@@ -11,7 +11,15 @@ import psycopg
 import pytest
 
 from tests.generators.budget import rounds, seeded
-from tests.generators.history import EXPECTED, PROJECTIONS, Load, fill, refill
+from tests.generators.history import (
+    EVERYTHING,
+    EXPECTED,
+    PROJECTIONS,
+    WITHOUT_TRUNCATE,
+    Load,
+    fill,
+    refill,
+)
 from tests.generators.oracle import assert_equal
 from tests.generators.rest import Refused
 from tests.generators.running_daemon import until
@@ -77,9 +85,8 @@ def test_kills_while_loading(
     fill(database.dsn, rows=ROWS)
     daemon = start_daemon(PROJECTIONS, start=False, backfill=SLOWLY)
     for number in rounds():
-        with Load(
-            database.dsn, seed + number, sessions=2, pause_seconds=0.05, truncates=number % 3 == 2
-        ):
+        plan = EVERYTHING if number % 3 == 2 else WITHOUT_TRUNCATE
+        with Load(database.dsn, seed + number, sessions=2, pause_seconds=0.05, plan=plan):
             daemon.start()
             until(lambda: daemon.status().get("backfill"), 60, "it loads")
             with idle_transaction(database):  # begun later than the slot, which would wait for it

@@ -15,12 +15,11 @@ from cdc_daemon.errors import RetryError
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres import PostgresSource, chunkreader
 from connectors.postgres.chunkreader import PostgresChunkReader
-from tests.generators.existing_rows import planned
+from tests.generators.existing_rows import planned, rows_of
 from tests.integration.postgres.conftest import (
     Connection,
     MakeSource,
     describe,
-    read_chunks,
 )
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def test_a_chunk_that_is_too_large_ends_early(
         assert 10_000 <= first.size_bytes < 10_300
         again = reader.read(relation, first.chunk)
         assert (again.rows, again.size_bytes) == (first.rows, first.size_bytes)
-        ids = [int(row[0]) for row in read_chunks(reader, relation, [chunk])]  # type: ignore[arg-type]
+        ids = [int(row[0]) for row in rows_of(reader, relation, [chunk])]  # type: ignore[arg-type]
         assert ids == list(range(1, 2001))
 
 

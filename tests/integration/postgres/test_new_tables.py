@@ -9,13 +9,13 @@ import psycopg
 import pytest
 
 from cdc_daemon.errors import RetryError
+from tests.generators.existing_rows import rows_of
 from tests.integration.postgres.conftest import (
     Connection,
     MakeSource,
     describe,
     examined,
     one,
-    read_chunks,
     read_commits,
     start,
     wait_until,
@@ -52,10 +52,10 @@ def join(source: PostgresSource) -> Relation:
     return relations[1]
 
 
-def rows_of(reader: PostgresChunkReader, relation: Relation) -> list[Row]:
+def settled_rows(reader: PostgresChunkReader, relation: Relation) -> list[Row]:
     """What chunks have, once they may be read."""
     reader.settle(relation)
-    return sorted(read_chunks(reader, relation, reader.plan(relation)))
+    return sorted(rows_of(reader, relation, reader.plan(relation)))
 
 
 def streamed(source: PostgresSource, commits: int) -> list[Row | None]:
@@ -82,10 +82,10 @@ def test_a_transaction_that_had_written_before_is_waited_for(
             reader.settle(relation)
         assert why.value.reason == "writers"
         later.execute("insert into item values (3)")
-        unread = read_chunks(reader, relation, reader.plan(relation))
+        unread = rows_of(reader, relation, reader.plan(relation))
         assert unread == [], "read now, the row 1 would be in no chunk and no change"
         writing.commit()
-        assert rows_of(reader, relation) == [[b"1"], [b"2"]]
+        assert settled_rows(reader, relation) == [[b"1"], [b"2"]]
         later.commit()
     connection.execute("insert into item values (4)")
     assert streamed(source, 3) == [[b"2"], [b"3"], [b"4"]]
@@ -109,7 +109,7 @@ def test_a_transaction_that_never_writes_again_hides_nothing_later(
         later.commit()
     connection.execute("insert into item values (3)")
     assert streamed(source, 2) == [[b"2"], [b"3"]]
-    assert rows_of(reader, relation) == [[b"1"], [b"2"], [b"3"]]
+    assert settled_rows(reader, relation) == [[b"1"], [b"2"], [b"3"]]
 
 
 @pytest.mark.usefixtures("followed")
@@ -124,7 +124,7 @@ def test_savepoints_and_what_has_written_nothing(
         with pytest.raises(RetryError, match="1 open transactions"):
             reader.settle(relation)
         writing.commit()
-        assert rows_of(reader, relation) == [[b"1"]]
+        assert settled_rows(reader, relation) == [[b"1"]]
         idle.execute("insert into item values (2)")
         idle.commit()
     assert streamed(source, 1) == [[b"2"]]
@@ -164,7 +164,7 @@ def test_writers_of_a_partition_are_waited_for(
         writing.commit()
     connection.execute("insert into rest values (2)")
     assert streamed(source, 1) == [[b"2"]]
-    assert rows_of(reader, relation) == [[b"1"], [b"2"]]
+    assert settled_rows(reader, relation) == [[b"1"], [b"2"]]
 
 
 def test_a_prepared_transaction_is_waited_for(
@@ -195,7 +195,7 @@ def test_a_prepared_transaction_is_waited_for(
         with pytest.raises(RetryError, match="prepared 'second'"):
             reader.settle(relation)
         connection.execute("commit prepared 'second'")
-    assert rows_of(reader, relation) == [[b"1"], [b"2"]]
+    assert settled_rows(reader, relation) == [[b"1"], [b"2"]]
     reader.close()
 
 

@@ -49,9 +49,9 @@ def waiting(make: Callable[..., Loading], web: Web) -> Loading:
 
 
 def let_go(loading: Loading) -> None:
-    """The stream comes to where the chunks wait for, a moment after somebody has asked for them."""
-    assert wait_until(lambda: bool(loading.backfill.loads), 20)
-    time.sleep(0.5)
+    """The stream comes to where the chunks wait for, once who asked for them has been answered."""
+    assert wait_until(lambda: bool(loading.delivery.checkpointer.stored_loads), 20)
+    time.sleep(1.0)
     loading.source.script.append([Watermark(Position(6000))])
     loading.source.wake()
 
