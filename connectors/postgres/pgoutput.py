@@ -9,8 +9,7 @@ conversions are half (`benchmarks/decode.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - an exception, which struct calls `error`
 from typing import Final, TypeAlias
@@ -31,6 +30,7 @@ from cdc_daemon.events import (
     Unreadable,
 )
 from cdc_daemon.values import SpecialValueError
+from connectors.postgres.streamed import Misfit, Plan, Streamed, StreamedTransactions
 
 POSTGRES_EPOCH_SECONDS: Final = 946_684_800
 """2000-01-01 in Unix time: PostgreSQL counts microseconds from there."""
@@ -71,8 +71,6 @@ _STREAM_COMMIT_BODY: Final = Struct(">IBqqq").unpack_from
 _STREAM_COMMIT_BYTES: Final = 30
 _STREAM_ABORT_BODY: Final = Struct(">II").unpack_from
 _STREAM_ABORT_BYTES: Final = 9
-_NONE_YET: Final = 0
-"""The number of no transaction."""
 
 Encoder: TypeAlias = Callable[[bytes], bytes]
 
@@ -144,65 +142,8 @@ def _tolerant(encode: Encoder) -> Encoder:
     return convert  # type: ignore[return-value]  # only rows take what it gives, and they may
 
 
-class Misfit:
-    """Stands for the plan of a relation that doesn't fit: raises why where a row of it comes.
-
-    A transaction that hasn't ended may have altered the table, and may take that back.
-    """
-
-    __slots__ = ("_error",)
-
-    def __init__(self, error: CdcError) -> None:
-        self._error = error
-
-    @property
-    def relation(self) -> Relation:
-        """Raises."""
-        raise self._error
-
-    @property
-    def columns(self) -> tuple[ColumnPlan, ...]:
-        """Raises."""
-        raise self._error
-
-
 PlanFor: TypeAlias = Callable[[RelationMessage], TuplePlan | None]
 """Gives the plan of a relation; None for one that no mapping reads."""
-
-
-@dataclass(slots=True)
-class Described:
-    """The relations that the stream has described: to all, or to one transaction of parts."""
-
-    plans: dict[int, TuplePlan | Misfit | None] = field(default_factory=dict)
-    since: dict[int, int] = field(default_factory=dict)
-    """Which description of the stream it was, counted from its beginning."""
-    tolerant: dict[int, TuplePlan] = field(default_factory=dict)
-    """Made when the first row needs it: a table may have a special value in each."""
-
-    def describe(self, oid: int, plan: TuplePlan | Misfit | None, number: int) -> None:
-        """A relation is like this from now on."""
-        self.plans[oid] = plan
-        self.since[oid] = number
-        self.tolerant.pop(oid, None)
-
-    def learn(self, other: Described) -> None:
-        """A transaction has committed: what it was told and nobody was told later holds for all."""
-        for oid, number in other.since.items():
-            if number > self.since.get(oid, -1):
-                self.describe(oid, other.plans[oid], number)
-
-
-@dataclass(slots=True)
-class Streamed:
-    """A transaction that comes in parts."""
-
-    xid: int
-    described: Described = field(default_factory=Described)
-    failures: dict[int, CdcError | ValueError] = field(default_factory=dict)
-    """By subtransaction the first change that wasn't understood: it matters if it is committed."""
-    subxid: int = _NONE_YET
-    """The one that the changes just now belong to."""
 
 
 class Decoder:
@@ -210,13 +151,12 @@ class Decoder:
 
     def __init__(self, plan_for: PlanFor) -> None:
         self._plan_for = plan_for
-        self._described = Described()
-        """To all transactions that come whole."""
+        self._streamed = StreamedTransactions()
+        self._described = self._streamed.to_all
+        """What was said to the transaction whose changes come just now."""
         self._plans = self._described.plans
         self._xid = 0
         """Of the transaction that is open; only its begin says it."""
-        self._descriptions = count()
-        self._streamed: dict[int, Streamed] = {}
         self._part: Streamed | None = None
         """The transaction of the block that is being read."""
         self.in_transaction = False
@@ -281,13 +221,13 @@ class Decoder:
 
     def _decode_tolerantly(self, data: bytes) -> Event | list[Change] | None:
         """Decode a change once more, with stand-ins for what the good way has stumbled over."""
-        described = self._described if self._part is None else self._part.described
         oid = _UINT32(data, 1)[0]
         plan = self._plans[oid]
         if plan is not None:
-            if oid not in described.tolerant:
-                described.tolerant[oid] = TuplePlan(plan.relation, tolerant(plan.columns))
-            self._plans[oid] = described.tolerant[oid]
+            made = self._described.tolerant
+            if oid not in made:
+                made[oid] = TuplePlan(plan.relation, tolerant(plan.columns))
+            self._plans[oid] = made[oid]
         try:
             change = self.decode(data)
         finally:
@@ -349,62 +289,40 @@ class Decoder:
         return self._of_streamed(tag, data)
 
     def _describe(self, message: RelationMessage) -> None:
-        number = next(self._descriptions)
-        if self._part is None:
-            self._described.describe(message.oid, self._plan_for(message), number)
-            return
-        plan: TuplePlan | Misfit | None
         try:
-            plan = self._plan_for(message)
+            plan: Plan = self._plan_for(message)
         except CdcError as error:
+            if self._part is None:
+                raise
             plan = Misfit(error)
-        self._part.described.describe(message.oid, plan, number)
+        self._streamed.describe(self._part, message.oid, plan)
 
     def _of_streamed(self, tag: int, data: bytes) -> Event | None:
         if tag == _STREAM_START:
             _require(data, _STREAM_START_BYTES)
-            self._start_part(_UINT32(data, 1)[0])
+            self._part = self._streamed.part(_UINT32(data, 1)[0])
+            self._described = self._part.described
+            self._plans = self._described.plans
+            self.in_part = self.in_transaction = True
             return None
         if tag == _STREAM_COMMIT:
             _require(data, _STREAM_COMMIT_BYTES)
             xid, _, _, end, microseconds = _STREAM_COMMIT_BODY(data, 1)
-            self._end_streamed(xid)
+            self._streamed.commit(xid)
             return _commit(end, microseconds, xid)
         if tag == _STREAM_ABORT:
             _require(data, _STREAM_ABORT_BYTES)
             xid, subxid = _STREAM_ABORT_BODY(data, 1)
-            self._roll_back(xid, subxid)
+            self._streamed.roll_back(xid, subxid)
             return StreamAbort(xid, subxid)
         raise ValueError(f"unknown pgoutput message {chr(tag)!r}")
 
-    def _start_part(self, xid: int) -> None:
-        part = self._streamed.setdefault(xid, Streamed(xid))
-        part.subxid = _NONE_YET
-        self._part = part
-        self._plans = part.described.plans
-        self.in_part = self.in_transaction = True
-
     def _stop_part(self, data: bytes) -> StreamStop:
         _require(data, 1)
-        self._part = None
+        self._part, self._described = None, self._streamed.to_all
         self._plans = self._described.plans
         self.in_part = self.in_transaction = False
         return StreamStop()
-
-    def _end_streamed(self, xid: int) -> None:
-        """Raises what kept a change of it from being understood."""
-        streamed = self._streamed.pop(xid, None)
-        if streamed is None:
-            return
-        if streamed.failures:
-            raise next(iter(streamed.failures.values()))
-        self._described.learn(streamed.described)
-
-    def _roll_back(self, xid: int, subxid: int) -> None:
-        if xid == subxid:
-            self._streamed.pop(xid, None)
-        elif streamed := self._streamed.get(xid):
-            streamed.failures.pop(subxid, None)
 
     def _truncate(self, data: bytes) -> list[Change]:
         count, _ = _TRUNCATE_BODY(data, 1)

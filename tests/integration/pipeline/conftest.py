@@ -7,7 +7,9 @@ import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from cdc_daemon import embedded
 from cdc_daemon.embedded.ports import free_port
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from tests.conftest import Database
 
 HEAP = "768m"
+EACH_CHANGE_VERSION = 160000
+"""From here on each change can be a part by itself, however small its transaction is."""
 
 
 class StartDaemon(Protocol):
@@ -106,6 +110,18 @@ def start_daemon(
     for name in rest.get("/_alias"):
         if not name.startswith((".", "cdc-daemon-")):
             rest.delete(f"/{name}")
+
+
+def stream_early(dsn: str) -> None:
+    """Have the database's transactions streamed before they end, for connections to come."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        settings = {"logical_decoding_work_mem": "64kB"}
+        if connection.info.server_version >= EACH_CHANGE_VERSION:
+            settings["debug_logical_replication_streaming"] = "immediate"
+        for name, value in settings.items():
+            statement = sql.SQL("alter database {} set {} = {}")
+            database = sql.Identifier(connection.info.dbname)
+            connection.execute(statement.format(database, sql.Identifier(name), value))
 
 
 def _end(daemon: RunningDaemon) -> None:
