@@ -128,6 +128,16 @@ class Protection:
 
 
 @dataclass(frozen=True, slots=True)
+class Generated:
+    """How a generated column comes by its values."""
+
+    expression: str
+    """Over other columns of the row, as SQL; empty where partitions have others than the table."""
+    inputs: tuple[str, ...]
+    """The columns that it is made of."""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of a relation, as the catalog describes it."""
 
@@ -138,7 +148,7 @@ class Column:
     """Part of the replica identity: sent as the old key of an update or delete."""
     out_of_line: bool = False
     """Large values may be stored out of line (TOAST), and are then left out of updates."""
-    generated: bool = False
+    generated: Generated | None = None
     protection: Protection | None = None
 
 
@@ -161,6 +171,9 @@ class Relation:
     kind: Literal["table", "partitioned", "view", "materialized view", "foreign table"] = "table"
     excluded: tuple[str, ...] = ()
     """Columns that the source keeps to itself: to mappings they don't exist."""
+    computed: tuple[Column, ...] = ()
+    """Generated columns that the source doesn't stream: they are in no row, and are computed where
+    they are shown."""
 
     @property
     def qualified_name(self) -> str:

@@ -70,6 +70,12 @@ class Origin(NamedTuple):
     config: FieldConfig | None
     column: Column | None
     expression: CompiledExpression | None
+    """Also of a column that isn't in the row: a generated one that isn't streamed."""
+
+    @property
+    def shown(self) -> Column | None:
+        """The column of the row that the field shows."""
+        return self.column if self.expression is None else None
 
 
 def compile_projections(
@@ -126,7 +132,7 @@ class Draft:
     @property
     def reads(self) -> set[str]:
         """Every column that the projection reads."""
-        names = {origin.column.name for origin in self._origins if origin.column is not None}
+        names = {origin.shown.name for origin in self._origins if origin.shown is not None}
         expressions = [origin.expression for origin in self._origins] + [self._where]
         names.update(name for each in expressions if each is not None for name in each.columns)
         return names.union(self._id)
@@ -146,9 +152,9 @@ class Draft:
             includes=where,
             key=() if self._has_protected_id else self._id,
             columns_shown={
-                origin.name: origin.column.name
+                origin.name: origin.shown.name
                 for origin, part in zip(self._origins, parts, strict=True)
-                if origin.column and part.conversion.always is None
+                if origin.shown and part.conversion.always is None
             },
             max_document_bytes=self.config.max_document_bytes,
         )
@@ -160,9 +166,9 @@ class Draft:
     def _check_fields(self) -> Iterable[Origin]:
         fields = self.config.named_fields
         if fields is None:
-            for column in self.table.columns:
-                if not column.generated:
-                    yield Origin(column.name, None, column, None)
+            for column in (*self.table.columns, *self.table.computed):
+                computed = self._check_computed(("projections", self.name, "fields"), column)
+                yield Origin(column.name, None, column, computed)
             return
         for name, config in fields.items():
             path = ("projections", self.name, "fields", name)
@@ -174,16 +180,27 @@ class Draft:
                 )
                 yield Origin(name, config, None, expression)
             else:
-                yield Origin(name, config, self._check_column(path, config.column or name), None)
+                found = self._check_column(path, config.column or name)
+                yield Origin(name, config, found, self._check_computed(path, found))
+
+    def _check_computed(
+        self, path: tuple[str, ...], column: Column | None
+    ) -> CompiledExpression | None:
+        """What stands in for a column that isn't in the row."""
+        if column is None or column not in self.table.computed:
+            return None
+        quoted = '"{}"'.format(column.name.replace('"', '""'))
+        return self._check_expression(path, quoted, compile_expression)
 
     def _check_column(self, path: tuple[str, ...], name: str) -> Column | None:
-        for column in self.table.columns:
+        columns = (*self.table.columns, *self.table.computed)
+        for column in columns:
             if column.name == name:
                 return column
         if name in self.table.excluded:
             self._mistakes.add(path, excluded_column(self.table, name))
             return None
-        close = difflib.get_close_matches(name, [column.name for column in self.table.columns], n=1)
+        close = difflib.get_close_matches(name, [column.name for column in columns], n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         self._mistakes.add(path, f"table {self.table.qualified_name} has no column {name}{hint}")
         return None
@@ -259,7 +276,8 @@ class Draft:
                 f"the id must hold the whole key of {table}, or two rows would share a document: "
                 f"add {', '.join(missing[-1])}",
             )
-        outside = [column.name for column in columns if not column.in_identity]
+        streamed = [column for column in columns if column not in self.table.computed]
+        outside = [column.name for column in streamed if not column.in_identity]
         # A table without any identity is refused as a whole, with what mends it, by the source.
         if outside and any(column.in_identity for column in self.table.columns):
             self._mistakes.add(
@@ -269,6 +287,12 @@ class Draft:
                 f"{table} replica identity full",
             )
         for column in columns:
+            if column in self.table.computed:
+                self._mistakes.add(
+                    path,
+                    f"column {column.name} is generated, and the source does not stream it: make "
+                    "the id of other columns (PostgreSQL 18 streams those that are stored)",
+                )
             if column.protection is not None and not column.protection.keeps_apart:
                 self._mistakes.add(
                     path,
@@ -316,6 +340,12 @@ class Draft:
             if column.protection is not None and column.name in reads
         }:  # said only where there is one: what was loaded without stays as it is
             said["protected"] = protected
+        if generated := {
+            column.name: column.generated.expression
+            for column in (*self.table.columns, *self.table.computed)
+            if column.generated is not None and reads.issuperset(column.generated.inputs)
+        }:
+            said["generated"] = generated
         text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(text).hexdigest()[:16]
 

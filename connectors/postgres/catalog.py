@@ -9,6 +9,7 @@ from cdc_daemon.errors import SourceError
 from cdc_daemon.events import Column, Relation, ReplicaIdentity
 from cdc_daemon.nearest import nearest
 from connectors.postgres.catalog_types import load_types
+from connectors.postgres.generated import read_generated
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ _IDENTITIES: Final[dict[str, ReplicaIdentity]] = {
 _TABLES: Final = """
 select c.oid, n.nspname, c.relname, c.relkind::text, c.relreplident::text,
        coalesce(pk.columns, '{}'), coalesce(pk.deferrable, false), coalesce(ri.columns, '{}'),
-       c.relpersistence::text = 'u', c.relispartition
+       c.relpersistence::text = 'u', c.relispartition, exists (
+         select from pg_catalog.pg_attribute a
+         where a.attrelid = c.oid and a.attgenerated::text = 'v' and not a.attisdropped)
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join lateral (
@@ -58,7 +61,7 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
 
 _COLUMNS: Final = """
 select attrelid, attname::text, atttypid, atttypmod, attnotnull, attstorage::text <> 'p',
-       attgenerated::text <> '', pg_catalog.format_type(atttypid, atttypmod)
+       pg_catalog.format_type(atttypid, atttypmod)
 from pg_catalog.pg_attribute
 where attrelid = any(%s) and attnum > 0 and not attisdropped
 order by attrelid, attnum
@@ -75,6 +78,13 @@ select root, oid from tree where root <> oid
 """
 
 
+class Columns(NamedTuple):
+    """Those of one table: in the rows that are streamed, and computed from them."""
+
+    of_rows: list[Column]
+    computed: list[Column]
+
+
 class Table(NamedTuple):
     """One line of the catalog's list of tables."""
 
@@ -88,6 +98,7 @@ class Table(NamedTuple):
     identity_index: tuple[str, ...]
     unlogged: bool = False
     is_partition: bool = False
+    has_virtual_columns: bool = False
 
     @property
     def identity_columns(self) -> tuple[str, ...]:
@@ -105,7 +116,8 @@ def list_tables(connection: Connection) -> list[Table]:
 
 
 def _table(line: tuple[Any, ...]) -> Table:
-    oid, schema, name, kind, identity, key, deferrable, index, unlogged, is_partition = line
+    oid, schema, name, kind, identity, key, deferrable, index, *flags = line
+    unlogged, is_partition, has_virtual_columns = flags
     return Table(
         oid=oid,
         schema=schema,
@@ -117,6 +129,7 @@ def _table(line: tuple[Any, ...]) -> Table:
         identity_index=tuple(index),
         unlogged=unlogged,
         is_partition=is_partition,
+        has_virtual_columns=has_virtual_columns,
     )
 
 
@@ -139,13 +152,20 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
         raise SourceError("; ".join(mistakes))
     leaves = leaf_partitions(connection, found, tables)
     found = [_with_effective_identity(table, leaves.get(table.oid, [])) for table in found]
-    columns = _columns(connection, found)
+    columns = _columns(connection, found, leaves)
     relations = []
     for request, table in zip(requests, found, strict=True):
-        wanted = _wanted(request, columns[table.oid], mistakes)
+        of_rows, computed = columns[table.oid]
+        wanted = _wanted(request, of_rows, mistakes)
         relations.append(
             Relation(
-                table.schema, table.name, wanted, table.primary_key, table.identity, table.kind
+                table.schema,
+                table.name,
+                wanted,
+                table.primary_key,
+                table.identity,
+                table.kind,
+                computed=tuple(computed),
             )
         )
     if mistakes:
@@ -154,10 +174,10 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
 
 
 def _wanted(
-    request: TableRequest, columns: tuple[Column, ...], mistakes: list[str]
+    request: TableRequest, columns: Sequence[Column], mistakes: list[str]
 ) -> tuple[Column, ...]:
     if request.columns is None:
-        return columns
+        return tuple(columns)
     names = [column.name for column in columns]
     mistakes.extend(
         f"table {request.name} has no column {name}{_nearest(name, names)}"
@@ -167,24 +187,30 @@ def _wanted(
     return tuple(column for column in columns if column.name in request.columns)
 
 
-def _columns(connection: Connection, tables: Sequence[Table]) -> dict[int, tuple[Column, ...]]:
+def _columns(
+    connection: Connection, tables: Sequence[Table], leaves: Mapping[int, Sequence[Table]]
+) -> dict[int, Columns]:
     by_oid = {table.oid: table for table in tables}
     with mapped_errors("read the catalog"):
         lines = connection.execute(_COLUMNS, [list(by_oid)]).fetchall()
         types = load_types(connection, {line[2] for line in lines})
-    grouped: dict[int, list[Column]] = {oid: [] for oid in by_oid}
-    for oid, name, type_oid, modifier, not_null, out_of_line, generated, declared in lines:
-        grouped[oid].append(
-            Column(
-                name,
-                replace(types[type_oid], oid=type_oid, modifier=modifier, declared=declared),
-                nullable=not not_null,
-                in_identity=by_oid[oid].identity == "full" or name in by_oid[oid].identity_columns,
-                out_of_line=out_of_line,
-                generated=generated,
-            )
+    parts = {oid: [leaf.oid for leaf in leaves.get(oid, ())] for oid in by_oid}
+    made = read_generated(connection, parts)
+    found = {oid: Columns([], []) for oid in by_oid}
+    for oid, name, type_oid, modifier, not_null, out_of_line, declared in lines:
+        making = made.get((oid, name))
+        is_sent = making is None or making.is_streamed
+        in_identity = by_oid[oid].identity == "full" or name in by_oid[oid].identity_columns
+        column = Column(
+            name,
+            replace(types[type_oid], oid=type_oid, modifier=modifier, declared=declared),
+            nullable=not not_null,
+            in_identity=is_sent and in_identity,
+            out_of_line=out_of_line,
+            generated=None if making is None else making.how,
         )
-    return {oid: tuple(columns) for oid, columns in grouped.items()}
+        (found[oid].of_rows if is_sent else found[oid].computed).append(column)
+    return found
 
 
 def table_oids(connection: Connection, relations: Sequence[Relation]) -> dict[Relation, int]:

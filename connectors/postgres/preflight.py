@@ -83,7 +83,6 @@ def table_reasons(connection: Connection, candidate: Candidate) -> Iterator[str]
     """Why one table can't be followed, whatever the others are."""
     yield from kind_reasons(candidate.relation.qualified_name, candidate.table)
     yield from identity_reasons(connection, candidate.table, candidate.leaves)
-    yield from _column_reasons(candidate.relation)
     yield from privilege_reasons(connection, candidate.relation, candidate.table)
 
 
@@ -203,6 +202,12 @@ def identity_reasons(
                 "stream doesn't tell which of them is left. Drop that constraint, and add the "
                 "primary key again without DEFERRABLE"
             )
+        elif each.identity == "full" and each.has_virtual_columns:
+            yield (
+                f"table {each.schema}.{each.name} has replica identity full and virtual generated "
+                "columns, which PostgreSQL does not publish: once published, its UPDATE and DELETE "
+                f"would fail. With a primary key, run: alter table {name} replica identity default"
+            )
         elif each.identity != "full" and not each.identity_columns:
             yield (
                 f"table {each.schema}.{each.name} has no usable replica identity "
@@ -217,15 +222,6 @@ def _why_unusable(table: Table) -> str:
     if table.identity == "index":
         return "its index was dropped"
     return "no primary key"
-
-
-def _column_reasons(relation: Relation) -> Iterator[str]:
-    if generated := [column.name for column in relation.columns if column.generated]:
-        yield (
-            f"table {relation.qualified_name}: generated columns are not streamed, so "
-            f"{', '.join(generated)} can't be mapped. Map an expression over the columns that it "
-            "is made of instead"
-        )
 
 
 def overlap_reasons(candidates: Sequence[Candidate]) -> Iterator[str]:

@@ -9,6 +9,8 @@ import structlog
 from psycopg import sql
 
 from cdc_daemon.errors import RetryError, SourceError
+from connectors.postgres.generated import STREAMED_VERSION
+from connectors.postgres.publishedcolumns import lacks_generated
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _LOCK_TIMEOUT: Final = "set local lock_timeout = '10s'"
 """Adding a table waits behind DDL and VACUUM; other DDL would queue up behind us."""
 
 
-OPEN_TRANSACTIONS_FROM: Final = {13: 21, 14: 18, 15: 13, 16: 9, 17: 5}
+OPEN_TRANSACTIONS_FROM: Final = {14: 18, 15: 13, 16: 9, 17: 5}
 """The minor version from which on the stream learns, while it decodes a transaction that was open
 meanwhile, that a table has come into the publication. Before, it went on leaving the table out of
 all that came later. Major versions that aren't named have always done so."""
@@ -147,10 +149,7 @@ def find_missing(connection: Connection, name: str, relations: Sequence[Relation
         found = connection.execute(_PUBLICATION, [name]).fetchone()
         lines = connection.execute(_MEMBERS, [name]).fetchall()
     if found is None:
-        statement = sql.SQL(
-            "create publication {} for table {} with (publish_via_partition_root = true)"
-        ).format(quoted, _tables(relations))
-        return Missing((statement,), only_tables=False)
+        return Missing((_create(connection, name, relations),), only_tables=False)
     all_tables, all_operations, via_root = found
     members = {(schema, table): _member(*rest) for schema, table, *rest in lines}
     if reasons := list(_left_out(connection, name, relations, members)):
@@ -162,6 +161,11 @@ def find_missing(connection: Connection, name: str, relations: Sequence[Relation
                 "alter publication {} set (publish = 'insert, update, delete, truncate', "
                 "publish_via_partition_root = true)"
             ).format(quoted)
+        )
+    leaves_out = lacks_generated(connection, name, relations)
+    if leaves_out is not None:
+        statements.append(
+            sql.SQL("alter publication {} set (publish_generated_columns = stored)").format(quoted)
         )
     absent = [each for each in relations if (each.schema, each.name) not in members]
     if all_tables and via_root and absent:
@@ -176,7 +180,17 @@ def find_missing(connection: Connection, name: str, relations: Sequence[Relation
         statements.append(
             sql.SQL("alter publication {} add table {}").format(quoted, _tables(absent))
         )
-    return Missing(tuple(statements), only_tables=all_operations and via_root)
+    whole = all_operations and via_root and leaves_out != "values"
+    return Missing(tuple(statements), only_tables=whole)
+
+
+def _create(connection: Connection, name: str, relations: Sequence[Relation]) -> sql.Composed:
+    options = ["publish_via_partition_root = true"]
+    if connection.info.server_version >= STREAMED_VERSION:
+        options.append("publish_generated_columns = stored")
+    return sql.SQL("create publication {} for table {} with ({})").format(
+        sql.Identifier(name), _tables(relations), sql.SQL(", ".join(options))
+    )
 
 
 def _member(columns: list[str] | None, row_filter: str | None) -> Member:
@@ -194,7 +208,7 @@ def _left_out(
         member = members.get((relation.schema, relation.name))
         if member is None:
             continue
-        wanted = [column.name for column in relation.columns if not column.generated]
+        wanted = [column.name for column in relation.columns if column.generated is None]
         hidden = [] if member.columns is None else sorted(set(wanted) - member.columns)
         if hidden or member.row_filter is not None:
             what = f"only rows where {member.row_filter}" if member.row_filter else "only columns"

@@ -122,15 +122,7 @@ def with_settings(dsn: str, **settings: Any) -> str:
 
 def describe(source: PostgresSource, *tables: str) -> list[Relation]:
     """The tables with all columns that are streamed."""
-    whole = source.describe([TableRequest(table) for table in tables])
-    return source.describe(
-        [
-            TableRequest(
-                one.qualified_name, tuple(each.name for each in one.columns if not each.generated)
-            )
-            for one in whole
-        ]
-    )
+    return source.describe([TableRequest(table) for table in tables])
 
 
 def start(source: PostgresSource, *tables: str) -> list[Relation]:

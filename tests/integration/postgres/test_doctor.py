@@ -137,10 +137,6 @@ def test_row_security_and_timeouts_of_the_role(
         ("create unlogged table t (id int primary key)", "problem: .*unlogged"),
         ("create view t as select 1 as id", "problem: .*is a view"),
         (
-            "create table t (id int primary key, n int generated always as (id * 2) stored)",
-            "problem: .*generated columns",
-        ),
-        (
             (
                 "create table t (id int primary key) partition by list (id); "
                 "create table p1 partition of t for values in (1); "

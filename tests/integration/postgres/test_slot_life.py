@@ -402,7 +402,7 @@ def test_the_slot_goes_before_the_publication_is_mended(
     first.prepare(relations)
     first.create_place()
     assert first.place() is not None
-    connection.execute("alter publication pub drop table item")
+    connection.execute("alter publication pub set (publish = 'insert')")
     name, dsn = make_role()
     connection.execute(sql.SQL("grant select on item to {}").format(sql.Identifier(name)))
     second = make_source(dsn)
