@@ -6,8 +6,7 @@ import gc
 import signal
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -19,24 +18,20 @@ from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.covering import covered_tables
 from cdc_daemon.delivery.delivery import Delivery
+from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import (
     CdcError,
     ConfigurationError,
     RetentionLimitError,
-    RetryError,
-    SettingError,
+    SchemaChangedError,
     SinkError,
-    SourceError,
-    StopError,
 )
-from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
-from cdc_daemon.ports import TableRequest
-from cdc_daemon.projection.compiler import Compiled, compile_projections
-from cdc_daemon.projection.showing import Showing
-from cdc_daemon.resuming import Found, being_filled, loads_of, resume
+from cdc_daemon.schemawatch import SchemaWatch
+from cdc_daemon.starting import Start
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
@@ -46,11 +41,13 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.events import Checkpoint
-    from cdc_daemon.ports import Sink, Source
-    from cdc_daemon.resuming import Resumption
+    from cdc_daemon.ports import ShapeReader, Sink, Source
+    from cdc_daemon.projection.compiler import Compiled
 
 log = structlog.get_logger(__name__)
 
+DRAIN_SECONDS: Final = 1.0
+"""How often a stop is looked for while all is written that was read before a table changed."""
 STOP_GRACE_SECONDS: Final = 2.0
 """What a stop takes beside its deadline; all that it takes before anything has been read."""
 
@@ -122,23 +119,49 @@ class Daemon:
 
     def _run_pipeline(self) -> None:
         self._state("starting")
-        compiled = self._compile()
-        checkpoint = self._resume(compiled)
         monitor = Monitor(self._source.clock(), self.metrics)
         self.status.watch(monitor)
-        with _reachable("sink", SinkError):
-            delivery = self._delivery(compiled, checkpoint, monitor)
-        monitor.start()
+        start = Start(self._loaded, self._source, self._sink, self.metrics)
         try:
-            with _reachable("sink", SinkError):
-                delivery.start()
-            self._follow(compiled, checkpoint, delivery)
+            change = self._run_until_changed(monitor, start, None)
+            while change is not None:
+                self._announce(change)
+                start.is_first = False
+                for attempt in retrying():
+                    with attempt:
+                        change = self._run_until_changed(monitor, start, change)
         except RetentionLimitError as limit:
             self._give_up_place(limit)
             raise
         finally:
-            delivery.close()
             monitor.stop()
+            start.shapes.close()
+
+    def _announce(self, change: SchemaChangedError) -> None:
+        log.warning("schema_changed", table=change.table, why=change.why)
+        self.metrics.schema_changed(change.table)
+        self._state("starting")
+
+    def _run_until_changed(
+        self, monitor: Monitor, start: Start, change: SchemaChangedError | None
+    ) -> SchemaChangedError | None:
+        """Run with the tables as they are now; which of them is another one, None for a stop."""
+        if self._stop.is_set():
+            raise Stopped
+        try:
+            compiled, checkpoint = start.begin(change)
+        except SchemaChangedError as again:
+            return again
+        with start.reachable("sink", SinkError):
+            delivery = self._delivery(compiled, checkpoint, monitor)
+        try:
+            if not monitor.is_alive():
+                monitor.start()
+            with start.reachable("sink", SinkError):
+                delivery.start()
+            return self._follow(compiled, checkpoint, delivery, start.shapes)
+        finally:
+            delivery.close()
 
     def _give_up_place(self, limit: RetentionLimitError) -> None:
         """The disk of the source counts more than how fresh the read models are."""
@@ -146,86 +169,6 @@ class Daemon:
             self._source.give_up_place()
         except CdcError as error:
             raise RetentionLimitError(f"{limit}. That failed: {error}") from error
-
-    def _compile(self) -> Compiled:
-        """Look the tables up and compile the projections: nothing is touched."""
-        projections = self._configuration.projections
-        names = list(dict.fromkeys(config.table for config in projections.values()))
-        try:
-            with _reachable("source", SourceError):
-                relations = self._source.describe([TableRequest(name) for name in names])
-        except SettingError as error:
-            raise self._loaded.located("source", error) from error
-        return compile_projections(
-            projections,
-            dict(zip(names, relations, strict=True)),
-            self._loaded.locate,
-            Showing(self._sink.form, self.metrics.unrepresentable),
-        )
-
-    def _resume(self, compiled: Compiled) -> Checkpoint:
-        """Check both sides, see where the pipeline was, and make what it lacks."""
-        with _reachable("sink", SinkError):
-            self._sink.preflight([projection.model for projection in compiled.projections])
-            kept = self._sink.checkpoints.load(self._configuration.name)
-        with _reachable("source", SourceError):
-            self._source.prepare(compiled.relations)
-            found = Found(kept, self._source.place(), self._source.identity())
-        with _reachable("sink", SinkError):
-            resumption = resume(
-                self._configuration.name,
-                found,
-                compiled.projections,
-                self._sink,
-                self._source.show,
-            )
-            drop(resumption.left_over, self._sink)
-            for gone in resumption.forgotten:
-                log.warning("projection_removed", projection=gone.projection, index=gone.index)
-            checkpoint = self._with_new_generations(compiled, resumption)
-        if resumption.new_place:
-            with _reachable("source", SourceError):
-                checkpoint = replace(checkpoint, position=self._source.create_place())
-            with _reachable("sink", SinkError):
-                self._sink.checkpoints.store(checkpoint)
-        with _reachable("sink", SinkError):
-            unfinished = being_filled(checkpoint.loads)
-            for name, generation in checkpoint.generations.items():
-                if name not in unfinished:
-                    publish(self._sink, generation)
-        return checkpoint
-
-    def _with_new_generations(self, compiled: Compiled, resumption: Resumption) -> Checkpoint:
-        """Make the generations that are lacking, and note what is to be loaded into them."""
-        if not resumption.anew:
-            return resumption.checkpoint
-        for name, reason in resumption.anew.items():
-            log.warning("new_generation", projection=name, reason=reason)
-        made = create(
-            [each.model for each in compiled.projections if each.name in resumption.anew],
-            self._sink,
-        )
-        never = self._configuration.backfill.mode == "never"
-        if never and (full := sorted(resumption.anew.keys() & resumption.replaced)):
-            raise StopError(
-                f"{', '.join(full)} must be loaded anew ({resumption.anew[full[0]]}), and "
-                "backfill.mode is never: the documents that are there would be lost. Set it to "
-                "initial; or rename the projection to begin with an empty read model"
-            )
-        loads = loads_of(() if never else made, compiled.projections)
-        before = resumption.checkpoint
-        checkpoint = replace(
-            before,
-            generations={**before.generations, **made},
-            loads=(*before.loads, *loads),
-        )
-        try:
-            self._sink.checkpoints.store(checkpoint)
-        except CdcError:
-            with suppress(CdcError):
-                drop(list(made.values()), self._sink)
-            raise
-        return checkpoint
 
     def _delivery(self, compiled: Compiled, checkpoint: Checkpoint, monitor: Monitor) -> Delivery:
         delivery = Delivery(
@@ -242,7 +185,13 @@ class Daemon:
         self.status.follow(delivery, self._source)
         return delivery
 
-    def _follow(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> None:
+    def _follow(
+        self,
+        compiled: Compiled,
+        checkpoint: Checkpoint,
+        delivery: Delivery,
+        shapes: ShapeReader,
+    ) -> SchemaChangedError | None:
         delivery.resume(checkpoint)
         backfill = self._backfill(compiled, checkpoint, delivery)
         filler = HoleFiller(self._source, delivery)
@@ -259,18 +208,36 @@ class Daemon:
             filler=filler,
             transaction_bytes=self._configuration.memory.transaction,
             spill_folder=self._configuration.state.path / "spill",
-            stopping=self._stop.is_set,
+            stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
             state=self._state,
+            covered=covered_tables(checkpoint.covered, self._source.visibility),
         )
+        watch = SchemaWatch(
+            shapes,
+            compiled.relations,
+            checkpoint.shapes,
+            delivery.fail,
+            delivery.checkpointer.adopt,
+        )
+        watch.start()
         try:
             pipeline.follow_for_ever(checkpoint.position)
+        except SchemaChangedError as change:
+            delivery.fail(change)
         finally:
             backfill.close()
             filler.close()
+            watch.stop()
+        while delivery.schema_change is not None and not self._stop.is_set():
+            # All of it: what is still under way must not meet what is compiled anew.
+            if delivery.drain(time.monotonic() + DRAIN_SECONDS, pipeline.report):
+                watch.join()
+                return delivery.schema_change
         self._state("stopping")
         deadline = time.monotonic() + self._configuration.shutdown.deadline
         drained = delivery.drain(deadline, pipeline.report)
         log.info("stopped", drained=drained)
+        return None
 
     def _backfill(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> Backfill:
         config = self._configuration
@@ -358,16 +325,3 @@ def tune_garbage_collection() -> None:
 
 def _type(section: Any) -> str:
     return str(section.type)
-
-
-@contextmanager
-def _reachable(side: str, stop: type[SourceError | SinkError]) -> Iterator[None]:
-    """At the start an outside system that can't be reached is a mistake to report, not to retry."""
-    try:
-        yield
-    except RetryError as error:
-        said = str(error)
-        end = "" if said.endswith((".", "?")) else "."
-        raise stop(
-            f"{said}{end} Check that it runs, and the address in the `{side}` section."
-        ) from error

@@ -9,6 +9,7 @@
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
     │   ├── RetentionLimitError   the source keeps too much for us                    exit code 3
     │   └── SlotInUseError        another process holds our place in the source       exit code 5
+    ├── SchemaChangedError  a table isn't what the mappings were compiled for: compile them anew
     ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
 
@@ -77,6 +78,18 @@ class SlotInUseError(SourceError):
 
 class RewrittenError(CdcError):
     """A table has another file than when its chunks were planned: they must be planned anew."""
+
+
+class SchemaChangedError(CdcError):
+    """A table isn't what the mappings were compiled for: they are compiled anew, in place."""
+
+    def __init__(self, table: str, why: str, *, in_catalog: bool = False) -> None:
+        super().__init__(f"table {table} has changed: {why}")
+        self.in_catalog = in_catalog
+        """Whether the catalog shows it, and not only what was read."""
+        self.table = table
+        """`schema.name`, as `Relation.qualified_name` has it."""
+        self.why = why
 
 
 class RetentionLimitError(SourceError):

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.delivery.retrying import retrying
-from cdc_daemon.errors import RetryError, SourceError
-from cdc_daemon.events import NOWHERE, Change, ChangeKind, Commit, Position, Watermark
+from cdc_daemon.errors import RetryError, SchemaChangedError, SourceError
+from cdc_daemon.events import NOWHERE, Change, ChangeKind, Commit, Position, Relation, Watermark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.backfill.filler import HoleFiller
     from cdc_daemon.backfill.window import Transaction
+    from cdc_daemon.covering import Covered
     from cdc_daemon.delivery.delivery import Delivery
-    from cdc_daemon.events import Event, Relation
+    from cdc_daemon.events import Event
     from cdc_daemon.ports import Source
     from cdc_daemon.projection.flat import FlatProjection
 
@@ -67,12 +69,27 @@ class Destination:
 
     def __init__(self, relation: Relation, routes: Sequence[Route]) -> None:
         self.relation = relation
-        self.targets = [
+        self.targets: list[tuple[Callable[[Change, Fold], None], Fold]] = [
             (route.projection.apply, route.fold)
             for route in routes
             if route.projection.relation is relation
         ]
         self.counts = [0] * (max(ChangeKind) + 1)
+
+
+class Destinations(dict[Relation, Destination]):
+    """Where the changes of each relation go; of a table in another shape, made when one comes."""
+
+    def __missing__(self, relation: Relation) -> Destination:
+        made = Destination(relation, ())
+        if relation.stands_for is not None:
+            made.targets = [(_note_misfit, fold) for _, fold in self[relation.stands_for].targets]
+        self[relation] = made
+        return made
+
+
+def _note_misfit(change: Change, fold: Fold) -> None:
+    fold.misfit = change.relation.misfit
 
 
 class Pipeline:
@@ -92,6 +109,7 @@ class Pipeline:
         spill_folder: Path,
         stopping: Callable[[], bool],
         state: Callable[[str], None],
+        covered: Mapping[str, Covered] = MappingProxyType({}),
     ) -> None:
         self._source = source
         self._source_id = source_id
@@ -105,9 +123,10 @@ class Pipeline:
         self._routes = [
             Route(projection, index, Fold(spill_folder)) for projection, index in indices
         ]
-        self._destinations = {
-            relation: Destination(relation, self._routes) for relation in relations
-        }
+        self._destinations = Destinations(
+            (relation, Destination(relation, self._routes)) for relation in relations
+        )
+        self._covered = covered
         self._released_at = 0.0
         self._reported_at = 0.0
         self._reported: tuple[Position, Position] = (NOWHERE, NOWHERE)
@@ -125,6 +144,9 @@ class Pipeline:
                         self._follow_while_connected()
         except Stopped:
             return
+        finally:
+            for route in self._routes:
+                route.fold.clear()
 
     def _follow_while_connected(self) -> None:
         """Return when a good connection was lost; raise RetryError when it was none."""
@@ -211,15 +233,16 @@ class Pipeline:
         position = commit.position
         delivery = self._delivery
         delivery.monitor.committed(position, commit.time)
-        changed = [route for route in self._routes if route.fold]
+        changed = [r for r in self._routes if r.fold and not self._is_left_out(r, commit)]
         if changed:
             self._backfill.recent.append(commit.xid)
         window = self._window_of(commit, changed)
         self._filler.begin(commit)
         for route in changed:
             fold = route.fold
+            version = self._version(route, position)
             if fold.truncated:
-                self._clear_before(route.index, position)
+                self._clear_before(route.index, version)
                 fold.truncated = False
                 self._filler.truncated(route.index)
                 if window is not None:
@@ -228,9 +251,24 @@ class Pipeline:
             if window is not None and route.index in self._backfill.loading:
                 contents = window.touching(route.index, contents)
             after = self._filler.after(delivery.progress.received)
-            delivery.dispatcher.send(route.index, position, contents, after=after)
+            delivery.dispatcher.send(route.index, version, contents, after=after)
         delivery.metrics.transaction()
         self._pass(position)
+
+    def _is_left_out(self, route: Route, commit: Commit) -> bool:
+        """Whether the load of the table has it. Raises SchemaChangedError on a shape unknown."""
+        table = route.projection.relation.qualified_name
+        covered = self._covered.get(table)
+        if covered is not None and covered.leaves_out(commit):
+            route.fold.clear()
+            return True
+        if route.fold.misfit:
+            raise SchemaChangedError(table, route.fold.misfit)
+        return False
+
+    def _version(self, route: Route, position: Position) -> Position:
+        covered = self._covered.get(route.projection.relation.qualified_name)
+        return position if covered is None else covered.version(position)
 
     def _window_of(self, commit: Commit, changed: Sequence[Route]) -> Transaction | None:
         """What notes the touched documents, if chunks that wait or will come may not see them."""

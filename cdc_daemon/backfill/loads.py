@@ -45,6 +45,8 @@ class ActiveLoad:
     blocks: int
     since: Position = NOWHERE
     """Of a load that repairs: `Load.since`."""
+    why: str = ""
+    """As `Load.why` says."""
     settler: ChunkReader | None = None
     """What waits until all is visible from before a load that began beside the stream; workers
     that read already don't look back so far."""
@@ -111,7 +113,8 @@ class ActiveLoad:
         """As the checkpoint keeps it."""
         todo = None if self.todo is None else merged(self.todo)
         table = self.relation.qualified_name
-        return Load(table, self.names, todo, self.settled, self.rows, self.blocks, self.since)
+        progress = (todo, self.settled, self.rows, self.blocks, self.since, self.why)
+        return Load(table, self.names, *progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,7 @@ class Loads:
                 load.rows,
                 load.blocks,
                 load.since,
+                load.why,
                 settler,
             )
             self._changed.notify_all()

@@ -44,9 +44,11 @@ class Fold:
         """What is held in memory."""
         self.truncated = False
         """All documents from before the transaction are gone."""
+        self.misfit = ""
+        """Why changes of it can't be understood: they are of another shape of the table."""
 
     def __bool__(self) -> bool:
-        return bool(self._contents or self._runs or self.truncated)
+        return bool(self._contents or self._runs or self.truncated or self.misfit)
 
     def put(self, document_id: bytes, body: bytes | None) -> None:
         """Set the content of one document."""
@@ -86,6 +88,7 @@ class Fold:
         self._contents = {}
         self.size_bytes = 0
         self.truncated = False
+        self.misfit = ""
         self._close_runs()
 
     def _write(self, contents: Iterable[Content]) -> BinaryIO:

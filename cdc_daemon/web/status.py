@@ -39,6 +39,7 @@ class Status:
         self._monitor: Monitor | None = None
         self._delivery: Delivery | None = None
         self._source: Source | None = None
+        self._backfill: BackfillCollector | None = None
         self.control: Control | None = None
         """What can be changed while it runs; None before it runs."""
         self.metrics = metrics
@@ -57,8 +58,11 @@ class Status:
     def load(self, backfill: Backfill, control: Control) -> None:
         """What is being loaded is known from now on, and can be changed."""
         self.control = control
-        name = self._loaded.configuration.name
-        self.metrics.registry.register(BackfillCollector(backfill, name))
+        registry = self.metrics.registry
+        if self._backfill is not None:
+            registry.unregister(self._backfill)
+        self._backfill = BackfillCollector(backfill, self._loaded.configuration.name)
+        registry.register(self._backfill)
 
     def live(self) -> Health:
         """Whether a restart would help: never because an outside system is away."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from cdc_daemon.errors import SourceError
@@ -10,9 +11,10 @@ from cdc_daemon.events import Column, Relation, ReplicaIdentity
 from cdc_daemon.nearest import nearest
 from connectors.postgres.catalog_types import load_types
 from connectors.postgres.session import mapped_errors
+from connectors.postgres.shapes import read_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cdc_daemon.ports import TableRequest
     from connectors.postgres.session import Connection
@@ -62,6 +64,11 @@ select attrelid, attname::text, atttypid, atttypmod, attnotnull, attstorage::tex
 from pg_catalog.pg_attribute
 where attrelid = any(%s) and attnum > 0 and not attisdropped
 order by attrelid, attnum
+"""
+
+_STILL_THERE: Final = """
+select count(*) from pg_catalog.pg_attribute
+where attrelid = %s and attname = any(%s) and not attisdropped
 """
 
 _PARTITIONS: Final = """
@@ -120,10 +127,15 @@ def _table(line: tuple[Any, ...]) -> Table:
     )
 
 
-def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[Relation]:
+def describe(
+    connection: Connection,
+    requests: Sequence[TableRequest],
+    formerly: Mapping[str, int] = MappingProxyType({}),
+) -> list[Relation]:
     """The relations that are asked for, in that order, with the columns asked for.
 
-    Raises SourceError naming every missing table and column, with the nearest valid name.
+    `formerly`: which table had a name until now. Raises SourceError naming every missing table and
+    column, with its new or the nearest valid name.
     """
     tables = list_tables(connection)
     known = {f"{table.schema}.{table.name}": table for table in tables}
@@ -132,7 +144,9 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
     for request in requests:
         table = known.get(request.name) or known.get(f"public.{request.name}")
         if table is None:
-            mistakes.append(f"table {request.name} does not exist{_nearest_table(request, known)}")
+            oid = formerly.get(request.name) or formerly.get(f"public.{request.name}")
+            hint = _new_name(oid, tables) or _nearest_table(request, known)
+            mistakes.append(f"table {request.name} does not exist{hint}")
         else:
             found.append(table)
     if mistakes:
@@ -145,7 +159,8 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
         wanted = _wanted(request, columns[table.oid], mistakes)
         relations.append(
             Relation(
-                table.schema, table.name, wanted, table.primary_key, table.identity, table.kind
+                *(table.schema, table.name, wanted, table.primary_key, table.identity, table.kind),
+                known=frozenset(column.name for column in columns[table.oid]),
             )
         )
     if mistakes:
@@ -172,6 +187,8 @@ def _columns(connection: Connection, tables: Sequence[Table]) -> dict[int, tuple
     with mapped_errors("read the catalog"):
         lines = connection.execute(_COLUMNS, [list(by_oid)]).fetchall()
         types = load_types(connection, {line[2] for line in lines})
+    shapes = read_shapes(connection, [f"{each.schema}.{each.name}" for each in tables])
+    plain = {int(shape.table): shape.columns for shape in shapes.values()}
     grouped: dict[int, list[Column]] = {oid: [] for oid in by_oid}
     for oid, name, type_oid, modifier, not_null, out_of_line, generated, declared in lines:
         grouped[oid].append(
@@ -182,6 +199,7 @@ def _columns(connection: Connection, tables: Sequence[Table]) -> dict[int, tuple
                 in_identity=by_oid[oid].identity == "full" or name in by_oid[oid].identity_columns,
                 out_of_line=out_of_line,
                 generated=generated,
+                plain=name in plain.get(oid, {}) and plain[oid][name].plain,
             )
         )
     return {oid: tuple(columns) for oid, columns in grouped.items()}
@@ -192,6 +210,13 @@ def table_oids(connection: Connection, relations: Sequence[Relation]) -> dict[Re
     oids = {(table.schema, table.name): table.oid for table in list_tables(connection)}
     found = {relation: oids.get((relation.schema, relation.name)) for relation in relations}
     return {relation: oid for relation, oid in found.items() if oid is not None}
+
+
+def has_columns(connection: Connection, oid: int, names: Collection[str]) -> bool:
+    """Whether a table still has all of these columns."""
+    with mapped_errors("read the catalog"):
+        found = connection.execute(_STILL_THERE, [oid, list(names)]).fetchone()
+    return found is not None and found[0] == len(names)
 
 
 def leaf_partitions(
@@ -227,6 +252,17 @@ def _with_effective_identity(table: Table, leaves: Sequence[Table]) -> Table:
 def _nearest(name: str, names: Iterable[str]) -> str:
     close = nearest(name, names)
     return f"; did you mean {close}?" if close else ""
+
+
+def _new_name(oid: int | None, tables: Sequence[Table]) -> str:
+    """Where a table of that number is now."""
+    new = next((f"{table.schema}.{table.name}" for table in tables if table.oid == oid), None)
+    if new is None:
+        return ""
+    return (
+        f": it is called {new} now. Write that into `from` and start again; the read model is "
+        "loaded anew"
+    )
 
 
 def _nearest_table(request: TableRequest, known: Mapping[str, Table]) -> str:

@@ -8,7 +8,7 @@ conversions are half (`benchmarks/decode.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - an exception, which struct calls `error`
 from typing import Final, TypeAlias
@@ -100,6 +100,14 @@ class TuplePlan:
 
     relation: Relation
     columns: tuple[ColumnPlan, ...]
+    lacking: int = 0
+    """How many columns at the end of the relation weren't there yet: they are null."""
+
+
+def misfit(relation: Relation, columns: int, why: str) -> TuplePlan:
+    """The plan of a table that isn't what `relation` says: that a row changed, and no values."""
+    stand_in = replace(relation, columns=(), stands_for=relation, misfit=why)
+    return TuplePlan(stand_in, (None,) * columns)
 
 
 TYPE_CHANGED: Final = "type_changed"
@@ -149,9 +157,9 @@ class Decoder:
         """Decode one message; None for those that change nothing (begin, relation, type, ...).
 
         A truncate of several tables gives a list. Where a value can't become JSON the row holds
-        `Unreadable`, where it may not fit a field `Special`, unless its type has changed: then
-        RejectedError is raised. Raises ValueError on a message that is unknown, cut short, too
-        long, or about a table that the stream has not described.
+        `Unreadable`, where it may not fit a field `Special`, unless its type has changed: then the
+        table is a misfit. Raises ValueError on a message that is unknown, cut short, too long, or
+        about a table that the stream has not described.
         """
         try:
             tag = data[0]
@@ -164,7 +172,7 @@ class Decoder:
             return self._rare(tag, data)
         except RejectedError as error:
             if error.reason == TYPE_CHANGED:
-                raise
+                return self._decode_as_misfit(data, error)
             return self._decode_tolerantly(data)
         except (IndexError, KeyError, StructError) as error:
             raise _garbled(data) from error
@@ -173,17 +181,31 @@ class Decoder:
         """Decode a change once more, with stand-ins for what the good way has stumbled over."""
         oid = _UINT32(data, 1)[0]
         plan = self._plans[oid]
-        if plan is not None:
-            if oid not in self._tolerant:
-                self._tolerant[oid] = TuplePlan(plan.relation, tolerant(plan.columns))
-            self._plans[oid] = self._tolerant[oid]
-        try:
-            change = self.decode(data)
-        finally:
-            self._plans[oid] = plan
+        if plan is not None and oid not in self._tolerant:
+            self._tolerant[oid] = replace(plan, columns=tolerant(plan.columns))
+        change = self._decode_by(self._tolerant.get(oid), oid, data)
         if isinstance(change, Change):
             change.has_unchanged = True
         return change
+
+    def _decode_as_misfit(self, data: bytes, error: RejectedError) -> Event | list[Change] | None:
+        """A type was altered under its name (alter type): no value of the row is taken."""
+        oid = _UINT32(data, 1)[0]
+        plan = self._plans[oid]
+        why = f"a value isn't of its type: {error.explanation}"
+        other = None if plan is None else misfit(plan.relation, len(plan.columns), why)
+        return self._decode_by(other, oid, data)
+
+    def _decode_by(
+        self, plan: TuplePlan | None, oid: int, data: bytes
+    ) -> Event | list[Change] | None:
+        """Decode one change by another plan than the one of its relation."""
+        usual = self._plans[oid]
+        self._plans[oid] = plan
+        try:
+            return self.decode(data)
+        finally:
+            self._plans[oid] = usual
 
     def _insert(self, data: bytes) -> Change | None:
         plan = self._plans[_UINT32(data, 1)[0]]
@@ -192,6 +214,8 @@ class Decoder:
         row, end, unchanged = read_tuple(data, 6, plan.columns)
         if end != len(data) or data[5] != _NEW_TUPLE:
             raise _garbled(data)
+        if plan.lacking:
+            row.extend([_JSON_NULL] * plan.lacking)
         return Change(plan.relation, ChangeKind.INSERT, row, None, unchanged)
 
     def _update(self, data: bytes) -> Change | None:
@@ -206,6 +230,9 @@ class Decoder:
         new, end, unchanged = read_tuple(data, at, plan.columns)
         if end != len(data) or data[at - 1] != _NEW_TUPLE:
             raise _garbled(data)
+        if plan.lacking:
+            for row in filter(None, (old, new)):
+                row.extend([_JSON_NULL] * plan.lacking)
         return Change(plan.relation, ChangeKind.UPDATE, new, old, unchanged)
 
     def _delete(self, data: bytes) -> Change | None:
@@ -215,6 +242,8 @@ class Decoder:
         old, end, _ = read_tuple(data, 6, plan.columns)
         if end != len(data) or data[5] not in _OLD_TUPLES:
             raise _garbled(data)
+        if plan.lacking:
+            old.extend([_JSON_NULL] * plan.lacking)
         return Change(plan.relation, ChangeKind.DELETE, None, old)
 
     def _rare(self, tag: int, data: bytes) -> Event | list[Change] | None:
