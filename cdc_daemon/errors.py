@@ -11,6 +11,7 @@
     │   ├── SlotInUseError        another process holds our place in the source       exit code 5
     │   └── TakenOverError        another daemon of the pipeline has stored its checkpoint  5
     ├── StartAgainError     what the start went by holds no longer: start again, in this process
+    │   └── SchemaChangedError    a table isn't what the mappings were compiled for
     ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
 
@@ -89,6 +90,18 @@ class StartAgainError(CdcError):
 
 class RewrittenError(CdcError):
     """A table has another file than when its chunks were planned: they must be planned anew."""
+
+
+class SchemaChangedError(StartAgainError):
+    """A table isn't what the mappings were compiled for: they are compiled anew."""
+
+    def __init__(self, table: str, why: str, *, in_catalog: bool = False) -> None:
+        super().__init__(f"table {table} has changed: {why}")
+        self.in_catalog = in_catalog
+        """Whether the catalog shows it, and not only what was read."""
+        self.table = table
+        """`schema.name`, as `Relation.qualified_name` has it."""
+        self.why = why
 
 
 class RetentionLimitError(SourceError):

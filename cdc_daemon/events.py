@@ -150,6 +150,8 @@ class Column:
     """Large values may be stored out of line (TOAST), and are then left out of updates."""
     generated: Generated | None = None
     protection: Protection | None = None
+    plain: bool = True
+    """As `ColumnShape.plain`: a row that lacks the column holds null."""
 
 
 ReplicaIdentity: TypeAlias = Literal["default", "full", "index", "nothing"]
@@ -174,6 +176,14 @@ class Relation:
     computed: tuple[Column, ...] = ()
     """Generated columns that the source doesn't stream: they are in no row, and are computed where
     they are shown."""
+    is_open: bool = False
+    """Whether a mapping shows every column, those to come included."""
+    known: frozenset[str] = frozenset()
+    """Every column of the table, mapped or not."""
+    stands_for: Relation | None = None
+    """Of a table in another shape than the mappings were compiled for: their relation. Its changes
+    hold no values, and `misfit` says why."""
+    misfit: str = ""
 
     @property
     def qualified_name(self) -> str:
@@ -296,6 +306,8 @@ class Generation:
     uuid: str
     fingerprint: str
     """A digest of the mapping it was built by: another mapping needs another generation."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Where it shows every column (`"*"`): the digest of each field. One more is only added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +346,67 @@ class Load:
     joined: bool = False
     """Whether the table has come into the stream only for this load: the stream lacks what
     transactions that were open then had done before."""
+    why: str = ""
+    """What has changed in the source, so that all rows are read again; empty where somebody asked
+    for it. Changes of the stream are left to such a load (`Coverage`): it can't be given up."""
 
     @property
     def repairs(self) -> bool:
         """Whether it writes into generations that are loaded already, and stay searched."""
         return self.since > NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnShape:
+    """What the values of a column depend on beside the rows."""
+
+    place: int
+    """In the table, from its making to its dropping, whatever its name is."""
+    meaning: str
+    """Its type as far down as it goes: under another one the values are others."""
+    version: str
+    """Another one whenever anybody has altered the column, whatever it was."""
+    plain: bool = True
+    """Whether rows from before it was added hold null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A partition that holds rows."""
+
+    file: str
+    """Another one once it was truncated or rewritten."""
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a table looks like, as far as documents can change with it while no row does."""
+
+    table: str
+    """Which table has the name: one that is dropped and made again is another."""
+    key: str
+    """Its kind, its primary key, and what it sends of old rows."""
+    columns: dict[str, ColumnShape]
+    file: str = ""
+    """Of a table without partitions: another one once it was truncated or rewritten."""
+    parts: dict[str, Part] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Which transactions are left to the load of a table, that begins after they are visible.
+
+    Theirs are the changes that are older than what the catalog says of the table.
+    """
+
+    seen: str
+    """In the source's own words: see `Source.visibility`."""
+    floor: Position
+    """Where the log ended before. Whatever is written of the table from then on has this version or
+    a higher one: what a load finds below it belongs to no row."""
+    end: Position
+    """Where the log ended after: no transaction that is seen comes later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +429,10 @@ class Checkpoint:
     written: Position | None = None
     """No document has a higher version: stored by a process that ends in order. None while one
     runs, and after one that ended without a word: it may have written beyond `position`."""
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    """What the tables looked like when it was begun from, by their names."""
+    covered: dict[str, Coverage] = field(default_factory=dict)
+    """By the table's name."""
 
 
 @dataclass(frozen=True, slots=True)

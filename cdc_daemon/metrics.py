@@ -76,6 +76,11 @@ class Metrics:
         self._state = self._gauge(
             "cdc_pipeline_state", "1 for the state it is in", "pipeline", "state"
         )
+        self._schema_changes = self._counter(
+            "cdc_schema_changes_total",
+            "Times that the mappings were compiled anew in place",
+            *("pipeline", "table"),
+        )
         self._reconnects = self._counter(
             "cdc_reconnects_total", "Connections made again", "pipeline", "side"
         )
@@ -156,6 +161,10 @@ class Metrics:
     def reconnected(self, side: str) -> None:
         """A connection was made again."""
         self._reconnects.labels(self.pipeline, side).inc()
+
+    def schema_changed(self, table: str) -> None:
+        """The mappings are compiled anew, because a table has changed."""
+        self._schema_changes.labels(self.pipeline, table).inc()
 
     def loaded(self, projection: str, rows: int) -> None:
         """Existing rows were read."""

@@ -6,13 +6,14 @@ What comes back from the other threads is only "durable up to here" and "searcha
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.transactions import OpenTransactions
-from cdc_daemon.errors import RetryError, StartAgainError
+from cdc_daemon.errors import RetryError, SchemaChangedError, StartAgainError
 from cdc_daemon.events import (
     NOWHERE,
     Change,
@@ -26,12 +27,13 @@ from cdc_daemon.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.backfill.filler import HoleFiller
     from cdc_daemon.backfill.window import Transaction
+    from cdc_daemon.covering import Covered
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.delivery.transactions import Route
     from cdc_daemon.events import Event, Relation
@@ -78,6 +80,7 @@ class Pipeline:
         spill_folder: Path,
         stopping: Callable[[], bool],
         state: Callable[[str], None],
+        covered: Mapping[str, Covered] = MappingProxyType({}),
     ) -> None:
         self._source = source
         self._source_id = source_id
@@ -88,6 +91,7 @@ class Pipeline:
         self._stopping = stopping
         self._state = state
         self._transactions = OpenTransactions(relations, indices, transaction_bytes, spill_folder)
+        self._covered = covered
         self._released_at = 0.0
         self._reported_at = 0.0
         self._reported: tuple[Position, Position] = (NOWHERE, NOWHERE)
@@ -196,15 +200,20 @@ class Pipeline:
         position = commit.position
         delivery = self._delivery
         delivery.monitor.committed(position, commit.time)
-        changed = [route for route in self._transactions.committed(commit.xid) if route.fold]
+        changed = [
+            route
+            for route in self._transactions.committed(commit.xid)
+            if route.fold and not self._is_left_out(route, commit)
+        ]
         if changed:
             self._backfill.recent.append(commit.xid)
         window = self._window_of(commit, changed)
         self._filler.begin(commit)
         for route in changed:
             fold = route.fold
+            version = self._version(route, position)
             if fold.truncated:
-                self._clear_before(route.index, position)
+                self._clear_before(route.index, version)
                 self._filler.truncated(route.index)
                 if window is not None:
                     window.truncated(route.index)
@@ -214,10 +223,25 @@ class Pipeline:
             if window is not None and route.index in self._backfill.loading:
                 contents = window.touching(route.index, contents)
             after = self._filler.after(delivery.progress.received)
-            delivery.dispatcher.send(route.index, position, contents, after=after)
+            delivery.dispatcher.send(route.index, version, contents, after=after)
         self._transactions.ended(commit.xid)
         delivery.metrics.transaction()
         self._pass(position)
+
+    def _is_left_out(self, route: Route, commit: Commit) -> bool:
+        """Whether the load of the table has it. Raises SchemaChangedError on a shape unknown."""
+        table = route.projection.relation.qualified_name
+        covered = self._covered.get(table)
+        if covered is not None and covered.leaves_out(commit):
+            route.fold.clear()
+            return True
+        if route.fold.misfit:
+            raise SchemaChangedError(table, route.fold.misfit)
+        return False
+
+    def _version(self, route: Route, position: Position) -> Position:
+        covered = self._covered.get(route.projection.relation.qualified_name)
+        return position if covered is None else covered.version(position)
 
     def _window_of(self, commit: Commit, changed: Sequence[Route]) -> Transaction | None:
         """What notes the touched documents, if chunks that wait or will come may not see them."""

@@ -1,8 +1,8 @@
 """What connectors implement. The daemon sees outside systems only through these protocols.
 
-Source side: `Source`, `ChunkReader`, `Visibility`, `SourceClock`. Sink side: `Sink`, `Writer`,
-`CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a `Doctor`. Each port names
-its thread; everything raises only the errors of `cdc_daemon.errors`.
+Source side: `Source`, `ChunkReader`, `Visibility`, `ShapeReader`, `SourceClock`. Sink side: `Sink`,
+`Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a `Doctor`. Each
+port names its thread; everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Checkpoint,
         Chunk,
         ColumnType,
+        Coverage,
         DeadLetter,
         DocumentOperation,
         Event,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         Position,
         Relation,
         Row,
+        Shape,
     )
     from cdc_daemon.values import Form
 
@@ -133,14 +135,16 @@ class ChunkReader(Protocol):
         """Divide a table into chunks to be read, in that order; none where it is empty.
 
         The source must keep our place already: rows that come later are the stream's. Raises
-        RetryError while the table is locked, SourceError where it can't be read.
+        RetryError while the table is locked, SchemaChangedError where it isn't what it was any
+        more, SourceError where it can't be read.
         """
 
     def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
         """The rows of the chunk, with the columns of `relation`, in a short transaction.
 
         Raises RetryError (the connection was lost, the table is locked: read it again),
-        RewrittenError (plan the table anew) or SourceError.
+        RewrittenError (plan the table anew), SchemaChangedError (a column isn't what it was) or
+        SourceError.
         """
 
     def read_keys(
@@ -210,7 +214,9 @@ class Source(Protocol):
     def start(self, relations: Sequence[Relation], after: Position) -> None:
         """Begin the stream just after `after`; rows come with the columns of `relations`.
 
-        Raises StartAgainError if the source doesn't keep that place for us any more.
+        Changes of a table that had, or has by now, another shape come under a relation of their own
+        that `stands_for` the one that was given. Raises StartAgainError if the source doesn't keep
+        that place for us any more.
         """
 
     def read(self, timeout_seconds: float) -> Sequence[Event]:
@@ -238,8 +244,30 @@ class Source(Protocol):
     def clock(self) -> SourceClock:
         """A clock of its own connection, for another thread."""
 
+    def shape_reader(self) -> ShapeReader:
+        """A reader of what tables look like, with its own connection, for another thread."""
+
+    def coverage(self) -> Coverage:
+        """What is visible now: loads that begin from here on leave none of it out."""
+
+    def visibility(self, seen: str) -> Visibility:
+        """What `Coverage.seen` says."""
+
     def close(self) -> None:
         """Release the connections; the source keeps our place. Safe to call twice."""
+
+
+class ShapeReader(Protocol):
+    """Reads what tables look like in the catalog. One thread owns it."""
+
+    def read(self, tables: Sequence[str]) -> Mapping[str, Shape]:
+        """The shape of each table that is there, by `Relation.qualified_name`; locks nothing.
+
+        Raises RetryError when the source can't be reached.
+        """
+
+    def close(self) -> None:
+        """Release the connection. Safe to call twice."""
 
 
 class SourceClock(Protocol):
@@ -313,6 +341,8 @@ class ReadModel:
     """Index settings passed through from the configuration."""
     mappings: dict[str, Any] = field(default_factory=dict)
     """Index mapping parameters passed through (`dynamic`, `_routing`, ...)."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Where it shows every column (`"*"`): of each field, which `fingerprint` then leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +397,12 @@ class Sink(Protocol):
 
     def create_generation(self, model: ReadModel) -> Generation:
         """Make a new, empty index for `model`; nobody searches it yet."""
+
+    def extend_generation(self, generation: Generation, model: ReadModel) -> bool:
+        """Let the index take the fields of `model` that it lacks; False where it can't.
+
+        What its documents hold stays as it is.
+        """
 
     def publish(self, generation: Generation) -> Sequence[str]:
         """Point the read model's alias at `generation`, at once and from nowhere else.

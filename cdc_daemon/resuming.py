@@ -1,18 +1,21 @@
-"""What a start finds, and what of it can be gone on with: the rest is made anew and loaded. Pure
-but for looking at the sink's indices.
-"""  # noqa: D205 - one sentence
+"""What a start finds, and what of it can be gone on with: the rest is made anew or read again.
+
+Pure, but for looking at the sink's indices, and adding fields to them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cdc_daemon.events import NOWHERE, Checkpoint, Load
+from cdc_daemon.shapes import altered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from cdc_daemon.events import Generation, Position
+    from cdc_daemon.errors import SchemaChangedError
+    from cdc_daemon.events import Generation, Position, Relation, Shape
     from cdc_daemon.ports import Sink
     from cdc_daemon.projection.flat import FlatProjection
 
@@ -29,6 +32,11 @@ class Found:
     """`Source.shared_until` of the checkpoint's history."""
     memberships: Mapping[str, str]
     """What `Source.prepare` says of each table."""
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+    """What the tables look like now."""
+    unexplained: SchemaChangedError | None = None
+    """What the stream has shown of a table: if the catalog doesn't explain it, its rows are read
+    again, after which nothing of that shape counts any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,10 @@ class Resumption:
     """Loaded indices of projections that are no longer configured."""
     joined: Collection[str] = ()
     """The tables that have come into the stream since, while it goes on."""
+    altered: Mapping[str, str] = field(default_factory=dict)
+    """The tables of which all rows are to be read again, and why."""
+    repaired: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By table: the projections whose index is searched, and to be made right by that."""
 
 
 def resume(
@@ -103,14 +115,41 @@ def _gone_on_with(
         for projection in projections
         if (why := _reason_for(projection, kept.generations, joined, sink)) is not None
     }
-    good = {projection.name for projection in projections} - reasons.keys()
     unfinished = being_filled(kept.loads)
+    tables = _altered(found, kept, projections, reasons)
+    repaired: dict[str, tuple[str, ...]] = {}
+    for projection in projections:
+        table = projection.relation.qualified_name
+        if table in tables and projection.name not in reasons:
+            if projection.name in unfinished:
+                reasons[projection.name] = f"table {table} has changed: {tables[table]}"
+            else:
+                repaired[table] = (*repaired.get(table, ()), projection.name)
+    good = {projection.name: projection for projection in projections}
+    good = {name: projection for name, projection in good.items() if name not in reasons}
     return Resumption(
         replace(
             kept,
-            generations={name: kept.generations[name] for name in sorted(good)},
-            loads=tuple(filter(None, (_still_wanted(load, good) for load in kept.loads))),
+            generations={
+                name: replace(kept.generations[name], fields=good[name].model.digests)
+                for name in sorted(good)
+            },
+            loads=tuple(
+                filter(
+                    None,
+                    (
+                        _still_wanted(load, good.keys())
+                        for load in kept.loads
+                        if load.table not in tables
+                    ),
+                )
+            ),
             memberships=dict(now),
+            covered={
+                table: coverage
+                for table, coverage in kept.covered.items()
+                if kept.position < coverage.end
+            },
         ),
         kept,
         reasons,
@@ -118,26 +157,73 @@ def _gone_on_with(
         # What a process has written that ended without a word, it had read from this source.
         written=found.shared if kept.written is None else kept.written,
         replaced=kept.generations.keys() - unfinished,
-        left_over=[kept.generations[name] for name in sorted(unfinished - good)],
+        left_over=[kept.generations[name] for name in sorted(unfinished - good.keys())],
         forgotten=[
             generation
             for name, generation in kept.generations.items()
-            if name not in good | reasons.keys() | unfinished
+            if name not in good.keys() | reasons.keys() | unfinished
         ],
         joined=joined,
+        altered=tables,
+        repaired=repaired,
     )
+
+
+def _altered(
+    found: Found,
+    kept: Checkpoint,
+    projections: Sequence[FlatProjection],
+    anew: Mapping[str, str],
+) -> dict[str, str]:
+    """The tables whose documents have to be made again from all rows, and why."""
+    tables: dict[str, str] = {}
+    for projection in projections:
+        relation = projection.relation
+        table = relation.qualified_name
+        why = _rows_altered(relation, kept.shapes.get(table), found.shapes.get(table))
+        generation = kept.generations.get(projection.name)
+        if generation is not None and projection.name not in anew:
+            gone = sorted(generation.fields.keys() - projection.model.digests.keys())
+            why = why or (f"column {', '.join(gone)} is gone" if gone else None)
+        if why is not None:
+            tables.setdefault(table, why)
+    change = found.unexplained
+    if change is not None and not _is_other(found, kept, change.table):
+        tables.setdefault(change.table, change.why)
+    return tables
+
+
+def _rows_altered(relation: Relation, before: Shape | None, now: Shape | None) -> str | None:
+    if before is None or now is None:
+        return None
+    return altered(before, now, [column.name for column in relation.columns])
+
+
+def _is_other(found: Found, kept: Checkpoint, table: str) -> bool:
+    """Whether the catalog shows another column than before: that explains what the stream has."""
+    before, now = kept.shapes.get(table), found.shapes.get(table)
+    return before is None or now is None or before.columns.keys() != now.columns.keys()
 
 
 def _carried_over(kept: Checkpoint, found: Found) -> Checkpoint:
     """What was kept, as of the history that the source has now.
 
-    The stream has shown positions that no commit had, and that this history may give to others.
+    The stream has shown positions that no commit had, and that this history may give to others; and
+    beyond what is shared, a transaction of it may have the number of one that was lost.
     """
     return replace(
         kept,
         source_id=found.source_id,
         position=min(kept.position, found.shared),
         loads=tuple(replace(load, since=min(load.since, found.shared)) for load in kept.loads),
+        covered={
+            table: replace(
+                coverage,
+                floor=min(coverage.floor, found.shared),
+                end=min(coverage.end, found.shared),
+            )
+            for table, coverage in kept.covered.items()
+        },
     )
 
 
@@ -207,6 +293,18 @@ def _reason_for(
             f"table {table} was not in the stream all the time (it was taken out of the "
             "publication, or made anew): changes of it would be missing"
         )
+    return _reason_of_fields(projection, generation, sink)
+
+
+def _reason_of_fields(projection: FlatProjection, generation: Generation, sink: Sink) -> str | None:
+    """Of a read model of every column: new ones are added to the index, where it takes them."""
+    digests, fields = projection.model.digests, generation.fields
+    retyped = sorted(name for name in digests.keys() & fields if digests[name] != fields[name])
+    if retyped:
+        return f"column {', '.join(retyped)} has another type"
+    added = ", ".join(sorted(digests.keys() - fields.keys()))
+    if added and not sink.extend_generation(generation, projection.model):
+        return f"index {generation.index} has had a column {added} of another type"
     return None
 
 
@@ -215,7 +313,7 @@ def being_filled(loads: Iterable[Load]) -> set[str]:
     return {name for load in loads if not load.repairs for name in load.projections}
 
 
-def _still_wanted(load: Load, good: set[str]) -> Load | None:
+def _still_wanted(load: Load, good: Collection[str]) -> Load | None:
     names = tuple(name for name in load.projections if name in good)
     return replace(load, projections=names) if names else None
 

@@ -167,6 +167,7 @@ class Backfill:
                 projections=list(load.projections),
                 resumed=load.todo is not None,
                 rows_before=load.rows,
+                why=load.why,
             )
         if self._loads.active and not self._workers:
             self._start_workers()

@@ -150,6 +150,12 @@ class Control:
                 "without them. To read nothing for now: `cdc-daemon backfill pause`. To do without "
                 "the read model: remove it from the configuration, and restart the daemon"
             )
+        if load.why:
+            raise ConflictError(
+                f"the rows of {table} are read again for {own} because the table has changed "
+                f"({load.why}): without that documents would stay wrong. To read nothing for now: "
+                "`cdc-daemon backfill pause`"
+            )
         if not {*load.names} <= {*names}:
             raise ConflictError(
                 f"the rows of {table} are read once for {own}: cancel that by --table {table}"

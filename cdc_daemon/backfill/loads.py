@@ -47,6 +47,8 @@ class ActiveLoad:
     """Of a load that repairs: `Load.since`."""
     joined: bool = False
     """As `Load.joined`."""
+    why: str = ""
+    """As `Load.why` says."""
     settler: ChunkReader | None = None
     """What waits until all is visible from before a load that began beside the stream; workers
     that read already don't look back so far."""
@@ -113,9 +115,8 @@ class ActiveLoad:
         """As the checkpoint keeps it."""
         todo = None if self.todo is None else merged(self.todo)
         table = self.relation.qualified_name
-        return Load(
-            table, self.names, todo, self.settled, self.rows, self.blocks, self.since, self.joined
-        )
+        progress = (todo, self.settled, self.rows, self.blocks, self.since, self.joined, self.why)
+        return Load(table, self.names, *progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,7 @@ class Loads:
                 load.blocks,
                 load.since,
                 load.joined,
+                load.why,
                 settler,
             )
             self._changed.notify_all()

@@ -57,6 +57,8 @@ class Worker(threading.Thread):
             self._reader.close()
 
     def _try(self, work: Work) -> None:
+        if self._loads.closed:  # while it was tried again
+            return
         try:
             self._do(work)
         except RewrittenError as error:
@@ -64,7 +66,7 @@ class Worker(threading.Thread):
             if work.load is not None:
                 self._loads.rewritten(work.load)
         except StopError as error:
-            if work.load is None or not work.load.repairs:
+            if work.load is None or not work.load.repairs or work.load.why:
                 raise
             work.load.end_settling()
             self._loads.failed(work.load, error)

@@ -143,6 +143,13 @@ class FieldConfig(BaseModel):
         return self
 
 
+MissingColumns = Annotated[
+    Literal["stop"] | None,
+    BeforeValidator(_null_in_words, json_schema_input_type=Literal["stop", "null"] | None),
+]
+"""What becomes of a field whose column isn't there; None: it is null."""
+
+
 def _field(value: object) -> object:
     return {} if value is None else value
 
@@ -222,6 +229,13 @@ class ProjectionConfig(Section):
         default=None,
         description="What becomes of values that their field can't hold (NaN, infinity, a point "
         "that is not on Earth): `null` (and is counted), or the row a `dead_letter`.",
+    )
+
+    # Stop: a column that was renamed would otherwise empty its field in silence.
+    missing_columns: MissingColumns = Field(
+        default="stop",
+        description="What happens where a field names a column that the table doesn't have (any "
+        "more): `stop`, or the field is `null`.",
     )
 
     @property

@@ -15,9 +15,9 @@ from cdc_daemon.errors import CdcError
 from cdc_daemon.events import NOWHERE, Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from cdc_daemon.events import Load, Position
+    from cdc_daemon.events import Load, Position, Shape
     from cdc_daemon.ports import CheckpointStore
 
 INTERVAL_SECONDS: Final = 1.0
@@ -108,6 +108,11 @@ class Checkpointer(threading.Thread):
             self._due = 0.0
             self._changed.notify_all()
 
+    def adopt(self, shapes: Mapping[str, Shape]) -> None:
+        """The tables look like this now, and nothing had to be done: goes with the next one."""
+        with self._changed:
+            self._checkpoint = replace(self._checkpoint, shapes=dict(shapes))
+
     def close(self) -> None:
         """Make the thread end; what was offered is not stored any more."""
         with self._changed:
@@ -144,7 +149,7 @@ class Checkpointer(threading.Thread):
                     return
                 self._store.store(checkpoint)
         with self._changed:
-            self._checkpoint = checkpoint
+            self._checkpoint = replace(checkpoint, shapes=self._checkpoint.shapes)
             self._stored_at = time.monotonic()
             self._due = self._stored_at + (
                 IDLE_INTERVAL_SECONDS if self._wanted_loads == checkpoint.loads else 0.0

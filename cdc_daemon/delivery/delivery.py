@@ -19,7 +19,7 @@ from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
-from cdc_daemon.errors import CdcError
+from cdc_daemon.errors import CdcError, SchemaChangedError
 from cdc_daemon.log import Seldom
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Delivery:
         self._wake = wake
         self._acknowledged = threading.Event()
         self._failure: BaseException | None = None
+        self.schema_change: SchemaChangedError | None = None
+        """What the reader is to leave for, between two transactions."""
         self.heard_from_reader = time.monotonic()
         """When the reader came round last: how a stuck one is noticed."""
         self.dead_letters_stored = 0
@@ -298,9 +300,11 @@ class Delivery:
 
     def fail(self, error: BaseException) -> None:
         """A thread has ended by `error`: whoever waits raises it. Any thread calls it."""
-        if self._failure is None:
-            self._failure = error
-        self.metrics.failed()
+        if isinstance(error, SchemaChangedError):
+            self.schema_change = self.schema_change or error
+        else:
+            self._failure = self._failure or error
+            self.metrics.failed()
         self._on_progress()
 
 

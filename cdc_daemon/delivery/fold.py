@@ -38,13 +38,14 @@ class Part(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Where a savepoint begins: how many parts and truncates were there before."""
+    """Where a savepoint begins: how many parts, truncates and misfits were there before."""
 
     parts: int
     truncates: int
+    misfits: int
 
 
-BEGINNING: Final = Mark(0, 0)
+BEGINNING: Final = Mark(0, 0, 0)
 
 
 class Fold:
@@ -62,16 +63,23 @@ class Fold:
         """By the number of the subtransaction, in the order of their first changes."""
         self._truncates: list[int] = []
         """How many parts were there at each, at most one a savepoint."""
+        self._misfits: list[str] = []
+        """Why changes can't be understood, at most one a savepoint."""
         self.size_bytes = 0
         """What is held in memory."""
 
     def __bool__(self) -> bool:
-        return bool(self._contents or self._parts or self._runs or self._truncates)
+        return bool(self._contents or self._parts or self._runs or self._truncates or self._misfits)
 
     @property
     def truncated(self) -> bool:
         """Whether all documents from before the transaction are gone."""
         return bool(self._truncates)
+
+    @property
+    def misfit(self) -> str:
+        """Why changes can't be understood: they are of another shape of the table; else empty."""
+        return self._misfits[0] if self._misfits else ""
 
     @property
     def spilled_bytes(self) -> int:
@@ -90,16 +98,21 @@ class Fold:
 
     def truncate(self) -> None:
         """No document is left; what was put since the last savepoint needn't be kept."""
-        mark = next(reversed(self._savepoints.values()), BEGINNING)
+        mark = self._last_mark()
         self._cut(mark)
         self._truncates.append(mark.parts)
+
+    def note_misfit(self, why: str) -> None:
+        """A change is of another shape of the table: all that is put is worth nothing."""
+        if len(self._misfits) == self._last_mark().misfits:
+            self._misfits.append(why)
 
     def enter(self, subxid: int) -> None:
         """What comes now is of this subtransaction, or of one inside it."""
         if subxid in self._savepoints:
             return
         self._complete_part()
-        mark = Mark(self._count(), len(self._truncates))
+        mark = Mark(self._count(), len(self._truncates), len(self._misfits))
         if self._savepoints and next(reversed(self._savepoints.values())) == mark:
             self._savepoints.popitem()  # nothing was put in it: there is nothing to take back
         self._savepoints[subxid] = mark
@@ -151,6 +164,9 @@ class Fold:
         self._savepoints = {}
         self._cut(BEGINNING)
 
+    def _last_mark(self) -> Mark:
+        return next(reversed(self._savepoints.values()), BEGINNING)
+
     def _count(self) -> int:
         """How many parts are complete."""
         return len(self._runs) + len(self._parts)
@@ -167,7 +183,7 @@ class Fold:
             self._size_before = self.size_bytes
 
     def _cut(self, mark: Mark) -> None:
-        """Forget all parts and truncates from `mark` on."""
+        """Forget all parts, truncates and misfits from `mark` on."""
         self._complete_part()
         in_memory = max(0, mark.parts - len(self._runs))
         if in_memory < len(self._parts):
@@ -175,3 +191,4 @@ class Fold:
             del self._parts[in_memory:]
         self._runs.cut(mark.parts)
         del self._truncates[mark.truncates :]
+        del self._misfits[mark.misfits :]

@@ -13,10 +13,10 @@ from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.events import ChangeKind, StreamAbort, StreamStart, StreamStop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from cdc_daemon.events import Relation
+    from cdc_daemon.events import Change, Relation
     from cdc_daemon.projection.flat import FlatProjection
 
 
@@ -36,12 +36,29 @@ class Destination:
 
     def __init__(self, relation: Relation, routes: Sequence[Route], counts: list[int]) -> None:
         self.relation = relation
-        self.targets = [
+        self.targets: list[tuple[Callable[[Change, Fold], None], Fold]] = [
             (route.projection.apply, route.fold)
             for route in routes
             if route.projection.relation is relation
         ]
         self.counts = counts
+
+
+class Destinations(dict["Relation", Destination]):
+    """Where the changes of each relation go; of a table in another shape, made when one comes."""
+
+    def __missing__(self, relation: Relation) -> Destination:
+        if relation.stands_for is None:
+            raise KeyError(relation)
+        usual = self[relation.stands_for]
+        made = Destination(relation, (), usual.counts)
+        made.targets = [(_note_misfit, fold) for _, fold in usual.targets]
+        self[relation] = made
+        return made
+
+
+def _note_misfit(change: Change, fold: Fold) -> None:
+    fold.note_misfit(change.relation.misfit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +143,10 @@ class OpenTransactions:
         routes = [
             Route(projection, index, Fold(self._folder)) for projection, index in self._indices
         ]
-        destinations = {
-            relation: Destination(relation, routes, counts)
+        destinations = Destinations(
+            (relation, Destination(relation, routes, counts))
             for relation, counts in self.counts.items()
-        }
+        )
         return OpenTransaction(routes, destinations)
 
     def _start(self, part: StreamStart) -> None:

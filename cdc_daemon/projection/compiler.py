@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _SHORT: Final = frozenset({"int2", "int4", "int8", "uuid", "bool", "date", "timestamptz"})
 """Types whose text is never empty nor too long for an id: no check in the hot path."""
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Part of every fingerprint: raised when documents of an unchanged mapping would come out anew."""
 
 
@@ -43,6 +43,8 @@ class Compiled:
 
     projections: tuple[FlatProjection, ...]
     relations: tuple[Relation, ...]
+    missing: tuple[tuple[str, str], ...] = ()
+    """Projection and field, where the column isn't there and the field is null."""
 
 
 class Mistakes:
@@ -102,9 +104,12 @@ def compile_projections(
         if not read:
             continue
         columns = tuple(column for column in relation.columns if column.name in read)
-        narrowed[relation] = replace(relation, columns=columns)
+        is_open = any(draft.is_open for draft in drafts if draft.table is relation)
+        narrowed[relation] = replace(relation, columns=columns, is_open=is_open)
     return Compiled(
-        tuple(draft.compile(narrowed[draft.table]) for draft in drafts), tuple(narrowed.values())
+        tuple(draft.compile(narrowed[draft.table]) for draft in drafts),
+        tuple(narrowed.values()),
+        tuple((draft.name, name) for draft in drafts for name in draft.missing),
     )
 
 
@@ -124,10 +129,17 @@ class Draft:
         self.table = table
         self._mistakes = mistakes
         self._showing = showing
+        self.missing: list[str] = []
+        """The fields whose column isn't there, and that are null for it."""
         self._origins = [*self._check_fields()]
         self._forms = {origin.name: self._check_form(origin) for origin in self._origins}
         self._where = self._check_where()
         self._id = self._check_id()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it shows every column, those to come included."""
+        return self.config.named_fields is None
 
     @property
     def reads(self) -> set[str]:
@@ -180,7 +192,7 @@ class Draft:
                 )
                 yield Origin(name, config, None, expression)
             else:
-                found = self._check_column(path, config.column or name)
+                found = self._check_shown(path, config.column or name)
                 yield Origin(name, config, found, self._check_computed(path, found))
 
     def _check_computed(
@@ -191,6 +203,14 @@ class Draft:
             return None
         quoted = '"{}"'.format(column.name.replace('"', '""'))
         return self._check_expression(path, quoted, compile_expression)
+
+    def _check_shown(self, path: tuple[str, ...], name: str) -> Column | None:
+        """The column that a field shows, None where it may be missing."""
+        there = {*self.table.known, *self.table.excluded}
+        if name not in there and self.config.missing_columns is None:
+            self.missing.append(path[-1])
+            return None
+        return self._check_column(path, name)
 
     def _check_column(self, path: tuple[str, ...], name: str) -> Column | None:
         columns = (*self.table.columns, *self.table.computed)
@@ -314,24 +334,35 @@ class Draft:
             fingerprint=self._fingerprint(specs),
             settings=dict(index.settings),
             mappings=dict(index.mappings),
+            digests=self._digests(specs) if self.is_open else {},
         )
+
+    def _digests(self, specs: Sequence[FieldSpec]) -> dict[str, str]:
+        """Of each column: what a field of its name means."""
+        return {
+            spec.name: _digest([_type_name(spec.type), self._meaning(origin), _protection(origin)])
+            for spec, origin in zip(specs, self._origins, strict=True)
+            if spec.type is not None
+        }
 
     def _fingerprint(self, specs: Sequence[FieldSpec]) -> str:
         """Changes with all that changes documents or their index."""
-        types = {column.name: column.type for column in self.table.columns}
-        reads = self.reads
+        reads = {*self._id, *(self._where.columns if self._where else ())}
+        reads = reads if self.is_open else self.reads
+        types = {column.name: column.type for column in self.table.columns if column.name in reads}
+        shown = [] if self.is_open else self._origins
         said = {
             "format": FORMAT,
             "table": self.table.qualified_name,
-            "fields": {origin.name: self._meaning(origin) for origin in self._origins},
+            "fields": {origin.name: self._meaning(origin) for origin in shown},
+            "every_column": self.is_open,
             "where": self.config.where,
             "id": self._id,
-            # In the order of the table: a row of the stream is read by it.
-            "columns": [
-                [name, _type_name(type_)] for name, type_ in types.items() if name in reads
-            ],
+            "columns": {name: _type_name(type_) for name, type_ in types.items()},
             "replica_identity": self.table.replica_identity,
-            "types": {spec.name: _type_name(spec.type) for spec in specs if spec.type},
+            "types": {
+                spec.name: _type_name(spec.type) for spec in specs if spec.type and not self.is_open
+            },
             "index": self.config.index.model_dump(mode="json"),
         }
         if protected := {
@@ -346,8 +377,7 @@ class Draft:
             if column.generated is not None and reads.issuperset(column.generated.inputs)
         }:
             said["generated"] = generated
-        text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(text).hexdigest()[:16]
+        return _digest(said)
 
     def _meaning(self, origin: Origin) -> dict[str, object]:
         """Where a field comes from, its form and what is said of it, however it is written."""
@@ -385,7 +415,18 @@ class Draft:
         if origin.column is not None:
             place = relation.index_of(origin.column.name)
             return Part(origin.name, place=place, default=default, conversion=conversion)
+        if origin.name in self.missing:
+            return Part(origin.name, constant=default or orjson.dumps(None))
         return Part(origin.name, constant=orjson.dumps(config.constant if config else None))
+
+
+def _digest(said: object) -> str:
+    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def _protection(origin: Origin) -> str:
+    protection = origin.column.protection if origin.column else None
+    return protection.digest if protection else ""
 
 
 def _column_name(origin: Origin) -> str | None:
@@ -393,6 +434,8 @@ def _column_name(origin: Origin) -> str | None:
 
 
 def _type_name(type: ColumnType) -> str:  # noqa: A002 - what it is
+    if type.name == "varchar":  # however long it may be: neither documents nor the index differ
+        return type.name
     return type.declared or type.name
 
 

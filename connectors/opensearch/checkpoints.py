@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from cdc_daemon.errors import SinkError, TakenOverError
-from cdc_daemon.events import Checkpoint, Chunk, Generation, Load, Position
+from cdc_daemon.events import (
+    Checkpoint,
+    Chunk,
+    ColumnShape,
+    Coverage,
+    Generation,
+    Load,
+    Part,
+    Position,
+    Shape,
+)
 from connectors.opensearch.errors import CONFLICT, NOT_FOUND
 from connectors.opensearch.ownindex import OwnIndex
 
@@ -131,7 +141,24 @@ def _from_document(document: dict[str, Any]) -> Checkpoint:
         memberships=kept.get("memberships", {}),
         owner=kept.get("owner", ""),
         written=None if kept.get("written") is None else Position(kept["written"]),
+        shapes={table: _shape(parts) for table, parts in kept.get("shapes", {}).items()},
+        covered={table: _coverage(parts) for table, parts in kept.get("covered", {}).items()},
     )
+
+
+def _shape(parts: dict[str, Any]) -> Shape:
+    columns = {name: ColumnShape(**column) for name, column in parts["columns"].items()}
+    return Shape(
+        **{
+            **parts,
+            "columns": columns,
+            "parts": {name: Part(**part) for name, part in parts["parts"].items()},
+        }
+    )
+
+
+def _coverage(parts: dict[str, Any]) -> Coverage:
+    return Coverage(parts["seen"], Position(parts["floor"]), Position(parts["end"]))
 
 
 def _load(parts: dict[str, Any]) -> Load:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from cdc_daemon.errors import SourceError
@@ -11,9 +12,10 @@ from cdc_daemon.nearest import nearest
 from connectors.postgres.catalog_types import load_types
 from connectors.postgres.generated import read_generated
 from connectors.postgres.session import mapped_errors
+from connectors.postgres.shapes import read_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cdc_daemon.ports import TableRequest
     from connectors.postgres.session import Connection
@@ -65,6 +67,11 @@ select attrelid, attname::text, atttypid, atttypmod, attnotnull, attstorage::tex
 from pg_catalog.pg_attribute
 where attrelid = any(%s) and attnum > 0 and not attisdropped
 order by attrelid, attnum
+"""
+
+_STILL_THERE: Final = """
+select count(*) from pg_catalog.pg_attribute
+where attrelid = %s and attname = any(%s) and not attisdropped
 """
 
 _PARTITIONS: Final = """
@@ -133,10 +140,15 @@ def _table(line: tuple[Any, ...]) -> Table:
     )
 
 
-def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[Relation]:
+def describe(
+    connection: Connection,
+    requests: Sequence[TableRequest],
+    formerly: Mapping[str, int] = MappingProxyType({}),
+) -> list[Relation]:
     """The relations that are asked for, in that order, with the columns asked for.
 
-    Raises SourceError naming every missing table and column, with the nearest valid name.
+    `formerly`: which table had a name until now. Raises SourceError naming every missing table and
+    column, with its new or the nearest valid name.
     """
     tables = list_tables(connection)
     known = {f"{table.schema}.{table.name}": table for table in tables}
@@ -145,7 +157,9 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
     for request in requests:
         table = known.get(request.name) or known.get(f"public.{request.name}")
         if table is None:
-            mistakes.append(f"table {request.name} does not exist{_nearest_table(request, known)}")
+            oid = formerly.get(request.name) or formerly.get(f"public.{request.name}")
+            hint = _new_name(oid, tables) or _nearest_table(request, known)
+            mistakes.append(f"table {request.name} does not exist{hint}")
         else:
             found.append(table)
     if mistakes:
@@ -159,12 +173,8 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
         wanted = _wanted(request, of_rows, mistakes)
         relations.append(
             Relation(
-                table.schema,
-                table.name,
-                wanted,
-                table.primary_key,
-                table.identity,
-                table.kind,
+                *(table.schema, table.name, wanted, table.primary_key, table.identity, table.kind),
+                known=frozenset(column.name for column in (*of_rows, *computed)),
                 computed=tuple(computed),
             )
         )
@@ -196,6 +206,8 @@ def _columns(
         types = load_types(connection, {line[2] for line in lines})
     parts = {oid: [leaf.oid for leaf in leaves.get(oid, ())] for oid in by_oid}
     made = read_generated(connection, parts)
+    shapes = read_shapes(connection, [f"{each.schema}.{each.name}" for each in tables])
+    plain = {int(shape.table): shape.columns for shape in shapes.values()}
     found = {oid: Columns([], []) for oid in by_oid}
     for oid, name, type_oid, modifier, not_null, out_of_line, declared in lines:
         making = made.get((oid, name))
@@ -208,6 +220,7 @@ def _columns(
             in_identity=is_sent and in_identity,
             out_of_line=out_of_line,
             generated=None if making is None else making.how,
+            plain=name in plain.get(oid, {}) and plain[oid][name].plain,
         )
         (found[oid].of_rows if is_sent else found[oid].computed).append(column)
     return found
@@ -218,6 +231,13 @@ def table_oids(connection: Connection, relations: Sequence[Relation]) -> dict[Re
     oids = {(table.schema, table.name): table.oid for table in list_tables(connection)}
     found = {relation: oids.get((relation.schema, relation.name)) for relation in relations}
     return {relation: oid for relation, oid in found.items() if oid is not None}
+
+
+def has_columns(connection: Connection, oid: int, names: Collection[str]) -> bool:
+    """Whether a table still has all of these columns."""
+    with mapped_errors("read the catalog"):
+        found = connection.execute(_STILL_THERE, [oid, list(names)]).fetchone()
+    return found is not None and found[0] == len(names)
 
 
 def leaf_partitions(
@@ -253,6 +273,17 @@ def _with_effective_identity(table: Table, leaves: Sequence[Table]) -> Table:
 def _nearest(name: str, names: Iterable[str]) -> str:
     close = nearest(name, names)
     return f"; did you mean {close}?" if close else ""
+
+
+def _new_name(oid: int | None, tables: Sequence[Table]) -> str:
+    """Where a table of that number is now."""
+    new = next((f"{table.schema}.{table.name}" for table in tables if table.oid == oid), None)
+    if new is None:
+        return ""
+    return (
+        f": it is called {new} now. Write that into `from` and start again; the read model is "
+        "loaded anew"
+    )
 
 
 def _nearest_table(request: TableRequest, known: Mapping[str, Table]) -> str:

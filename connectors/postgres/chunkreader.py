@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psycopg
 from psycopg import errors, sql
 
-from cdc_daemon.errors import RejectedError, RewrittenError
+from cdc_daemon.errors import RejectedError, RewrittenError, SchemaChangedError
 from cdc_daemon.events import PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
 from connectors.postgres.chunks import (
     LOCK_TIMEOUT_SECONDS,
     locked_is_retried,
     plan_chunks,
+    require_same_types,
 )
 from connectors.postgres.copytext import read_line
 from connectors.postgres.heldcommits import require_visible
 from connectors.postgres.history import require_primary, require_timeline
-from connectors.postgres.pgoutput import PASS, tolerant
+from connectors.postgres.pgoutput import PASS, TYPE_CHANGED, tolerant
 from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
@@ -58,6 +59,7 @@ _MAY_LOCK: Final = "select has_table_privilege(to_regclass(%s), 'select')"
 _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 _FILE: Final = "to_regclass(%(table)s)::oid, pg_relation_filenode(to_regclass(%(table)s))"
 _SNAPSHOT_AND_FILE: Final = f"{_SNAPSHOT}, {_FILE}"
+_OID: Final = "select to_regclass(%s)::oid"
 _INSERT_LSN: Final = "select pg_current_wal_insert_lsn() - '0/0'"
 _REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
 
@@ -117,6 +119,7 @@ class PostgresChunkReader:
             locked_is_retried(chunk.table),
             _gone_is_rewritten(chunk),
             understood(f"a row of table {chunk.table}"),
+            _as_compiled(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [chunk.table])
             # There is nothing to commit, and where COPY was cut short nothing could be.
@@ -140,12 +143,15 @@ class PostgresChunkReader:
             mapped_errors(f"read rows of table {name}"),
             locked_is_retried(name),
             understood(f"a row of table {name}"),
+            _as_compiled(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [name])
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
                     connection.execute(_lock_whole(relation))
+                [(oid,)] = connection.execute(_OID, [name])
+                require_same_types(connection, relation, [oid])
                 [(snapshot,)] = connection.execute(_SNAPSHOT)
                 statement = copy_keys(relation, columns, keys)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
@@ -185,7 +191,7 @@ class PostgresChunkReader:
             try:
                 require_primary(connection)
                 require_timeline(connection, self._timeline)
-                self._pages = _wal_pages(connection)
+                self._pages = wal_pages(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -195,7 +201,7 @@ class PostgresChunkReader:
         return self._connection
 
 
-def _wal_pages(connection: Connection) -> WalPages:
+def wal_pages(connection: Connection) -> WalPages:
     """How the log is divided."""
     with mapped_errors("read the server's settings"):
         [(page_bytes, segment_bytes)] = connection.execute(_SERVER)
@@ -216,6 +222,20 @@ def _require_planned(file: list[int | None], chunk: Chunk) -> None:
             f"table {chunk.table} was rewritten, truncated or made anew since its chunks were "
             "planned (ALTER TABLE, VACUUM FULL, CLUSTER, TRUNCATE)"
         )
+
+
+@contextmanager
+def _as_compiled(relation: Relation) -> Iterator[None]:
+    """A mapped column may be dropped or renamed at any time, or its type altered under its name."""
+    try:
+        yield
+    except errors.UndefinedColumn as error:
+        raise SchemaChangedError(relation.qualified_name, "a mapped column is gone") from error
+    except RejectedError as error:
+        if error.reason != TYPE_CHANGED:
+            raise
+        why = f"a value isn't of its type: {error.explanation}"
+        raise SchemaChangedError(relation.qualified_name, why) from error
 
 
 @contextmanager

@@ -9,12 +9,12 @@ conversions are half (`benchmarks/decode.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - an exception, which struct calls `error`
 from typing import Final, TypeAlias
 
-from cdc_daemon.errors import CdcError, RejectedError
+from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import (
     UNCHANGED,
     Change,
@@ -30,7 +30,7 @@ from cdc_daemon.events import (
     Unreadable,
 )
 from cdc_daemon.values import SpecialValueError
-from connectors.postgres.streamed import Misfit, Plan, Streamed, StreamedTransactions
+from connectors.postgres.streamed import Streamed, StreamedTransactions
 
 POSTGRES_EPOCH_SECONDS: Final = 946_684_800
 """2000-01-01 in Unix time: PostgreSQL counts microseconds from there."""
@@ -114,6 +114,14 @@ class TuplePlan:
 
     relation: Relation
     columns: tuple[ColumnPlan, ...]
+    lacking: int = 0
+    """How many columns at the end of the relation weren't there yet: they are null."""
+
+
+def misfit(relation: Relation, columns: int, why: str) -> TuplePlan:
+    """The plan of a table that isn't what `relation` says: that a row changed, and no values."""
+    stand_in = replace(relation, columns=(), stands_for=relation, misfit=why)
+    return TuplePlan(stand_in, (None,) * columns)
 
 
 TYPE_CHANGED: Final = "type_changed"
@@ -168,9 +176,9 @@ class Decoder:
         """Decode one message; None for those that change nothing (begin, relation, type, ...).
 
         A truncate of several tables gives a list. Where a value can't become JSON the row holds
-        `Unreadable`, where it may not fit a field `Special`, unless its type has changed: then
-        RejectedError is raised. Raises ValueError on a message that is unknown, cut short, too
-        long, or about a table that the stream has not described.
+        `Unreadable`, where it may not fit a field `Special`, unless its type has changed: then the
+        table is a misfit. Raises ValueError on a message that is unknown, cut short, too long, or
+        about a table that the stream has not described.
         """
         try:
             tag = data[0]
@@ -183,16 +191,13 @@ class Decoder:
             return self._rare(tag, data)
         except RejectedError as error:
             if error.reason == TYPE_CHANGED:
-                raise
+                return self._decode_as_misfit(data, error)
             return self._decode_tolerantly(data)
         except (IndexError, KeyError, StructError) as error:
             raise _garbled(data) from error
 
     def decode_part(self, data: bytes) -> Event | list[Event] | list[Change] | None:
-        """As `decode`, within a block; where the subtransaction is another one it comes first.
-
-        What isn't understood is an error only once the transaction commits: it may take it back.
-        """
+        """As `decode`, within a block; where the subtransaction is another one it comes first."""
         try:
             tag = data[0]
             if tag == _STREAM_STOP:
@@ -208,11 +213,7 @@ class Decoder:
     ) -> Event | list[Event] | list[Change] | None:
         part = self._part
         assert part is not None  # noqa: S101 - only within a block
-        try:
-            event = self.decode(data)
-        except (CdcError, ValueError) as error:
-            part.failures.setdefault(subxid, error)
-            return None
+        event = self.decode(data)
         if event is None or subxid == part.subxid:
             return event
         part.subxid = subxid
@@ -223,18 +224,32 @@ class Decoder:
         """Decode a change once more, with stand-ins for what the good way has stumbled over."""
         oid = _UINT32(data, 1)[0]
         plan = self._plans[oid]
-        if plan is not None:
-            made = self._described.tolerant
-            if oid not in made:
-                made[oid] = TuplePlan(plan.relation, tolerant(plan.columns))
-            self._plans[oid] = made[oid]
-        try:
-            change = self.decode(data)
-        finally:
-            self._plans[oid] = plan
+        made = self._described.tolerant
+        if plan is not None and oid not in made:
+            made[oid] = replace(plan, columns=tolerant(plan.columns))
+        change = self._decode_by(made.get(oid), oid, data)
         if isinstance(change, Change):
             change.has_unchanged = True
         return change
+
+    def _decode_as_misfit(self, data: bytes, error: RejectedError) -> Event | list[Change] | None:
+        """A type was altered under its name (alter type): no value of the row is taken."""
+        oid = _UINT32(data, 1)[0]
+        plan = self._plans[oid]
+        why = f"a value isn't of its type: {error.explanation}"
+        other = None if plan is None else misfit(plan.relation, len(plan.columns), why)
+        return self._decode_by(other, oid, data)
+
+    def _decode_by(
+        self, plan: TuplePlan | None, oid: int, data: bytes
+    ) -> Event | list[Change] | None:
+        """Decode one change by another plan than the one of its relation."""
+        usual = self._plans[oid]
+        self._plans[oid] = plan
+        try:
+            return self.decode(data)
+        finally:
+            self._plans[oid] = usual
 
     def _insert(self, data: bytes) -> Change | None:
         plan = self._plans[_UINT32(data, 1)[0]]
@@ -243,6 +258,8 @@ class Decoder:
         row, end, unchanged = read_tuple(data, 6, plan.columns)
         if end != len(data) or data[5] != _NEW_TUPLE:
             raise _garbled(data)
+        if plan.lacking:
+            row.extend([_JSON_NULL] * plan.lacking)
         return Change(plan.relation, ChangeKind.INSERT, row, None, unchanged)
 
     def _update(self, data: bytes) -> Change | None:
@@ -257,6 +274,9 @@ class Decoder:
         new, end, unchanged = read_tuple(data, at, plan.columns)
         if end != len(data) or data[at - 1] != _NEW_TUPLE:
             raise _garbled(data)
+        if plan.lacking:
+            for row in filter(None, (old, new)):
+                row.extend([_JSON_NULL] * plan.lacking)
         return Change(plan.relation, ChangeKind.UPDATE, new, old, unchanged)
 
     def _delete(self, data: bytes) -> Change | None:
@@ -266,6 +286,8 @@ class Decoder:
         old, end, _ = read_tuple(data, 6, plan.columns)
         if end != len(data) or data[5] not in _OLD_TUPLES:
             raise _garbled(data)
+        if plan.lacking:
+            old.extend([_JSON_NULL] * plan.lacking)
         return Change(plan.relation, ChangeKind.DELETE, None, old)
 
     def _rare(self, tag: int, data: bytes) -> Event | list[Change] | None:
@@ -289,13 +311,7 @@ class Decoder:
         return self._of_streamed(tag, data)
 
     def _describe(self, message: RelationMessage) -> None:
-        try:
-            plan: Plan = self._plan_for(message)
-        except CdcError as error:
-            if self._part is None:
-                raise
-            plan = Misfit(error)
-        self._streamed.describe(self._part, message.oid, plan)
+        self._streamed.describe(self._part, message.oid, self._plan_for(message))
 
     def _of_streamed(self, tag: int, data: bytes) -> Event | None:
         if tag == _STREAM_START:
@@ -313,7 +329,8 @@ class Decoder:
         if tag == _STREAM_ABORT:
             _require(data, _STREAM_ABORT_BYTES)
             xid, subxid = _STREAM_ABORT_BODY(data, 1)
-            self._streamed.roll_back(xid, subxid)
+            if xid == subxid:
+                self._streamed.roll_back(xid)
             return StreamAbort(xid, subxid)
         raise ValueError(f"unknown pgoutput message {chr(tag)!r}")
 

@@ -11,23 +11,25 @@ import structlog
 from cdc_daemon.errors import RetryError, SettingError, SourceError, StartAgainError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
-from connectors.postgres.catalog import describe, table_oids
+from connectors.postgres.catalog import describe, has_columns, table_oids
 from connectors.postgres.chunkreader import PostgresChunkReader
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
+from connectors.postgres.covering import coverage
 from connectors.postgres.doctor import Patient, examine
 from connectors.postgres.heldcommits import committed_before
 from connectors.postgres.history import identify, require_primary, shared_until
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.membership import memberships
 from connectors.postgres.openwaits import announced_waits
-from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
+from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan, misfit
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
 from connectors.postgres.publication import ensure_publication, find_missing
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
 from connectors.postgres.session import connect, libpq
+from connectors.postgres.shapes import PostgresShapeReader
 from connectors.postgres.slots import (
     create_slot,
     drop_slot,
@@ -36,11 +38,13 @@ from connectors.postgres.slots import (
     wait_until_free,
 )
 from connectors.postgres.timelines import Timeline, read_timeline
+from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpolicy import warn_if_unbounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cdc_daemon.events import Coverage
     from cdc_daemon.ports import Finding, TableRequest
     from connectors.postgres.session import Connection
     from connectors.postgres.visibility import SnapshotVisibility
@@ -78,7 +82,8 @@ class PostgresSource:
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up in the catalog; what the rules of `columns` protect comes protected."""
-        relations = describe(self._query_connection(), tables)
+        formerly = {relation.qualified_name: oid for relation, oid in self._oids.items()}
+        relations = describe(self._query_connection(), tables, formerly)
         if not self._rules_checked:
             self._check_rules(relations)
             self._rules_checked = True
@@ -227,6 +232,18 @@ class PostgresSource:
         """The server's clock, for another thread."""
         return PostgresClock(self._dsn, self._name, self._slot, self._config.wal)
 
+    def shape_reader(self) -> PostgresShapeReader:
+        """Reads what tables look like, for another thread."""
+        return PostgresShapeReader(self._dsn, self._name)
+
+    def coverage(self) -> Coverage:
+        """What is visible now."""
+        return coverage(self._query_connection())
+
+    def visibility(self, seen: str) -> SnapshotVisibility:
+        """What a snapshot sees, as the server writes it."""
+        return read_snapshot(seen)
+
     def give_up_place(self) -> None:
         """Drop the slot, once nobody uses it any more."""
         self._end_stream()
@@ -257,29 +274,24 @@ class PostgresSource:
             log.warning("column_rule_unused", match=rule.match, why=why)
 
     def _know(self, relations: Sequence[Relation]) -> None:
-        """Remember which table each relation is, as of the first start: names can move on."""
+        """Remember which table each relation is, as of its first start: names can move on."""
         self._relations = {(relation.schema, relation.name): relation for relation in relations}
-        if not self._oids.keys() >= set(relations):
+        if self._oids.keys() != set(relations):
             self._oids = table_oids(self._query_connection(), relations)
 
     def _plan_for(self, message: RelationMessage) -> TuplePlan | None:
-        relation = self._relations.get((message.schema, message.name))
+        """By the table's number: its name may be an older one, or have moved on."""
         known = {oid: relation for relation, oid in self._oids.items()}.get(message.oid)
-        if relation is known:
-            return None if relation is None else tuple_plan(message, relation)
-        if relation is None and known is not None:
-            raise SourceError(
-                f"table {known.qualified_name} was renamed to {message.schema}.{message.name}. "
-                "Correct the mapping and load everything anew: run "
-                f"select pg_drop_replication_slot('{self._slot}'), and start again"
+        if known is not None:
+            return tuple_plan(
+                message,
+                known,
+                lambda names: has_columns(self._query_connection(), message.oid, names),
             )
-        if relation is not None and relation in self._oids:
-            raise SourceError(
-                f"{relation.qualified_name} was another table when this was changed: it was "
-                "dropped and made again, or tables have swapped their names. Load everything "
-                f"anew: run select pg_drop_replication_slot('{self._slot}'), and start again"
-            )
-        return None if relation is None else tuple_plan(message, relation)
+        named = self._relations.get((message.schema, message.name))
+        if named is None:
+            return None
+        return misfit(named, len(message.columns), "the stream has another table of its name")
 
     def _require_place(self, after: Position) -> None:
         """The server begins where our slot is, without a word, if that is beyond `after`."""

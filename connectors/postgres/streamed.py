@@ -1,7 +1,7 @@
 """What the stream has said of tables, to all and within transactions that come in parts. Pure.
 
 A relation that an open transaction describes may be altered by it: it holds for that one alone, and
-for all once it commits. What isn't understood of it is an error only then.
+for all once it commits.
 """
 
 from __future__ import annotations
@@ -11,34 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from cdc_daemon.errors import CdcError
-    from cdc_daemon.events import Relation
-    from connectors.postgres.pgoutput import ColumnPlan, TuplePlan
+    from connectors.postgres.pgoutput import TuplePlan
 
 NONE_YET: Final = 0
 """The number of no transaction."""
 
 
-class Misfit:
-    """Stands for the plan of a relation that doesn't fit: raises why where a row of it comes."""
-
-    __slots__ = ("_error",)
-
-    def __init__(self, error: CdcError) -> None:
-        self._error = error
-
-    @property
-    def relation(self) -> Relation:
-        """Raises."""
-        raise self._error
-
-    @property
-    def columns(self) -> tuple[ColumnPlan, ...]:
-        """Raises."""
-        raise self._error
-
-
-Plan: TypeAlias = "TuplePlan | Misfit | None"
+Plan: TypeAlias = "TuplePlan | None"
 """None where no mapping reads the relation."""
 
 
@@ -71,8 +50,6 @@ class Streamed:
 
     xid: int
     described: Described = field(default_factory=Described)
-    failures: dict[int, CdcError | ValueError] = field(default_factory=dict)
-    """By subtransaction the first change that wasn't understood."""
     subxid: int = NONE_YET
     """The one that the changes just now belong to."""
 
@@ -97,17 +74,10 @@ class StreamedTransactions:
         return streamed
 
     def commit(self, xid: int) -> None:
-        """It ends; raises what kept a change of it from being understood."""
-        streamed = self._open.pop(xid, None)
-        if streamed is None:
-            return
-        for failure in streamed.failures.values():
-            raise failure
-        self.to_all.learn(streamed.described)
+        """It ends: what it was told of tables holds for all."""
+        if streamed := self._open.pop(xid, None):
+            self.to_all.learn(streamed.described)
 
-    def roll_back(self, xid: int, subxid: int) -> None:
-        """It never was; or the subtransaction."""
-        if xid == subxid:
-            self._open.pop(xid, None)
-        elif streamed := self._open.get(xid):
-            streamed.failures.pop(subxid, None)
+    def roll_back(self, xid: int) -> None:
+        """It never was."""
+        self._open.pop(xid, None)

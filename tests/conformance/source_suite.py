@@ -27,6 +27,7 @@ from cdc_daemon.events import (
     Watermark,
 )
 from cdc_daemon.ports import Source, TableRequest
+from cdc_daemon.shapes import difference
 from tests.generators.existing_rows import existing_chunks, existing_rows
 from tests.generators.running_daemon import until
 
@@ -266,6 +267,32 @@ class SourceSuite:
         place = follower.source.place()
         assert place is not None
         assert place <= position
+
+    def test_what_is_covered_is_what_was_committed_before(
+        self, upstream: Upstream, follower: Follower
+    ) -> None:
+        """By its transaction, and between two positions of the stream."""
+        follower.load()
+        upstream.commit(Insert("before"))
+        coverage = follower.source.coverage()
+        upstream.commit(Insert("after"))
+        seen = follower.source.visibility(coverage.seen)
+        before, after = follower.follow(2)
+        assert (seen.sees(before.xid), seen.sees(after.xid)) == (True, False)
+        assert before.position <= coverage.floor <= coverage.end < after.position
+
+    def test_a_shape_stays_while_rows_change(self, upstream: Upstream, follower: Follower) -> None:
+        """It is read beside whatever else is done; a table that isn't there has none."""
+        reader = follower.source.shape_reader()
+        before = reader.read([upstream.table, upstream.table + "z"])
+        upstream.commit(Insert("1"), Update("1", "x"))
+        (shape,) = before.values()
+        (later,) = reader.read([upstream.table]).values()
+        assert difference(shape, later, follower.relation) is None
+        assert set(before) == {follower.relation.qualified_name}
+        assert {"id", "note"} <= shape.columns.keys()
+        for _ in range(2):
+            reader.close()
 
     def test_gives_its_place_up(self, follower: Follower) -> None:
         """Also while it streams; a second time there is nothing to give up."""

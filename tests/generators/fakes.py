@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cdc_daemon.errors import CdcError
-    from cdc_daemon.events import DocumentOperation, Event, Position, ReplicaIdentity, Row
-    from cdc_daemon.ports import TableRequest, Visibility
+    from cdc_daemon.events import Coverage, DocumentOperation, Event, Position, ReplicaIdentity, Row
+    from cdc_daemon.ports import ShapeReader, TableRequest, Visibility
 
 POISON = b'"poison"'
 """A body that the sink never takes."""
@@ -126,7 +126,13 @@ class MemorySink:
         """Make an index named after how many there are."""
         name = f"{model.name}-{len(self.indices) + 1}"
         self.note("create", name)
-        return Generation(model.name, name, self.index(name).uuid, model.fingerprint)
+        uuid = self.index(name).uuid
+        return Generation(model.name, name, uuid, model.fingerprint, model.digests)
+
+    def extend_generation(self, generation: Generation, model: ReadModel) -> bool:
+        """Any index takes any field, but for one that is called `other`."""
+        self.note("extend", generation.index)
+        return "other" not in model.digests
 
     def publish(self, generation: Generation) -> Sequence[str]:
         """Move the alias."""
@@ -431,6 +437,18 @@ class ScriptedSource:
     def clock(self) -> MemoryClock:
         """A clock at this place."""
         return MemoryClock()
+
+    def shape_reader(self) -> ShapeReader:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def coverage(self) -> Coverage:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def visibility(self, seen: str) -> Below:
+        """A number."""
+        return Below(int(seen))
 
     def close(self) -> None:
         """Nothing to release."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,13 +14,15 @@ from cdc_daemon.backfill.backfill import Backfill
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.models import BackfillConfig
 from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.covering import Covered
 from cdc_daemon.delivery.delivery import Delivery
-from cdc_daemon.errors import RetryError, SourceError, StartAgainError
+from cdc_daemon.errors import RetryError, SchemaChangedError, SourceError, StartAgainError
 from cdc_daemon.events import (
     Change,
     ChangeKind,
     Checkpoint,
     Commit,
+    Coverage,
     Position,
     StreamAbort,
     StreamStart,
@@ -30,6 +32,7 @@ from cdc_daemon.events import (
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from tests.generators.fakes import (
+    Below,
     MemoryClock,
     MemorySink,
     ScriptedSource,
@@ -402,3 +405,59 @@ def test_a_stop_writes_what_was_read_also_when_the_source_is_lost(
     reader.sink.gate.set()
     assert reader.delivery.drain(time.monotonic() + 5, reader.pipeline.report)
     assert reader.delivery.checkpointer.stored == 110
+
+
+def misfit(number: int) -> Change:
+    """A row of another shape changes: nothing more is known of it."""
+    relation = replace(HOTELS.relation, columns=(), stands_for=HOTELS.relation, misfit="odd")
+    assert number
+    return Change(relation, ChangeKind.INSERT, [])
+
+
+def covered_until(end: int) -> dict[str, Covered]:
+    """A load of hotels that sees transactions below 50, and began at 120."""
+    return {"public.hotels": Covered(Coverage("50", Position(120), Position(end)), Below(50))}
+
+
+def test_what_a_load_covers_is_left_out(make: Callable[..., Reader]) -> None:
+    """Whatever its shape; the others are written at the floor of the load, or above it."""
+    reader = make()
+    reader.pipeline._covered = covered_until(130)
+    reader.source.script = [
+        [insert(1, "covered"), misfit(2), Commit(Position(110), time.time(), 49)],
+        [truncate(), Commit(Position(111), time.time(), 48)],
+        [insert(3, "unseen"), Commit(Position(112), time.time(), 51)],
+        [insert(4, "covered"), Commit(Position(130), time.time(), 47)],
+        [insert(5, "numbered anew"), Commit(Position(140), time.time(), 46)],
+    ]
+    reader.start()
+    assert wait_until(lambda: b'"5"' in reader.searchable())
+    assert reader.searchable() == {
+        b'"3"': (120, b'{"name":"unseen"}'),
+        b'"5"': (140, b'{"name":"numbered anew"}'),
+    }
+    assert wait_until(lambda: reader.last_confirmed() == (140, 140, 140))
+    assert not reader.failures
+
+
+def test_a_shape_that_nothing_covers_makes_the_reader_leave(make: Callable[..., Reader]) -> None:
+    """At the commit, before anything of the transaction is sent: it comes again."""
+    reader = make()
+    reader.source.script = [[insert(1), commit(110)], [insert(2), misfit(3), commit(120)]]
+    reader.start()
+    assert wait_until(lambda: bool(reader.failures))
+    (change,) = reader.failures
+    assert isinstance(change, SchemaChangedError)
+    assert (change.table, change.why, change.in_catalog) == ("public.hotels", "odd", False)
+    assert wait_until(lambda: b'"1"' in reader.searchable())
+    assert reader.delivery.progress.received == 110
+    assert b'"2"' not in reader.sink.index(INDEX).arrived
+
+
+def test_a_shape_that_is_truncated_away_is_of_no_matter(make: Callable[..., Reader]) -> None:
+    """Nothing is left of it."""
+    reader = make()
+    reader.source.script = [[misfit(1), truncate(), insert(2), commit(110)]]
+    reader.start()
+    assert wait_until(lambda: b'"2"' in reader.searchable())
+    assert not reader.failures

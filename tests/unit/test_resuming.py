@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cdc_daemon.events import Checkpoint, Chunk, Load, Position
+from cdc_daemon.errors import SchemaChangedError
+from cdc_daemon.events import Checkpoint, Chunk, ColumnShape, Coverage, Load, Position, Shape
 from cdc_daemon.generations import create, publish
 from cdc_daemon.resuming import Found, Resumption, being_filled, loads_of, resume
 from tests.generators.fakes import MemorySink, projection
@@ -243,6 +244,85 @@ def test_an_unfinished_repair_goes_on_in_the_index_that_is_searched(bench: Bench
     other = {**generations, "hotels": replace(generations["hotels"], fingerprint="other")}
     changed = bench.resume(checkpoint=bench.checkpoint(loads=(repair,), generations=other))
     assert (list(changed.left_over), changed.checkpoint.loads) == ([], ())
+
+
+SHAPE = Shape("1", "key", {"id": ColumnShape(1, "int", "7"), "name": ColumnShape(2, "text", "7")})
+OTHER = replace(SHAPE, table="2")
+CHANGE = SchemaChangedError("public.hotels", "the stream has its column x")
+
+
+def of_every_column(**digests: str) -> FlatProjection:
+    """A projection of every column, with the digest of each."""
+    return replace(HOTELS, model=replace(HOTELS.model, digests=digests))
+
+
+def test_a_table_that_has_changed_is_read_again(bench: Bench) -> None:
+    """Into the index that is searched; a load of it that was under way begins anew."""
+    repair = Load("public.hotels", ("hotels",), (PART,), since=Position(90))
+    kept = bench.checkpoint(shapes={"public.hotels": SHAPE}, loads=(repair,))
+    same = bench.resume(checkpoint=kept, shapes={"public.hotels": SHAPE})
+    assert (same.altered, same.checkpoint.loads) == ({}, (repair,))
+    found = bench.resume(checkpoint=kept, shapes={"public.hotels": OTHER})
+    assert set(found.altered) == {"public.hotels"}
+    assert found.repaired == {"public.hotels": ("hotels",)}
+    assert (found.anew, found.checkpoint.loads) == ({}, ())
+    assert found.checkpoint.generations == kept.generations
+
+
+def test_an_index_that_is_being_filled_is_made_anew_where_the_table_has_changed(
+    bench: Bench,
+) -> None:
+    """Nobody searches it: what was written before the change has no end that would sweep it."""
+    load = Load("public.hotels", ("hotels",), (PART,))
+    kept = bench.checkpoint(shapes={"public.hotels": SHAPE}, loads=(load,))
+    found = bench.resume(checkpoint=kept, shapes={"public.hotels": OTHER})
+    assert set(found.anew) == {"hotels"}
+    assert "another table" in found.anew["hotels"]
+    assert list(found.left_over) == [kept.generations["hotels"]]
+    assert found.repaired == {}
+
+
+def test_a_shape_that_was_never_noted_is_adopted(bench: Bench) -> None:
+    """A checkpoint of an older daemon has none."""
+    assert not bench.resume(shapes={"public.hotels": OTHER}).altered
+
+
+def test_only_what_the_catalog_does_not_explain_is_read_again(bench: Bench) -> None:
+    """The stream has shown another shape: a column more in the catalog says why."""
+    kept = bench.checkpoint(shapes={"public.hotels": SHAPE})
+    more = replace(SHAPE, columns={**SHAPE.columns, "x": ColumnShape(3, "int", "8")})
+    for shape, altered in ((SHAPE, {"public.hotels": CHANGE.why}), (more, {})):
+        found = bench.resume(checkpoint=kept, shapes={"public.hotels": shape}, unexplained=CHANGE)
+        assert found.altered == altered
+
+
+def test_columns_come_go_and_change(bench: Bench) -> None:
+    """New ones are added to the index, where it takes them; one that is gone has all read again."""
+    before = of_every_column(id="int", name="text")
+    generations = create([before.model], bench.sink)
+    kept = bench.checkpoint(generations=generations)
+    added = bench.resume([of_every_column(id="int", name="text", x="int")], checkpoint=kept)
+    assert (added.anew, added.altered) == ({}, {})
+    assert added.checkpoint.generations["hotels"].fields == {
+        "id": "int",
+        "name": "text",
+        "x": "int",
+    }
+    assert bench.sink.said[-1] == ("extend", generations["hotels"].index)
+    gone = bench.resume([of_every_column(id="int")], checkpoint=kept)
+    assert gone.altered == {"public.hotels": "column name is gone"}
+    assert gone.checkpoint.generations["hotels"].fields == {"id": "int"}
+    retyped = bench.resume([of_every_column(id="int", name="int")], checkpoint=kept)
+    assert retyped.anew == {"hotels": "column name has another type"}
+    refused = bench.resume([of_every_column(id="int", name="text", other="x")], checkpoint=kept)
+    assert "has had a column other of another type" in refused.anew["hotels"]
+
+
+def test_coverage_ends_with_its_position(bench: Bench) -> None:
+    """Not with the load: what it leaves out may come again as long as it isn't confirmed."""
+    early, late = (Coverage("7", Position(50), Position(end)) for end in (100, 101))
+    kept = bench.checkpoint(covered={"public.hotels": early, "public.rooms": late})
+    assert bench.resume(checkpoint=kept).checkpoint.covered == {"public.rooms": late}
 
 
 def test_one_load_reads_a_table_for_all_projections_of_it() -> None:

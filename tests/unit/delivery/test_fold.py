@@ -188,6 +188,25 @@ def test_ten_thousand_savepoints_are_cheap(folder: Path) -> None:
     assert dict(fold.drain()) == {b"%d" % subxid: b"x" * 100 for subxid in range(1, 5_001)}
 
 
+def test_a_change_of_another_shape_is_taken_back_with_its_savepoint(folder: Path) -> None:
+    """However often it comes; one from before the savepoint stays."""
+    fold = Fold(folder)
+    fold.enter(7)
+    fold.enter(8)
+    fold.note_misfit("odd")
+    fold.note_misfit("odd")
+    assert fold.misfit == "odd"
+    fold.roll_back(8)
+    assert (fold.misfit, bool(fold)) == ("", False)
+    fold.note_misfit("odd")
+    fold.enter(9)
+    fold.note_misfit("odder")
+    fold.roll_back(9)
+    assert fold.misfit == "odd"
+    fold.clear()
+    assert not fold.misfit
+
+
 def test_an_empty_fold_gives_nothing(folder: Path) -> None:
     """Nothing put, nothing drained, no file; spilled or not."""
     fold = Fold(folder)

@@ -1,0 +1,59 @@
+"""What the watch takes for a change; what alters documents is tested on real servers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cdc_daemon.events import ColumnShape, Part, Shape
+from cdc_daemon.shapes import altered, difference
+from tests.generators.fakes import table
+
+ITEM = table("id", "name")
+OPEN = replace(ITEM, is_open=True)
+ID, NAME = ColumnShape(1, "int", "70"), ColumnShape(2, "text", "70")
+SHAPE = Shape("16384", "r d 1", {"id": ID, "name": NAME}, "16384")
+MORE = replace(SHAPE, columns={**SHAPE.columns, "more": ColumnShape(3, "int", "71")})
+PARTS = replace(SHAPE, parts={"5": Part("5")})
+
+
+def test_what_is_as_it_was_is_no_difference() -> None:
+    """Nor is a grant, nor a VACUUM FULL, nor a column that nobody maps."""
+    granted = replace(SHAPE, columns={"id": ID, "name": replace(NAME, version="99")})
+    for now in (SHAPE, granted, replace(SHAPE, file="7"), MORE):
+        assert difference(SHAPE, now, ITEM) is None
+    assert difference(MORE, SHAPE, ITEM) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (SHAPE, None, "it is gone"),
+        (None, SHAPE, "there again"),
+        (SHAPE, replace(SHAPE, columns={"id": ID}), "column name is gone"),
+        (SHAPE, MORE, "column more was added"),
+        (PARTS, replace(PARTS, parts={**PARTS.parts, "6": Part("6", empty=True)}), "partitions"),
+        (PARTS, SHAPE, "partitions"),
+        (SHAPE, replace(SHAPE, table="7"), "another table"),
+        (SHAPE, replace(SHAPE, key="r f 1"), "replica identity"),
+    ],
+)
+def test_what_the_mappings_must_be_compiled_anew_for(
+    before: Shape | None, now: Shape | None, words: str
+) -> None:
+    """Each in its own words: they are in the log."""
+    assert words in str(difference(before, now, OPEN))
+
+
+def test_an_altered_column_counts_only_with_a_rewritten_table() -> None:
+    """Each by itself happens every day, and alters no value."""
+    both = replace(SHAPE, file="7", columns={"id": ID, "name": replace(NAME, version="99")})
+    assert altered(SHAPE, both, ["name"]) == "column name was rewritten"
+    assert altered(SHAPE, both, ["id"]) is None
+
+
+def test_a_partition_that_comes_empty_brings_nothing() -> None:
+    """One with rows does."""
+    assert altered(SHAPE, replace(SHAPE, parts={"5": Part("5", empty=True)}), []) is None
+    assert altered(SHAPE, PARTS, []) == "a partition with rows was attached"
