@@ -165,6 +165,8 @@ class Relation:
     """Columns that the source keeps to itself: to mappings they don't exist."""
     is_open: bool = False
     """Whether a mapping shows every column, those to come included."""
+    missing: frozenset[str] = frozenset()
+    """Columns that mappings name and that aren't there: they may come."""
     known: frozenset[str] = frozenset()
     """Every column of the table, mapped or not."""
     stands_for: Relation | None = None
