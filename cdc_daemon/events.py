@@ -178,6 +178,8 @@ class Relation:
     they are shown."""
     is_open: bool = False
     """Whether a mapping shows every column, those to come included."""
+    missing: frozenset[str] = frozenset()
+    """Columns that mappings name and that aren't there: they may come."""
     known: frozenset[str] = frozenset()
     """Every column of the table, mapped or not."""
     stands_for: Relation | None = None

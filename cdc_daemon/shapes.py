@@ -66,7 +66,8 @@ def difference(before: Shape | None, now: Shape | None, relation: Relation) -> s
         return "it is there again"
     mapped = {column.name for column in relation.columns}
     gone = sorted(mapped - now.columns.keys())
-    added = sorted(now.columns.keys() - before.columns.keys()) if relation.is_open else []
+    new = now.columns.keys() - before.columns.keys()
+    added = sorted(new if relation.is_open else new & relation.missing)
     if gone or added:
         said = [f"column {name} is gone" for name in gone]
         return "; ".join([*said, *(f"column {name} was added" for name in added)])

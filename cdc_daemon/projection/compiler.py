@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from cdc_daemon.errors import ConfigurationError
-from cdc_daemon.ports import FieldSpec, ReadModel
+from cdc_daemon.ports import ReadModel
 from cdc_daemon.projection.document import Part, compile_document
 from cdc_daemon.projection.expressions import (
     CompiledExpression,
@@ -20,6 +19,7 @@ from cdc_daemon.projection.expressions import (
     excluded_column,
 )
 from cdc_daemon.projection.flat import FlatProjection
+from cdc_daemon.projection.origin import FORMAT, Origin, digest, type_name
 from cdc_daemon.projection.showing import Showing, of_computed, policy_of
 from cdc_daemon.values import Form, id_encoder, join_id
 from cdc_daemon.values.special import has_special
@@ -27,14 +27,12 @@ from cdc_daemon.values.special import has_special
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from cdc_daemon.config.models import FieldConfig, ProjectionConfig
-    from cdc_daemon.events import Column, ColumnType, Relation, Row
+    from cdc_daemon.config.models import ProjectionConfig
+    from cdc_daemon.events import Column, Relation, Row
+    from cdc_daemon.ports import FieldSpec
 
 _SHORT: Final = frozenset({"int2", "int4", "int8", "uuid", "bool", "date", "timestamptz"})
 """Types whose text is never empty nor too long for an id: no check in the hot path."""
-
-FORMAT: Final = 3
-"""Part of every fingerprint: raised when documents of an unchanged mapping would come out anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +63,6 @@ class Mistakes:
             raise ConfigurationError("\n".join(self.lines))
 
 
-class Origin(NamedTuple):
-    """Where a field's value comes from, checked."""
-
-    name: str
-    config: FieldConfig | None
-    column: Column | None
-    expression: CompiledExpression | None
-    """Also of a column that isn't in the row: a generated one that isn't streamed."""
-
-    @property
-    def shown(self) -> Column | None:
-        """The column of the row that the field shows."""
-        return self.column if self.expression is None else None
-
-
 def compile_projections(
     configs: Mapping[str, ProjectionConfig],
     relations: Mapping[str, Relation],
@@ -104,8 +87,15 @@ def compile_projections(
         if not read:
             continue
         columns = tuple(column for column in relation.columns if column.name in read)
-        is_open = any(draft.is_open for draft in drafts if draft.table is relation)
-        narrowed[relation] = replace(relation, columns=columns, is_open=is_open)
+        missing = {
+            name for each in drafts if each.table is relation for name in each.missing.values()
+        }
+        narrowed[relation] = replace(
+            relation,
+            columns=columns,
+            is_open=any(draft.is_open for draft in drafts if draft.table is relation),
+            missing=frozenset(missing),
+        )
     return Compiled(
         tuple(draft.compile(narrowed[draft.table]) for draft in drafts),
         tuple(narrowed.values()),
@@ -129,8 +119,8 @@ class Draft:
         self.table = table
         self._mistakes = mistakes
         self._showing = showing
-        self.missing: list[str] = []
-        """The fields whose column isn't there, and that are null for it."""
+        self.missing: dict[str, str] = {}
+        """Field to column, where that isn't there, and the field is null for it."""
         self._origins = [*self._check_fields()]
         self._forms = {origin.name: self._check_form(origin) for origin in self._origins}
         self._where = self._check_where()
@@ -208,7 +198,7 @@ class Draft:
         """The column that a field shows, None where it may be missing."""
         there = {*self.table.known, *self.table.excluded}
         if name not in there and self.config.missing_columns is None:
-            self.missing.append(path[-1])
+            self.missing[path[-1]] = name
             return None
         return self._check_column(path, name)
 
@@ -238,7 +228,7 @@ class Draft:
             return None
 
     def _check_form(self, origin: Origin) -> Form:
-        spec = _field_spec(origin)
+        spec = origin.spec
         try:
             return self._showing.form(spec, origin.config)
         except ConfigurationError as error:
@@ -326,7 +316,7 @@ class Draft:
                 self._mistakes.add(path, f"column {column.name}: {error}")
 
     def _read_model(self) -> ReadModel:
-        specs = tuple(_field_spec(origin) for origin in self._origins)
+        specs = tuple(origin.spec for origin in self._origins)
         index = self.config.index
         return ReadModel(
             name=self.name,
@@ -340,7 +330,7 @@ class Draft:
     def _digests(self, specs: Sequence[FieldSpec]) -> dict[str, str]:
         """Of each column: what a field of its name means."""
         return {
-            spec.name: _digest([_type_name(spec.type), self._meaning(origin), _protection(origin)])
+            spec.name: digest([type_name(spec.type), self._meaning(origin), origin.protection])
             for spec, origin in zip(specs, self._origins, strict=True)
             if spec.type is not None
         }
@@ -358,10 +348,10 @@ class Draft:
             "every_column": self.is_open,
             "where": self.config.where,
             "id": self._id,
-            "columns": {name: _type_name(type_) for name, type_ in types.items()},
+            "columns": {name: type_name(type_) for name, type_ in types.items()},
             "replica_identity": self.table.replica_identity,
             "types": {
-                spec.name: _type_name(spec.type) for spec in specs if spec.type and not self.is_open
+                spec.name: type_name(spec.type) for spec in specs if spec.type and not self.is_open
             },
             "index": self.config.index.model_dump(mode="json"),
         }
@@ -377,33 +367,17 @@ class Draft:
             if column.generated is not None and reads.issuperset(column.generated.inputs)
         }:
             said["generated"] = generated
-        return _digest(said)
+        return digest(said)
 
     def _meaning(self, origin: Origin) -> dict[str, object]:
-        """Where a field comes from, its form and what is said of it, however it is written."""
-        config = origin.config
-        form = self._forms[origin.name]
-        policy = policy_of(self.config, config)
-        said: list[tuple[str, bool, object]] = [
-            ("column", origin.column is not None or config is None, _column_name(origin)),
-            ("form", form is not Form.VALUE, form.value),
-            ("unrepresentable", policy is not None, policy),
-        ]
-        if config is not None:
-            said += [
-                ("expression", config.expression is not None, config.expression),
-                ("constant", config.has_constant, config.constant),
-                ("default", config.has_default, config.default),
-                ("mapping", bool(config.mapping), config.mapping),
-            ]
-        return {name: value for name, is_said, value in said if is_said}
+        return origin.meaning(self._forms[origin.name], policy_of(self.config, origin.config))
 
     def _part(self, origin: Origin, relation: Relation) -> Part:
         config = origin.config
         default = (
             orjson.dumps(config.default) if config is not None and config.has_default else None
         )
-        spec = _field_spec(origin)
+        spec = origin.spec
         policy = policy_of(self.config, config)
         conversion = self._showing.conversion(spec, self._forms[origin.name], policy, self.name)
         if origin.expression is not None:
@@ -418,35 +392,6 @@ class Draft:
         if origin.name in self.missing:
             return Part(origin.name, constant=default or orjson.dumps(None))
         return Part(origin.name, constant=orjson.dumps(config.constant if config else None))
-
-
-def _digest(said: object) -> str:
-    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-
-
-def _protection(origin: Origin) -> str:
-    protection = origin.column.protection if origin.column else None
-    return protection.digest if protection else ""
-
-
-def _column_name(origin: Origin) -> str | None:
-    return origin.column.name if origin.column else None
-
-
-def _type_name(type: ColumnType) -> str:  # noqa: A002 - what it is
-    if type.name == "varchar":  # however long it may be: neither documents nor the index differ
-        return type.name
-    return type.declared or type.name
-
-
-def _field_spec(origin: Origin) -> FieldSpec:
-    overrides = dict(origin.config.mapping) if origin.config else {}
-    if origin.expression is not None:
-        return FieldSpec(origin.name, origin.expression.type, overrides)
-    if origin.column is not None:
-        return FieldSpec(origin.name, origin.column.type, overrides)
-    constant = origin.config.constant if origin.config else None
-    return FieldSpec(origin.name, None, overrides, example=constant)
 
 
 def _compile_id(names: Sequence[str], relation: Relation) -> Callable[[Row], bytes]:

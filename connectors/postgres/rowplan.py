@@ -60,9 +60,11 @@ def tuple_plan(
 def _unknown_reason(
     streamed: Sequence[str], relation: Relation, lacking: Sequence[str]
 ) -> str | None:
-    """A column that nobody knows is of no matter, unless all are mapped, or one was renamed."""
-    unknown = sorted(set(streamed) - relation.known) if relation.is_open or lacking else []
-    return f"the stream has its column {', '.join(unknown)}" if unknown else None
+    """A column that nobody knows is of no matter, unless it is mapped, or one was renamed."""
+    unknown = set(streamed) - relation.known
+    if not (relation.is_open or lacking):
+        unknown &= relation.missing
+    return f"the stream has its column {', '.join(sorted(unknown))}" if unknown else None
 
 
 def _lacking_reason(

@@ -52,6 +52,11 @@ class Scene:
         until(self._is_idle, 60, "nothing is loaded any more")
         self.daemon.catch_up()
 
+    def is_loading(self) -> bool:
+        """Whether some rows have been read, and others haven't."""
+        loads = self.daemon.status().get("backfill", {}).get("loads", [])
+        return any(0 < load["share"] < 1 for load in loads)
+
     def _is_idle(self) -> bool:
         status = self.daemon.status()
         return status.get("state") == "streaming" and status["backfill"]["loads"] == []

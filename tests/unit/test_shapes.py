@@ -26,6 +26,12 @@ def test_what_is_as_it_was_is_no_difference() -> None:
     assert difference(MORE, SHAPE, ITEM) is None
 
 
+def test_a_column_that_was_missing_is_waited_for() -> None:
+    """A mapping that does without it, for now, is compiled anew when it comes."""
+    waiting = replace(ITEM, missing=frozenset({"more"}))
+    assert difference(SHAPE, MORE, waiting) == "column more was added"
+
+
 @pytest.mark.parametrize(
     ("before", "now", "words"),
     [

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import random
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 import pytest
 
+from tests.generators.budget import rounds, seeded
 from tests.generators.changing_table import Scene
 from tests.generators.running_daemon import until
 
@@ -28,6 +33,60 @@ PROJECTIONS: dict[str, Any] = {
 }
 EVERY = "select id::text, to_jsonb(item) from item"
 SOME = "select id::text, jsonb_build_object('id', id, 'n', n) from item"
+
+
+class Writer(threading.Thread):
+    """Writes rows in small transactions, whatever columns there are, until it is told to stop."""
+
+    def __init__(self, dsn: str, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._dsn = dsn
+        self._random = random.Random(seed)
+        self._stop_asked = threading.Event()
+        self.committed = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_asked.set()
+        self.join(30)
+        assert not self.is_alive()
+
+    def run(self) -> None:
+        """Commit until stopped; a statement that no longer fits the table is rolled back."""
+        with psycopg.connect(self._dsn, options="-c lock_timeout=5s") as connection:
+            while not self._stop_asked.wait(self._random.uniform(0, 0.03)):
+                try:
+                    for _ in range(self._random.randint(1, 4)):
+                        connection.execute(self._statement().encode())
+                    connection.commit()
+                    self.committed += 1
+                except psycopg.Error:
+                    connection.rollback()
+
+    def _statement(self) -> str:
+        one, other = self._random.randint(1, 500), self._random.randint(1, 500)
+        return self._random.choice(
+            [
+                f"insert into item (id, n) values ({one}, {other}) on conflict do nothing",
+                f"update item set n = '{other}' where id = {one}",
+                f"update item set name = 'w{other}' where id % 50 = {one % 50}",
+                f"update item set x = {other} where id % 50 = {one % 50}",
+                f"update item set junk = 'w{other}' where id = {one}",
+                f"update item set id = {other} where id = {one}",
+                f"delete from item where id = {one}",
+            ]
+        )
+
+
+MOVES = (
+    *("add x int", "add x int default 3", "drop x", "drop junk", "add junk text default 'j'"),
+    *("rename junk to x", "rename x to junk", "rename name to title", "rename title to name"),
+    *("alter n type text", "alter n type int using n::int", "alter n type int using n::int + 1"),
+    *("alter n set default 5", "add y float default random()", "drop y", "drop mood"),
+)
 
 
 @pytest.fixture
@@ -134,14 +193,20 @@ def test_a_column_that_is_added_empty_loads_nothing(
     assert found["hits"]["hits"]
 
 
-def test_what_alters_no_value_loads_nothing(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "vacuum full item;\nanalyze item;\ncluster item using item_pkey;\nvacuum freeze item",
+        (
+            "alter table item alter n set default 7;\ngrant select (n) on item to public;\n"
+            "alter table item alter name type varchar(20);\ncreate index on item (name)"
+        ),
+    ],
+    ids=["rewritten", "altered"],
+)
+def test_what_alters_no_value_loads_nothing(scene: Scene, statements: str) -> None:
     """Nor does it disturb the daemon; the change that comes after it all is noticed."""
-    scene.run(
-        "vacuum full item;\nanalyze item;\ncluster item using item_pkey;\nvacuum freeze item;\n"
-        "alter table item alter n set default 7;\ngrant select (n) on item to public;\n"
-        "alter table item alter name type varchar(20);\n"
-        "create index on item (name)"
-    )
+    scene.run(statements)
     scene.touch()
     live(scene, "alter table item add x int")
     scene.settle()
@@ -189,5 +254,31 @@ def test_a_column_that_the_mapping_names_and_that_is_gone_stops(scene: Scene) ->
     scene.daemon.start()
     scene.settle()
     scene.touch()
+    scene.settle()
+    scene.compare(every=EVERY, some=SOME)
+
+
+def test_tables_that_change_again_and_again_under_writers(
+    scene: Scene, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed now and then, too: when all have stopped every document equals its row."""
+    seed, chosen = seeded()
+    done = 0
+    with Writer(database.dsn, seed) as writer, Writer(database.dsn, seed + 1) as second:
+        for _ in rounds():
+            for _ in range(8):
+                time.sleep(chosen.uniform(0, 0.6))
+                with suppress(psycopg.errors.UndefinedColumn, psycopg.errors.DuplicateColumn):
+                    scene.run(f"alter table item {chosen.choice(MOVES)}")
+                    done += 1
+            scene.daemon.kill()
+            scene.daemon.start()
+    with capsys.disabled():
+        committed = writer.committed + second.committed
+        print(f"[seed {seed}: {done} changes of the table, {committed} transactions]")  # noqa: T201
+    scene.settle()
+    known = len(scene.daemon.events("schema_changed"))
+    scene.run("alter table item add the_last int")
+    scene.wait_until_noticed(known + 1)
     scene.settle()
     scene.compare(every=EVERY, some=SOME)

@@ -69,6 +69,8 @@ def test_a_column_that_was_added_later_is_null() -> None:
 def test_a_column_that_nobody_knows_matters_where_all_are_mapped() -> None:
     """A mapping of every column must be compiled anew before a row with it counts."""
     assert not tuple_plan(message(ID, NAME, OTHER), ITEM).relation.misfit
+    waiting = replace(ITEM, missing=frozenset({"other"}))
+    assert "column other" in tuple_plan(message(ID, NAME, OTHER), waiting).relation.misfit
     assert (
         "column other"
         in tuple_plan(message(ID, NAME, OTHER), replace(ITEM, is_open=True)).relation.misfit
