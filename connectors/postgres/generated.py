@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cdc_daemon.events import Generated
@@ -57,12 +56,14 @@ def read_generated(
         connection.execute(_SEARCH_PATH)
         lines = connection.execute(_GENERATED, [oids]).fetchall()
     made = {
-        (oid, name): Making(Generated(_one_line(expression), tuple(inputs)), stored and streams)
+        (oid, name): Making(Generated(expression.strip(), tuple(inputs)), stored and streams)
         for oid, name, stored, expression, inputs in lines
     }
     return {
         (oid, name): making._replace(
-            how=_together(making.how, [made[leaf, name].how for leaf in leaves[oid]])
+            how=_together(
+                making.how, [made[leaf, name].how for leaf in leaves[oid] if (leaf, name) in made]
+            )
         )
         for (oid, name), making in made.items()
         if oid in leaves
@@ -74,8 +75,3 @@ def _together(whole: Generated, parts: Sequence[Generated]) -> Generated:
     same = {each.expression for each in every} == {whole.expression}
     inputs = dict.fromkeys(name for each in every for name in each.inputs)
     return Generated(whole.expression if same else "", tuple(inputs))
-
-
-def _one_line(expression: str) -> str:
-    """CASE is shown over several lines, with nothing else at their ends and beginnings."""
-    return re.sub(r"\s*\n\s*", " ", expression).strip()

@@ -302,9 +302,10 @@ class SourceSuite:
             assert follower.source.place() is None
 
     def test_prepares_again_and_again(self, follower: Follower) -> None:
-        """A second time it finds everything right."""
-        for _ in range(3):
-            follower.source.prepare(follower.relations)
+        """A second time it finds everything right, and every table as it was in the stream."""
+        said = [follower.source.prepare(follower.relations) for _ in range(3)]
+        assert said[0].keys() == {follower.relation.qualified_name}
+        assert said[0] == said[1] == said[2]
 
     def test_identity_stays(self, upstream: Upstream, follower: Follower) -> None:
         """The history is the same for every connection."""

@@ -119,9 +119,10 @@ class Binder:
         try:
             return self._generated(expression, column.type, at)
         except (ExpressionError, RejectedError) as error:
+            one_line = " ".join(expression.split())
             raise ExpressionError(
                 f"column {column.name} of table {self.relation.qualified_name} is generated, and "
-                f"not streamed: it has to be computed here ({expression}), but {error}. Map an "
+                f"not streamed: it has to be computed here ({one_line}), but {error}. Map an "
                 "expression of your own, or leave the column out, of all columns by "
                 "`exclude: true` in source.columns (PostgreSQL 18 streams those that are stored)",
                 at,

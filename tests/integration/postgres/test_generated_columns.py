@@ -98,11 +98,11 @@ def test_virtual_ones_are_described(
         pytest.skip(f"{OF_THE_MACHINE}there are none before PostgreSQL 18")
     connection.execute(
         "create table t (id int primary key, n int, kind text generated always as "
-        "(case when n > 5 then 'large' else 'small' end))"
+        "(case when n > 5 then 'large' else E'\\n' end))"
     )
     (relation,) = start(source, "t")
     assert [column.generated for column in relation.computed] == [
-        Generated("CASE WHEN (n > 5) THEN 'large'::text ELSE 'small'::text END", ("n",))
+        Generated("CASE\n    WHEN (n > 5) THEN 'large'::text\n    ELSE '\n'::text\nEND", ("n",))
     ]
     connection.execute("insert into t values (1, 9)")
     assert [change.new for change in read_commits(source, 1)] == [[b"1", b"9"]]
