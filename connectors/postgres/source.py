@@ -126,7 +126,8 @@ class PostgresSource:
         return examine(patient, subjects)
 
     def held_by(self) -> str | None:
-        """The server's process that our slot is active for."""
+        """The server's process that our slot is active for. Ours isn't: the stream is ended."""
+        self._end_stream()
         slot = find_slot(self._query_connection(), self._slot)
         pid = None if slot is None else slot.active_pid
         return None if pid is None else f"server process {pid}, on replication slot {self._slot}"
