@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -61,7 +62,7 @@ class Pair(NamedTuple):
 def unread(
     private_postgres: StartPostgres, start_daemon: StartDaemon, request: pytest.FixtureRequest
 ) -> Iterator[Pair]:
-    """A daemon that was not started yet, and will load slowly."""
+    """A daemon that was not started yet."""
     version = request.config.getoption("--postgres")
     if version < 16:
         pytest.skip(f"{OF_THE_MACHINE}a standby has logical slots from PostgreSQL 16 on")
@@ -72,7 +73,7 @@ def unread(
     with standby_of(primary) as standby:
         dsn = dsn_of_both(primary, standby)
         source = {"dsn": dsn, "slot": SLOT, "failover": version >= 17}
-        backfill = {"chunk": "8kB", "workers": 1, "rows_per_second": 1000}
+        backfill = {"chunk": "8kB", "workers": 1}
         daemon = start_daemon(ITEMS, start=False, source=source, backfill=backfill)
         yield Pair(primary, standby, daemon, dsn, "items-000001")
 
@@ -153,21 +154,32 @@ def test_a_failover_under_load_is_followed(pair: Pair, rest: Rest) -> None:
 def test_a_failover_amid_a_load_is_followed(unread: Pair, rest: Rest) -> None:
     """What is durable by then needn't be read again; the rest is read from the new primary."""
     daemon = unread.daemon
+    load_at(daemon, rows_per_second=15)
     daemon.start()
-    with psycopg.connect(unread.primary.dsn) as holding:
-        until(lambda: rows_loaded(daemon) > 0, 60, "some rows are loaded")
-        holding.execute("update item set n = -n where id % 3 = 0")
-        holding.commit()
-        holding.execute("lock table item in access exclusive mode")
-        copy_slot(unread.primary, unread.standby, SLOT)
-        assert daemon.status()["state"] == "loading"
-        rows = rows_loaded(daemon)
-        promote(unread.primary, unread.standby)
-        unread.assert_equal(rest)
+    until(lambda: rows_loaded(daemon) > 0, 60, "some rows are loaded")
+    with psycopg.connect(unread.primary.dsn, autocommit=True) as connection:
+        connection.execute("update item set n = -n where id % 3 = 0")
+    copy_slot(unread.primary, unread.standby, SLOT)
+    rows = rows_loaded(daemon)
+    promote(unread.primary, unread.standby)
+    daemon.wait_until("loading")
+    until(lambda: daemon.events("failover_followed"), 60, "it goes on")
+    daemon.wait_until("loading")
+    assert daemon.terminate() == 0
+    load_at(daemon, rows_per_second=10_000)
+    daemon.start()
+    unread.assert_equal(rest)
     assert unread.loads() == 1
-    resumed = daemon.events("loading")[-1]
+    resumed = daemon.events("loading")[1]
     assert resumed["resumed"]
     assert rows <= resumed["rows_before"] < ROWS
+
+
+def load_at(daemon: RunningDaemon, rows_per_second: int) -> None:
+    """From its next start on."""
+    whole = json.loads(daemon.file.read_text())
+    whole["backfill"]["rows_per_second"] = rows_per_second
+    daemon.file.write_text(json.dumps(whole))
 
 
 def rows_loaded(daemon: RunningDaemon) -> int:
