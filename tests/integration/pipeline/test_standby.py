@@ -159,6 +159,7 @@ def test_gives_way_to_whoever_stored_the_checkpoint(
     daemon = start_daemon(ITEMS, standby=True)
     daemon.wait_until("streaming")
     daemon.catch_up()
+    until(lambda: daemon.position("checkpoint") == daemon.position("received"), 30, "it is stored")
     path = f"/cdc-daemon-checkpoints/_doc/{daemon.status()['pipeline']}"
     document = rest.get(path)["_source"]
     document["checkpoint"]["owner"] = "another"
