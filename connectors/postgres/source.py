@@ -294,8 +294,13 @@ class PostgresSource:
 
     def _query_connection(self) -> Connection:
         if self._queries is None or self._queries.closed:
-            self._queries = connect(self._dsn, name=self._name)
-            require_primary(self._queries)
+            connection = connect(self._dsn, name=self._name)
+            try:
+                require_primary(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._queries = connection
         return self._queries
 
     def _streaming(self) -> ReplicationStream:
