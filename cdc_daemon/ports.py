@@ -197,7 +197,10 @@ class Source(Protocol):
         """
 
     def held_by(self) -> str | None:
-        """Who follows the source in our place, for people; None if nobody does. Touches nothing."""
+        """Who follows the source in our place, for people; None if nobody does.
+
+        Touches nothing there; ends our own stream.
+        """
 
     def place(self) -> Position | None:
         """The position confirmed to the source; None if it keeps no place for us (no slot)."""

@@ -143,7 +143,8 @@ class PostgresSource:
         return examine(patient, subjects)
 
     def held_by(self) -> str | None:
-        """The server's process that our slot is active for."""
+        """The server's process that our slot is active for. Ours isn't: the stream is ended."""
+        self._end_stream()
         slot = find_slot(self._query_connection(), self._slot)
         pid = None if slot is None else slot.active_pid
         return None if pid is None else f"server process {pid}, on replication slot {self._slot}"
@@ -317,8 +318,13 @@ class PostgresSource:
 
     def _query_connection(self) -> Connection:
         if self._queries is None or self._queries.closed:
-            self._queries = connect(self._dsn, name=self._name)
-            require_primary(self._queries)
+            connection = connect(self._dsn, name=self._name)
+            try:
+                require_primary(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._queries = connection
         return self._queries
 
     def _streaming(self) -> ReplicationStream:

@@ -327,6 +327,16 @@ class SinkSuite:
         other_sink.checkpoints.store(replace(second, position=Position(4)))
         assert sink.checkpoints.load(name) == replace(second, position=Position(4))
 
+    def test_stores_again_where_the_answer_was_lost(self, sink: Sink, other_sink: Sink) -> None:
+        """What an earlier attempt of the same owner has stored is no other's."""
+        name = f"suite {uuid.uuid4().hex}"
+        first = Checkpoint(name, Position(1), "7300/1", owner="first")
+        assert sink.checkpoints.load(name) is other_sink.checkpoints.load(name) is None
+        for position in range(2, 5):
+            other_sink.checkpoints.store(first)
+            sink.checkpoints.store(replace(first, position=Position(position)))
+            assert other_sink.checkpoints.load(name) == replace(first, position=Position(position))
+
     def test_keeps_dead_letters_once(self, sink: Sink) -> None:
         """A dead letter added again by a replay is kept once; others of the row are not lost."""
         name = uuid.uuid4().hex

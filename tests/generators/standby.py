@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,13 +91,42 @@ def flushed(connection: psycopg.Connection) -> str:
     return str(found[0])
 
 
-def sync_slot(
+def copy_slot(
     primary: embedded.PostgresServer, standby: embedded.PostgresServer, slot: str
 ) -> None:
-    """Wait until the standby keeps a copy, while a daemon follows the slot, and nobody writes.
+    """Give the standby a copy of the slot, while a daemon follows it, and nobody writes."""
+    if primary.version >= 17:
+        _sync_slot(primary, standby, slot)
+    else:
+        _make_slot(primary, standby, slot)
 
-    The slot must have gone on to what the standby itself still has: to the last transaction.
-    """
+
+def _make_slot(
+    primary: embedded.PostgresServer, standby: embedded.PostgresServer, slot: str
+) -> None:
+    """As something beside PostgreSQL does before 17: make it there, and have it follow ours."""
+    with (
+        psycopg.connect(primary.dsn, autocommit=True) as connection,
+        psycopg.connect(standby.dsn, autocommit=True) as copy,
+        ThreadPoolExecutor(1) as executor,
+    ):
+        make = "select pg_create_logical_replication_slot(%s, 'pgoutput')"
+        made = executor.submit(lambda: copy.execute(make, [slot]))
+
+        def done() -> bool:
+            connection.execute("select pg_log_standby_snapshot()")
+            return made.done()
+
+        until(done, 60, "the standby has a slot", poll_seconds=0.2)
+        made.result()
+        end = flushed(connection)
+        until(lambda: connection.execute(_CONFIRMED, [end, slot]).fetchone(), 30, "confirmed")
+
+
+def _sync_slot(
+    primary: embedded.PostgresServer, standby: embedded.PostgresServer, slot: str
+) -> None:
+    """The slot must have gone on to what the standby itself still has: the last transaction."""
     with (
         psycopg.connect(primary.dsn, autocommit=True) as connection,
         psycopg.connect(standby.dsn, autocommit=True) as copy,

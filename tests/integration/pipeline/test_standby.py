@@ -152,6 +152,28 @@ def test_a_frozen_daemon_overwrites_nothing(
     assert connection.execute(SLOTS).fetchone() != (None,)
 
 
+def test_gives_way_to_whoever_stored_the_checkpoint(
+    connection: psycopg.Connection, start_daemon: StartDaemon, database: Database, rest: Rest
+) -> None:
+    """Also while its own stream is well: it lets go of the slot, and is the standby then."""
+    daemon = start_daemon(ITEMS, standby=True)
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    until(lambda: daemon.position("checkpoint") == daemon.position("received"), 30, "it is stored")
+    path = f"/cdc-daemon-checkpoints/_doc/{daemon.status()['pipeline']}"
+    document = rest.get(path)["_source"]
+    document["checkpoint"]["owner"] = "another"
+    rest.put(path, document)
+    connection.execute("update item set n = -n")
+    daemon.wait_until("standby", 30)
+    until(lambda: connection.execute(SLOTS).fetchone() == (None,), 10, "the slot is free")
+    assert rest.get(path)["_source"] == document, "nothing is overwritten"
+    daemon.wait_until("streaming", STARTING_SECONDS + TAKE_OVER_SECONDS)
+    daemon.catch_up()
+    assert assert_equal(database.dsn, rest, EXPECTED) == ROWS
+    assert len(daemon.events("new_generation")) == 1
+
+
 def test_two_that_start_at_once_are_one_that_runs(
     connection: psycopg.Connection, start_daemon: StartDaemon, database: Database, rest: Rest
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from cdc_daemon.errors import RetryError
 from connectors.postgres.lsn import parse_lsn
 from tests.conftest import OF_THE_MACHINE
 from tests.generators.running_daemon import until
@@ -55,6 +56,34 @@ def test_the_slot_survives_a_failover(
             follower.start(describe(follower, "item"), kept)
             assert read_commits(follower, 1)[-1].new == [b"-1", b"null"]
             follower.close()
+
+
+def test_a_promotion_leaves_a_timeline_somewhere(
+    private_postgres: StartPostgres, make_source: MakeSource
+) -> None:
+    """The new primary says where; the old one, which still runs, is not followed any more."""
+    primary = private_postgres()
+    old = make_source(primary.dsn)
+    before = old.identity()
+    with standby_of(primary) as standby, psycopg.connect(primary.dsn, autocommit=True) as writing:
+        new = make_source(standby.dsn)
+        with pytest.raises(RetryError, match="is a standby"):
+            new.identity()
+        writing.execute("create table item (id int primary key)")
+        end = parse_lsn(flushed(writing))
+        wait_replayed(standby, flushed(writing))
+        with psycopg.connect(standby.dsn, autocommit=True) as copy:
+            copy.execute("select pg_promote()")
+        writing.execute("insert into item select generate_series(1, 1000)")
+        after = new.identity()
+        assert after != before
+        assert end <= new.shared_until(before) < parse_lsn(flushed(writing))
+        assert new.shared_until(before) < new.shared_until(after)
+        assert old.shared_until(before) >= parse_lsn(flushed(writing))
+        with pytest.raises(RetryError, match="the primary from before a failover"):
+            old.shared_until(after)
+        for source in (old, new):
+            source.close()
 
 
 def follow_until_synced(
