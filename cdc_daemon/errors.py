@@ -9,6 +9,7 @@
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
     │   ├── RetentionLimitError   the source keeps too much for us                    exit code 3
     │   └── SlotInUseError        another process holds our place in the source       exit code 5
+    ├── ConditionError      which rows somebody asks for can't be understood: say so to them
     ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
 
@@ -73,6 +74,10 @@ class SlotInUseError(SourceError):
     """Another process follows the source in our place and did not let go within `slot_wait`."""
 
     exit_code: ClassVar[int] = 5
+
+
+class ConditionError(CdcError):
+    """The condition by which somebody asks for rows is none that the source can run."""
 
 
 class RewrittenError(CdcError):

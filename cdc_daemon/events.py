@@ -283,6 +283,9 @@ class Load:
     since: Position = NOWHERE
     """Where the stream was when it began to repair what is searched already: every row that is
     there is written at this version or above it. 0: it fills a new generation."""
+    where: str = ""
+    """Of a load that repairs: a condition of the source's own language. Only rows that meet it are
+    read, so documents without a row stay. Empty: all rows."""
 
     @property
     def repairs(self) -> bool:

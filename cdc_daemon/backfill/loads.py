@@ -45,6 +45,8 @@ class ActiveLoad:
     blocks: int
     since: Position = NOWHERE
     """Of a load that repairs: `Load.since`."""
+    where: str = ""
+    """As `Load.where` is."""
     settler: ChunkReader | None = None
     """What waits until all is visible from before a load that began beside the stream; workers
     that read already don't look back so far."""
@@ -111,7 +113,9 @@ class ActiveLoad:
         """As the checkpoint keeps it."""
         todo = None if self.todo is None else merged(self.todo)
         table = self.relation.qualified_name
-        return Load(table, self.names, todo, self.settled, self.rows, self.blocks, self.since)
+        return Load(
+            table, self.names, todo, self.settled, self.rows, self.blocks, self.since, self.where
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,7 @@ class Loads:
                 load.rows,
                 load.blocks,
                 load.since,
+                load.where,
                 settler,
             )
             self._changed.notify_all()

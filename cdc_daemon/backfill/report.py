@@ -34,6 +34,7 @@ def report(load: ActiveLoad) -> dict[str, Any]:
         "table": load.relation.qualified_name,
         "projections": list(load.names),
         "repairs": load.repairs,
+        "partly": bool(load.where),
         "phase": phase(load),
         "rows": load.rows,
         "share": round(load.share_done, 4),
