@@ -12,6 +12,7 @@
     │   └── TakenOverError        another daemon of the pipeline has stored its checkpoint  5
     ├── StartAgainError     what the start went by holds no longer: start again, in this process
     │   └── SchemaChangedError    a table isn't what the mappings were compiled for
+    ├── ConditionError      which rows somebody asks for can't be understood: say so to them
     ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
 
@@ -86,6 +87,10 @@ class TakenOverError(StopError):
 
 class StartAgainError(CdcError):
     """What the start went by holds no longer; a start would do right. The message says what."""
+
+
+class ConditionError(CdcError):
+    """The condition by which somebody asks for rows is none that the source can run."""
 
 
 class RewrittenError(CdcError):

@@ -351,6 +351,9 @@ class Load:
     why: str = ""
     """What has changed in the source, so that all rows are read again; empty where somebody asked
     for it. Changes of the stream are left to such a load (`Coverage`): it can't be given up."""
+    where: str = ""
+    """Of a load that repairs: a condition of the source's own language. Only rows that meet it are
+    read, so documents without a row stay. Empty: all rows."""
 
     @property
     def repairs(self) -> bool:

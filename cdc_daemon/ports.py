@@ -139,8 +139,13 @@ class ChunkReader(Protocol):
         more, SourceError where it can't be read.
         """
 
-    def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
+    def check(self, relation: Relation, where: str) -> None:
+        """Raise ConditionError, with the source's words, unless `where` can choose rows."""
+
+    def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
         """The rows of the chunk, with the columns of `relation`, in a short transaction.
+
+        Only those that meet `where`, a condition of the source's own language, if there is one.
 
         Raises RetryError (the connection was lost, the table is locked: read it again),
         RewrittenError (plan the table anew), SchemaChangedError (a column isn't what it was) or

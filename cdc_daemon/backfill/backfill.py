@@ -157,7 +157,9 @@ class Backfill:
                 for projection in compiled.projections
                 if projection.name in load.projections
             }
-            self._loads.add(relations[load.table], targets, load, self._settler(load))
+            self._loads.add(
+                relations[load.table], targets, load, self.new_reader() if load.repairs else None
+            )
             if not load.repairs:
                 self._delivery.progress.building |= targets.keys()
             self._loading |= targets.keys()
@@ -172,8 +174,9 @@ class Backfill:
         if self._loads.active and not self._workers:
             self._start_workers()
 
-    def _settler(self, load: Load) -> ChunkReader | None:
-        return self._source.chunk_reader(self._config.chunk) if load.repairs else None
+    def new_reader(self) -> ChunkReader:
+        """One more connection that reads. Any thread may call it."""
+        return self._source.chunk_reader(self._config.chunk)
 
     def begin_beside(self, load: Load, compiled: Compiled) -> None:
         """Begin a load while the stream goes on. The reader calls it, between transactions."""
@@ -265,7 +268,7 @@ class Backfill:
             Worker(
                 number,
                 self._loads,
-                self._source.chunk_reader(config.chunk),
+                self.new_reader(),
                 rate / config.workers if rate else None,
                 self._delivery.fail,
             )
@@ -335,7 +338,7 @@ class Backfill:
 
     def _sweep(self, load: ActiveLoad) -> None:
         dispatcher = self._delivery.dispatcher
-        dispatcher.highest = max(dispatcher.highest, load.since)
+        dispatcher.highest = max(dispatcher.highest, load.asked.since)
         sweeping = Sweeping(load, self._delivery, self._source.wake)
         self._sweepings.append(sweeping)
         sweeping.start()
@@ -356,7 +359,14 @@ class Backfill:
         self._loading -= load.targets.keys()
         reason = "" if load.failure is None else str(load.failure)
         self._ended.append(
-            Ended(load.relation.qualified_name, load.names, load.rows, load.since, outcome, reason)
+            Ended(
+                load.relation.qualified_name,
+                load.names,
+                load.rows,
+                load.asked.since,
+                outcome,
+                reason,
+            )
         )
 
     def _publish(self) -> None:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psycopg
 from psycopg import errors, sql
 
-from cdc_daemon.errors import RejectedError, RewrittenError, SchemaChangedError
+from cdc_daemon.errors import (
+    ConditionError,
+    RejectedError,
+    RewrittenError,
+    SchemaChangedError,
+)
 from cdc_daemon.events import PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
 from connectors.postgres.chunks import (
@@ -18,6 +23,7 @@ from connectors.postgres.chunks import (
     plan_chunks,
     require_same_types,
 )
+from connectors.postgres.condition import require_condition
 from connectors.postgres.copytext import read_line
 from connectors.postgres.heldcommits import require_visible
 from connectors.postgres.history import require_primary, require_timeline
@@ -50,6 +56,7 @@ _SETTINGS: Final = f"""
 set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';
 set local statement_timeout = 0;
 set local row_security = off;
+set local standard_conforming_strings = on;
 set local enable_tidscan = on;
 set local enable_seqscan = off;
 set local synchronize_seqscans = off;
@@ -106,7 +113,21 @@ class PostgresChunkReader:
         """Divide the table, and each of its partitions, by blocks."""
         return plan_chunks(self._connected(), relation, self._chunk_bytes)
 
-    def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
+    def check(self, relation: Relation, where: str) -> None:
+        """Have the server plan a query by it, in a transaction that can't write."""
+        require_condition(where)
+        connection = self._connected()
+        name = sql.Identifier(relation.schema, relation.name).as_string(connection)
+        with (
+            mapped_errors(f"plan to read {name}"),
+            locked_is_retried(name),
+            _refused_is_told(),
+            connection.transaction(force_rollback=True),
+        ):
+            connection.execute(_SETTINGS)
+            connection.execute(_check_statement(relation, where))
+
+    def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
         """The rows of `chunk`, by COPY in a transaction that is as short as that.
 
         Reading ends early, with a `rest`, after `MOST_CHUNKS` times what was planned. Raises
@@ -128,7 +149,7 @@ class PostgresChunkReader:
                 if may_lock:
                     connection.execute(_lock_statement(chunk))
                 seen = _snapshot(connection, chunk)
-                statement = _copy_statement(relation, chunk)
+                statement = _copy_statement(relation, chunk, where)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
         return _chunk_rows(chunk, text, seen, reached)
@@ -249,18 +270,45 @@ def _gone_is_rewritten(chunk: Chunk) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _refused_is_told() -> Iterator[None]:
+    """What the server says of a condition is for who asks for rows by it."""
+    try:
+        yield
+    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
+        said = " ".join(str(error.diag.message_primary or error).split())
+        raise ConditionError(f"PostgreSQL refuses the condition: {said}") from error
+
+
 def _lock_statement(chunk: Chunk) -> sql.Composed:
     return sql.SQL("lock table only {} in access share mode").format(sql.SQL(chunk.table))
 
 
-def _copy_statement(relation: Relation, chunk: Chunk) -> sql.Composed:
+def _check_statement(relation: Relation, where: str) -> sql.Composed:
+    """No row is read by it."""
+    return sql.SQL("select from {} where {} limit 0").format(
+        sql.Identifier(relation.schema, relation.name), _condition(where)
+    )
+
+
+def _condition(where: str) -> sql.Composed:
+    return sql.SQL("(\n{}\n)").format(sql.SQL(where))
+
+
+def _copy_statement(relation: Relation, chunk: Chunk, where: str) -> sql.Composed:
     """The columns of `relation` and, last, the place of each row."""
     columns = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
     bounds = [sql.SQL("ctid >= {}").format(_place(chunk.first))]
     if chunk.end is not None:
         bounds.append(sql.SQL("ctid < {}").format(_place(chunk.end)))
-    return sql.SQL("copy (select {} from only {} where {}) to stdout").format(
-        sql.SQL(", ").join(columns), sql.SQL(chunk.table), sql.SQL(" and ").join(bounds)
+    if where:
+        bounds.append(_condition(where))
+    # A partition goes by the name of its table: conditions may use that.
+    return sql.SQL("copy (select {} from only {} as {} where {}) to stdout").format(
+        sql.SQL(", ").join(columns),
+        sql.SQL(chunk.table),
+        sql.Identifier(relation.name),
+        sql.SQL(" and ").join(bounds),
     )
 
 

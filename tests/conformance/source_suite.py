@@ -182,7 +182,9 @@ class Meeting:
         place = follower.source.create_place()
         self.window = Window(1)
         for read in existing_chunks(follower.source, relation):
-            rows = {decoded(row)[0].encode(): orjson.dumps(decoded(row)[1]) for row in read.rows}
+            rows: dict[bytes, bytes | None] = {
+                decoded(row)[0].encode(): orjson.dumps(decoded(row)[1]) for row in read.rows
+            }
             self.window.arrived(
                 LoadedChunk(1, read.chunk, None, read.seen, read.reached, {"t": rows}, 0)
             )
@@ -216,7 +218,8 @@ class Meeting:
     def _release(self, received: Position) -> None:
         while (chunk := self.window.ready(received)) is not None:
             self.window.released(chunk)
-            self.rows |= {key.decode(): orjson.loads(v) for key, v in chunk.documents["t"].items()}
+            documents = chunk.documents["t"].items()
+            self.rows |= {key.decode(): orjson.loads(value or b"null") for key, value in documents}
 
 
 def decoded(row: Row) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from cdc_daemon.config.models import Configuration, MemoryConfig, ProjectionConfig, StateConfig
-from cdc_daemon.errors import RetryError
+from cdc_daemon.errors import ConditionError, RetryError
 from cdc_daemon.events import (
     Checkpoint,
     Chunk,
@@ -320,12 +320,17 @@ class MemoryChunkReader:
         if joined is not None:
             self._source.said.append(f"settled {joined.qualified_name}")
 
-    def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:  # noqa: ARG002 - the port
+    def check(self, relation: Relation, where: str) -> None:  # noqa: ARG002 - the port
+        """A condition is a part of a row's first value."""
+        if self._source.refuses_conditions:
+            raise ConditionError("the source refuses the condition")
+
+    def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:  # noqa: ARG002 - the port
         """The block, or what went wrong."""
         self._source.may_read.wait()
         if self._source.chunk_errors:
             raise self._source.chunk_errors.pop()
-        rows = self._source.blocks[chunk.first[0]]
+        rows = [row for row in self._source.blocks[chunk.first[0]] if where.encode() in row[0]]  # type: ignore[operator]
         return ChunkRows(chunk, rows, self.visibility(), self._source.at, None, 1000)
 
     def read_keys(
@@ -367,6 +372,7 @@ class ScriptedSource:
         """Chunk readers wait for it."""
         self.may_read.set()
         self.chunk_errors: list[CdcError] = []
+        self.refuses_conditions = False
         """What the next reads of chunks raise."""
         self.history = "system/1"
         self._woken = threading.Event()

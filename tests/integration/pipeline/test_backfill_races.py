@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROWS = 6_000
 EVERY_LARGE = 20
-SLOWLY: dict[str, Any] = {"chunk": "50kB", "rows_per_second": 2_500}
+SLOWLY: dict[str, Any] = {"chunk": "50kB", "rows_per_second": 1_200}
 MOST_OUT = 4
 """Chunks that are out at once: one for each of two workers, and two more."""
 LARGE = "(select string_agg(md5(i::text || x), '') from generate_series(1, 200) x)"

@@ -14,7 +14,7 @@ import pytest
 from tests.generators.budget import seeded
 from tests.generators.controlled_daemon import ControlledDaemon
 from tests.generators.history import EXPECTED, PROJECTIONS, WITHOUT_TRUNCATE, Load, fill
-from tests.generators.oracle import assert_equal
+from tests.generators.oracle import assert_equal, documents
 from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
@@ -144,6 +144,34 @@ def test_a_kill_in_the_middle(daemon: ControlledDaemon, database: Database, rest
     assert [one["rows_before"] > 0 for one in resumed] == [True]
     assert list(rest.get("/_alias/items")) == ["items-000001"]
     until(lambda: stored(daemon, rest) == [], 10, "it is over")
+
+
+def test_only_some_rows_are_read_again(
+    items: psycopg.Connection, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """Killed in the middle it goes on with them; other documents, and those without a row, stay."""
+    projections = {"items": {**ITEMS["items"], "where": "n <> 12"}}
+    daemon = loaded(start_daemon(projections, start=False, backfill=SLOWLY))
+    for key in ("10", "11", "12", "5990", "5991", "ghost"):
+        rest.put(f"/items-000001/_doc/{key}?refresh=true", {"n": -1})
+    status, answer = daemon.ask("start", table="public.item", where="idd % 2 = 0")
+    assert status == 400
+    assert 'column "idd" does not exist' in answer["error"]
+    daemon.start(table="public.item", where="id % 2 = 0")
+    until(lambda: daemon.rows() > 500, 30, "some rows are read")
+    assert [load["where"] for load in stored(daemon, rest)] == ["id % 2 = 0"]
+    daemon.running.kill()
+    daemon.running.start()
+    until(lambda: "repaired" in daemon.ended(), 60, "it is repaired")
+    daemon.running.catch_up()
+    found = {key: document for key, (_, document) in documents(rest, "items").items()}
+    assert [int(found[key]["n"].text) for key in ("10", "5990")] == [10, 5990]
+    assert [int(found[key]["n"].text) for key in ("11", "5991", "ghost")] == [-1] * 3
+    assert "12" not in found, "its row is left out by the projection"
+    until(lambda: stored(daemon, rest) == [], 10, "it is over")
+    (ended,) = daemon.running.events("repaired")
+    assert (ended["rows"], ended["deleted"]) == (ROWS // 2, 0)
+    assert items.autocommit
 
 
 def stored(daemon: ControlledDaemon, rest: Rest) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ def test_only_the_blocks_of_the_chunk_are_read(
         with psycopg.connect(database.dsn, options=f"-c {setting}") as planning:
             planning.execute(chunkreader._SETTINGS)
             for each in chunks:
-                query = chunkreader._copy_statement(relation, each).as_string(planning)
+                query = chunkreader._copy_statement(relation, each, "").as_string(planning)
                 query = query.removeprefix("copy (").removesuffix(") to stdout")
                 (first, *others) = planning.execute(f"explain (costs off) {query}".encode())
                 assert first == ("Tid Range Scan on item",)

@@ -33,6 +33,7 @@ UNDER_WAY = {
     "table": "public.hotel",
     "projections": ["hotels", "names"],
     "repairs": True,
+    "partly": False,
     "phase": "reading",
     "rows": 846_000,
     "share": 0.4231,
@@ -54,6 +55,21 @@ def let_go(loading: Loading) -> None:
     time.sleep(1.0)
     loading.source.script.append([Watermark(Position(6000))])
     loading.source.wake()
+
+
+def test_rows_are_chosen_by_a_condition(make: Callable[..., Loading], web: Web) -> None:
+    """What is shown says that it is a part; what the source says against it is the message."""
+    loading = waiting(make, web)
+    loading.source.refuses_conditions = True
+    start = ("backfill", "start", "--table", TABLE, "--where", "7", "--url", web.server.address)
+    refused = run(*start, CDC_DAEMON_API_KEY=KEY)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "error: the source refuses the condition\n"
+    loading.source.refuses_conditions = False
+    started = run(*start, CDC_DAEMON_API_KEY=KEY)
+    assert started.returncode == 0, started.stderr
+    assert "repairs a part of hotels: " in started.stdout
+    let_go(loading)
 
 
 def test_the_key_comes_from_the_environment_or_the_configuration(

@@ -1,0 +1,122 @@
+"""Rows by a condition that somebody asks for: read by a real server, which says what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.errors import ConditionError, RetryError, SourceError
+from tests.generators.existing_rows import planned
+from tests.integration.postgres.conftest import describe
+
+if TYPE_CHECKING:
+    from cdc_daemon.events import Relation
+    from connectors.postgres import PostgresSource
+    from connectors.postgres.chunkreader import PostgresChunkReader
+    from tests.integration.postgres.conftest import Connection
+
+
+@pytest.fixture
+def item(connection: Connection, source: PostgresSource) -> Relation:
+    """A partitioned table, each partition with another order of columns."""
+    connection.execute("create table item (id int, name text, n int) partition by list (n)")
+    connection.execute("create table item_1 partition of item for values in (1)")
+    connection.execute("create table item_2 (n int, name text, id int)")
+    connection.execute("alter table item attach partition item_2 for values in (2)")
+    connection.execute("alter table item add primary key (id, n)")
+    connection.execute(
+        "insert into item select i, 'name ' || i, i % 2 + 1 from generate_series(1, 40) i"
+    )
+    return describe(source, "item")[0]
+
+
+def ids(
+    source: PostgresSource, reader: PostgresChunkReader, item: Relation, where: str
+) -> set[int]:
+    """What is read by it."""
+    reader.check(item, where)
+    reads = [reader.read(item, chunk, where) for chunk in planned(source, item)]
+    return {int(row[item.index_of("id")]) for read in reads for row in read.rows}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("id <= 3", {1, 2, 3}),
+        ("item.id = 7 or name = 'name 8'", {7, 8}),
+        ("id < 10 and n = (select max(n) from item)", {1, 3, 5, 7, 9}),
+        ("name ~ '^name 1\\d$' and id > 17", {18, 19}),
+        ("null", set()),
+        ("case when id = 4 then true end", {4}),
+        ("true", set(range(1, 41))),
+    ],
+)
+def test_rows_that_meet_a_condition_are_read(
+    source: PostgresSource,
+    reader: PostgresChunkReader,
+    item: Relation,
+    where: str,
+    found: set[int],
+) -> None:
+    """Of every partition; the table goes by its own name."""
+    assert ids(source, reader, item, where) == found
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("idd = 1", 'column "idd" does not exist'),
+        ("id", "must be type boolean, not type integer"),
+        ("id = 'x'", "invalid input syntax for type integer"),
+        ("count(*) > 1", "aggregate functions are not allowed in WHERE"),
+        ("id = 1 order by id", "syntax error"),
+        ("id =", "syntax error"),
+        ("1 / 0 = 1", "division by zero"),
+        ("true) or (true", "parentheses"),
+    ],
+)
+def test_the_server_says_what_is_wrong(
+    reader: PostgresChunkReader, item: Relation, where: str, said: str
+) -> None:
+    """Before any row is read; the connection stays usable."""
+    with pytest.raises(ConditionError, match=said.replace("(*)", r"\(\*\)")):
+        reader.check(item, where)
+    reader.check(item, "true")
+
+
+def test_a_condition_writes_nothing(
+    source: PostgresSource, reader: PostgresChunkReader, item: Relation, connection: Connection
+) -> None:
+    """What it calls runs in a transaction that can't."""
+    connection.execute(
+        "create function writes() returns boolean language sql volatile"
+        " as $$ insert into item values (99, 'written', 1) returning true $$"
+    )
+    with pytest.raises(SourceError, match="read-only transaction"):
+        ids(source, reader, item, "writes()")
+    assert connection.execute("select count(*) from item").fetchone() == (40,)
+
+
+def test_a_condition_that_fails_for_a_row_stops_the_reading(
+    source: PostgresSource, reader: PostgresChunkReader, item: Relation
+) -> None:
+    """With the server's words."""
+    with pytest.raises(SourceError, match="division by zero"):
+        ids(source, reader, item, "1 / (id - 5) > 0")
+
+
+def test_a_locked_table_is_asked_for_later(
+    reader: PostgresChunkReader,
+    item: Relation,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A condition can't be checked while somebody rewrites the table."""
+    monkeypatch.setattr(
+        "connectors.postgres.chunkreader._SETTINGS", "set local lock_timeout = '50ms'"
+    )
+    with connection.transaction():
+        connection.execute("lock table item in access exclusive mode")
+        with pytest.raises(RetryError, match="is locked"):
+            reader.check(item, "true")
