@@ -230,6 +230,10 @@ class Source(Protocol):
     def read(self, timeout_seconds: float) -> Sequence[Event]:
         """Return what has arrived, at most a few thousand events; empty after the timeout.
 
+        Transactions come in the order of their commits, each one's changes before its `Commit` and
+        after the one before; but a source may send a large one before it ends, in parts between
+        others, each from `StreamStart` to `StreamStop`. What hasn't ended comes again later.
+
         Answers the source's keepalives, so it must be called at least every few seconds.
         Raises RetryError when the connection is lost: `start` again.
         """

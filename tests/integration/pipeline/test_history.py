@@ -38,6 +38,7 @@ def test_random_history(
     if streamed:
         stream_early(database.dsn)
     daemon = start_daemon(PROJECTIONS, memory={"transaction": "20kB"})
+    daemon.wait_until("streaming")
     compared = stops = 0
     with Sampler(rest) as sampler:
         for _ in rounds():

@@ -99,6 +99,14 @@ def test_the_largest_one_goes_to_disk(transactions: OpenTransactions) -> None:
     assert 11_000 < transactions.held_bytes < 13_000
 
 
+def test_what_is_gathered_too_late_is_nobodys(transactions: OpenTransactions) -> None:
+    """The source was lost while another thread merged what had spilled: it has folds of its own."""
+    [hotels, _] = transactions.committed(6)
+    transactions.forget()
+    hotels.fold.put(b"late", b"{}")
+    assert drained(transactions, 6) == set()
+
+
 def test_what_comes_again_is_forgotten(transactions: OpenTransactions) -> None:
     """The connection was lost in the middle of a part."""
     insert(transactions, 1)
