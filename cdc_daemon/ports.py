@@ -232,7 +232,8 @@ class Source(Protocol):
 
         Transactions come in the order of their commits, each one's changes before its `Commit` and
         after the one before; but a source may send a large one before it ends, in parts between
-        others, each from `StreamStart` to `StreamStop`. What hasn't ended comes again later.
+        others, each from `StreamStart` to `StreamStop`. What hasn't ended when the connection is
+        lost comes again from its beginning.
 
         Answers the source's keepalives, so it must be called at least every few seconds.
         Raises RetryError when the connection is lost: `start` again.
