@@ -195,23 +195,7 @@ class Daemon:
         delivery.resume(checkpoint)
         backfill = self._backfill(compiled, checkpoint, delivery)
         filler = HoleFiller(self._source, delivery)
-        pipeline = Pipeline(
-            source=self._source,
-            source_id=checkpoint.source_id,
-            relations=compiled.relations,
-            indices=[
-                (projection, checkpoint.generations[projection.name].index)
-                for projection in compiled.projections
-            ],
-            delivery=delivery,
-            backfill=backfill,
-            filler=filler,
-            transaction_bytes=self._configuration.memory.transaction,
-            spill_folder=self._configuration.state.path / "spill",
-            stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
-            state=self._state,
-            covered=covered_tables(checkpoint.covered, self._source.visibility),
-        )
+        pipeline = self._pipeline(compiled, checkpoint, delivery, backfill, filler)
         watch = SchemaWatch(
             shapes,
             compiled.relations,
@@ -233,11 +217,41 @@ class Daemon:
             if delivery.drain(time.monotonic() + DRAIN_SECONDS, pipeline.report):
                 watch.join()
                 return delivery.schema_change
+        self._end(delivery, pipeline)
+        return None
+
+    def _pipeline(
+        self,
+        compiled: Compiled,
+        checkpoint: Checkpoint,
+        delivery: Delivery,
+        backfill: Backfill,
+        filler: HoleFiller,
+    ) -> Pipeline:
+        return Pipeline(
+            source=self._source,
+            source_id=checkpoint.source_id,
+            relations=compiled.relations,
+            indices=[
+                (projection, checkpoint.generations[projection.name].index)
+                for projection in compiled.projections
+            ],
+            delivery=delivery,
+            backfill=backfill,
+            filler=filler,
+            transaction_bytes=self._configuration.memory.transaction,
+            spill_folder=self._configuration.state.path / "spill",
+            stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
+            state=self._state,
+            covered=covered_tables(checkpoint.covered, self._source.visibility),
+        )
+
+    def _end(self, delivery: Delivery, pipeline: Pipeline) -> None:
+        """Write what has been read, and confirm it, as far as the deadline lets us."""
         self._state("stopping")
         deadline = time.monotonic() + self._configuration.shutdown.deadline
         drained = delivery.drain(deadline, pipeline.report)
         log.info("stopped", drained=drained)
-        return None
 
     def _backfill(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> Backfill:
         config = self._configuration

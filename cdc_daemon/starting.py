@@ -97,14 +97,7 @@ class Start:
         change: SchemaChangedError | None,
     ) -> Checkpoint:
         """Check both sides, see where the pipeline was, and make what it lacks."""
-        with self.reachable("sink", SinkError):
-            self._sink.preflight([projection.model for projection in compiled.projections])
-            kept = self._sink.checkpoints.load(self._configuration.name)
-        with self.reachable("source", SourceError):
-            self._source.prepare(compiled.relations)
-            unexplained = None if change is None or change.in_catalog else change
-            place, history = self._source.place(), self._source.identity()
-            found = Found(kept, place, history, shapes, unexplained)
+        found = self._look(compiled, shapes, change)
         with self.reachable("sink", SinkError):
             resumption = resume(
                 self._configuration.name,
@@ -125,12 +118,30 @@ class Start:
                 checkpoint = replace(checkpoint, position=self._source.create_place())
             with self.reachable("sink", SinkError):
                 self._sink.checkpoints.store(checkpoint)
+        self._publish_loaded(checkpoint)
+        return checkpoint
+
+    def _look(
+        self,
+        compiled: Compiled,
+        shapes: Mapping[str, Shape],
+        change: SchemaChangedError | None,
+    ) -> Found:
+        with self.reachable("sink", SinkError):
+            self._sink.preflight([projection.model for projection in compiled.projections])
+            kept = self._sink.checkpoints.load(self._configuration.name)
+        with self.reachable("source", SourceError):
+            self._source.prepare(compiled.relations)
+            place, history = self._source.place(), self._source.identity()
+        unexplained = None if change is None or change.in_catalog else change
+        return Found(kept, place, history, shapes, unexplained)
+
+    def _publish_loaded(self, checkpoint: Checkpoint) -> None:
         with self.reachable("sink", SinkError):
             unfinished = being_filled(checkpoint.loads)
             for name, generation in checkpoint.generations.items():
                 if name not in unfinished:
                     publish(self._sink, generation)
-        return checkpoint
 
     def _require_progress(self, found: Found, resumption: Resumption) -> None:
         """Rows that were read again are past whatever the stream had: it can't come once more."""
