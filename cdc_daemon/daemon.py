@@ -204,23 +204,7 @@ class Daemon:
         delivery.resume(checkpoint, begun.written)
         backfill = self._backfill(begun, delivery)
         filler = HoleFiller(self._source, delivery)
-        pipeline = Pipeline(
-            source=self._source,
-            source_id=checkpoint.source_id,
-            relations=compiled.relations,
-            indices=[
-                (projection, checkpoint.generations[projection.name].index)
-                for projection in compiled.projections
-            ],
-            delivery=delivery,
-            backfill=backfill,
-            filler=filler,
-            transaction_bytes=self._configuration.memory.transaction,
-            spill_folder=self._configuration.state.path / "spill",
-            stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
-            state=self._state,
-            covered=covered_tables(checkpoint.covered, self._source.visibility),
-        )
+        pipeline = self._pipeline(begun, delivery, backfill, filler)
         watch = SchemaWatch(
             self._start.shapes,
             compiled.relations,
@@ -247,6 +231,28 @@ class Daemon:
                 raise delivery.schema_change
         self._state("stopping")
         log.info("stopped", drained=self._drain(delivery, pipeline))
+
+    def _pipeline(
+        self, begun: Begun, delivery: Delivery, backfill: Backfill, filler: HoleFiller
+    ) -> Pipeline:
+        compiled, checkpoint = begun.compiled, begun.checkpoint
+        return Pipeline(
+            source=self._source,
+            source_id=checkpoint.source_id,
+            relations=compiled.relations,
+            indices=[
+                (projection, checkpoint.generations[projection.name].index)
+                for projection in compiled.projections
+            ],
+            delivery=delivery,
+            backfill=backfill,
+            filler=filler,
+            transaction_bytes=self._configuration.memory.transaction,
+            spill_folder=self._configuration.state.path / "spill",
+            stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
+            state=self._state,
+            covered=covered_tables(checkpoint.covered, self._source.visibility),
+        )
 
     def _drain(self, delivery: Delivery, pipeline: Pipeline) -> bool:
         deadline = time.monotonic() + self._configuration.shutdown.deadline

@@ -134,10 +134,7 @@ class Start:
         self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None
     ) -> tuple[Checkpoint, Position]:
         """Check both sides, see where the pipeline was, and make what it lacks."""
-        with self.reachable("source", SourceError):
-            memberships = self._source.prepare(compiled.relations)
-            found = self._claim.found(kept, memberships)
-            found = replace(found, shapes=shapes, unexplained=self._unexplained)
+        found = self._look(compiled, shapes, kept)
         with self.reachable("sink", SinkError):
             resumption = resume(
                 self._configuration.name,
@@ -159,12 +156,23 @@ class Start:
                 checkpoint = replace(checkpoint, position=self._source.create_place())
             with self.reachable("sink", SinkError):
                 self._sink.checkpoints.store(checkpoint)
+        self._publish_loaded(checkpoint)
+        return checkpoint, resumption.written
+
+    def _look(
+        self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None
+    ) -> Found:
+        with self.reachable("source", SourceError):
+            memberships = self._source.prepare(compiled.relations)
+            found = self._claim.found(kept, memberships)
+        return replace(found, shapes=shapes, unexplained=self._unexplained)
+
+    def _publish_loaded(self, checkpoint: Checkpoint) -> None:
         with self.reachable("sink", SinkError):
             unfinished = being_filled(checkpoint.loads)
             for name, generation in checkpoint.generations.items():
                 if name not in unfinished:
                     publish(self._sink, generation)
-        return checkpoint, resumption.written
 
     def _require_progress(self, found: Found, resumption: Resumption) -> None:
         """Rows that were read again are past whatever the stream had: it can't come once more."""

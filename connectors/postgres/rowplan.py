@@ -75,9 +75,12 @@ def _lacking_reason(
 ) -> str | None:
     """Columns that were added later are the last ones, and null in rows from before."""
     in_order = [name for name in streamed if name in wanted]
-    if [*in_order, *lacking] != list(wanted):
+    if in_order != [name for name in wanted if name not in lacking]:
         return f"the stream has its columns in the order {', '.join(in_order)}"
-    if lacking and not (all(wanted[name].plain for name in lacking) and are_still_there(lacking)):
+    came_later = list(wanted)[len(in_order) :] == lacking and all(
+        wanted[name].plain for name in lacking
+    )
+    if lacking and not (came_later and are_still_there(lacking)):
         return f"the stream has no column {', '.join(lacking)}"
     return None
 

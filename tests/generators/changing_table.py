@@ -45,6 +45,14 @@ class Scene:
         """The daemon says that it compiles its mappings anew, so often by now."""
         until(lambda: len(self.daemon.events("schema_changed")) >= times, 20, "it is noticed")
 
+    def is_adopted(self, table: str) -> bool:
+        """Whether the checkpoint knows its file; rows change, so that one is stored."""
+        self.touch()
+        path = f"/cdc-daemon-checkpoints/_doc/{self.daemon.status()['pipeline']}"
+        shape = self.rest.get(path)["_source"]["checkpoint"]["shapes"][f"public.{table}"]
+        query = "select relfilenode::text from pg_class where oid = %s::regclass"
+        return self._connection.execute(query, [table]).fetchone() == (shape["file"],)
+
     def settle(self) -> None:
         """Wait until the stream and all loads have caught up."""
         self.daemon.wait_until("streaming")

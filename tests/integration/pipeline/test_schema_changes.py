@@ -207,7 +207,7 @@ def test_a_column_that_is_added_empty_loads_nothing(
 def test_what_alters_no_value_loads_nothing(scene: Scene, statements: str) -> None:
     """Nor does it disturb the daemon; the change that comes after it all is noticed."""
     scene.run(statements)
-    scene.touch()
+    until(lambda: scene.is_adopted("item"), 20, "the checkpoint has its shape", poll_seconds=0.2)
     live(scene, "alter table item add x int")
     scene.settle()
     scene.compare(every=EVERY, some=SOME)

@@ -192,3 +192,13 @@ def test_a_missing_column_may_be_null(scene_of: Callable[..., Scene]) -> None:
     scene.settle()
     scene.compare(items=f"select id::text, {shown.format('name')} from item")
     assert scene.daemon.events("column_missing")
+
+
+def test_a_type_that_the_mapping_does_not_take_stops(scene_of: Callable[..., Scene]) -> None:
+    """What the mapping says of the index is up to people: with the line, and what would fit."""
+    fields = {"id": None, "n": {"type": "integer"}}
+    scene = scene_of(PLAIN, {"items": {**ITEMS["items"], "fields": fields}})
+    scene.run("alter table item alter n type money")
+    assert scene.daemon.wait(30) == 2
+    assert "projections.items.fields.n" in scene.daemon.said()
+    assert "type: keyword" in scene.daemon.said()

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from cdc_daemon.errors import RewrittenError, SourceError
+from cdc_daemon.errors import RewrittenError, SchemaChangedError, SourceError
 from cdc_daemon.events import PartlyUnreadable, Unreadable
 from cdc_daemon.ports import TableRequest
 from tests.generators.budget import rounds, seeded
@@ -154,7 +154,7 @@ def test_a_table_that_is_gone_cannot_be_planned(
     connection.execute("create table item (id int primary key)")
     (item,) = describe(source, "item")
     connection.execute("drop table item")
-    with pytest.raises(SourceError, match=r"table public\.item does not exist any more"):
+    with pytest.raises(SchemaChangedError, match=r"public\.item .* does not exist any more"):
         planned(source, item)
 
 
