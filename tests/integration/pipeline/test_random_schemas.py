@@ -21,7 +21,7 @@ import pytest
 from tests.generators.budget import repeatable, rounds, seeded
 from tests.generators.controlled_daemon import ControlledDaemon
 from tests.generators.history import Load, Plan
-from tests.generators.oracle import assert_equal
+from tests.generators.oracle import assert_equal, compare
 from tests.generators.random_ddl import SchemaSteps
 from tests.generators.random_mapping import ReadModel, random_read_models
 from tests.generators.random_tables import TYPES, random_table
@@ -155,9 +155,15 @@ class Schema:
         self.daemon.running.wait_until("streaming")
         self.daemon.running.catch_up(SETTLED_SECONDS)
         queries = {model.name: model.query for model in self.models}
+        if WITH_DDL:  # is noticed a moment later, and begins a load
+            until(lambda: self._is_equal(queries), SETTLED_SECONDS, "schema changes are there")
         self.counts["documents"] += assert_equal(self.dsn, self.rest, queries)
         status = self.daemon.running.status()
         assert not status["dead_letters"], status
+
+    def _is_equal(self, queries: dict[str, str]) -> bool:
+        found = compare(self.dsn, self.rest, queries)
+        return self.daemon.done() and all(one.none for one in found.values())
 
 
 @pytest.mark.parametrize("kills", [False, True], ids=["streamed", "killed"])
