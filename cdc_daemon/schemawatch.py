@@ -39,6 +39,8 @@ class SchemaWatch(threading.Thread):
         self._shapes = dict(before)
         self._found = found
         self._adopted = adopted
+        self._gone: set[str] = set()
+        """What wasn't there at the last look: a table that is made anew is away for a moment."""
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -59,10 +61,12 @@ class SchemaWatch(threading.Thread):
         except CdcError as error:
             log.debug("schema_not_read", error=str(error))
             return
-        for table, relation in self._relations.items():
-            why = difference(self._shapes.get(table), shapes.get(table), relation)
+        gone = self._relations.keys() - shapes.keys()
+        for table in self._relations.keys() - (gone - self._gone):
+            why = difference(self._shapes.get(table), shapes.get(table), self._relations[table])
             if why is not None:
                 raise SchemaChangedError(table, why, in_catalog=True)
-        if shapes != self._shapes:
+        self._gone = gone
+        if not gone and shapes != self._shapes:
             self._shapes = shapes
             self._adopted(shapes)

@@ -25,6 +25,8 @@ class Catalog:
 
     def __init__(self) -> None:
         self.shape: Shape | Exception = SHAPE
+        self.away = 0
+        """For so many looks there is no table."""
         self.looks = 0
 
     def read(self, tables: Sequence[str]) -> dict[str, Shape]:
@@ -33,6 +35,9 @@ class Catalog:
         self.looks += 1
         if isinstance(self.shape, Exception):
             raise self.shape
+        if self.away:
+            self.away -= 1
+            return {}
         return {"public.item": self.shape}
 
     def close(self) -> None:
@@ -87,6 +92,17 @@ def test_a_source_that_is_away_is_no_change(catalog: Catalog, heard: Heard) -> N
     catalog.shape = SHAPE
     assert wait_until(lambda: catalog.looks > looks + 5)
     assert heard.found == heard.adopted == []
+
+
+def test_a_table_that_is_made_anew_may_be_away_for_a_moment(catalog: Catalog, heard: Heard) -> None:
+    """Dropped and created in two transactions; what is away for longer is gone."""
+    catalog.away = 1
+    looks = catalog.looks
+    assert wait_until(lambda: catalog.looks > looks + 3)
+    assert not heard.found
+    catalog.away = 2
+    assert wait_until(lambda: bool(heard.found))
+    assert "it is gone" in str(heard.found[0])
 
 
 def test_what_alters_nothing_is_adopted(catalog: Catalog, heard: Heard) -> None:

@@ -81,11 +81,22 @@ class Writer(threading.Thread):
         )
 
 
-MOVES = (
+COLUMNS = (
     *("add x int", "add x int default 3", "drop x", "drop junk", "add junk text default 'j'"),
     *("rename junk to x", "rename x to junk", "rename name to title", "rename title to name"),
     *("alter n type text", "alter n type int using n::int", "alter n type int using n::int + 1"),
     *("alter n set default 5", "add y float default random()", "drop y", "drop mood"),
+)
+PLAIN_MOVES = (*(f"alter table item {one}" for one in COLUMNS), "vacuum full item", "truncate item")
+PARTS = """junk text) partition by range (id);
+create table low partition of item for values from (0) to (200);
+create table high partition of item for values from (200) to (100000);
+"""
+PARTED = TABLE.replace("junk text);\n", PARTS)
+PARTED_MOVES = (
+    *PLAIN_MOVES[:-2],
+    *("truncate low", "vacuum full high", "truncate item", "alter table item detach partition low"),
+    "alter table item attach partition low for values from (0) to (200)",
 )
 
 
@@ -258,18 +269,32 @@ def test_a_column_that_the_mapping_names_and_that_is_gone_stops(scene: Scene) ->
     scene.compare(every=EVERY, some=SOME)
 
 
+@pytest.mark.parametrize(
+    ("table", "moves"),
+    [(TABLE, PLAIN_MOVES), (PARTED, PARTED_MOVES)],
+    ids=["plain", "partitioned"],
+)
 def test_tables_that_change_again_and_again_under_writers(
-    scene: Scene, database: Database, capsys: pytest.CaptureFixture[str]
+    database: Database,
+    start_daemon: StartDaemon,
+    rest: Rest,
+    capsys: pytest.CaptureFixture[str],
+    table: str,
+    moves: tuple[str, ...],
 ) -> None:
     """Killed now and then, too: when all have stopped every document equals its row."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(table.encode())
+    scene = Scene(database, start_daemon(PROJECTIONS), rest)
+    scene.settle()
     seed, chosen = seeded()
     done = 0
     with Writer(database.dsn, seed) as writer, Writer(database.dsn, seed + 1) as second:
         for _ in rounds():
             for _ in range(8):
                 time.sleep(chosen.uniform(0, 0.6))
-                with suppress(psycopg.errors.UndefinedColumn, psycopg.errors.DuplicateColumn):
-                    scene.run(f"alter table item {chosen.choice(MOVES)}")
+                with suppress(psycopg.errors.ProgrammingError):
+                    scene.run(chosen.choice(moves))
                     done += 1
             scene.daemon.kill()
             scene.daemon.start()
@@ -282,3 +307,4 @@ def test_tables_that_change_again_and_again_under_writers(
     scene.wait_until_noticed(known + 1)
     scene.settle()
     scene.compare(every=EVERY, some=SOME)
+    scene.close()
