@@ -301,7 +301,7 @@ def _reason_of_fields(projection: FlatProjection, generation: Generation, sink: 
     digests, fields = projection.model.digests, generation.fields
     retyped = sorted(name for name in digests.keys() & fields if digests[name] != fields[name])
     if retyped:
-        return f"column {', '.join(retyped)} has another type"
+        return f"column {', '.join(retyped)} has another type, or is made in another way"
     added = ", ".join(sorted(digests.keys() - fields.keys()))
     if added and not sink.extend_generation(generation, projection.model):
         return f"index {generation.index} has had a column {added} of another type"

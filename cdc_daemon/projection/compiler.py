@@ -330,7 +330,7 @@ class Draft:
     def _digests(self, specs: Sequence[FieldSpec]) -> dict[str, str]:
         """Of each column: what a field of its name means."""
         return {
-            spec.name: digest([type_name(spec.type), self._meaning(origin), origin.protection])
+            spec.name: digest([type_name(spec.type), self._meaning(origin), origin.making])
             for spec, origin in zip(specs, self._origins, strict=True)
             if spec.type is not None
         }

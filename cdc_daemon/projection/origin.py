@@ -45,10 +45,15 @@ class Origin(NamedTuple):
         return FieldSpec(self.name, None, overrides, example=constant)
 
     @property
-    def protection(self) -> str:
-        """The digest of how the column is protected."""
-        protection = self.column.protection if self.column else None
-        return protection.digest if protection else ""
+    def making(self) -> tuple[str, str]:
+        """What the values of the column depend on: how it is protected, how it is generated."""
+        if self.column is None:
+            return "", ""
+        protection, generated = self.column.protection, self.column.generated
+        return (
+            protection.digest if protection else "",
+            generated.expression if generated else "",
+        )
 
     def meaning(self, form: Form, policy: str | None) -> dict[str, object]:
         """Where it comes from, its form and what is said of it, however it is written."""
