@@ -115,6 +115,8 @@ def stalled_stream(connection: psycopg.Connection) -> Iterator[None]:
     (pid,) = until(lambda: connection.execute(sender).fetchone(), 20, "it streams")
     os.kill(pid, signal.SIGSTOP)
     try:
+        # Chunks that are read from here on wait for this, which doesn't come.
+        connection.execute("select pg_logical_emit_message(true, 'held', '')")
         yield
     finally:
         os.kill(pid, signal.SIGCONT)

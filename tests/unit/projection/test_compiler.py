@@ -193,8 +193,9 @@ def test_no_id_is_made_of_a_column_that_is_computed() -> None:
 def test_another_generation_expression_is_another_mapping() -> None:
     """Also of a column that is streamed; one whose inputs nobody reads is no matter."""
 
-    def fingerprint(relation: Relation, **config: Any) -> str:
-        return hotels(relation, **config).projections[0].model.fingerprint
+    def fingerprint(relation: Relation, **config: Any) -> tuple[str, dict[str, str]]:
+        model = hotels(relation, **config).projections[0].model
+        return model.fingerprint, model.digests
 
     computed = [fingerprint(with_computed(f"{name}(name)")) for name in ("upper", "lower")]
     assert computed[0] != computed[1]
