@@ -209,6 +209,31 @@ def test_what_only_a_person_can_mend_ends_the_repair_and_not_the_stream(
     assert wait_until(lambda: is_true(loading), 5)
 
 
+CHANGED = Load(TABLE, ("hotels",), since=Position(90), why="column x was rewritten")
+
+
+def test_what_a_changed_table_needs_can_not_be_cancelled(make: Callable[..., Loading]) -> None:
+    """Changes of the stream were left to it; the message says what has changed."""
+    loading = make(load=CHANGED)
+    loading.backfill.pause(paused=True)
+    loading.start()
+    assert loading.control.show()["loads"][0]["why"] == CHANGED.why
+    with pytest.raises(ConflictError, match=r"column x was rewritten.*backfill pause"):
+        loading.control.cancel(Wish())
+    loading.control.pause(paused=False)
+    assert wait_until(lambda: outcomes(loading) == ["repaired"], 10)
+
+
+def test_what_a_changed_table_needs_is_not_given_up(make: Callable[..., Loading]) -> None:
+    """Where its rows can't be read the daemon stops: the next start goes on with it."""
+    loading = make(load=CHANGED)
+    loading.source.chunk_errors = [SourceError("row security hides rows")]
+    loading.start()
+    assert wait_until(lambda: bool(loading.failures), 10)
+    assert str(loading.failures[0]) == "row security hides rows"
+    assert loading.stored().loads[0].why == CHANGED.why
+
+
 def test_a_first_load_cannot_be_cancelled_nor_repaired(make: Callable[..., Loading]) -> None:
     """Nobody could search the index without its rows; the message says what can be done."""
     loading = make()
