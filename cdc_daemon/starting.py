@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from cdc_daemon.claim import Claim
+from cdc_daemon.covering import Covered
 from cdc_daemon.errors import (
     CdcError,
     RetryError,
@@ -76,7 +77,7 @@ class Start:
         self._standing_by = standing_by
         self._claim = Claim(self._configuration, source, sink)
         self._read_again: dict[str, tuple[str, Shape | None]] = {}
-        """Of tables whose rows were read again only because of the stream: why, and their shape."""
+        """Of tables that were read again because of what a reader of rows met: why, and their shape."""
         self.shapes = source.shape_reader()
         """What tables look like; between two starts it is somebody else's."""
         self._is_first = True
@@ -175,18 +176,31 @@ class Start:
                     publish(self._sink, generation)
 
     def _require_progress(self, found: Found, resumption: Resumption) -> None:
-        """Rows that were read again are past whatever the stream had: it can't come once more."""
+        """What a load was to cover can't come once more."""
         change = found.unexplained
         if change is None or resumption.altered.get(change.table) != change.why:
             return
-        here = (change.why, found.shapes.get(change.table))
-        if self._read_again.get(change.table) == here:
+        if self._is_covered(change, found):
             raise SourceError(
                 f"changes of table {change.table} can't be understood: {change.why}. Its rows have "
                 "been read again because of that, and the catalog shows no change since: this is "
                 "a bug of cdc-daemon, please report it"
             )
+
+    def _is_covered(self, change: SchemaChangedError, found: Found) -> bool:
+        """Whether the rows of the table have been read again because of that very change."""
+        if any(change.shown_by) and found.checkpoint is not None:
+            coverage = found.checkpoint.covered.get(change.table)
+            return coverage is not None and self._covers(coverage, change)
+        here = (change.why, found.shapes.get(change.table))
+        was_read = self._read_again.get(change.table) == here
         self._read_again[change.table] = here
+        return was_read
+
+    def _covers(self, coverage: Coverage, change: SchemaChangedError) -> bool:
+        """Whether a load of that coverage has what the transaction did that shows the change."""
+        covered = Covered(coverage, self._source.visibility(coverage.seen))
+        return covered.leaves_out(*change.shown_by)
 
     def _covered(
         self, compiled: Compiled, found: Found, resumption: Resumption
@@ -201,6 +215,13 @@ class Start:
         with self.reachable("source", SourceError):
             coverage = self._source.coverage()
             shapes = self.shapes.read(tables)
+        change = found.unexplained
+        if change is not None and any(change.shown_by) and not self._covers(coverage, change):
+            raise RetryError(
+                f"{change}. Its rows are read again once the transaction that shows it is visible: "
+                "it may wait for a synchronous standby",
+                reason="unseen",
+            )
         for relation in compiled.relations:
             table = relation.qualified_name
             why = difference(found.shapes.get(table), shapes.get(table), relation)
