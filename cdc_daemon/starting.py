@@ -77,7 +77,7 @@ class Start:
         self._standing_by = standing_by
         self._claim = Claim(self._configuration, source, sink)
         self._read_again: dict[str, tuple[str, Shape | None]] = {}
-        """Of tables that were read again because of what a reader of rows met: why, and their shape."""
+        """Tables read again because of what a reader of rows met: why, and their shape."""
         self.shapes = source.shape_reader()
         """What tables look like; between two starts it is somebody else's."""
         self._is_first = True
