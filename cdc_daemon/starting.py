@@ -80,6 +80,10 @@ class Start:
         """Tables read again because of what a reader of rows met: why, and their shape."""
         self.shapes = source.shape_reader()
         """What tables look like; between two starts it is somebody else's."""
+        projections = self._configuration.projections.values()
+        self._tables = list(dict.fromkeys(config.table for config in projections))
+        self._shapes: Mapping[str, Shape] = {}
+        """Those that the mappings are compiled for."""
         self._is_first = True
         self._unexplained: SchemaChangedError | None = None
         """What the stream has shown of a table, until a start has seen to it."""
@@ -96,6 +100,24 @@ class Start:
         Raises SchemaChangedError where a table has changed once more meanwhile, Stopped when a stop
         is asked for.
         """
+        try:
+            return self._begin()
+        except StopError as error:
+            self._require_unchanged(error)
+            raise
+
+    def _require_unchanged(self, error: StopError) -> None:
+        """Tables are looked at again and again: what is wrong may be that two looks don't fit."""
+        if not self._shapes:
+            return
+        with suppress(RetryError):
+            shapes = self.shapes.read(self._tables)
+            for table, before in self._shapes.items():
+                if shapes.get(table) != before:
+                    why = f"just now, while it was looked at ({error})"
+                    raise SchemaChangedError(table, why, in_catalog=True) from error
+
+    def _begin(self) -> Begun:
         compiled, shapes = self._compile()
         with self.reachable("sink", SinkError):
             self._sink.preflight([projection.model for projection in compiled.projections])
@@ -114,10 +136,10 @@ class Start:
         Their shapes come first: what changes in between is found by the next look at them.
         """
         projections = self._configuration.projections
-        names = list(dict.fromkeys(config.table for config in projections.values()))
+        names = self._tables
         try:
             with self.reachable("source", SourceError):
-                shapes = self.shapes.read(names)
+                shapes = self._shapes = self.shapes.read(names)
                 relations = self._source.describe([TableRequest(name) for name in names])
         except SettingError as error:
             raise self._loaded.located("source", error) from error
