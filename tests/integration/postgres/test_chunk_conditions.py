@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +62,28 @@ def test_rows_that_meet_a_condition_are_read(
 ) -> None:
     """Of every partition; the table goes by its own name."""
     assert ids(source, reader, item, where) == found
+
+
+def test_rows_that_an_index_finds_are_read_in_the_order_of_their_places(
+    source: PostgresSource, connection: Connection
+) -> None:
+    """Where a chunk ends early the rest begins behind its last row, and nothing is left out."""
+    connection.execute("create table big (id int primary key, name text)")
+    connection.execute(
+        "insert into big select i, repeat('x', 25000) from generate_series(2000, 1, -1) i"
+    )
+    connection.execute("analyze big")
+    (big,) = describe(source, "big")
+    with closing(source.chunk_reader(200_000)) as reader:
+        chunks = reader.plan(big)
+        cut, found = 0, list[int]()
+        while chunks:
+            read = reader.read(big, chunks.pop(0), "id <= 50")
+            found += [int(row[0]) for row in read.rows]  # type: ignore[arg-type]
+            if read.rest is not None:
+                chunks.insert(0, read.rest)
+                cut += 1
+    assert (found, cut) == (list(range(50, 0, -1)), 1)
 
 
 @pytest.mark.parametrize(
