@@ -29,6 +29,13 @@ from connectors.postgres.heldcommits import require_visible
 from connectors.postgres.history import require_primary, require_timeline
 from connectors.postgres.pgoutput import PASS, TYPE_CHANGED, tolerant
 from connectors.postgres.rowplan import column_plans, understood
+from connectors.postgres.rowstatements import (
+    check_condition,
+    copy_chunk,
+    copy_keys,
+    lock_chunk,
+    lock_table,
+)
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
 from connectors.postgres.visibility import read_snapshot
@@ -125,7 +132,7 @@ class PostgresChunkReader:
             connection.transaction(force_rollback=True),
         ):
             connection.execute(_SETTINGS)
-            connection.execute(_check_statement(relation, where))
+            connection.execute(check_condition(relation, where))
 
     def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
         """The rows of `chunk`, by COPY in a transaction that is as short as that.
@@ -147,9 +154,9 @@ class PostgresChunkReader:
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
-                    connection.execute(_lock_statement(chunk))
+                    connection.execute(lock_chunk(chunk))
                 seen = _snapshot(connection, chunk)
-                statement = _copy_statement(relation, chunk, where)
+                statement = copy_chunk(relation, chunk, where)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
         return _chunk_rows(chunk, text, seen, reached)
@@ -170,7 +177,7 @@ class PostgresChunkReader:
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
-                    connection.execute(_lock_whole(relation))
+                    connection.execute(lock_table(relation))
                 [(oid,)] = connection.execute(_OID, [name])
                 require_same_types(connection, relation, [oid])
                 [(snapshot,)] = connection.execute(_SNAPSHOT)
@@ -278,80 +285,6 @@ def _refused_is_told() -> Iterator[None]:
     except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
         said = " ".join(str(error.diag.message_primary or error).split())
         raise ConditionError(f"PostgreSQL refuses the condition: {said}") from error
-
-
-def _lock_statement(chunk: Chunk) -> sql.Composed:
-    return sql.SQL("lock table only {} in access share mode").format(sql.SQL(chunk.table))
-
-
-def _check_statement(relation: Relation, where: str) -> sql.Composed:
-    """No row is read by it."""
-    return sql.SQL("select from {} where {} limit 0").format(
-        sql.Identifier(relation.schema, relation.name), _condition(where)
-    )
-
-
-def _condition(where: str) -> sql.Composed:
-    return sql.SQL("(\n{}\n)").format(sql.SQL(where))
-
-
-def _copy_statement(relation: Relation, chunk: Chunk, where: str) -> sql.Composed:
-    """The columns of `relation` and, last, the place of each row."""
-    columns = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
-    bounds = [sql.SQL("ctid >= {}").format(_place(chunk.first))]
-    if chunk.end is not None:
-        bounds.append(sql.SQL("ctid < {}").format(_place(chunk.end)))
-    if where:
-        bounds.append(_condition(where))
-    # A partition goes by the name of its table: conditions may use that.
-    return sql.SQL("copy (select {} from only {} as {} where {}{}) to stdout").format(
-        sql.SQL(", ").join(columns),
-        sql.SQL(chunk.table),
-        sql.Identifier(relation.name),
-        sql.SQL(" and ").join(bounds),
-        # An index that fits the condition would give the rows in its own order.
-        sql.SQL(" order by ctid" if where else ""),
-    )
-
-
-def _lock_whole(relation: Relation) -> sql.Composed:
-    """A partitioned table with its partitions; of another one not those that inherit."""
-    only = sql.SQL("" if relation.kind == "partitioned" else "only ")
-    name = sql.Identifier(relation.schema, relation.name)
-    return sql.SQL("lock table {}{} in access share mode").format(only, name)
-
-
-def copy_keys(
-    relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
-) -> sql.Composed:
-    """The rows whose `columns` have these values, and last, as in a chunk, the place of each."""
-    names = [sql.Identifier(name) for name in columns]
-    types = [relation.columns[relation.index_of(name)].type.declared for name in columns]
-    values = [
-        sql.SQL("{}::{}[]").format(sql.Literal(_array(some)), sql.SQL(type_))
-        for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
-    ]
-    shown = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
-    comma = sql.SQL(", ")
-    return sql.SQL(
-        "copy (select {} from {}{} where ({}) in (select * from unnest({}))) to stdout"
-    ).format(
-        comma.join(shown),
-        sql.SQL("" if relation.kind == "partitioned" else "only "),
-        sql.Identifier(relation.schema, relation.name),
-        comma.join(names),
-        comma.join(values),
-    )
-
-
-def _array(values: Sequence[str]) -> str:
-    """For the input function of each value: casts from text don't take all that types show."""
-    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
-    return "{{{}}}".format(",".join(f'"{value}"' for value in escaped))
-
-
-def _place(place: tuple[int, int]) -> sql.Composed:
-    return sql.SQL("{}::tid").format(sql.Literal("({},{})".format(*place)))
 
 
 class _EnoughError(Exception):

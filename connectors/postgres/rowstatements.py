@@ -1,0 +1,87 @@
+"""The statements that read rows: those of a chunk, by a condition, or by their keys. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cdc_daemon.events import Chunk, Relation
+
+
+def lock_chunk(chunk: Chunk) -> sql.Composed:
+    """Nothing drops, alters or rewrites its table until the transaction ends."""
+    return sql.SQL("lock table only {} in access share mode").format(sql.SQL(chunk.table))
+
+
+def check_condition(relation: Relation, where: str) -> sql.Composed:
+    """No row is read by it."""
+    return sql.SQL("select from {} where {} limit 0").format(
+        sql.Identifier(relation.schema, relation.name), _condition(where)
+    )
+
+
+def _condition(where: str) -> sql.Composed:
+    return sql.SQL("(\n{}\n)").format(sql.SQL(where))
+
+
+def copy_chunk(relation: Relation, chunk: Chunk, where: str) -> sql.Composed:
+    """The columns of `relation` and, last, the place of each row."""
+    columns = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
+    bounds = [sql.SQL("ctid >= {}").format(_place(chunk.first))]
+    if chunk.end is not None:
+        bounds.append(sql.SQL("ctid < {}").format(_place(chunk.end)))
+    if where:
+        bounds.append(_condition(where))
+    # A partition goes by the name of its table: conditions may use that.
+    return sql.SQL("copy (select {} from only {} as {} where {}{}) to stdout").format(
+        sql.SQL(", ").join(columns),
+        sql.SQL(chunk.table),
+        sql.Identifier(relation.name),
+        sql.SQL(" and ").join(bounds),
+        # An index that fits the condition would give the rows in its own order.
+        sql.SQL(" order by ctid" if where else ""),
+    )
+
+
+def lock_table(relation: Relation) -> sql.Composed:
+    """A partitioned table with its partitions; of another one not those that inherit."""
+    only = sql.SQL("" if relation.kind == "partitioned" else "only ")
+    name = sql.Identifier(relation.schema, relation.name)
+    return sql.SQL("lock table {}{} in access share mode").format(only, name)
+
+
+def copy_keys(
+    relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+) -> sql.Composed:
+    """The rows whose `columns` have these values, and last, as in a chunk, the place of each."""
+    names = [sql.Identifier(name) for name in columns]
+    types = [relation.columns[relation.index_of(name)].type.declared for name in columns]
+    values = [
+        sql.SQL("{}::{}[]").format(sql.Literal(_array(some)), sql.SQL(type_))
+        for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
+    ]
+    shown = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
+    comma = sql.SQL(", ")
+    return sql.SQL(
+        "copy (select {} from {}{} where ({}) in (select * from unnest({}))) to stdout"
+    ).format(
+        comma.join(shown),
+        sql.SQL("" if relation.kind == "partitioned" else "only "),
+        sql.Identifier(relation.schema, relation.name),
+        comma.join(names),
+        comma.join(values),
+    )
+
+
+def _array(values: Sequence[str]) -> str:
+    """For the input function of each value: casts from text don't take all that types show."""
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{{{}}}".format(",".join(f'"{value}"' for value in escaped))
+
+
+def _place(place: tuple[int, int]) -> sql.Composed:
+    return sql.SQL("{}::tid").format(sql.Literal("({},{})".format(*place)))
