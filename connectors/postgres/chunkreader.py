@@ -14,6 +14,7 @@ from cdc_daemon.errors import (
     RejectedError,
     RewrittenError,
     SchemaChangedError,
+    SourceError,
 )
 from cdc_daemon.events import PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
@@ -35,6 +36,7 @@ from connectors.postgres.rowstatements import (
     copy_keys,
     lock_chunk,
     lock_table,
+    look_at_columns,
 )
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
@@ -53,6 +55,10 @@ from connectors.postgres.visibility import SnapshotVisibility
 MOST_CHUNKS: Final = 4
 """Reading ends early after this many times the text that was planned: blocks are of unequal size,
 and large values are packed. That is rare, so that a chunk is hardly ever read in two snapshots."""
+
+CONDITION_TIMEOUT_SECONDS: Final = 60
+"""How long a chunk may be read by somebody's condition. The source's vacuum horizon is held
+meanwhile; without a condition a chunk takes a tenth of a second."""
 
 _SERVER: Final = """
 select current_setting('wal_block_size')::int, pg_size_bytes(current_setting('wal_segment_size'))
@@ -139,7 +145,7 @@ class PostgresChunkReader:
 
         Reading ends early, with a `rest`, after `MOST_CHUNKS` times what was planned. Raises
         RewrittenError when the table has another file than planned, or is gone; RetryError while
-        it is locked.
+        it is locked; SourceError where `where` can't choose rows any more.
         """
         connection = self._connected()
         with (
@@ -156,8 +162,9 @@ class PostgresChunkReader:
                 if may_lock:
                     connection.execute(lock_chunk(chunk))
                 seen = _snapshot(connection, chunk)
-                statement = copy_chunk(relation, chunk, where)
-                text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
+                with _condition_is_blamed(connection, relation, chunk, where):
+                    statement = copy_chunk(relation, chunk, where)
+                    text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
         return _chunk_rows(chunk, text, seen, reached)
 
@@ -283,8 +290,39 @@ def _refused_is_told() -> Iterator[None]:
     try:
         yield
     except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
-        said = " ".join(str(error.diag.message_primary or error).split())
-        raise ConditionError(f"PostgreSQL refuses the condition: {said}") from error
+        raise ConditionError(f"PostgreSQL refuses the condition: {_said(error)}") from error
+
+
+@contextmanager
+def _condition_is_blamed(
+    connection: Connection, relation: Relation, chunk: Chunk, where: str
+) -> Iterator[None]:
+    """Neither a new plan nor a start can mend a condition: who asked for it is to know."""
+    if not where:
+        yield
+        return
+    try:
+        require_condition(where)  # it comes from the checkpoint, which is a document
+    except ConditionError as error:
+        raise SourceError(f"the condition isn't the one that was checked: {error}") from error
+    # It holds a lock, also for a role that can't take one by itself: so what isn't there from now
+    # on, though it was when the condition was checked, only the condition names.
+    connection.execute(look_at_columns(relation, chunk))
+    connection.execute(f"set local statement_timeout = '{CONDITION_TIMEOUT_SECONDS}s'".encode())
+    try:
+        yield
+    except (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName) as error:
+        raise SourceError(f"the condition can't be run any more: {_said(error)}") from error
+    except errors.QueryCanceled as error:
+        raise SourceError(
+            f"reading some rows of {chunk.table} by the condition was cut off ({_said(error)}; the "
+            f"limit is {CONDITION_TIMEOUT_SECONDS} s): write one that can use an index or a "
+            "simpler one, or read all rows"
+        ) from error
+
+
+def _said(error: psycopg.Error) -> str:
+    return " ".join(str(error.diag.message_primary or error).split())
 
 
 class _EnoughError(Exception):

@@ -18,10 +18,28 @@ def lock_chunk(chunk: Chunk) -> sql.Composed:
 
 
 def check_condition(relation: Relation, where: str) -> sql.Composed:
-    """No row is read by it."""
+    """No row is read by it; what a condition may name is what it may name in `copy_chunk`."""
+    table = sql.Identifier(relation.schema, relation.name).as_string()
     return sql.SQL("select from {} where {} limit 0").format(
-        sql.Identifier(relation.schema, relation.name), _condition(where)
+        _only(table, relation), _condition(where)
     )
+
+
+def look_at_columns(relation: Relation, chunk: Chunk) -> sql.Composed:
+    """What `copy_chunk` takes of the table is there, and stays until the transaction ends."""
+    return sql.SQL("select {} from {} limit 0").format(
+        _columns_and_place(relation), _only(chunk.table, relation)
+    )
+
+
+def _only(table: str, relation: Relation) -> sql.Composed:
+    """A partition goes by the name of its table: conditions may use that."""
+    return sql.SQL("only {} as {}").format(sql.SQL(table), sql.Identifier(relation.name))
+
+
+def _columns_and_place(relation: Relation) -> sql.Composed:
+    names = (sql.Identifier(column.name) for column in relation.columns)
+    return sql.SQL(", ").join([*names, sql.SQL("ctid")])
 
 
 def _condition(where: str) -> sql.Composed:
@@ -30,17 +48,14 @@ def _condition(where: str) -> sql.Composed:
 
 def copy_chunk(relation: Relation, chunk: Chunk, where: str) -> sql.Composed:
     """The columns of `relation` and, last, the place of each row."""
-    columns = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
     bounds = [sql.SQL("ctid >= {}").format(_place(chunk.first))]
     if chunk.end is not None:
         bounds.append(sql.SQL("ctid < {}").format(_place(chunk.end)))
     if where:
         bounds.append(_condition(where))
-    # A partition goes by the name of its table: conditions may use that.
-    return sql.SQL("copy (select {} from only {} as {} where {}{}) to stdout").format(
-        sql.SQL(", ").join(columns),
-        sql.SQL(chunk.table),
-        sql.Identifier(relation.name),
+    return sql.SQL("copy (select {} from {} where {}{}) to stdout").format(
+        _columns_and_place(relation),
+        _only(chunk.table, relation),
         sql.SQL(" and ").join(bounds),
         # An index that fits the condition would give the rows in its own order.
         sql.SQL(" order by ctid" if where else ""),
@@ -64,12 +79,11 @@ def copy_keys(
         sql.SQL("{}::{}[]").format(sql.Literal(_array(some)), sql.SQL(type_))
         for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
     ]
-    shown = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
     comma = sql.SQL(", ")
     return sql.SQL(
         "copy (select {} from {}{} where ({}) in (select * from unnest({}))) to stdout"
     ).format(
-        comma.join(shown),
+        _columns_and_place(relation),
         sql.SQL("" if relation.kind == "partitioned" else "only "),
         sql.Identifier(relation.schema, relation.name),
         comma.join(names),
