@@ -12,6 +12,7 @@ from psycopg import errors, sql
 from cdc_daemon.errors import (
     ConditionError,
     RejectedError,
+    RetryError,
     RewrittenError,
     SchemaChangedError,
     SourceError,
@@ -80,6 +81,10 @@ _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 _FILE: Final = "to_regclass(%(table)s)::oid, pg_relation_filenode(to_regclass(%(table)s))"
 _SNAPSHOT_AND_FILE: Final = f"{_SNAPSHOT}, {_FILE}"
 _OID: Final = "select to_regclass(%s)::oid"
+_KEY_TYPES: Final = """
+select attname::text, format_type(atttypid, atttypmod) from pg_attribute
+where attrelid = %s and attname = any(%s) and not attisdropped
+"""
 _INSERT_LSN: Final = "select pg_current_wal_insert_lsn() - '0/0'"
 _REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
 
@@ -177,6 +182,7 @@ class PostgresChunkReader:
         with (
             mapped_errors(f"read rows of table {name}"),
             locked_is_retried(name),
+            _away_is_retried(name),
             understood(f"a row of table {name}"),
             _as_compiled(relation),
         ):
@@ -188,7 +194,8 @@ class PostgresChunkReader:
                 [(oid,)] = connection.execute(_OID, [name])
                 require_same_types(connection, relation, [oid])
                 [(snapshot,)] = connection.execute(_SNAPSHOT)
-                statement = copy_keys(relation, columns, keys)
+                types = key_types(connection, relation, columns, oid)
+                statement = copy_keys(relation, columns, types, keys)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             [(insert,)] = connection.execute(_INSERT_LSN)
         return FoundRows(text.rows, read_snapshot(snapshot), self._pages.last_end(int(insert)))
@@ -243,6 +250,16 @@ def wal_pages(connection: Connection) -> WalPages:
     return WalPages(page_bytes, segment_bytes)
 
 
+def key_types(
+    connection: Connection, relation: Relation, columns: Sequence[str], oid: int | None
+) -> list[str]:
+    """What the types of `columns` are called now: a type is renamed without a lock on tables."""
+    found: dict[str, str] = dict(connection.execute(_KEY_TYPES, [oid, list(columns)]).fetchall())
+    # A column that is gone is for COPY to tell, whatever its type was.
+    known = {column.name: column.type.declared for column in relation.columns}
+    return [found.get(name, known[name]) for name in columns]
+
+
 def _snapshot(connection: Connection, chunk: Chunk) -> SnapshotVisibility:
     """Take the transaction's snapshot, of which the table's file must be the one planned."""
     [(snapshot, *file)] = connection.execute(_SNAPSHOT_AND_FILE, {"table": chunk.table})
@@ -282,6 +299,16 @@ def _gone_is_rewritten(chunk: Chunk) -> Iterator[None]:
         raise RewrittenError(
             f"table {chunk.table} was dropped or renamed since its chunks were planned"
         ) from error
+
+
+@contextmanager
+def _away_is_retried(name: str) -> Iterator[None]:
+    """Who makes a table anew, or renames a type, may be amid it; else the catalog will show it."""
+    try:
+        yield
+    except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedObject) as error:
+        what = f"table {name}, or a type of it, is away ({_said(error)})"
+        raise RetryError(f"{what}: rows are read once it is there again", reason="away") from error
 
 
 @contextmanager

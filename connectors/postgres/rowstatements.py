@@ -70,11 +70,16 @@ def lock_table(relation: Relation) -> sql.Composed:
 
 
 def copy_keys(
-    relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+    relation: Relation,
+    columns: Sequence[str],
+    types: Sequence[str],
+    keys: Sequence[tuple[str, ...]],
 ) -> sql.Composed:
-    """The rows whose `columns` have these values, and last, as in a chunk, the place of each."""
+    """The rows whose `columns` have these values, and last, as in a chunk, the place of each.
+
+    `types` are those of the columns, as the server calls them now.
+    """
     names = [sql.Identifier(name) for name in columns]
-    types = [relation.columns[relation.index_of(name)].type.declared for name in columns]
     values = [
         sql.SQL("{}::{}[]").format(sql.Literal(_array(some)), sql.SQL(type_))
         for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
