@@ -135,8 +135,8 @@ class ChunkReader(Protocol):
         """Divide a table into chunks to be read, in that order; none where it is empty.
 
         The source must keep our place already: rows that come later are the stream's. Raises
-        RetryError while the table is locked, SchemaChangedError where it isn't what it was any
-        more, SourceError where it can't be read.
+        RetryError while the table is locked or away, SchemaChangedError where it isn't what it was
+        any more, SourceError where it can't be read.
         """
 
     def check(self, relation: Relation, where: str) -> None:

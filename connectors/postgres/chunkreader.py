@@ -12,8 +12,10 @@ from psycopg import errors, sql
 from cdc_daemon.errors import (
     ConditionError,
     RejectedError,
+    RetryError,
     RewrittenError,
     SchemaChangedError,
+    SourceError,
 )
 from cdc_daemon.events import PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
@@ -29,6 +31,14 @@ from connectors.postgres.heldcommits import require_visible
 from connectors.postgres.history import require_primary, require_timeline
 from connectors.postgres.pgoutput import PASS, TYPE_CHANGED, tolerant
 from connectors.postgres.rowplan import column_plans, understood
+from connectors.postgres.rowstatements import (
+    check_condition,
+    copy_chunk,
+    copy_keys,
+    lock_chunk,
+    lock_table,
+    look_at_columns,
+)
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
 from connectors.postgres.visibility import read_snapshot
@@ -46,6 +56,10 @@ from connectors.postgres.visibility import SnapshotVisibility
 MOST_CHUNKS: Final = 4
 """Reading ends early after this many times the text that was planned: blocks are of unequal size,
 and large values are packed. That is rare, so that a chunk is hardly ever read in two snapshots."""
+
+CONDITION_TIMEOUT_SECONDS: Final = 60
+"""How long a chunk may be read by somebody's condition. The source's vacuum horizon is held
+meanwhile; without a condition a chunk takes a tenth of a second."""
 
 _SERVER: Final = """
 select current_setting('wal_block_size')::int, pg_size_bytes(current_setting('wal_segment_size'))
@@ -67,6 +81,10 @@ _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 _FILE: Final = "to_regclass(%(table)s)::oid, pg_relation_filenode(to_regclass(%(table)s))"
 _SNAPSHOT_AND_FILE: Final = f"{_SNAPSHOT}, {_FILE}"
 _OID: Final = "select to_regclass(%s)::oid"
+_KEY_TYPES: Final = """
+select attname::text, format_type(atttypid, atttypmod) from pg_attribute
+where attrelid = %s and attname = any(%s) and not attisdropped
+"""
 _INSERT_LSN: Final = "select pg_current_wal_insert_lsn() - '0/0'"
 _REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
 
@@ -125,14 +143,14 @@ class PostgresChunkReader:
             connection.transaction(force_rollback=True),
         ):
             connection.execute(_SETTINGS)
-            connection.execute(_check_statement(relation, where))
+            connection.execute(check_condition(relation, where))
 
     def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
         """The rows of `chunk`, by COPY in a transaction that is as short as that.
 
         Reading ends early, with a `rest`, after `MOST_CHUNKS` times what was planned. Raises
         RewrittenError when the table has another file than planned, or is gone; RetryError while
-        it is locked.
+        it is locked; SourceError where `where` can't choose rows any more.
         """
         connection = self._connected()
         with (
@@ -147,10 +165,11 @@ class PostgresChunkReader:
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
-                    connection.execute(_lock_statement(chunk))
+                    connection.execute(lock_chunk(chunk))
                 seen = _snapshot(connection, chunk)
-                statement = _copy_statement(relation, chunk, where)
-                text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
+                with _condition_is_blamed(connection, relation, chunk, where):
+                    statement = copy_chunk(relation, chunk, where)
+                    text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
         return _chunk_rows(chunk, text, seen, reached)
 
@@ -163,6 +182,7 @@ class PostgresChunkReader:
         with (
             mapped_errors(f"read rows of table {name}"),
             locked_is_retried(name),
+            _away_is_retried(name),
             understood(f"a row of table {name}"),
             _as_compiled(relation),
         ):
@@ -170,11 +190,12 @@ class PostgresChunkReader:
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
-                    connection.execute(_lock_whole(relation))
+                    connection.execute(lock_table(relation))
                 [(oid,)] = connection.execute(_OID, [name])
                 require_same_types(connection, relation, [oid])
                 [(snapshot,)] = connection.execute(_SNAPSHOT)
-                statement = copy_keys(relation, columns, keys)
+                types = key_types(connection, relation, columns, oid)
+                statement = copy_keys(relation, columns, types, keys)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             [(insert,)] = connection.execute(_INSERT_LSN)
         return FoundRows(text.rows, read_snapshot(snapshot), self._pages.last_end(int(insert)))
@@ -229,6 +250,16 @@ def wal_pages(connection: Connection) -> WalPages:
     return WalPages(page_bytes, segment_bytes)
 
 
+def key_types(
+    connection: Connection, relation: Relation, columns: Sequence[str], oid: int | None
+) -> list[str]:
+    """What the types of `columns` are called now: a type is renamed without a lock on tables."""
+    found: dict[str, str] = dict(connection.execute(_KEY_TYPES, [oid, list(columns)]).fetchall())
+    # A column that is gone is for COPY to tell, whatever its type was.
+    known = {column.name: column.type.declared for column in relation.columns}
+    return [found.get(name, known[name]) for name in columns]
+
+
 def _snapshot(connection: Connection, chunk: Chunk) -> SnapshotVisibility:
     """Take the transaction's snapshot, of which the table's file must be the one planned."""
     [(snapshot, *file)] = connection.execute(_SNAPSHOT_AND_FILE, {"table": chunk.table})
@@ -271,85 +302,54 @@ def _gone_is_rewritten(chunk: Chunk) -> Iterator[None]:
 
 
 @contextmanager
+def _away_is_retried(name: str) -> Iterator[None]:
+    """Who makes a table anew, or renames a type, may be amid it; else the catalog will show it."""
+    try:
+        yield
+    except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedObject) as error:
+        what = f"table {name}, or a type of it, is away ({_said(error)})"
+        raise RetryError(f"{what}: rows are read once it is there again", reason="away") from error
+
+
+@contextmanager
 def _refused_is_told() -> Iterator[None]:
     """What the server says of a condition is for who asks for rows by it."""
     try:
         yield
     except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
-        said = " ".join(str(error.diag.message_primary or error).split())
-        raise ConditionError(f"PostgreSQL refuses the condition: {said}") from error
+        raise ConditionError(f"PostgreSQL refuses the condition: {_said(error)}") from error
 
 
-def _lock_statement(chunk: Chunk) -> sql.Composed:
-    return sql.SQL("lock table only {} in access share mode").format(sql.SQL(chunk.table))
+@contextmanager
+def _condition_is_blamed(
+    connection: Connection, relation: Relation, chunk: Chunk, where: str
+) -> Iterator[None]:
+    """Neither a new plan nor a start can mend a condition: who asked for it is to know."""
+    if not where:
+        yield
+        return
+    try:
+        require_condition(where)  # it comes from the checkpoint, which is a document
+    except ConditionError as error:
+        raise SourceError(f"the condition isn't the one that was checked: {error}") from error
+    # It holds a lock, also for a role that can't take one by itself: so what isn't there from now
+    # on, though it was when the condition was checked, only the condition names.
+    connection.execute(look_at_columns(relation, chunk))
+    connection.execute(f"set local statement_timeout = '{CONDITION_TIMEOUT_SECONDS}s'".encode())
+    try:
+        yield
+    except (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName) as error:
+        raise SourceError(f"the condition can't be run any more: {_said(error)}") from error
+    except errors.QueryCanceled as error:
+        raise SourceError(
+            f"reading some rows of {chunk.table} by the condition was cut off ({_said(error)}; the "
+            f"limit is {CONDITION_TIMEOUT_SECONDS} s): write one that can use an index or a "
+            "simpler one, or read all rows"
+        ) from error
 
 
-def _check_statement(relation: Relation, where: str) -> sql.Composed:
-    """No row is read by it."""
-    return sql.SQL("select from {} where {} limit 0").format(
-        sql.Identifier(relation.schema, relation.name), _condition(where)
-    )
-
-
-def _condition(where: str) -> sql.Composed:
-    return sql.SQL("(\n{}\n)").format(sql.SQL(where))
-
-
-def _copy_statement(relation: Relation, chunk: Chunk, where: str) -> sql.Composed:
-    """The columns of `relation` and, last, the place of each row."""
-    columns = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
-    bounds = [sql.SQL("ctid >= {}").format(_place(chunk.first))]
-    if chunk.end is not None:
-        bounds.append(sql.SQL("ctid < {}").format(_place(chunk.end)))
-    if where:
-        bounds.append(_condition(where))
-    # A partition goes by the name of its table: conditions may use that.
-    return sql.SQL("copy (select {} from only {} as {} where {}) to stdout").format(
-        sql.SQL(", ").join(columns),
-        sql.SQL(chunk.table),
-        sql.Identifier(relation.name),
-        sql.SQL(" and ").join(bounds),
-    )
-
-
-def _lock_whole(relation: Relation) -> sql.Composed:
-    """A partitioned table with its partitions; of another one not those that inherit."""
-    only = sql.SQL("" if relation.kind == "partitioned" else "only ")
-    name = sql.Identifier(relation.schema, relation.name)
-    return sql.SQL("lock table {}{} in access share mode").format(only, name)
-
-
-def copy_keys(
-    relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
-) -> sql.Composed:
-    """The rows whose `columns` have these values, and last, as in a chunk, the place of each."""
-    names = [sql.Identifier(name) for name in columns]
-    types = [relation.columns[relation.index_of(name)].type.declared for name in columns]
-    values = [
-        sql.SQL("{}::{}[]").format(sql.Literal(_array(some)), sql.SQL(type_))
-        for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
-    ]
-    shown = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
-    comma = sql.SQL(", ")
-    return sql.SQL(
-        "copy (select {} from {}{} where ({}) in (select * from unnest({}))) to stdout"
-    ).format(
-        comma.join(shown),
-        sql.SQL("" if relation.kind == "partitioned" else "only "),
-        sql.Identifier(relation.schema, relation.name),
-        comma.join(names),
-        comma.join(values),
-    )
-
-
-def _array(values: Sequence[str]) -> str:
-    """For the input function of each value: casts from text don't take all that types show."""
-    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
-    return "{{{}}}".format(",".join(f'"{value}"' for value in escaped))
-
-
-def _place(place: tuple[int, int]) -> sql.Composed:
-    return sql.SQL("{}::tid").format(sql.Literal("({},{})".format(*place)))
+def _said(error: psycopg.Error) -> str:
+    return " ".join(str(error.diag.message_primary or error).split())
 
 
 class _EnoughError(Exception):

@@ -93,14 +93,16 @@ def require_same_types(connection: Connection, relation: Relation, oids: Sequenc
 def _leaves(connection: Connection, relation: Relation) -> Sequence[Table]:
     """The tables that hold the rows.
 
-    Raises SchemaChangedError where it is gone, SourceError with every reason why one can't be read.
+    Raises RetryError where it is gone, SourceError with every reason why one can't be read.
     """
     tables = list_tables(connection)
     found = [
         table for table in tables if (table.schema, table.name) == (relation.schema, relation.name)
     ]
     if not found:
-        raise SchemaChangedError(relation.qualified_name, "it does not exist any more")
+        # It may be made anew just now, in two steps; else the catalog will show that it is gone.
+        name = relation.qualified_name
+        raise RetryError(f"table {name} is away: it is read once it is there again", reason="away")
     leaves = leaf_partitions(connection, found, tables).get(found[0].oid, found)
     if reasons := [reason for leaf in leaves for reason in _reasons(connection, relation, leaf)]:
         raise SourceError("\n".join(reasons))

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cdc_daemon.errors import ConditionError, RetryError, SourceError
+from cdc_daemon.errors import (
+    ConditionError,
+    RetryError,
+    RewrittenError,
+    SchemaChangedError,
+    SourceError,
+)
 from tests.generators.existing_rows import planned
 from tests.integration.postgres.conftest import describe
 
@@ -63,10 +71,33 @@ def test_rows_that_meet_a_condition_are_read(
     assert ids(source, reader, item, where) == found
 
 
+def test_rows_that_an_index_finds_are_read_in_the_order_of_their_places(
+    source: PostgresSource, connection: Connection
+) -> None:
+    """Where a chunk ends early the rest begins behind its last row, and nothing is left out."""
+    connection.execute("create table big (id int primary key, name text)")
+    connection.execute(
+        "insert into big select i, repeat('x', 25000) from generate_series(2000, 1, -1) i"
+    )
+    connection.execute("analyze big")
+    (big,) = describe(source, "big")
+    with closing(source.chunk_reader(200_000)) as reader:
+        chunks = reader.plan(big)
+        cut, found = 0, list[int]()
+        while chunks:
+            read = reader.read(big, chunks.pop(0), "id <= 50")
+            found += [int(row[0]) for row in read.rows]  # type: ignore[arg-type]
+            if read.rest is not None:
+                chunks.insert(0, read.rest)
+                cut += 1
+    assert (found, cut) == (list(range(50, 0, -1)), 1)
+
+
 @pytest.mark.parametrize(
     ("where", "said"),
     [
         ("idd = 1", 'column "idd" does not exist'),
+        ("public.item.id = 1", "invalid reference to FROM-clause entry"),
         ("id", "must be type boolean, not type integer"),
         ("id = 'x'", "invalid input syntax for type integer"),
         ("count(*) > 1", "aggregate functions are not allowed in WHERE"),
@@ -98,12 +129,117 @@ def test_a_condition_writes_nothing(
     assert connection.execute("select count(*) from item").fetchone() == (40,)
 
 
+@pytest.mark.parametrize("where", ["nextval('counter') > 0", "lo_create(0) > 0"])
+def test_a_condition_changes_no_sequence_nor_large_object(
+    source: PostgresSource,
+    reader: PostgresChunkReader,
+    item: Relation,
+    connection: Connection,
+    where: str,
+) -> None:
+    """Although they don't go by transactions, or are no tables: as the guide says."""
+    connection.execute("create sequence counter")
+    with pytest.raises(SourceError, match="read-only transaction"):
+        ids(source, reader, item, where)
+
+
+@pytest.mark.parametrize(
+    "where", ["pg_logical_emit_message(false, 'a', 'b') is not null", "pg_sleep(0) is not null"]
+)
+def test_a_condition_may_do_what_changes_no_data(
+    source: PostgresSource, reader: PostgresChunkReader, item: Relation, where: str
+) -> None:
+    """The guide says so to who gives the key away."""
+    assert len(ids(source, reader, item, where)) == 40
+
+
 def test_a_condition_that_fails_for_a_row_stops_the_reading(
     source: PostgresSource, reader: PostgresChunkReader, item: Relation
 ) -> None:
     """With the server's words."""
     with pytest.raises(SourceError, match="division by zero"):
         ids(source, reader, item, "1 / (id - 5) > 0")
+
+
+@pytest.mark.parametrize(
+    ("where", "change", "said"),
+    [
+        ("id in (select id from wanted)", "drop table wanted", 'relation "wanted" does not exist'),
+        ("note is null", "alter table item drop column note", 'column "note" does not exist'),
+        ("aside.wanted()", "drop schema aside cascade", 'schema "aside" does not exist'),
+    ],
+)
+def test_what_a_condition_names_may_be_gone(
+    reader: PostgresChunkReader,
+    source: PostgresSource,
+    connection: Connection,
+    where: str,
+    change: str,
+    said: str,
+) -> None:
+    """Reading stops: the table is as planned, and would be planned again for ever."""
+    connection.execute("create table item (id int primary key, note text)")
+    connection.execute("insert into item values (1)")
+    connection.execute("create table wanted (id int); create schema aside")
+    connection.execute(
+        "create function aside.wanted() returns boolean language sql as 'select true'"
+    )
+    (item,) = describe(source, "item")
+    item = replace(item, columns=item.columns[:1])
+    reader.check(item, where)
+    (chunk,) = planned(source, item)
+    connection.execute(change.encode())
+    with pytest.raises(SourceError, match=f"the condition can't be run any more: {said}"):
+        reader.read(item, chunk, where)
+    assert len(reader.read(item, chunk).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("drop table item", RewrittenError),
+        ("alter table item rename to other", RewrittenError),
+        ("alter table item drop column name", SchemaChangedError),
+    ],
+)
+def test_a_table_that_changes_is_not_the_fault_of_the_condition(
+    source: PostgresSource,
+    reader: PostgresChunkReader,
+    connection: Connection,
+    change: str,
+    error: type[Exception],
+) -> None:
+    """It is planned anew, or the mapping is compiled anew, as without a condition."""
+    connection.execute("create table item (id int primary key, name text)")
+    connection.execute("insert into item values (1)")
+    (item,) = describe(source, "item")
+    (chunk,) = planned(source, item)
+    connection.execute(change.encode())
+    with pytest.raises(error):
+        reader.read(item, chunk, "item.id = 1")
+
+
+def test_a_condition_that_would_leave_its_parentheses_is_not_read_by(
+    source: PostgresSource, reader: PostgresChunkReader, item: Relation
+) -> None:
+    """It comes from a document, which somebody may have altered since it was checked."""
+    (chunk, *_) = planned(source, item)
+    with pytest.raises(SourceError, match="parentheses"):
+        reader.read(item, chunk, "true) or (true")
+
+
+def test_a_condition_that_takes_too_long_stops_the_reading(
+    source: PostgresSource,
+    reader: PostgresChunkReader,
+    item: Relation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The source's vacuum horizon is held meanwhile; without a condition nothing limits it."""
+    monkeypatch.setattr("connectors.postgres.chunkreader.CONDITION_TIMEOUT_SECONDS", 1)
+    (chunk, *_) = planned(source, item)
+    with pytest.raises(SourceError, match="index or a simpler one"):
+        reader.read(item, chunk, "pg_sleep(0.3) is not null")
+    assert len(reader.read(item, chunk, "pg_sleep(0) is not null").rows) == 20
 
 
 def test_a_locked_table_is_asked_for_later(

@@ -15,6 +15,7 @@ from cdc_daemon.errors import RetryError
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres import PostgresSource, chunkreader
 from connectors.postgres.chunkreader import PostgresChunkReader
+from connectors.postgres.rowstatements import copy_chunk
 from tests.generators.existing_rows import planned, rows_of
 from tests.integration.postgres.conftest import (
     Connection,
@@ -93,7 +94,7 @@ def test_only_the_blocks_of_the_chunk_are_read(
         with psycopg.connect(database.dsn, options=f"-c {setting}") as planning:
             planning.execute(chunkreader._SETTINGS)
             for each in chunks:
-                query = chunkreader._copy_statement(relation, each, "").as_string(planning)
+                query = copy_chunk(relation, each, "").as_string(planning)
                 query = query.removeprefix("copy (").removesuffix(") to stdout")
                 (first, *others) = planning.execute(f"explain (costs off) {query}".encode())
                 assert first == ("Tid Range Scan on item",)
