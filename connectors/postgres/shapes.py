@@ -33,6 +33,10 @@ with recursive wanted as (
          case when c.relkind = 'r' and c.relpages = 0 then pg_catalog.pg_relation_size(c.oid) = 0
               else false end as empty
   from tree join pg_catalog.pg_class c on c.oid = tree.oid where c.relkind <> 'p'
+), filled (root, name) as (
+  select distinct leaves.root, p.attname
+  from leaves join pg_catalog.pg_attribute p on p.attrelid = leaves.oid
+  where p.attnum > 0 and p.atthasmissing
 ), columns as (
   select a.*, a.xmin::text as version from wanted
   join pg_catalog.pg_attribute a on a.attrelid = wanted.oid
@@ -72,9 +76,7 @@ select wanted.name, wanted.oid::text,
         (select adbin::text from pg_catalog.pg_attrdef
          where c.attgenerated <> '' and adrelid = c.attrelid and adnum = c.attnum)),
       c.version,
-      not c.atthasmissing and not exists (
-        select from leaves join pg_catalog.pg_attribute p on p.attrelid = leaves.oid
-        where leaves.root = wanted.oid and p.attname = c.attname and p.atthasmissing)))
+      not c.atthasmissing and (wanted.oid, c.attname) not in (select root, name from filled)))
    from columns c join meanings on meanings.root = c.atttypid where c.attrelid = wanted.oid),
   wanted.relfilenode::text,
   (select jsonb_object_agg(leaves.oid, jsonb_build_array(leaves.relfilenode::text, leaves.empty))
