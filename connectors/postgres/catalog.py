@@ -88,6 +88,7 @@ with recursive tree (root, oid) as (
   union all
   select tree.root, i.inhrelid
   from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
+  where not i.inhdetachpending
 )
 select root, oid from tree where root <> oid
 """

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from connectors.postgres.session import Connection
 
 # One statement, so one snapshot. It locks no table that has rows, but for a look at the size of
-# partitions that no VACUUM has seen yet; `xmin` is the transaction that wrote the line.
+# partitions that no VACUUM has seen yet; `xmin` is the transaction that wrote the line. A partition
+# whose concurrent detaching has begun has no rows of the table any more.
 _SHAPES: Final = """
 with recursive wanted as (
   select c.oid, n.nspname || '.' || c.relname as name, c.relkind, c.relpersistence, c.relreplident,
@@ -28,6 +29,7 @@ with recursive wanted as (
   union all
   select tree.root, i.inhrelid
   from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
+  where not i.inhdetachpending
 ), leaves as (
   select tree.root, c.oid, c.relfilenode, c.relreplident,
          case when c.relkind = 'r' and c.relpages = 0 then pg_catalog.pg_relation_size(c.oid) = 0
