@@ -6,12 +6,14 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.events import ColumnShape, Part, Shape
+from connectors.postgres.history import require_primary, require_timeline
 from connectors.postgres.session import connect, mapped_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from connectors.postgres.session import Connection
+    from connectors.postgres.timelines import Timeline
 
 # One statement, so one snapshot. It locks no table that has rows, but for a look at the size of
 # partitions that no VACUUM has seen yet; `xmin` is the transaction that wrote the line. A partition
@@ -94,21 +96,37 @@ the statement takes twenty times as long as running it."""
 class PostgresShapeReader:
     """A `ShapeReader`: one thread owns it; it connects again by itself."""
 
-    def __init__(self, dsn: str, name: str) -> None:
+    def __init__(self, dsn: str, name: str, timeline: Callable[[], Timeline | None]) -> None:
         self._dsn = dsn
         self._name = name
+        self._timeline = timeline
+        """What the source is in, as it knows by now."""
         self._connection: Connection | None = None
+        self._connected_in: Timeline | None = None
 
     def read(self, tables: Sequence[str]) -> dict[str, Shape]:
         """What each table looks like now, by `schema.name`; those that aren't there are left out.
 
-        Raises RetryError when the server can't be reached.
+        Raises RetryError when the server can't be reached, or isn't the one that is followed.
         """
+        return read_shapes(self._connected(), tables)
+
+    def _connected(self) -> Connection:
+        timeline = self._timeline()
+        if timeline != self._connected_in:
+            self.close()  # it may go to the server from before a failover
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._dsn, name=self._name)
-            with mapped_errors("set up a session"):
-                self._connection.execute(_SESSION)
-        return read_shapes(self._connection, tables)
+            connection = connect(self._dsn, name=self._name)
+            try:
+                require_primary(connection)
+                require_timeline(connection, timeline)
+                with mapped_errors("set up a session"):
+                    connection.execute(_SESSION)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection, self._connected_in = connection, timeline
+        return self._connection
 
     def close(self) -> None:
         """Close the connection. Safe to call twice."""

@@ -235,7 +235,7 @@ class PostgresSource:
 
     def shape_reader(self) -> PostgresShapeReader:
         """Reads what tables look like, for another thread."""
-        return PostgresShapeReader(self._dsn, self._name)
+        return PostgresShapeReader(self._dsn, self._name, lambda: self._timeline)
 
     def coverage(self) -> Coverage:
         """What is visible now."""

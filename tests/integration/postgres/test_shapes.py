@@ -48,7 +48,7 @@ def connection(database: Database) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def reader(database: Database) -> Iterator[PostgresShapeReader]:
     """What is tested."""
-    made = PostgresShapeReader(database.dsn, "test")
+    made = PostgresShapeReader(database.dsn, "test", lambda: None)
     yield made
     made.close()
 
