@@ -182,6 +182,8 @@ class Relation:
     """Columns that mappings name and that aren't there: they may come."""
     known: frozenset[str] = frozenset()
     """Every column of the table, mapped or not."""
+    order: tuple[str, ...] = ()
+    """Those that aren't generated, in their places; empty where one is, or was dropped."""
     stands_for: Relation | None = None
     """Of a table in another shape than the mappings were compiled for: their relation. Its changes
     hold no values, and `misfit` says why."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cdc_daemon.events import NOWHERE, Checkpoint, Load
-from cdc_daemon.shapes import altered
+from cdc_daemon.shapes import altered, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -196,7 +196,7 @@ def _altered(
 def _rows_altered(relation: Relation, before: Shape | None, now: Shape | None) -> str | None:
     if before is None or now is None:
         return None
-    return altered(before, now, [column.name for column in relation.columns])
+    return altered(before, now, shown(relation))
 
 
 def _is_other(found: Found, kept: Checkpoint, table: str) -> bool:

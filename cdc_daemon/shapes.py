@@ -60,13 +60,24 @@ def _moved(before: Shape, now: Shape) -> str | None:
     return None
 
 
+def shown(relation: Relation) -> list[str]:
+    """The columns that documents depend on: mapped ones, and all that are computed from them."""
+    mapped = {column.name for column in relation.columns}
+    computed = [
+        column.name
+        for column in relation.computed
+        if column.generated is None or mapped.issuperset(column.generated.inputs)
+    ]
+    return [*(column.name for column in relation.columns), *computed]
+
+
 def difference(before: Shape | None, now: Shape | None, relation: Relation) -> str | None:
     """What has changed that mappings over `relation` must be compiled anew for; None if nothing."""
     if now is None:
         return "it is gone: dropped, renamed or moved"
     if before is None:
         return "it is there again"
-    mapped = {column.name for column in relation.columns}
+    mapped = set(shown(relation))
     gone = sorted(mapped - now.columns.keys())
     new = now.columns.keys() - before.columns.keys()
     added = sorted(new if relation.is_open else new & relation.missing)

@@ -125,6 +125,7 @@ class Start:
         if self._stopping.is_set():
             raise Stopped
         if self._configuration.standby:  # it may have waited for days
+            self.shapes.close()
             compiled, shapes = self._compile()
         checkpoint, written = self._resume(compiled, shapes, kept)
         self._unexplained = None
@@ -139,6 +140,8 @@ class Start:
         names = self._tables
         try:
             with self.reachable("source", SourceError):
+                if not self._is_first:
+                    self._source.identity()  # another one by now, and shapes are read of that one
                 shapes = self._shapes = self.shapes.read(names)
                 relations = self._source.describe([TableRequest(name) for name in names])
         except SettingError as error:

@@ -69,6 +69,14 @@ where attrelid = any(%s) and attnum > 0 and not attisdropped
 order by attrelid, attnum
 """
 
+_ORDER: Final = """
+select attrelid, array_agg(
+  case when attisdropped or attgenerated <> '' then '' else attname::text end order by attnum)
+from pg_catalog.pg_attribute
+where attrelid = any(%s) and attnum > 0
+group by attrelid
+"""
+
 _STILL_THERE: Final = """
 select count(*) from pg_catalog.pg_attribute
 where attrelid = %s and attname = any(%s) and not attisdropped
@@ -80,6 +88,7 @@ with recursive tree (root, oid) as (
   union all
   select tree.root, i.inhrelid
   from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
+  where not i.inhdetachpending
 )
 select root, oid from tree where root <> oid
 """
@@ -167,6 +176,7 @@ def describe(
     leaves = leaf_partitions(connection, found, tables)
     found = [_with_effective_identity(table, leaves.get(table.oid, [])) for table in found]
     columns = _columns(connection, found, leaves)
+    orders = column_orders(connection, [table.oid for table in found])
     relations = []
     for request, table in zip(requests, found, strict=True):
         of_rows, computed = columns[table.oid]
@@ -175,6 +185,7 @@ def describe(
             Relation(
                 *(table.schema, table.name, wanted, table.primary_key, table.identity, table.kind),
                 known=frozenset(column.name for column in (*of_rows, *computed)),
+                order=orders.get(table.oid, ()),
                 computed=tuple(computed),
             )
         )
@@ -224,6 +235,13 @@ def _columns(
         )
         (found[oid].of_rows if is_sent else found[oid].computed).append(column)
     return found
+
+
+def column_orders(connection: Connection, oids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """`Relation.order` of each table."""
+    with mapped_errors("read the catalog"):
+        lines = connection.execute(_ORDER, [list(oids)]).fetchall()
+    return {oid: tuple(names) for oid, names in lines}
 
 
 def table_oids(connection: Connection, relations: Sequence[Relation]) -> dict[Relation, int]:

@@ -36,11 +36,13 @@ def tuple_plan(
     message: RelationMessage,
     relation: Relation,
     are_still_there: Callable[[Collection[str]], bool] = lambda _: False,
+    order: Sequence[str] | None = None,
 ) -> TuplePlan:
     """The plan for streamed rows: the columns of `relation`, the others left out.
 
     A misfit where the table had, or has by now, another shape than `relation`, so that its rows
     can't be told from what they are now. `are_still_there`: whether the table has these columns.
+    `order`: as `Relation.order`, as it is by now.
     """
     streamed = [column.name for column in message.columns]
     wanted = {column.name: column for column in relation.columns}
@@ -48,6 +50,7 @@ def tuple_plan(
     why = (
         _unknown_reason(streamed, relation, lacking)
         or _lacking_reason(streamed, wanted, lacking, are_still_there)
+        or _place_reason(streamed, relation, relation.order if order is None else order)
         or _type_reason(message, wanted)
         or _identity_reason(message, relation)
     )
@@ -65,6 +68,37 @@ def _unknown_reason(
     if not (relation.is_open or lacking):
         unknown &= relation.missing
     return f"the stream has its column {', '.join(sorted(unknown))}" if unknown else None
+
+
+def _place_reason(streamed: Sequence[str], relation: Relation, order: Sequence[str]) -> str | None:
+    """Names can be swapped, and swapped back by now: then a name was that of another column."""
+    left_out = relation.known.difference(relation.order)  # generated: not every source sends them
+    streamed = [name for name in streamed if name not in left_out]
+    places = {name: place for place, name in enumerate(order)}
+    for place, name in enumerate(relation.order):
+        is_mapped = any(column.name == name for column in relation.columns)
+        if is_mapped and (places.get(name) != place or not _is_in_place(name, streamed, order)):
+            return f"in the stream its column {name} may be another one of that name"
+    return None
+
+
+def _is_in_place(name: str, streamed: Sequence[str], order: Sequence[str]) -> bool:
+    """Whether `name` is in the stream what it is now, as far as places tell.
+
+    Columns are streamed in the order in which they were added. Of those that are there now, all
+    that were added before this one were there when it was, whatever they were called. So it can't
+    be a later one unless an unknown name stands before it and not all later places are taken.
+    """
+    place = list(order).index(name)
+    before, after = order[:place], order[place + 1 :]
+    if name not in streamed:  # it was added later, so nothing that is later still is streamed
+        return set(streamed).isdisjoint(after)
+    at = list(streamed).index(name)
+    earlier, later = streamed[:at], streamed[at + 1 :]
+    if len(earlier) > len(before) or len(later) > len(after):
+        return False
+    known = [each for each in earlier if each in order]
+    return known == [*filter(None, before)] and (known == earlier or len(later) == len(after))
 
 
 def _lacking_reason(

@@ -6,15 +6,18 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.events import ColumnShape, Part, Shape
+from connectors.postgres.history import require_primary, require_timeline
 from connectors.postgres.session import connect, mapped_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from connectors.postgres.session import Connection
+    from connectors.postgres.timelines import Timeline
 
 # One statement, so one snapshot. It locks no table that has rows, but for a look at the size of
-# partitions that no VACUUM has seen yet; `xmin` is the transaction that wrote the line.
+# partitions that no VACUUM has seen yet; `xmin` is the transaction that wrote the line. A partition
+# whose concurrent detaching has begun has no rows of the table any more.
 _SHAPES: Final = """
 with recursive wanted as (
   select c.oid, n.nspname || '.' || c.relname as name, c.relkind, c.relpersistence, c.relreplident,
@@ -28,11 +31,16 @@ with recursive wanted as (
   union all
   select tree.root, i.inhrelid, concat_ws(' ', nullif(tree.attached, ''), i.xmin)
   from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
+  where not i.inhdetachpending
 ), leaves as (
   select tree.root, tree.attached, c.oid, c.relfilenode, c.relreplident,
          case when c.relkind = 'r' and c.relpages = 0 then pg_catalog.pg_relation_size(c.oid) = 0
               else false end as empty
   from tree join pg_catalog.pg_class c on c.oid = tree.oid where c.relkind <> 'p'
+), filled (root, name) as (
+  select distinct leaves.root, p.attname
+  from leaves join pg_catalog.pg_attribute p on p.attrelid = leaves.oid
+  where p.attnum > 0 and p.atthasmissing
 ), columns as (
   select a.*, a.xmin::text as version from wanted
   join pg_catalog.pg_attribute a on a.attrelid = wanted.oid
@@ -73,9 +81,7 @@ select wanted.name, wanted.oid::text,
         (select adbin::text from pg_catalog.pg_attrdef
          where c.attgenerated <> '' and adrelid = c.attrelid and adnum = c.attnum)),
       c.version,
-      not c.atthasmissing and not exists (
-        select from leaves join pg_catalog.pg_attribute p on p.attrelid = leaves.oid
-        where leaves.root = wanted.oid and p.attname = c.attname and p.atthasmissing)))
+      not c.atthasmissing and (wanted.oid, c.attname) not in (select root, name from filled)))
    from columns c join meanings on meanings.root = c.atttypid where c.attrelid = wanted.oid),
   wanted.relfilenode::text,
   (select jsonb_object_agg(leaves.oid,
@@ -92,21 +98,37 @@ the statement takes twenty times as long as running it."""
 class PostgresShapeReader:
     """A `ShapeReader`: one thread owns it; it connects again by itself."""
 
-    def __init__(self, dsn: str, name: str) -> None:
+    def __init__(self, dsn: str, name: str, timeline: Callable[[], Timeline | None]) -> None:
         self._dsn = dsn
         self._name = name
+        self._timeline = timeline
+        """What the source is in, as it knows by now."""
         self._connection: Connection | None = None
+        self._connected_in: Timeline | None = None
 
     def read(self, tables: Sequence[str]) -> dict[str, Shape]:
         """What each table looks like now, by `schema.name`; those that aren't there are left out.
 
-        Raises RetryError when the server can't be reached.
+        Raises RetryError when the server can't be reached, or isn't the one that is followed.
         """
+        return read_shapes(self._connected(), tables)
+
+    def _connected(self) -> Connection:
+        timeline = self._timeline()
+        if timeline != self._connected_in:
+            self.close()  # it may go to the server from before a failover
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._dsn, name=self._name)
-            with mapped_errors("set up a session"):
-                self._connection.execute(_SESSION)
-        return read_shapes(self._connection, tables)
+            connection = connect(self._dsn, name=self._name)
+            try:
+                require_primary(connection)
+                require_timeline(connection, timeline)
+                with mapped_errors("set up a session"):
+                    connection.execute(_SESSION)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection, self._connected_in = connection, timeline
+        return self._connection
 
     def close(self) -> None:
         """Close the connection. Safe to call twice."""

@@ -11,7 +11,7 @@ import structlog
 from cdc_daemon.errors import RetryError, SettingError, SourceError, StartAgainError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
-from connectors.postgres.catalog import describe, has_columns, table_oids
+from connectors.postgres.catalog import column_orders, describe, has_columns, table_oids
 from connectors.postgres.chunkreader import PostgresChunkReader
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
@@ -235,7 +235,7 @@ class PostgresSource:
 
     def shape_reader(self) -> PostgresShapeReader:
         """Reads what tables look like, for another thread."""
-        return PostgresShapeReader(self._dsn, self._name)
+        return PostgresShapeReader(self._dsn, self._name, lambda: self._timeline)
 
     def coverage(self) -> Coverage:
         """What is visible now."""
@@ -284,10 +284,12 @@ class PostgresSource:
         """By the table's number: its name may be an older one, or have moved on."""
         known = {oid: relation for relation, oid in self._oids.items()}.get(message.oid)
         if known is not None:
+            queries = self._query_connection()
             return tuple_plan(
                 message,
                 known,
-                lambda names: has_columns(self._query_connection(), message.oid, names),
+                lambda names: has_columns(queries, message.oid, names),
+                column_orders(queries, [message.oid]).get(message.oid, ()),
             )
         named = self._relations.get((message.schema, message.name))
         if named is None:

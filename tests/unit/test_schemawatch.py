@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,13 @@ class Catalog:
         self.away = 0
         """For so many looks there is no table."""
         self.looks = 0
+        self.look_seconds = 0.0
 
     def read(self, tables: Sequence[str]) -> dict[str, Shape]:
         """The one table."""
         assert list(tables) == ["public.item"]
         self.looks += 1
+        time.sleep(self.look_seconds)
         if isinstance(self.shape, Exception):
             raise self.shape
         if self.away:
@@ -82,6 +85,16 @@ def test_a_change_ends_it(catalog: Catalog, heard: Heard) -> None:
     (change,) = heard.found
     assert isinstance(change, SchemaChangedError)
     assert (change.table, change.in_catalog) == ("public.item", True)
+
+
+def test_what_takes_long_is_done_less_often(catalog: Catalog, heard: Heard) -> None:
+    """A catalog of thousands of partitions isn't read all the time."""
+    catalog.look_seconds = 0.05
+    assert wait_until(lambda: catalog.looks > 0)
+    looks = catalog.looks
+    time.sleep(0.8)
+    assert catalog.looks <= looks + 1
+    assert heard.found == []
 
 
 def test_a_source_that_is_away_is_no_change(catalog: Catalog, heard: Heard) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cdc_daemon.events import ColumnShape, Part, Shape
+from cdc_daemon.events import Column, ColumnShape, ColumnType, Generated, Part, Shape
 from cdc_daemon.shapes import altered, difference
 from tests.generators.fakes import table
 
@@ -63,6 +63,27 @@ def test_an_altered_column_counts_only_with_a_rewritten_table() -> None:
     both = replace(SHAPE, file="7", columns={"id": ID, "name": replace(NAME, version="99")})
     assert altered(SHAPE, both, ["name"]) == "column name was rewritten"
     assert altered(SHAPE, both, ["id"]) is None
+
+
+@pytest.mark.parametrize(
+    ("total", "words"),
+    [
+        (ColumnShape(4, "int s 3", "71"), "column total is new"),
+        (ColumnShape(3, "int", "71"), "column total is of another type"),
+        (None, "column total is gone"),
+    ],
+)
+def test_a_computed_column_is_watched_as_well(total: ColumnShape | None, words: str) -> None:
+    """It is in no row; but only where what it is computed from is mapped can it be shown."""
+    made = Generated("price * 2", ("price",))
+    computed = (Column("total", ColumnType("int4"), generated=made),)
+    columns = {"id": ID, "price": NAME, "total": ColumnShape(3, "int s 2", "70")}
+    before = replace(SHAPE, columns=columns)
+    columns = {"id": ID, "price": NAME, **({"total": total} if total else {})}
+    now = replace(before, columns=columns)
+    priced = replace(table("id", "price"), computed=computed)
+    assert words in str(difference(before, now, priced))
+    assert difference(before, now, replace(table("id"), computed=computed)) is None
 
 
 def test_a_partition_that_comes_empty_brings_nothing() -> None:

@@ -86,6 +86,34 @@ def test_a_promotion_leaves_a_timeline_somewhere(
             source.close()
 
 
+def test_shapes_are_those_of_the_server_that_is_followed(
+    private_postgres: StartPostgres, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old primary still answers on a connection that was made before the failover."""
+    primary = private_postgres()
+    with standby_of(primary) as standby, psycopg.connect(primary.dsn, autocommit=True) as writing:
+        writing.execute("create table item (id int primary key)")
+        wait_replayed(standby, flushed(writing))
+        source = make_source(primary.dsn)
+        source.identity()
+        reader = source.shape_reader()
+        (before,) = reader.read(["item"]).values()
+        monkeypatch.setattr(reader, "_dsn", standby.dsn)
+        assert list(reader.read(["item"]).values()) == [before], "on the connection it has"
+        with psycopg.connect(standby.dsn, autocommit=True) as copy:
+            copy.execute("select pg_promote()")
+            copy.execute("alter table item add more int")
+        monkeypatch.setattr(source, "_dsn", standby.dsn)
+        source.identity()
+        (after,) = reader.read(["item"]).values()
+        assert after.columns.keys() == {"id", "more"}
+        monkeypatch.setattr(reader, "_dsn", primary.dsn)
+        reader.close()
+        with pytest.raises(RetryError, match="a failover is under way"):
+            reader.read(["item"])
+        source.close()
+
+
 def follow_until_synced(
     source: PostgresSource, connection: Connection, standby: embedded.PostgresServer
 ) -> None:

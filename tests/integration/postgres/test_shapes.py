@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from cdc_daemon.shapes import altered
+from connectors.postgres.catalog import leaf_partitions, list_tables
 from connectors.postgres.shapes import PostgresShapeReader
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def connection(database: Database) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def reader(database: Database) -> Iterator[PostgresShapeReader]:
     """What is tested."""
-    made = PostgresShapeReader(database.dsn, "test")
+    made = PostgresShapeReader(database.dsn, "test", lambda: None)
     yield made
     made.close()
 
@@ -157,6 +158,23 @@ def test_what_alters_values_or_whole_rows(
     for part in statement.split("; "):
         connection.execute(part.encode())
     assert why in str(altered(before, shape(reader, table), (*MAPPED, "later")))
+
+
+def test_a_partition_that_is_being_detached_is_gone(
+    database: Database, connection: psycopg.Connection, reader: PostgresShapeReader
+) -> None:
+    """Its rows are for nobody any more, although the statement still waits for readers."""
+    before = shape(reader, "parted")
+    with psycopg.connect(database.dsn) as busy:
+        busy.execute("select * from parted")
+        connection.execute("set statement_timeout = '1s'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            connection.execute("alter table parted detach partition parted_1 concurrently")
+        now = shape(reader, "parted")
+        tables = [table for table in list_tables(connection) if table.name == "parted"]
+        leaves = leaf_partitions(connection, tables, list_tables(connection))
+    assert "detached" in str(altered(before, now, MAPPED))
+    assert [[leaf.name for leaf in some] for some in leaves.values()] == [["parted_2"]]
 
 
 def test_a_table_that_is_gone_has_no_shape(

@@ -329,6 +329,52 @@ def test_changes_of_what_is_mapped_are_misfits(
     assert change.new == []
 
 
+@pytest.mark.parametrize(
+    ("there", "back"),
+    [
+        (
+            "rename name to x; rename extra to name; rename x to extra",
+            "rename name to x; rename extra to name; rename x to extra",
+        ),
+        ("rename name to name_old; add name text", "drop name; rename name_old to name"),
+    ],
+)
+@pytest.mark.usefixtures("item")
+def test_a_name_that_another_column_has_had_meanwhile_is_a_misfit(
+    source: PostgresSource, connection: Connection, there: str, back: str
+) -> None:
+    """The catalog is as before, and all that is mapped is in the stream, in its order."""
+    start(source, "item")
+    source.close()
+    for one in there.split("; "):
+        connection.execute(f"alter table item {one}".encode())
+    connection.execute("insert into item (id, name) values (1, 'other')")
+    for one in back.split("; "):
+        connection.execute(f"alter table item {one}".encode())
+    (item,) = source.describe([TableRequest("item", ("id", "name"))])
+    place = source.place()
+    assert place is not None
+    source.start([item], place)
+    (change,) = read_commits(source, 1)
+    assert change.relation.stands_for is item
+    assert "name may be another one" in change.relation.misfit
+
+
+@pytest.mark.usefixtures("item")
+def test_a_column_that_is_not_mapped_may_go(source: PostgresSource, connection: Connection) -> None:
+    """The stream still brings it, before or behind what is mapped: places tell what is what."""
+    start(source, "item")
+    source.close()
+    connection.execute("insert into item (id, name, extra) values (1, 'a', 'b')")
+    connection.execute("alter table item drop name")
+    (item,) = source.describe([TableRequest("item", ("id", "extra"))])
+    place = source.place()
+    assert place is not None
+    source.start([item], place)
+    (change,) = read_commits(source, 1)
+    assert change.new == [b"1", b'"b"']
+
+
 @pytest.mark.usefixtures("item")
 def test_a_table_is_known_by_its_number(source: PostgresSource, connection: Connection) -> None:
     """Renamed, it is the same one; whoever asks for it by its name is told the new one."""
