@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -129,18 +129,19 @@ def test_a_condition_writes_nothing(
     assert connection.execute("select count(*) from item").fetchone() == (40,)
 
 
-@pytest.mark.parametrize("where", ["nextval('counter') > 0", "lo_create(0) > 0"])
 def test_a_condition_changes_no_sequence_nor_large_object(
     source: PostgresSource,
     reader: PostgresChunkReader,
     item: Relation,
     connection: Connection,
-    where: str,
 ) -> None:
-    """Although they don't go by transactions, or are no tables: as the guide says."""
+    """A sequence would keep its value; before PostgreSQL 16 an object is made, and undone."""
     connection.execute("create sequence counter")
     with pytest.raises(SourceError, match="read-only transaction"):
-        ids(source, reader, item, where)
+        ids(source, reader, item, "nextval('counter') > 0")
+    with suppress(SourceError):
+        ids(source, reader, item, "lo_create(0) > 0")
+    assert connection.execute("select count(*) from pg_largeobject_metadata").fetchone() == (0,)
 
 
 @pytest.mark.parametrize(
