@@ -27,6 +27,7 @@ from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.pipeline import Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_projections
+from cdc_daemon.projection.joined.refusal import refuse_joined
 from cdc_daemon.projection.showing import Showing
 from cdc_daemon.resuming import being_filled, loads_of, resume
 from cdc_daemon.shapes import difference
@@ -113,7 +114,8 @@ class Start:
         Their shapes come first: what changes in between is found by the next look at them.
         """
         projections = self._configuration.projections
-        names = list(dict.fromkeys(config.table for config in projections.values()))
+        refuse_joined(projections, self._loaded.locate)
+        names = list(dict.fromkeys(name for one in projections.values() for name in one.tables))
         try:
             with self.reachable("source", SourceError):
                 shapes = self.shapes.read(names)

@@ -18,6 +18,7 @@ OWN_COMMANDS: Final = {
     "demo": "cdc_daemon.cli.demo:demo",
     "validate": "cdc_daemon.cli.validate:validate",
     "check": "cdc_daemon.cli.check:check",
+    "explain": "cdc_daemon.cli.explain:explain",
     "schema": "cdc_daemon.cli.schema:schema",
     "status": "cdc_daemon.cli.status:status",
     "backfill": "cdc_daemon.cli.backfill:backfill",
