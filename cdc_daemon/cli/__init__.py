@@ -23,6 +23,7 @@ OWN_COMMANDS: Final = {
     "status": "cdc_daemon.cli.status:status",
     "backfill": "cdc_daemon.cli.backfill:backfill",
     "deadletters": "cdc_daemon.cli.deadletters:deadletters",
+    "state": "cdc_daemon.cli.state:state",
     "healthcheck": "cdc_daemon.cli.healthcheck:healthcheck",
 }
 """Our commands in the order of the help, imported only when called, like those of connectors."""

@@ -222,6 +222,11 @@ class StateConfig(Section):
         description="A folder for spill files and state, made if it isn't there. A relative path "
         "starts from the working directory.",
     )
+    max_size: ByteSize | None = Field(
+        default=None,
+        description="The most that the state of joined read models may take on disk. Default: what "
+        "the disk has.",
+    )
 
 
 class WebConfig(Section):

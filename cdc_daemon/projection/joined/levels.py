@@ -77,7 +77,8 @@ class LevelDraft:
             for name, one in config.embed.items()
             if context.has_room(path)
         ]
-        own = {column.name for column in table.columns}  # "a.b" may be the name of one
+        # "a.b" may be the name of one.
+        own = {column.name for column in (*table.columns, *table.computed)}
         self._lenders = {
             name: (one, column)
             for one in self.embeds
