@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from cdc_daemon.events import Commit, Coverage, Position
+    from cdc_daemon.events import Coverage, Position
     from cdc_daemon.ports import Visibility
 
 
@@ -22,9 +22,9 @@ class Covered(NamedTuple):
     coverage: Coverage
     seen: Visibility
 
-    def leaves_out(self, commit: Commit) -> bool:
-        """Whether the load has what the transaction did."""
-        return commit.position <= self.coverage.end and self.seen.sees(commit.xid)
+    def leaves_out(self, position: int, xid: int) -> bool:
+        """Whether the load has what that transaction did."""
+        return position <= self.coverage.end and self.seen.sees(xid)
 
     def version(self, position: Position) -> Position:
         """What is not left out must outlive the end of the load, which sweeps below the floor."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +13,7 @@ import structlog
 
 from cdc_daemon import __version__, registry
 from cdc_daemon import log as logging
-from cdc_daemon.backfill.backfill import Backfill
+from cdc_daemon.backfill.backfill import RECENT, Backfill
 from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.loader import load as load_configuration
@@ -76,6 +77,8 @@ class Daemon:
         self._stop_asked_at = 0.0
         self._at_once = threading.Event()
         self._failure: BaseException | None = None
+        self._recent: deque[int] = deque(maxlen=RECENT)
+        """Outlives a start in place: `Backfill.recent`."""
         self._start = Start(
             loaded, self._source, self._sink, self.metrics, self._stop, self._stand_by
         )
@@ -137,6 +140,7 @@ class Daemon:
             if isinstance(change, StopError) and not self._configuration.standby:
                 raise
             self._start.again(change)
+            self._recent.clear()  # in another history the numbers are others'
             log.warning("starting_again", why=str(change))
         except RetryError as error:
             log.warning("start_retry", reason=error.reason, error=str(error))
@@ -226,7 +230,8 @@ class Daemon:
             watch.stop()
         while delivery.schema_change is not None and not self._stop.is_set():
             # All of it: what is still under way must not meet what is compiled anew.
-            if delivery.drain(time.monotonic() + DRAIN_SECONDS, pipeline.report):
+            soon = time.monotonic() + DRAIN_SECONDS
+            if delivery.drain(soon, pipeline.report, for_good=False):
                 watch.join()
                 raise delivery.schema_change
         self._state("stopping")
@@ -269,6 +274,7 @@ class Daemon:
             generations=checkpoint.generations,
             queue_bytes=config.memory.queue,
             all_loaded=self._all_loaded,
+            recent=self._recent,
         )
         backfill.begin(checkpoint.loads, compiled)
         self.status.load(backfill, Control(backfill, compiled, delivery))

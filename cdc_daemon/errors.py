@@ -107,10 +107,14 @@ class RewrittenError(CdcError):
 class SchemaChangedError(StartAgainError):
     """A table isn't what the mappings were compiled for: they are compiled anew."""
 
-    def __init__(self, table: str, why: str, *, in_catalog: bool = False) -> None:
+    def __init__(
+        self, table: str, why: str, *, in_catalog: bool = False, shown_by: tuple[int, int] = (0, 0)
+    ) -> None:
         super().__init__(f"table {table} has changed: {why}")
         self.in_catalog = in_catalog
         """Whether the catalog shows it, and not only what was read."""
+        self.shown_by = shown_by
+        """Position and number of the transaction of the stream that shows it; 0 without one."""
         self.table = table
         """`schema.name`, as `Relation.qualified_name` has it."""
         self.why = why

@@ -384,6 +384,8 @@ class Part:
     file: str
     """Another one once it was truncated or rewritten."""
     empty: bool = False
+    attached: str = ""
+    """Another text once it was detached, and attached again."""
 
 
 @dataclass(frozen=True, slots=True)

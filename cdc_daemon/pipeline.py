@@ -232,11 +232,12 @@ class Pipeline:
         """Whether the load of the table has it. Raises SchemaChangedError on a shape unknown."""
         table = route.projection.relation.qualified_name
         covered = self._covered.get(table)
-        if covered is not None and covered.leaves_out(commit):
+        if covered is not None and covered.leaves_out(commit.position, commit.xid):
             route.fold.clear()
             return True
         if route.fold.misfit:
-            raise SchemaChangedError(table, route.fold.misfit)
+            shown_by = (commit.position, commit.xid)
+            raise SchemaChangedError(table, route.fold.misfit, shown_by=shown_by)
         return False
 
     def _version(self, route: Route, position: Position) -> Position:

@@ -55,6 +55,8 @@ def _moved(before: Shape, now: Shape) -> str | None:
             return "a partition with rows was attached"
         if was is not None and was.file != part.file:
             return "a partition was truncated or rewritten"
+        if was is not None and was.attached != part.attached:
+            return "a partition was detached and attached again"
     return None
 
 

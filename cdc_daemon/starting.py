@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from cdc_daemon.claim import Claim
+from cdc_daemon.covering import Covered
 from cdc_daemon.errors import (
     CdcError,
     RetryError,
@@ -77,9 +78,13 @@ class Start:
         self._standing_by = standing_by
         self._claim = Claim(self._configuration, source, sink)
         self._read_again: dict[str, tuple[str, Shape | None]] = {}
-        """Of tables whose rows were read again only because of the stream: why, and their shape."""
+        """Tables read again because of what a reader of rows met: why, and their shape."""
         self.shapes = source.shape_reader()
         """What tables look like; between two starts it is somebody else's."""
+        projections = self._configuration.projections.values()
+        self._tables = list(dict.fromkeys(name for one in projections for name in one.tables))
+        self._shapes: Mapping[str, Shape] = {}
+        """Those that the mappings are compiled for."""
         self._is_first = True
         self._unexplained: SchemaChangedError | None = None
         """What the stream has shown of a table, until a start has seen to it."""
@@ -96,6 +101,24 @@ class Start:
         Raises SchemaChangedError where a table has changed once more meanwhile, Stopped when a stop
         is asked for.
         """
+        try:
+            return self._begin()
+        except StopError as error:
+            self._require_unchanged(error)
+            raise
+
+    def _require_unchanged(self, error: StopError) -> None:
+        """Tables are looked at again and again: what is wrong may be that two looks don't fit."""
+        if not self._shapes:
+            return
+        with suppress(RetryError):
+            shapes = self.shapes.read(self._tables)
+            for table, before in self._shapes.items():
+                if shapes.get(table) != before:
+                    why = f"just now, while it was looked at ({error})"
+                    raise SchemaChangedError(table, why, in_catalog=True) from error
+
+    def _begin(self) -> Begun:
         compiled, shapes = self._compile()
         with self.reachable("sink", SinkError):
             self._sink.preflight([projection.model for projection in compiled.projections])
@@ -115,10 +138,10 @@ class Start:
         """
         projections = self._configuration.projections
         refuse_joined(projections, self._loaded.locate)
-        names = list(dict.fromkeys(name for one in projections.values() for name in one.tables))
+        names = self._tables
         try:
             with self.reachable("source", SourceError):
-                shapes = self.shapes.read(names)
+                shapes = self._shapes = self.shapes.read(names)
                 relations = self._source.describe([TableRequest(name) for name in names])
         except SettingError as error:
             raise self._loaded.located("source", error) from error
@@ -177,18 +200,31 @@ class Start:
                     publish(self._sink, generation)
 
     def _require_progress(self, found: Found, resumption: Resumption) -> None:
-        """Rows that were read again are past whatever the stream had: it can't come once more."""
+        """What a load was to cover can't come once more."""
         change = found.unexplained
         if change is None or resumption.altered.get(change.table) != change.why:
             return
-        here = (change.why, found.shapes.get(change.table))
-        if self._read_again.get(change.table) == here:
+        if self._is_covered(change, found):
             raise SourceError(
                 f"changes of table {change.table} can't be understood: {change.why}. Its rows have "
                 "been read again because of that, and the catalog shows no change since: this is "
                 "a bug of cdc-daemon, please report it"
             )
+
+    def _is_covered(self, change: SchemaChangedError, found: Found) -> bool:
+        """Whether the rows of the table have been read again because of that very change."""
+        if any(change.shown_by) and found.checkpoint is not None:
+            coverage = found.checkpoint.covered.get(change.table)
+            return coverage is not None and self._covers(coverage, change)
+        here = (change.why, found.shapes.get(change.table))
+        was_read = self._read_again.get(change.table) == here
         self._read_again[change.table] = here
+        return was_read
+
+    def _covers(self, coverage: Coverage, change: SchemaChangedError) -> bool:
+        """Whether a load of that coverage has what the transaction did that shows the change."""
+        covered = Covered(coverage, self._source.visibility(coverage.seen))
+        return covered.leaves_out(*change.shown_by)
 
     def _covered(
         self, compiled: Compiled, found: Found, resumption: Resumption
@@ -203,6 +239,13 @@ class Start:
         with self.reachable("source", SourceError):
             coverage = self._source.coverage()
             shapes = self.shapes.read(tables)
+        change = found.unexplained
+        if change is not None and any(change.shown_by) and not self._covers(coverage, change):
+            raise RetryError(
+                f"{change}. Its rows are read again once the transaction that shows it is visible: "
+                "it may wait for a synchronous standby",
+                reason="unseen",
+            )
         for relation in compiled.relations:
             table = relation.qualified_name
             why = difference(found.shapes.get(table), shapes.get(table), relation)

@@ -20,7 +20,7 @@ from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.generations import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cdc_daemon.backfill.loads import ActiveLoad
     from cdc_daemon.backfill.window import LoadedChunk, Transaction
@@ -64,6 +64,7 @@ class Backfill:
         generations: Mapping[str, Generation],
         queue_bytes: int,
         all_loaded: Callable[[], None],
+        recent: deque[int],
     ) -> None:
         self._config = config
         self._source = source
@@ -80,7 +81,7 @@ class Backfill:
         self._ended: deque[Ended] = deque(maxlen=MOST_ENDED)
         self.requests = Requests(source.wake)
         """What other threads want of the reader."""
-        self.recent: deque[int] = deque(maxlen=RECENT)
+        self.recent = recent
         """The numbers of the last transactions that changed documents. The reader adds them."""
         self._workers: list[Worker] = []
         self._nudging = Nudging(delivery.monitor.nudge_soon)
@@ -146,10 +147,12 @@ class Backfill:
 
     def begin(
         self,
-        loads: Iterable[Load],
+        loads: Sequence[Load],
         compiled: Compiled,
     ) -> None:
-        """Begin these loads, or go on with them."""
+        """Begin these loads, or go on with them. The reader calls it, between transactions."""
+        if loads:
+            self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
         relations = {relation.qualified_name: relation for relation in compiled.relations}
         for load in loads:
             targets = {
@@ -180,7 +183,6 @@ class Backfill:
 
     def begin_beside(self, load: Load, compiled: Compiled) -> None:
         """Begin a load while the stream goes on. The reader calls it, between transactions."""
-        self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
         self.begin([load], compiled)
         self._note()
 

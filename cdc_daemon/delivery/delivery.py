@@ -138,11 +138,17 @@ class Delivery:
         finally:
             self._pace.at_once = False
 
-    def drain(self, deadline: float, while_waiting: Callable[[], None]) -> bool:
-        """Wait until all is searchable and checkpointed, until `deadline` (monotonic seconds)."""
+    def drain(
+        self, deadline: float, while_waiting: Callable[[], None], *, for_good: bool = True
+    ) -> bool:
+        """Wait until all is searchable and checkpointed, until `deadline` (monotonic seconds).
+
+        `for_good`: nothing is written after it, which the checkpoint then says.
+        """
         self._hurry()
         self._refresher.finish()
-        self.checkpointer.finish(self.dispatcher.highest)
+        if for_good:
+            self.checkpointer.finish(self.dispatcher.highest)
         while time.monotonic() < deadline:
             # Rows of a backfill are part of no position before they are durable.
             is_empty = not self.dispatcher.size_bytes

@@ -23,13 +23,13 @@ with recursive wanted as (
   join pg_catalog.pg_namespace n on n.nspname = asked.schema
   join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = asked.name
   where c.relkind in ('r', 'p', 'v', 'm', 'f')
-), tree (root, oid) as (
-  select oid, oid from wanted where relkind = 'p'
+), tree (root, oid, attached) as (
+  select oid, oid, '' from wanted where relkind = 'p'
   union all
-  select tree.root, i.inhrelid
+  select tree.root, i.inhrelid, concat_ws(' ', nullif(tree.attached, ''), i.xmin)
   from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
 ), leaves as (
-  select tree.root, c.oid, c.relfilenode, c.relreplident,
+  select tree.root, tree.attached, c.oid, c.relfilenode, c.relreplident,
          case when c.relkind = 'r' and c.relpages = 0 then pg_catalog.pg_relation_size(c.oid) = 0
               else false end as empty
   from tree join pg_catalog.pg_class c on c.oid = tree.oid where c.relkind <> 'p'
@@ -52,9 +52,10 @@ with recursive wanted as (
   ) as inner_type (oid) where inner_type.oid <> 0
 ), meanings as (
   select types.root, string_agg(concat_ws(' ', t.oid, t.typelem, t.typbasetype, t.typtypmod,
-      (select string_agg(enumlabel, ',' order by enumsortorder) from pg_catalog.pg_enum
-       where enumtypid = t.oid),
-      (select string_agg(concat_ws(' ', attname, attnum, atttypid, atttypmod), ',' order by attnum)
+      (select string_agg(concat_ws(' ', enumlabel, xmin), ',' order by enumsortorder)
+       from pg_catalog.pg_enum where enumtypid = t.oid),
+      (select string_agg(concat_ws(' ', attname, attnum, atttypid, atttypmod, xmin), ','
+                         order by attnum)
        from pg_catalog.pg_attribute
        where t.typtype = 'c' and attrelid = t.typrelid and attnum > 0 and not attisdropped)
     ), ';' order by t.oid) as meaning
@@ -77,7 +78,8 @@ select wanted.name, wanted.oid::text,
         where leaves.root = wanted.oid and p.attname = c.attname and p.atthasmissing)))
    from columns c join meanings on meanings.root = c.atttypid where c.attrelid = wanted.oid),
   wanted.relfilenode::text,
-  (select jsonb_object_agg(leaves.oid, jsonb_build_array(leaves.relfilenode::text, leaves.empty))
+  (select jsonb_object_agg(leaves.oid,
+     jsonb_build_array(leaves.relfilenode::text, leaves.empty, leaves.attached))
    from leaves where leaves.root = wanted.oid)
 from wanted
 """
@@ -132,7 +134,7 @@ def _shape(
     key: str,
     columns: dict[str, tuple[int, str, str, bool]] | None,
     file: str,
-    parts: dict[str, tuple[str, bool]] | None,
+    parts: dict[str, tuple[str, bool, str]] | None,
 ) -> Shape:
     return Shape(
         table,

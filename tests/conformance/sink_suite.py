@@ -40,7 +40,7 @@ SHAPE = Shape(
     "its key",
     {"ü.x": ColumnShape(1, "int", "70", plain=False), "y": ColumnShape(2, "text", "71")},
     "16384",
-    {"2": Part("16385", empty=True), "3": Part("16386")},
+    {"2": Part("16385", empty=True, attached="744"), "3": Part("16386")},
 )
 Search: TypeAlias = Callable[[str], dict[str, Any]]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from tests.generators.oracle import documents, expected
+from tests.generators.oracle import bare, documents, expected
 from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Scene:
         return status.get("state") == "streaming" and status["backfill"]["loads"] == []
 
     def compare(self, **queries: str) -> None:
-        """Every document equals its row: what is absent is null."""
+        """Every document equals its row: a column that was added is absent in those before it."""
         for alias, query in queries.items():
             wanted = {key: bare(document) for key, document in expected(self._dsn, query).items()}
             found = self._found(alias)
@@ -84,8 +84,3 @@ class Scene:
     def close(self) -> None:
         """End the session."""
         self._connection.close()
-
-
-def bare(document: dict[str, Any]) -> dict[str, Any]:
-    """Without nulls: a column that was added is absent in documents from before."""
-    return {name: value for name, value in document.items() if value is not None}

@@ -148,12 +148,16 @@ class RandomTable:
         statement = f"create table {self.sql} ({', '.join(lines)})"
         made = [f"{statement} partition by hash ({first})" if self.partitioned else statement]
         made += [f"create table {self.partition(at)} {self._bounds(at)}" for at in self._parts()]
-        made += [f"alter table {one} replica identity {self._identity}" for one in self._files()]
+        made += [f"alter table {one} replica identity {self._identity}" for one in self.files()]
         return made
 
     def partition(self, at: int) -> str:
         """One of the partitions, quoted."""
         return f'"{self.schema}"."{self.name}_{at}"'
+
+    def partitions(self) -> list[str]:
+        """All of them, quoted."""
+        return [self.partition(at) for at in self._parts()]
 
     def _parts(self) -> range:
         return range(PARTITIONS if self.partitioned else 0)
@@ -166,9 +170,9 @@ class RandomTable:
     def _identity(self) -> str:
         return f"using index {self.name}_u" if self.identity == "index" else self.identity
 
-    def _files(self) -> list[str]:
+    def files(self) -> list[str]:
         """What holds rows, and for a partitioned table the table itself."""
-        return [self.sql, *(self.partition(at) for at in self._parts())]
+        return [self.sql, *self.partitions()]
 
     def steps(self) -> list[Step]:
         """What a transaction may do; of the frequent ones several."""

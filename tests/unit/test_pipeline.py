@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,7 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Reader]]:  
             generations={},
             queue_bytes=queue,
             all_loaded=stop.set,
+            recent=deque(),
         )
         pipeline = Pipeline(
             source=source,

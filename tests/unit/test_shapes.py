@@ -52,6 +52,12 @@ def test_what_the_mappings_must_be_compiled_anew_for(
     assert words in str(difference(before, now, OPEN))
 
 
+def test_a_partition_that_was_away_may_have_other_rows() -> None:
+    """The stream hasn't shown who changed them meanwhile."""
+    again = replace(SHAPE, parts={"5": Part("5", attached="99")})
+    assert altered(PARTS, again, []) == "a partition was detached and attached again"
+
+
 def test_an_altered_column_counts_only_with_a_rewritten_table() -> None:
     """Each by itself happens every day, and alters no value."""
     both = replace(SHAPE, file="7", columns={"id": ID, "name": replace(NAME, version="99")})

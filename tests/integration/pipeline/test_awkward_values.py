@@ -68,6 +68,7 @@ def test_a_text_of_two_hundred_megabytes_is_a_clear_dead_letter(
         until(lambda: daemon.status()["dead_letters"] == 2, 60, "both are dead letters")
     small = {"odd": f"{EXPECTED['odd']} where id not in (1, 11)"}
     assert assert_equal(database.dsn, rest, small) == 16
+    rest.post("/cdc-daemon-deadletters/_refresh", {})
     found = rest.post("/cdc-daemon-deadletters/_search", {"query": {"match_all": {}}, "size": 50})
     letters = [hit["_source"] for hit in found["hits"]["hits"]]
     mine = [one for one in letters if one["projection"] == "odd"]

@@ -255,6 +255,31 @@ def test_what_was_changed_and_changed_back_is_read_again(scene: Scene) -> None:
     scene.compare(every=EVERY, some=SOME)
 
 
+def test_rows_of_a_type_that_was_altered_under_open_transactions(
+    scene: Scene, database: Database
+) -> None:
+    """Nothing locks them out: each brings the old shape when it commits, long after the change."""
+    scene.run(
+        "create type address as (street text);\nalter table item add home address;\n"
+        "update item set home = row('before')"
+    )
+    scene.wait_until_noticed()
+    scene.settle()
+    writers = [psycopg.connect(database.dsn) for _ in range(2)]
+    for number, writer in enumerate(writers):
+        writer.execute("update item set home = row('open') where id = %s", [number + 10])
+    known = len(scene.daemon.events("schema_changed"))
+    scene.run("alter type address add attribute town text")
+    scene.wait_until_noticed(known + 1)
+    scene.settle()
+    for writer in writers:
+        writer.commit()
+        scene.touch()
+        scene.settle()
+        writer.close()
+    scene.compare(every=EVERY, some=SOME)
+
+
 def test_a_column_that_the_mapping_names_and_that_is_gone_stops(scene: Scene) -> None:
     """The place in the file, and the nearest name; corrected, it goes on."""
     scene.touch()

@@ -76,10 +76,12 @@ def shape(reader: PostgresShapeReader, table: str) -> Shape:
         "alter table item alter unmapped type int using 1",
         "create index on item (n)",
         "vacuum full pg_attribute",
+        "vacuum full pg_enum",
         "create table parted_4 partition of parted for values from (300) to (400)",
         "insert into parted values (151, 1)",
         "analyze parted",
         "vacuum parted",
+        "vacuum full pg_inherits /* of parted */",
     ],
 )
 def test_what_alters_no_value(
@@ -106,7 +108,21 @@ def test_what_alters_no_value(
         ("alter table item add later int default 5; vacuum full item", "later was added with"),
         ("alter table item add later float default random()", "later was added with values"),
         ("alter type mood rename value 'sad' to 'blue'", "mood is of another type"),
+        (
+            (
+                "alter type mood rename value 'sad' to 'blue'; "
+                "alter type mood rename value 'blue' to 'sad'"
+            ),
+            "mood is of another type",
+        ),
         ("alter type size add attribute depth int", "size is of another type"),
+        (
+            (
+                "alter type size rename attribute width to w; "
+                "alter type size rename attribute w to width"
+            ),
+            "size is of another type",
+        ),
         ("alter type size rename attribute width to w", "size is of another type"),
         ("drop table item; create table item (id int primary key, n int)", "another table"),
         ("alter table item replica identity full", "replica identity"),
@@ -120,6 +136,13 @@ def test_what_alters_no_value(
         (
             "alter table parted attach partition parted_3 for values from (200) to (300)",
             "with rows was attached",
+        ),
+        (
+            (
+                "alter table parted detach partition parted_1; update parted_1 set n = 0; "
+                "alter table parted attach partition parted_1 for values from (0) to (100)"
+            ),
+            "was detached and attached",
         ),
         ("alter table parted add later int default 5", "later was added with values"),
         ("alter table parted alter n type int using n + 1", "rewritten"),

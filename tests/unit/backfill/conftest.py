@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -154,6 +155,7 @@ def assembled(
         generations=checkpoint.generations,
         queue_bytes=queue,
         all_loaded=all_loaded.set,
+        recent=deque(),
     )
     compiled = Compiled((HOTELS,), (HOTELS.relation,))
     backfill.begin(checkpoint.loads, compiled)
