@@ -10,6 +10,7 @@ from cdc_daemon import registry
 from cdc_daemon.errors import CdcError, ConfigurationError, SourceError
 from cdc_daemon.ports import Doctor, Finding, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
+from cdc_daemon.projection.joined.refusal import refuse_joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +76,7 @@ class _Examination:
     def _describe(self) -> Iterator[Diagnosis]:
         """Look each table up on its own: one that is missing doesn't hide the others."""
         projections = self._loaded.configuration.projections
-        for name in dict.fromkeys(config.table for config in projections.values()):
+        for name in dict.fromkeys(name for one in projections.values() for name in one.tables):
             try:
                 (self._relations[name],) = self._source.describe([TableRequest(name)])
             except SourceError as error:
@@ -85,6 +86,7 @@ class _Examination:
         projections = self._loaded.configuration.projections
         try:
             compiled = compile_projections(projections, self._relations, self._loaded.locate)
+            refuse_joined(projections, self._loaded.locate)
         except ConfigurationError as error:
             found = [Finding("mapping", "problem", line) for line in str(error).splitlines()]
             return None, [Diagnosis("mapping", each) for each in found]

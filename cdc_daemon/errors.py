@@ -9,7 +9,8 @@
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
     │   ├── RetentionLimitError   the source keeps too much for us                    exit code 3
     │   ├── SlotInUseError        another process holds our place in the source       exit code 5
-    │   └── TakenOverError        another daemon of the pipeline has stored its checkpoint  5
+    │   ├── TakenOverError        another daemon of the pipeline has stored its checkpoint  5
+    │   └── StateError            the local state can't be used as it is              exit code 6
     ├── StartAgainError     what the start went by holds no longer: start again, in this process
     │   └── SchemaChangedError    a table isn't what the mappings were compiled for
     ├── ConditionError      which rows somebody asks for can't be understood: say so to them
@@ -83,6 +84,12 @@ class TakenOverError(StopError):
     """Another daemon of this pipeline has taken over: what we say of it now would be wrong."""
 
     exit_code: ClassVar[int] = 5
+
+
+class StateError(StopError):
+    """The local state can't be used as it is: rights, room, another process. Nothing is lost."""
+
+    exit_code: ClassVar[int] = 6
 
 
 class StartAgainError(CdcError):

@@ -173,6 +173,8 @@ class Relation:
     kind: Literal["table", "partitioned", "view", "materialized view", "foreign table"] = "table"
     excluded: tuple[str, ...] = ()
     """Columns that the source keeps to itself: to mappings they don't exist."""
+    unique_keys: tuple[tuple[str, ...], ...] = ()
+    """Columns of which no two rows have the same values, the primary key's among them."""
     computed: tuple[Column, ...] = ()
     """Generated columns that the source doesn't stream: they are in no row, and are computed where
     they are shown."""

@@ -337,10 +337,14 @@ class FieldSpec:
 
     name: str
     type: ColumnType | None
-    """The type of the value; None for a constant (`example` then shows it)."""
+    """The type of the value; None for a constant (`example` then shows it), or an object."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """What the configuration says of the field, passed through (`type: keyword`, ...)."""
     example: object = None
+    children: tuple[FieldSpec, ...] = ()
+    """The fields of an object, or of each of several."""
+    nested: bool = False
+    """Whether each of several objects is to be searched as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.pipeline import Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_projections
+from cdc_daemon.projection.joined.refusal import refuse_joined
 from cdc_daemon.projection.showing import Showing
 from cdc_daemon.resuming import being_filled, loads_of, resume
 from cdc_daemon.shapes import difference
@@ -81,7 +82,7 @@ class Start:
         self.shapes = source.shape_reader()
         """What tables look like; between two starts it is somebody else's."""
         projections = self._configuration.projections.values()
-        self._tables = list(dict.fromkeys(config.table for config in projections))
+        self._tables = list(dict.fromkeys(name for one in projections for name in one.tables))
         self._shapes: Mapping[str, Shape] = {}
         """Those that the mappings are compiled for."""
         self._is_first = True
@@ -137,6 +138,7 @@ class Start:
         Their shapes come first: what changes in between is found by the next look at them.
         """
         projections = self._configuration.projections
+        refuse_joined(projections, self._loaded.locate)
         names = self._tables
         try:
             with self.reachable("source", SourceError):

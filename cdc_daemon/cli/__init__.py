@@ -18,10 +18,12 @@ OWN_COMMANDS: Final = {
     "demo": "cdc_daemon.cli.demo:demo",
     "validate": "cdc_daemon.cli.validate:validate",
     "check": "cdc_daemon.cli.check:check",
+    "explain": "cdc_daemon.cli.explain:explain",
     "schema": "cdc_daemon.cli.schema:schema",
     "status": "cdc_daemon.cli.status:status",
     "backfill": "cdc_daemon.cli.backfill:backfill",
     "deadletters": "cdc_daemon.cli.deadletters:deadletters",
+    "state": "cdc_daemon.cli.state:state",
     "healthcheck": "cdc_daemon.cli.healthcheck:healthcheck",
 }
 """Our commands in the order of the help, imported only when called, like those of connectors."""

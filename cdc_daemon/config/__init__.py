@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from cdc_daemon.config.fields import FieldConfig
 from cdc_daemon.config.loader import LoadedConfiguration, load
 from cdc_daemon.config.mistakes import Mistake, MistakesError
-from cdc_daemon.config.models import Configuration, FieldConfig, ProjectionConfig
+from cdc_daemon.config.models import Configuration, ProjectionConfig
 
 __all__ = [
     "Configuration",

@@ -3,178 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     JsonValue,
     SecretStr,
     SerializeAsAny,
-    SerializerFunctionWrapHandler,
     StrictBool,
     StrictInt,
     Tag,
-    WithJsonSchema,
-    model_serializer,
     model_validator,
 )
 
+from cdc_daemon.config.embeds import Embeds, distinct_names
+from cdc_daemon.config.fields import FieldConfig, Fields, MissingColumns, Unrepresentable, by_name
 from cdc_daemon.config.names import (
-    FIELD_NAME_PATTERN,
     PIPELINE_PATTERN,
     PROJECTION_PATTERN,
-    MistypedKeysError,
-    clashing_fields,
-    field_name,
+    id_parts,
+    id_template,
     listen_address,
-    mistyped_key,
     pipeline_name,
     projection_name,
     table_name,
 )
+from cdc_daemon.config.section import Section
 from cdc_daemon.ports import CHUNK_BYTES
 from cdc_daemon.quantities import ByteSize, Duration
 
-# Marks of the two ways to write `fields`. No field can have such a name, so that they can be told
-# from field names in the paths of pydantic's errors.
-ALL_COLUMNS_TAG: Final = ".all"
-NAMED_FIELDS_TAG: Final = ".named"
-
-
-class Section(BaseModel):
-    """A part of the configuration: immutable, and with no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_alias=True)
-
-
-def _scalar(value: object) -> object:
-    if isinstance(value, dict | list):
-        raise ValueError("expected text, a number, true, false or null")  # noqa: TRY004 - pydantic
-    return value
-
-
-Scalar = Annotated[
-    Any,
-    AfterValidator(_scalar),
-    WithJsonSchema({"type": ["string", "number", "boolean", "null"]}),
-]
-
-
-def _null_in_words(value: object) -> object:
-    return None if value == "null" else value
-
-
-Unrepresentable = Annotated[
-    Literal["dead_letter"] | None,
-    BeforeValidator(_null_in_words, json_schema_input_type=Literal["null", "dead_letter"] | None),
-]
-"""What becomes of a value that a field can't hold; None: it becomes null."""
-
-
-class FieldConfig(BaseModel):
-    """One field of the document. What is not a key of ours goes into the index mapping."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    column: str | None = Field(
-        default=None,
-        min_length=1,
-        description="The column it is taken from. Default: the column of the field's own name.",
-    )
-    expression: str | None = Field(
-        default=None,
-        min_length=1,
-        description="A PostgreSQL scalar expression over the columns of the row.",
-    )
-    constant: JsonValue = Field(
-        default=None, description="The same value in every document: text, number, list, mapping."
-    )
-    default: Scalar = Field(
-        default=None, description="The value where the column or expression is NULL."
-    )
-    bytes: Literal["hex", "base64"] | None = Field(
-        default=None,
-        description="How a bytea is written. Default: `base64` for a field of type `binary`, `hex` "
-        "for others.",
-    )
-    unrepresentable: Unrepresentable = Field(
-        default=None,
-        description="What becomes of a value that the field can't hold: `null` (and is counted) or "
-        "`dead_letter`. Default: what the projection says.",
-    )
-
-    @property
-    def has_constant(self) -> bool:
-        """Whether a constant is given; a given `null` is a constant too."""
-        return "constant" in self.model_fields_set
-
-    @property
-    def has_default(self) -> bool:
-        """Whether a default is given."""
-        return "default" in self.model_fields_set
-
-    @property
-    def mapping(self) -> dict[str, Any]:
-        """The parameters of the index mapping, passed through: `type`, `analyzer`, `format`."""
-        return dict(self.model_extra or {})
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        whole: dict[str, Any] = dump(self)
-        return {key: value for key, value in whole.items() if key in self.model_fields_set}
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> FieldConfig:
-        typos = {key: mistyped_key(key, FieldConfig.model_fields) for key in self.mapping}
-        if suggestions := {key: meant for key, meant in typos.items() if meant}:
-            raise MistypedKeysError(suggestions)
-        origins = [
-            name
-            for name in ("column", "expression", "constant")
-            if getattr(self, name) is not None or (name == "constant" and self.has_constant)
-        ]
-        if len(origins) > 1:
-            raise ValueError(f"{' and '.join(origins)} exclude each other: keep one")
-        return self
-
-
-MissingColumns = Annotated[
-    Literal["stop"] | None,
-    BeforeValidator(_null_in_words, json_schema_input_type=Literal["stop", "null"] | None),
-]
-"""What becomes of a field whose column isn't there; None: it is null."""
-
-
-def _field(value: object) -> object:
-    return {} if value is None else value
-
-
-FieldName = Annotated[
-    str, AfterValidator(field_name), Field(json_schema_extra={"pattern": FIELD_NAME_PATTERN})
-]
-NamedFields = Annotated[
-    dict[
-        FieldName,
-        Annotated[FieldConfig, BeforeValidator(_field, json_schema_input_type=FieldConfig | None)],
-    ],
-    Field(min_length=1),
-    AfterValidator(clashing_fields),
-]
-
-
-def _all_columns(value: object) -> object:
-    if value != "*":
-        raise ValueError('expected the fields by name, or "*" for all columns')
-    return value
-
-
-def _way_of_fields(value: object) -> str:
-    return ALL_COLUMNS_TAG if isinstance(value, str) else NAMED_FIELDS_TAG
+# Marks of the two ways to write `id`.
+ID_TEMPLATE_TAG: Final = ".template"
+ID_COLUMNS_TAG: Final = ".columns"
 
 
 class IndexConfig(Section):
@@ -190,6 +53,19 @@ class IndexConfig(Section):
     )
 
 
+def _way_of_id(value: object) -> str:
+    return ID_TEMPLATE_TAG if isinstance(value, str) else ID_COLUMNS_TAG
+
+
+DocumentId: TypeAlias = Annotated[
+    Annotated[str, AfterValidator(id_template), Tag(ID_TEMPLATE_TAG)]
+    | Annotated[
+        list[Annotated[str, Field(min_length=1)]], Field(min_length=1), Tag(ID_COLUMNS_TAG)
+    ],
+    Discriminator(_way_of_id),
+]
+
+
 class ProjectionConfig(Section):
     """One read model: the table it comes from, and what its documents hold."""
 
@@ -203,15 +79,23 @@ class ProjectionConfig(Section):
         description="A PostgreSQL condition over the columns of a row. Only rows for which it is "
         "true have a document.",
     )
-    fields: Annotated[
-        Annotated[Literal["*"], BeforeValidator(_all_columns), Tag(ALL_COLUMNS_TAG)]
-        | Annotated[NamedFields, Tag(NAMED_FIELDS_TAG)],
-        Discriminator(_way_of_fields),
-    ] = Field(description='What a document holds, by name of the field; or "*": all columns.')
-    id: list[Annotated[str, Field(min_length=1)]] | None = Field(
+    fields: Fields = Field(
+        description='What a document holds, by name of the field, or a list of columns; or "*": '
+        "all columns."
+    )
+    embed: Embeds = Field(
+        default_factory=dict,
+        description="What a document holds of other tables' rows, by name of the field.",
+    )
+    id: DocumentId | None = Field(
+        default=None,
+        description="The columns that make the document id; or a template with columns in braces, "
+        "such as `hotel-{id}`. Default: the primary key.",
+    )
+    routing: str | None = Field(
         default=None,
         min_length=1,
-        description="The columns that make the document id. Default: the primary key.",
+        description="The column whose value says which shard a document is on. Default: its id.",
     )
     freshness: Duration = Field(
         default=1.0,
@@ -241,12 +125,46 @@ class ProjectionConfig(Section):
     @property
     def named_fields(self) -> dict[str, FieldConfig] | None:
         """The fields by name; None for `"*"`, all columns."""
-        return None if self.fields == "*" else self.fields
+        return by_name(self.fields)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether its documents need more than their own row: the daemon's state."""
+        return bool(self.embed) or self.routing is not None
+
+    @property
+    def id_columns(self) -> list[str] | None:
+        """The columns that make the document id; None for the primary key."""
+        return id_parts(self.id)[1::2] if isinstance(self.id, str) else self.id
+
+    @property
+    def id_template(self) -> str | None:
+        """How they make it; None where they are joined."""
+        return self.id if isinstance(self.id, str) else None
+
+    @property
+    def tables(self) -> list[str]:
+        """Every table that it reads, as it names them."""
+        return [self.table, *(name for one in self.embed.values() for name in one.tables)]
 
     @model_validator(mode="after")
     def _has_distinct_id_columns(self) -> ProjectionConfig:
-        if self.id is not None and len(set(self.id)) < len(self.id):
+        if isinstance(self.id, list) and len(set(self.id)) < len(self.id):
             raise ValueError("`id` names a column twice")
+        return self
+
+    @model_validator(mode="after")
+    def _has_distinct_names(self) -> ProjectionConfig:
+        distinct_names(self.named_fields, self.embed)
+        return self
+
+    @model_validator(mode="after")
+    def _lacks_no_joined_columns(self) -> ProjectionConfig:
+        if self.is_joined and self.missing_columns is None:
+            raise ValueError(
+                "`missing_columns: null` can't be had with `embed` or `routing`: take it out, and "
+                "name columns that are there"
+            )
         return self
 
 
@@ -303,6 +221,11 @@ class StateConfig(Section):
         default=Path("./data"),
         description="A folder for spill files and state, made if it isn't there. A relative path "
         "starts from the working directory.",
+    )
+    max_size: ByteSize | None = Field(
+        default=None,
+        description="The most that the state of joined read models may take on disk. Default: what "
+        "the disk has.",
     )
 
 

@@ -19,6 +19,7 @@ _PROJECTION_BYTES: Final = 240
 _HIGHEST_PORT: Final = 65535
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _TABLE: Final = re.compile(r"[^.\"\0]+(\.[^.\"\0]+)?")
+_IN_BRACES: Final = re.compile(r"\{([^{}]+)\}")
 
 T = TypeVar("T")
 
@@ -74,6 +75,25 @@ def table_name(value: str) -> str:
     return value
 
 
+def id_template(value: str) -> str:
+    """The template of a document id, `hotel-{id}`. Raises ValueError."""
+    columns = _IN_BRACES.findall(value)
+    if not columns or "{" in (rest := _IN_BRACES.sub("", value)) or "}" in rest:
+        raise ValueError("expected text with columns in braces, such as hotel-{id}; or [columns]")
+    if "}{" in value:
+        raise ValueError("expected text between two columns, or two rows could share a document")
+    if "\\" in rest:
+        raise ValueError(r"expected no \ outside of braces: it escapes values of several columns")
+    if len(set(columns)) < len(columns):
+        raise ValueError("`id` names a column twice")
+    return value
+
+
+def id_parts(template: str) -> list[str]:
+    """What a template consists of: text, column, text, column, ..., text."""
+    return _IN_BRACES.split(template)
+
+
 def listen_address(value: str) -> str:
     """An address to listen on, `host:port`. Raises ValueError."""
     match = _LISTEN.fullmatch(value)
@@ -90,6 +110,14 @@ def clashing_fields(fields: dict[str, T]) -> dict[str, T]:
             if (outer := ".".join(parts[:length])) in fields:
                 raise ValueError(f'field "{name}" can\'t be within field "{outer}", a value')
     return fields
+
+
+def listed_fields(names: list[str]) -> list[str]:
+    """All names. Raises ValueError if one is there twice, or within another one."""
+    if twice := [name for at, name in enumerate(names) if name in names[:at]]:
+        raise ValueError(f"{twice[0]} is listed twice")
+    clashing_fields(dict.fromkeys(names))
+    return names
 
 
 def mistyped_key(key: str, own: Iterable[str]) -> str | None:

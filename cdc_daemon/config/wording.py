@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-LATER_KEYS: Final = frozenset({"embed"})
-"""Keys of the language that this version does not have yet."""
-
 _MAXIMUM_SHOWN: Final = 80
 _CREDENTIALS: Final = re.compile(r"://.*@")
 
@@ -46,8 +43,6 @@ _EXPECTATIONS: Final[dict[str, str]] = {
 
 def unknown_key(key: str, known: Sequence[str]) -> str:
     """What to say about a key that isn't known here."""
-    if key in LATER_KEYS:
-        return "not in this version"
     if suggestion := nearest(key, known):
         return f'unknown key; did you mean "{suggestion}"?'
     return f"unknown key; expected one of {', '.join(known)}" if known else "unknown key"

@@ -11,7 +11,7 @@ from cdc_daemon.ports import FieldSpec
 from cdc_daemon.values import Form
 
 if TYPE_CHECKING:
-    from cdc_daemon.config.models import FieldConfig
+    from cdc_daemon.config.fields import FieldConfig
     from cdc_daemon.events import Column, ColumnType
     from cdc_daemon.projection.expressions import CompiledExpression
 
@@ -27,6 +27,8 @@ class Origin(NamedTuple):
     column: Column | None
     expression: CompiledExpression | None
     """Also of a column that isn't in the row: a generated one that isn't streamed."""
+    result: ColumnType | None = None
+    """The type that an aggregate makes of it."""
 
     @property
     def shown(self) -> Column | None:
@@ -34,13 +36,28 @@ class Origin(NamedTuple):
         return self.column if self.expression is None else None
 
     @property
+    def missing(self) -> str | None:
+        """The column that isn't there, so that the field is null."""
+        config = self.config
+        if config is None or self.column or config.has_constant or config.expression is not None:
+            return None
+        return config.column or self.name
+
+    @property
+    def reads(self) -> set[str]:
+        """The columns of the row that it reads."""
+        if self.expression is not None:
+            return set(self.expression.columns)
+        return {self.column.name} if self.column is not None else set()
+
+    @property
     def spec(self) -> FieldSpec:
         """What a sink must know of the field."""
         overrides = dict(self.config.mapping) if self.config else {}
         if self.expression is not None:
-            return FieldSpec(self.name, self.expression.type, overrides)
+            return FieldSpec(self.name, self.result or self.expression.type, overrides)
         if self.column is not None:
-            return FieldSpec(self.name, self.column.type, overrides)
+            return FieldSpec(self.name, self.result or self.column.type, overrides)
         constant = self.config.constant if self.config else None
         return FieldSpec(self.name, None, overrides, example=constant)
 

@@ -12,7 +12,8 @@ from cdc_daemon.values.scalars import DATES, NULL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cdc_daemon.config.models import FieldConfig, ProjectionConfig
+    from cdc_daemon.config.fields import FieldConfig
+    from cdc_daemon.config.models import ProjectionConfig
     from cdc_daemon.events import ColumnType
     from cdc_daemon.ports import FieldSpec
 

@@ -114,6 +114,24 @@ def join_id(parts: Sequence[bytes]) -> bytes:
     return _digest(joined)
 
 
+def fill_id(texts: Sequence[str], parts: Sequence[bytes]) -> bytes:
+    r"""One document id of the JSON strings that `id_encoder` gave, between `texts`, as JSON string.
+
+    Where there are several parts, the beginning of the text that follows is escaped within a part
+    by `\`, and so is `\`: two keys never share an id. Bounded as by `join_id`.
+    """
+    filled = texts[0]
+    for part, following in zip(parts, texts[1:], strict=True):
+        plain: str = orjson.loads(part)
+        filled += (plain if len(parts) == 1 else _marked(plain, following[:1])) + following
+    return join_id([orjson.dumps(filled)])
+
+
+def _marked(part: str, end: str) -> str:
+    escaped = part.replace("\\", r"\\")
+    return escaped.replace(end, "\\" + end) if end else escaped
+
+
 def _escape(part: bytes) -> bytes:
     if BACKSLASH not in part and _BAR not in part:
         return part[1:-1]

@@ -68,7 +68,7 @@ def index_body(model: ReadModel, *, pipeline: str) -> dict[str, Any]:
         **{field.name: field_mapping(field) for field in model.fields},
         **model.mappings.get("properties", {}),
     }
-    knn = any(mapping.get("type") == "knn_vector" for mapping in properties.values())
+    knn = _has_vector(properties)
     return {
         "settings": {
             **DEFAULT_SETTINGS,
@@ -89,6 +89,13 @@ def index_body(model: ReadModel, *, pipeline: str) -> dict[str, Any]:
             "properties": properties,
         },
     }
+
+
+def _has_vector(properties: dict[str, Any]) -> bool:
+    return any(
+        mapping.get("type") == "knn_vector" or _has_vector(mapping.get("properties", {}))
+        for mapping in properties.values()
+    )
 
 
 DEFAULT_SETTINGS: Final[dict[str, Any]] = {
@@ -123,6 +130,9 @@ def flat_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 def field_mapping(field: FieldSpec) -> dict[str, Any]:
     """The mapping of one field: by its type, unless the configuration says otherwise."""
+    if field.children:
+        properties = {child.name: field_mapping(child) for child in field.children}
+        return {**({"type": "nested"} if field.nested else {}), "properties": properties}
     overrides = field.overrides
     by_type = type_mapping(field.type) if field.type else example_mapping(field.example)
     if "type" in overrides:

@@ -39,7 +39,8 @@ select c.oid, n.nspname, c.relname, c.relkind::text, c.relreplident::text,
        coalesce(pk.columns, '{}'), coalesce(pk.deferrable, false), coalesce(ri.columns, '{}'),
        c.relpersistence::text = 'u', c.relispartition, exists (
          select from pg_catalog.pg_attribute a
-         where a.attrelid = c.oid and a.attgenerated::text = 'v' and not a.attisdropped)
+         where a.attrelid = c.oid and a.attgenerated::text = 'v' and not a.attisdropped),
+       coalesce(uk.keys, '[]')
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join lateral (
@@ -57,6 +58,18 @@ left join lateral (
   join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
   where i.indrelid = c.oid and i.indisreplident and k.place <= i.indnkeyatts
 ) ri on true
+left join lateral (
+  select json_agg(key.columns order by key.oid) as keys
+  from (
+    select i.indexrelid as oid, array_agg(a.attname::text order by k.place) as columns
+    from pg_catalog.pg_index i
+    cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, place)
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = c.oid and i.indisunique and i.indisvalid and k.place <= i.indnkeyatts
+      and i.indpred is null and i.indexprs is null
+    group by i.indexrelid
+  ) key
+) uk on true
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
   and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
 """
@@ -115,6 +128,7 @@ class Table(NamedTuple):
     unlogged: bool = False
     is_partition: bool = False
     has_virtual_columns: bool = False
+    unique_keys: tuple[tuple[str, ...], ...] = ()
 
     @property
     def identity_columns(self) -> tuple[str, ...]:
@@ -132,7 +146,7 @@ def list_tables(connection: Connection) -> list[Table]:
 
 
 def _table(line: tuple[Any, ...]) -> Table:
-    oid, schema, name, kind, identity, key, deferrable, index, *flags = line
+    oid, schema, name, kind, identity, key, deferrable, index, *flags, keys = line
     unlogged, is_partition, has_virtual_columns = flags
     return Table(
         oid=oid,
@@ -146,6 +160,7 @@ def _table(line: tuple[Any, ...]) -> Table:
         unlogged=unlogged,
         is_partition=is_partition,
         has_virtual_columns=has_virtual_columns,
+        unique_keys=tuple(map(tuple, keys)),
     )
 
 
@@ -184,6 +199,7 @@ def describe(
         relations.append(
             Relation(
                 *(table.schema, table.name, wanted, table.primary_key, table.identity, table.kind),
+                unique_keys=table.unique_keys,
                 known=frozenset(column.name for column in (*of_rows, *computed)),
                 order=orders.get(table.oid, ()),
                 computed=tuple(computed),

@@ -12,6 +12,8 @@ from cdc_daemon.consistency.monitor import STAGES, Monitor
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import STATES, Metrics
 from cdc_daemon.ports import RetentionBounds, SlotHealth
+from cdc_daemon.state.collector import StateCollector
+from cdc_daemon.state.store import Figures
 from tests.deploy.metrics_page import documented_metrics, metric_sections
 from tests.generators.fakes import MemoryClock, table
 
@@ -27,6 +29,7 @@ LOADING = SimpleNamespace(
     ids_remembered=7,
     is_paused=True,
 )
+STATE = SimpleNamespace(figures=Figures({"public.hotel": 5}, 1, 2, 3, 4, 0.5))
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
 
 
@@ -53,6 +56,7 @@ def registry() -> CollectorRegistry:
     for gauge in (metrics.queue_bytes, metrics.dead_letters_stored):
         gauge.labels("pipe").set(1)
     metrics.registry.register(BackfillCollector(LOADING, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
+    metrics.registry.register(StateCollector(STATE, "pipe"))  # type: ignore[arg-type]  # as above
     return metrics.registry
 
 

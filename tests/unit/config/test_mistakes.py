@@ -60,7 +60,7 @@ postgresql://user@host:5432/database or host=localhost dbname=shop
 the indices behind the alias are called NAME-000001 and so on; found "hotels-1"
 9: projections.hotels-1.from: this key is required
 10: projections.hotels-1.fieldz: unknown key; did you mean "fields"?
-11: projections.hotels-1.embed: not in this version
+11: projections.hotels-1.embed: expected at least one entry; found no keys
 13: projections.hotels-1.fields._id: expected the name of a field: not empty, \
 not beginning with _, and with something before and after each dot; found "_id"
 14: projections.hotels-1.fields.a.colum: unknown key; did you mean "column"?
@@ -161,6 +161,12 @@ def test_a_mistake_is_explained(
         ('"*"', "{}", "7: projections.hotels.fields: expected at least one entry; found no keys"),
         ('"*"', "{a: , a.b: }", '7: projections.hotels.fields: field "a.b" can\'t be within'),
         ('"*"', '"*"\n    id: [a, a]', "5: projections.hotels: `id` names a column twice"),
+        ('"*"', '"*"\n    id: hotel', "8: projections.hotels.id: expected text with columns in br"),
+        ('"*"', '"*"\n    id: "{a"', "8: projections.hotels.id: expected text with columns in br"),
+        ('"*"', '"*"\n    id: "{a}{b}"', "8: projections.hotels.id: expected text between two col"),
+        ('"*"', '"*"\n    id: "{a}-{a}"', "8: projections.hotels.id: `id` names a column twice"),
+        ('"*"', '"*"\n    id: "{a}\\\\{b}"', "8: projections.hotels.id: expected no \\ outside"),
+        ('"*"', '"*"\n    id: []', "8: projections.hotels.id: expected at least one entry; found"),
         ("  hotels:", "  Hotels:", "5: projections.Hotels: expected a name that OpenSearch takes"),
         ("from: public.hotel", "from: a.b.c", "6: projections.hotels.from: expected a table"),
     ],

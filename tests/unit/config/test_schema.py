@@ -35,21 +35,31 @@ def yaml(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
-def properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every key of the configuration with its schema, as `a.b`, `projections.NAME.from`."""
+def properties(
+    schema: dict[str, Any], path: str = "", met: set[str] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of the configuration with its schema, as `a.b`, `projections.NAME.from`.
+
+    What may be written at several places, or within itself, is listed where it is first met.
+    """
+    met = set() if met is None else met
     if "$ref" in schema:
-        schema = DEFINITIONS["$defs"][schema["$ref"].rpartition("/")[2]] | schema
+        name = schema["$ref"].rpartition("/")[2]
+        if name in met:
+            return
+        met.add(name)
+        schema = DEFINITIONS["$defs"][name] | schema
     for key, inner in schema.get("properties", {}).items():
         yield f"{path}{key}", inner
-        yield from properties(inner, f"{path}{key}.")
+        yield from properties(inner, f"{path}{key}.", met)
     if isinstance(schema.get("additionalProperties"), dict):
         name = "FIELD" if path.endswith("fields.") else "NAME"
         if "JsonValue" not in str(schema["additionalProperties"]):
-            yield from properties(schema["additionalProperties"], f"{path}{name}.")
+            yield from properties(schema["additionalProperties"], f"{path}{name}.", met)
     if isinstance(schema.get("items"), dict):
-        yield from properties(schema["items"], f"{path.removesuffix('.')}[].")
+        yield from properties(schema["items"], f"{path.removesuffix('.')}[].", met)
     for choice in schema.get("oneOf", []) + schema.get("anyOf", []):
-        yield from properties(choice, path)
+        yield from properties(choice, path, met)
 
 
 def test_the_committed_schema_is_current() -> None:

@@ -98,3 +98,26 @@ def test_vectors() -> None:
     assert index_body(model, pipeline="p")["settings"]["index.knn"] is True
     plain = ReadModel("m", (FieldSpec("v", vector, {"type": "float"}),), "f")
     assert "index.knn" not in index_body(plain, pipeline="p")["settings"]
+
+
+def test_objects_and_nested_objects() -> None:
+    """To any depth; a vector within them is found, too."""
+    vector = FieldSpec("v", ColumnType("vector", modifier=3))
+    inner = FieldSpec("beds", None, children=(FieldSpec("n", ColumnType("int4")), vector))
+    rooms = FieldSpec(
+        "rooms", None, children=(FieldSpec("id", ColumnType("int4")), inner), nested=True
+    )
+    body = index_body(ReadModel("hotels", (rooms,), "print"), pipeline="shop")
+    assert body["mappings"]["properties"]["rooms"] == {
+        "type": "nested",
+        "properties": {
+            "id": {"type": "integer"},
+            "beds": {
+                "properties": {
+                    "n": {"type": "integer"},
+                    "v": {"type": "knn_vector", "dimension": 3},
+                }
+            },
+        },
+    }
+    assert body["settings"]["index.knn"] is True

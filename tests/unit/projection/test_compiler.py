@@ -143,6 +143,18 @@ def test_composite_keys_are_joined() -> None:
     assert hotels(relation).projections[0].id_of([b"1", b"2", b'"x"']) == b'"2|1"'
 
 
+def test_an_id_may_be_a_template() -> None:
+    """Around one column nothing is escaped; of several, what ends them is: no two keys share it."""
+    one = hotels(id="hotel-{id}-x").projections[0]
+    assert one.id_of([b"1", b'"n"', b'"c"']) == b'"hotel-1-x"'
+    relation = table("a", "b", "name", key=("a", "b"))
+    relation = replace(relation, columns=tuple(replace(c, type=TEXT) for c in relation.columns))
+    both = hotels(relation, id="{a}-{b}").projections[0]
+    assert both.id_of([b'"x-y"', b'"z"', b"1"]) == rb'''"x\\-y-z"'''
+    assert both.id_of([b'"x"', rb'''"y-\\z"''', b"1"]) == rb'''"x-y-\\\\z"'''
+    assert one.model.fingerprint != hotels().projections[0].model.fingerprint
+
+
 def with_computed(expression: str = "upper(name)", *inputs: str) -> Relation:
     """A table with a generated column that the source doesn't stream."""
     how = Generated(expression, inputs or ("name",))
@@ -187,7 +199,11 @@ def test_what_can_not_be_computed_is_refused_by_name() -> None:
 def test_no_id_is_made_of_a_column_that_is_computed() -> None:
     """It is in no deleted row."""
     (said,) = mistakes(with_computed(), id=["id", "loud"], fields={"id": None})
-    assert "make the id of other columns" in said
+    assert said == (
+        "shop.yaml:6: projections.hotels.id: column loud of table public.hotel is generated, and "
+        "the source does not stream it: take another column (PostgreSQL 18 streams those that are "
+        "stored)"
+    )
 
 
 def test_another_generation_expression_is_another_mapping() -> None:

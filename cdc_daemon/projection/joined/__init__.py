@@ -1,0 +1,1 @@
+"""Joined projections: which rows of several tables make a document, and how."""

@@ -1,0 +1,34 @@
+"""The state of joined read models: rows of tables, indexes, counters and what is pending, in LMDB.
+
+A cache: what it holds can be loaded from the source again. Nothing in it is ever half a
+transaction of the source.
+"""
+
+from cdc_daemon.state.applying import Batch, Deaf, Listener
+from cdc_daemon.state.deciding import GoOn, Here, Rebuild
+from cdc_daemon.state.mark import boot_id
+from cdc_daemon.state.opening import Home, folder_of
+from cdc_daemon.state.schema import AggregateWanted, IndexWanted, Part, Wanted
+from cdc_daemon.state.staging import Staged
+from cdc_daemon.state.store import Store
+from cdc_daemon.state.table import Index, Table
+
+__all__ = [
+    "AggregateWanted",
+    "Batch",
+    "Deaf",
+    "GoOn",
+    "Here",
+    "Home",
+    "Index",
+    "IndexWanted",
+    "Listener",
+    "Part",
+    "Rebuild",
+    "Staged",
+    "Store",
+    "Table",
+    "Wanted",
+    "boot_id",
+    "folder_of",
+]

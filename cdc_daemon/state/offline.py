@@ -1,0 +1,206 @@
+"""The state without its daemon: looked at (also beside it), compacted, given up."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter as Tally
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.errors import StateError
+from cdc_daemon.events import NOWHERE
+from cdc_daemon.state.applying import position_in
+from cdc_daemon.state.deciding import Here, reason_not_to_open
+from cdc_daemon.state.environment import DATA, Environment, size_of
+from cdc_daemon.state.mark import boot_id, owned, owner, read_mark, sync_folder, write_mark
+from cdc_daemon.state.opening import file_bytes
+from cdc_daemon.state.schema import (
+    COUNTERS,
+    HOLES,
+    META,
+    NUMBER_BYTES,
+    PENDING,
+    SCHEMA,
+    Schema,
+    tree_of_index,
+    tree_of_table,
+)
+
+if TYPE_CHECKING:
+    from cdc_daemon.events import Position
+    from cdc_daemon.state.environment import Transaction
+    from cdc_daemon.state.mark import Mark
+
+ASKED_FOR: Final = "a person asked for it to be loaded anew (cdc-daemon state rebuild)"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFigures:
+    """A table, or an index of it."""
+
+    table: str
+    index: str
+    """The columns that it groups by; empty for the table itself."""
+    entries: int
+    size_bytes: int
+    complete: bool
+    """Whether a table is loaded, an index built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What there is."""
+
+    folder: Path
+    pipeline: str
+    state_id: str
+    source_id: str
+    used_by: int | None
+    """The process that has it, None where nobody does."""
+    lost: str
+    """Why the next start will load it anew; empty where it won't, as far as it can be known."""
+    file_bytes: int
+    map_bytes: int = 0
+    position: Position = NOWHERE
+    trees: tuple[TreeFigures, ...] = ()
+    counters: int = 0
+    holes: int = 0
+    pending: tuple[tuple[str, int], ...] = ()
+    """By projection."""
+    dropped: tuple[str, ...] = ()
+    """What nobody reads, and is still there."""
+
+
+def inspect(folder: Path) -> Inspection:
+    """Look at a state. Raises StateError where there is none."""
+    mark = _required_mark(folder)
+    used_by = owner(folder)
+    shell = Inspection(
+        folder,
+        mark.pipeline,
+        mark.state_id,
+        mark.source_id,
+        used_by,
+        _reason(mark, folder) or "",
+        file_bytes(folder),
+    )
+    return shell if shell.lost else _looked_into(shell)
+
+
+def compact(folder: Path) -> tuple[int, int]:
+    """Leave out free pages; return the size in bytes before and after.
+
+    Raises StateError where a process has the state, or it can't be trusted.
+    """
+    with owned(folder):
+        mark = _required_mark(folder)
+        reason = _reason(mark, folder)
+        if reason is not None:
+            raise StateError(
+                f"the state in {folder} is not worth compacting: {reason}. The next start loads it "
+                "anew"
+            )
+        before = file_bytes(folder)
+        with tempfile.TemporaryDirectory(dir=folder, prefix="compact-") as beside:
+            after = _copy(folder, Path(beside))
+            # First the mark: both files are at least as long as it says.
+            write_mark(folder, replace(mark, file_bytes=after))
+            (Path(beside) / DATA).replace(folder / DATA)
+            sync_folder(folder)
+        write_mark(folder, replace(mark, file_bytes=after, clean=True))
+        return before, after
+
+
+def rebuild(folder: Path) -> None:
+    """Give the state up: the next start loads it anew. Raises StateError where a process has it."""
+    mark = _required_mark(folder)
+    with owned(folder):
+        write_mark(folder, replace(mark, lost=ASKED_FOR))
+
+
+def _copy(folder: Path, beside: Path) -> int:
+    env = Environment(folder, most_bytes=None)
+    try:
+        env.copy_compacted(beside)
+    finally:
+        env.close()
+    with (beside / DATA).open("rb") as file:
+        os.fsync(file.fileno())
+    return file_bytes(beside)
+
+
+def _required_mark(folder: Path) -> Mark:
+    mark = read_mark(folder)
+    if mark is None:
+        raise StateError(
+            f"there is no state in {folder}: the daemon makes one when a read model needs it. If "
+            "it is elsewhere, let state.path name that folder"
+        )
+    return mark
+
+
+def _reason(mark: Mark, folder: Path) -> str | None:
+    """What can be known without source and sink."""
+    here = Here(mark.pipeline, mark.source_id, boot_id(), None, None, mark.state_id)
+    return reason_not_to_open(mark, here, file_bytes(folder))
+
+
+def _looked_into(shell: Inspection) -> Inspection:
+    env = Environment(shell.folder, most_bytes=None, readonly=True)
+    try:
+        with env.reading() as txn:
+            meta = env.found(META, txn)
+            if meta is None:
+                return replace(shell, lost="the state's file is empty")
+            stored = txn.get(SCHEMA, db=meta)
+            schema = Schema() if stored is None else Schema.from_json(stored)
+            return replace(
+                shell,
+                map_bytes=env.map_bytes,
+                position=position_in(txn, meta),
+                trees=tuple(_trees(env, txn, schema)),
+                counters=_entries(env, txn, COUNTERS),
+                holes=_entries(env, txn, HOLES),
+                pending=_pending(env, txn, schema),
+                dropped=schema.dropped,
+            )
+    finally:
+        env.close()
+
+
+def _trees(env: Environment, txn: Transaction, schema: Schema) -> list[TreeFigures]:
+    names = {table.number: name for name, table in schema.tables.items()}
+    found = [
+        (names[table.number], "", tree_of_table(table.number), table.loaded)
+        for table in schema.tables.values()
+    ]
+    found += [
+        (names[index.table], index.columns, tree_of_index(index.number), index.built)
+        for index in schema.indexes.values()
+    ]
+    figures = []
+    for table, columns, tree, complete in found:
+        database = env.found(tree, txn)
+        entries, size = (0, 0) if database is None else size_of(txn, database)
+        figures.append(TreeFigures(table, columns, entries, size, complete))
+    return figures
+
+
+def _entries(env: Environment, txn: Transaction, tree: str) -> int:
+    database = env.found(tree, txn)
+    return 0 if database is None else size_of(txn, database)[0]
+
+
+def _pending(env: Environment, txn: Transaction, schema: Schema) -> tuple[tuple[str, int], ...]:
+    database = env.found(PENDING, txn)
+    if database is None:
+        return ()
+    tally: Tally[bytes] = Tally()
+    with txn.cursor(database) as cursor:
+        tally.update(key[:NUMBER_BYTES] for key in cursor.iternext(keys=True, values=False))
+    return tuple(
+        (name, tally[number.to_bytes(NUMBER_BYTES, "big")])
+        for name, number in schema.projections.items()
+    )
