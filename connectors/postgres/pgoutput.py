@@ -236,9 +236,11 @@ class Decoder:
         """A type was altered under its name (alter type): no value of the row is taken."""
         oid = _UINT32(data, 1)[0]
         plan = self._plans[oid]
-        why = f"a value isn't of its type: {error.explanation}"
-        other = None if plan is None else misfit(plan.relation, len(plan.columns), why)
-        return self._decode_by(other, oid, data)
+        made = self._described.misfits
+        if plan is not None and oid not in made:  # once: a transaction may have millions of them
+            why = f"a value isn't of its type: {error.explanation}"
+            made[oid] = misfit(plan.relation, len(plan.columns), why)
+        return self._decode_by(made.get(oid), oid, data)
 
     def _decode_by(
         self, plan: TuplePlan | None, oid: int, data: bytes

@@ -30,12 +30,15 @@ class Described:
     """Which description of the stream it was, counted from its beginning."""
     tolerant: dict[int, TuplePlan] = field(default_factory=dict)
     """Made when the first row needs it: a table may have a special value in each."""
+    misfits: dict[int, TuplePlan] = field(default_factory=dict)
+    """The same, for rows whose values aren't of their types."""
 
     def describe(self, oid: int, plan: Plan, number: int) -> None:
         """A relation is like this from now on."""
         self.plans[oid] = plan
         self.since[oid] = number
         self.tolerant.pop(oid, None)
+        self.misfits.pop(oid, None)
 
     def learn(self, other: Described) -> None:
         """That transaction has committed: of two descriptions the later one holds."""
