@@ -16,6 +16,7 @@ from workload import TABLE
 from cdc_daemon.embedded.ports import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 POLL_SECONDS: Final = 0.1
@@ -24,7 +25,7 @@ STOP_SECONDS: Final = 60.0
 
 
 class Daemon:
-    """One pipeline from the benchmark's table to the read model of the same name."""
+    """One pipeline from the benchmark's table to the read model of its name."""
 
     def __init__(self, folder: Path, name: str, dsn: str, url: str, **projection: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +34,7 @@ class Daemon:
         self._log = folder / f"{name}.log"
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        configuration = {
+        self._configuration: dict[str, Any] = {
             "name": name,
             "source": {"type": "postgres", "dsn": dsn},
             "sink": {"type": "opensearch", "hosts": [url]},
@@ -42,7 +43,7 @@ class Daemon:
             "web": {"listen": f"127.0.0.1:{self._port}"},
             "log": {"format": "json"},
         }
-        self._file.write_text(json.dumps(configuration, indent=1))  # JSON is YAML
+        self._write()
 
     def __enter__(self) -> Self:
         self.start()
@@ -57,6 +58,14 @@ class Daemon:
         if self._process is None or self._process.poll() is not None:
             raise RuntimeError(f"the daemon has ended:\n{self._log.read_text()[-3000:]}")
         return self._process.pid
+
+    def add(self, name: str, table: str) -> None:
+        """Another read model, of all columns of another table, from the next start on."""
+        self._configuration["projections"][name] = {"from": table, "fields": "*"}
+        self._write()
+
+    def _write(self) -> None:
+        self._file.write_text(json.dumps(self._configuration, indent=1))  # JSON is YAML
 
     def start(self) -> None:
         """Start it; a log of its own for each start."""
@@ -80,14 +89,34 @@ class Daemon:
 
     def wait_until_streaming(self) -> float:
         """Return the Unix time at which the stream began, once existing rows are loaded too."""
+        return self._wait_until_said("streaming", lambda: self.state == "streaming")
+
+    def wait_until_loading(self) -> float:
+        """Return the Unix time at which it began with existing rows."""
+        return self._wait_until_said("loading", lambda: True)
+
+    @property
+    def state(self) -> str:
+        """What it says it is doing."""
+        return str(self.status()["state"])
+
+    def _wait_until_said(self, event: str, condition: Callable[[], bool]) -> float:
+        """When it logged `event`, once the condition holds as well."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            for line in self._log.read_text().splitlines():
-                if '"event": "streaming"' in line and self.status()["state"] == "streaming":
-                    said = json.loads(line)["timestamp"].replace("Z", "+00:00")
-                    return datetime.fromisoformat(said).timestamp()
+            said = self.said(event)
+            if said is not None and condition():
+                return said
             time.sleep(0.005 if self.pid else 0)
-        raise RuntimeError(f"the daemon does not stream:\n{self._log.read_text()[-3000:]}")
+        raise RuntimeError(f"the daemon is not {event}:\n{self.log()[-3000:]}")
+
+    def said(self, event: str) -> float | None:
+        """The Unix time at which it logged `event` first; None where it hasn't."""
+        for line in self.log().splitlines():
+            if f'"event": "{event}"' in line:
+                stamp = json.loads(line)["timestamp"].replace("Z", "+00:00")
+                return datetime.fromisoformat(stamp).timestamp()
+        return None
 
     def status(self) -> dict[str, Any]:
         """What /api/v1/status says."""

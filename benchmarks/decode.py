@@ -70,7 +70,8 @@ def relation() -> Relation:
         Column(name, ColumnType(kind, oid=oid), nullable=False, in_identity=name == "id")
         for name, kind, oid in COLUMNS
     )
-    return Relation("public", "item", columns, primary_key=("id",))
+    known = frozenset(column.name for column in columns)
+    return Relation("public", "item", columns, primary_key=("id",), known=known)
 
 
 def relation_message() -> bytes:

@@ -104,12 +104,12 @@ def run(both: Servers, rates: tuple[int, ...], seconds: float) -> tuple[list[Res
     daemon = Daemon(both.folder, "delay", both.source.dsn, both.sink.url, freshness=0)
     with daemon:
         daemon.wait_until_streaming()
-        _at_rate(both, daemon, rates[0], WARM_UP_SECONDS)
+        at_rate(both, daemon, rates[0], WARM_UP_SECONDS)
         results = []
         for rate in rates:
-            result = _at_rate(both, daemon, rate, seconds)
+            result = at_rate(both, daemon, rate, seconds)
             results.append(result)
-            _show(result)
+            show(result)
     return results, floor
 
 
@@ -126,7 +126,8 @@ def _floor(both: Servers) -> Quantiles:
     return quantiles(took[FLOOR_REQUESTS:])  # the first half warms Java up
 
 
-def _at_rate(both: Servers, daemon: Daemon, rate: int, seconds: float) -> Result:
+def at_rate(both: Servers, daemon: Daemon, rate: int, seconds: float) -> Result:
+    """Work and probe at one rate; the daemon's name must be `delay`."""
     context = multiprocessing.get_context("spawn")
     worked: Any = context.SimpleQueue()
     probed: Any = context.SimpleQueue()
@@ -182,7 +183,8 @@ def _sampled(daemon: Daemon, seconds: float) -> Iterator[float]:
             yield float(delay)
 
 
-def _show(result: Result) -> None:
+def show(result: Result) -> None:
+    """Print how much was done, and with how much of the machine."""
     done = result.done
     print(
         f"{result.rate}/s: {done.transactions / done.seconds:,.0f} transactions/s done (begun late"

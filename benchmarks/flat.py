@@ -50,11 +50,6 @@ class Result:
     runs: list[Run]
 
     @property
-    def limit_rate(self) -> float:
-        """Changes a second."""
-        return statistics.median(each.rate for each in self.limits)
-
-    @property
     def rate(self) -> float:
         """The daemon's changes a second."""
         return statistics.median(each.rate for each in self.runs)
@@ -70,20 +65,24 @@ class Result:
         of_limit = [run.rate / limit.rate for run, limit in pairs]
         of_whole = [run.rate * limit.bulk_seconds / self.changes for run, limit in pairs]
         return [
-            ("flat: limit, the slower of (drain, bulk)", self._limits(), ""),
+            ("flat: limit, the slower of (drain, bulk)", shown(self.limits, "changes"), ""),
             ("flat: daemon", f"{self.rate:,.0f} changes/s", ""),
-            ("flat: daemon / limit", _spread(of_limit), "at least 0.70"),
-            ("flat: daemon / whole load by bare HTTP", _spread(of_whole), ""),
+            ("flat: daemon / limit", spread(of_limit), "at least 0.70"),
+            ("flat: daemon / whole load by bare HTTP", spread(of_whole), ""),
             ("flat: daemon's CPU", f"{self.cpu_us:.1f} us a change", "under 10"),
         ]
 
-    def _limits(self) -> str:
-        drain = statistics.median(each.drain for each in self.limits)
-        bulk = statistics.median(each.bulk for each in self.limits)
-        return f"{self.limit_rate:,.0f} changes/s ({drain:,.0f}, {bulk:,.0f})"
+
+def shown(limits: list[limit.Limit], what: str) -> str:
+    """The median of the rounds: the slower of the two, and each."""
+    rate, drain, bulk = (
+        statistics.median(each)
+        for each in zip(*((one.rate, one.drain, one.bulk) for one in limits), strict=True)
+    )
+    return f"{rate:,.0f} {what}/s ({drain:,.0f}, {bulk:,.0f})"
 
 
-def _spread(ratios: list[float]) -> str:
+def spread(ratios: list[float]) -> str:
     """The median of the rounds: each compares two runs that followed one another."""
     return f"{statistics.median(ratios):.2f} (rounds: {min(ratios):.2f} to {max(ratios):.2f})"
 
@@ -100,7 +99,7 @@ def run(both: Servers, changes: int, rounds: int, profile: Path | None = None) -
     print(f"{changes:,} changes wait in the slots", flush=True)
     feed = limit.Feed(both.source.dsn, "capture", f"cdc_{daemons[0].name}", end)
     load = limit.capture(feed, both.folder / "documents.ndjson", both.sink.url)
-    _drop_slot(both, feed.slot)
+    drop_slot(both, feed.slot)
     warm_up(both, load)
     limits, runs = [], []
     for number, daemon in enumerate(daemons):
@@ -136,7 +135,7 @@ def _limit(both: Servers, feed: limit.Feed, load: limit.Load) -> limit.Limit:
         flush=True,
     )
     both.search.drop(load.index)
-    _drop_slot(both, feed.slot)
+    drop_slot(both, feed.slot)
     return measured
 
 
@@ -160,7 +159,7 @@ def _daemon(
         if profiler is not None:
             profiler.wait()
     both.search.drop(f"{daemon.name}-*")
-    _drop_slot(both, f"cdc_{daemon.name}")
+    drop_slot(both, f"cdc_{daemon.name}")
     return run
 
 
@@ -173,7 +172,8 @@ def _profiler(daemon: Daemon, profile: Path | None) -> subprocess.Popen[bytes] |
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _drop_slot(both: Servers, slot: str) -> None:
+def drop_slot(both: Servers, slot: str) -> None:
+    """Once its daemon has let go of it."""
     for _ in range(100):
         try:
             both.database.execute("select pg_drop_replication_slot(%s)", [slot])

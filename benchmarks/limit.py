@@ -1,8 +1,8 @@
-"""The limit of a flat load: the same changes discarded, the same documents loaded, side by side.
+"""The limit of a load: the same changes discarded, the same documents loaded, side by side.
 
-Two processes that do nothing else: one receives the changes from a slot and drops them; the other
-sends ready NDJSON by bare HTTP, as many senders as the daemon has. What the slower one reaches
-while both run is what no daemon on this machine can pass.
+Two processes that do nothing else: one receives the changes from a slot (or existing rows by COPY)
+and drops them; the other sends ready NDJSON by bare HTTP, as many senders as the daemon has. What
+the slower one reaches while both run is what no daemon on this machine can pass.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from connectors.postgres.rowplan import tuple_plan
 from connectors.postgres.session import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from multiprocessing.synchronize import Barrier
     from pathlib import Path
 
@@ -42,7 +42,7 @@ BATCH_BYTES: Final = 5_000_000
 SENDERS: Final = 2
 COMMIT: Final = ord("C")
 _COMMIT_END: Final = Struct(">q").unpack_from
-_ACTION: Final = b'{"index":{"_id":%b,"version":%d,"version_type":"external_gte"}}\n%b\n'
+ACTION: Final = b'{"index":{"_id":%b,"version":%d,"version_type":"external_gte"}}\n%b\n'
 _CHANGES: Final = frozenset(b"IUD")
 
 
@@ -103,11 +103,16 @@ def projection_of(dsn: str) -> FlatProjection:
 
 def capture(feed: Feed, file: Path, url: str) -> Load:
     """Write the documents of all changes as NDJSON batches."""
+    return write(_lines(feed), file, url)
+
+
+def write(documents: Iterable[bytes], file: Path, url: str) -> Load:
+    """Write documents, each below its action, as NDJSON batches."""
     batches: list[tuple[int, int, int]] = []
     lines: list[bytes] = []
     size = offset = 0
     with file.open("wb") as out:
-        for line in _lines(feed):
+        for line in documents:
             lines.append(line)
             size += len(line)
             if size >= BATCH_BYTES:
@@ -120,12 +125,17 @@ def capture(feed: Feed, file: Path, url: str) -> Load:
 
 
 def measure(feed: Feed, load: Load) -> Limit:
-    """Run both at the same time."""
+    """Drain and load at the same time."""
+    return beside(load, _drain, feed)
+
+
+def beside(load: Load, drain: Callable[[Any, Barrier, Any], None], whence: object) -> Limit:
+    """Load while `drain` discards what comes from `whence`, each in a process of its own."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
     answers: Any = context.SimpleQueue()
     processes = [
-        context.Process(target=_drain, args=(feed, barrier, answers)),
+        context.Process(target=drain, args=(whence, barrier, answers)),
         context.Process(target=_bulk, args=(load, barrier, answers)),
     ]
     for process in processes:
@@ -200,7 +210,7 @@ def _lines(feed: Feed) -> Iterator[bytes]:
                 projection.apply(event, contents)
             elif isinstance(event, Commit):
                 for document_id, body in contents.items():
-                    yield _ACTION % (document_id, event.position, body)
+                    yield ACTION % (document_id, event.position, body)
                 contents.clear()
 
 

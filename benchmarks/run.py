@@ -10,6 +10,7 @@ import argparse
 import os
 from typing import NamedTuple
 
+import backfill
 import decode
 import delay
 import flat
@@ -23,15 +24,21 @@ class Size(NamedTuple):
 
     changes: int
     rounds: int
+    rows: int
     seconds: float
     transaction_rows: int
     backlog_changes: int
 
 
 FULL = Size(
-    flat.CHANGES, flat.ROUNDS, delay.SECONDS, memory.TRANSACTION_ROWS, memory.BACKLOG_CHANGES
+    flat.CHANGES,
+    flat.ROUNDS,
+    backfill.ROWS,
+    delay.SECONDS,
+    memory.TRANSACTION_ROWS,
+    memory.BACKLOG_CHANGES,
 )
-QUICK = Size(100_000, 1, 15.0, 200_000, 200_000)
+QUICK = Size(100_000, 1, 200_000, 15.0, 200_000, 200_000)
 
 Line = tuple[str, str, str]
 
@@ -42,6 +49,8 @@ def run(size: Size) -> list[Line]:
     with servers() as both:
         print(both.versions, flush=True)
         lines += flat.run(both, size.changes, size.rounds).lines()
+    with servers() as both:
+        lines += backfill.run(both, size.rows, size.rounds, size.seconds).lines()
     with servers() as both:
         results, floor = delay.run(both, delay.RATES, size.seconds)
         lines.append(("delay: floor, a bulk of one with refresh", str(floor), ""))

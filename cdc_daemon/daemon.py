@@ -3,55 +3,55 @@
 from __future__ import annotations
 
 import gc
-import signal
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from collections import deque
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from cdc_daemon import __version__, registry
 from cdc_daemon import log as logging
-from cdc_daemon.backfill.backfill import Backfill
+from cdc_daemon.backfill.backfill import RECENT, Backfill
 from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.covering import covered_tables
 from cdc_daemon.delivery.delivery import Delivery
+from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import (
     CdcError,
-    ConfigurationError,
     RetentionLimitError,
     RetryError,
-    SettingError,
+    SchemaChangedError,
     SinkError,
-    SourceError,
+    SlotInUseError,
+    StartAgainError,
     StopError,
+    TakenOverError,
 )
-from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
-from cdc_daemon.ports import TableRequest
-from cdc_daemon.projection.compiler import Compiled, compile_projections
-from cdc_daemon.projection.joined.refusal import refuse_joined
-from cdc_daemon.projection.showing import Showing
-from cdc_daemon.resuming import Found, being_filled, loads_of, resume
+from cdc_daemon.schemawatch import SchemaWatch
+from cdc_daemon.signals import signals_handled
+from cdc_daemon.starting import Start
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cdc_daemon.config.loader import LoadedConfiguration
-    from cdc_daemon.events import Checkpoint
     from cdc_daemon.ports import Sink, Source
-    from cdc_daemon.resuming import Resumption
+    from cdc_daemon.starting import Begun
 
 log = structlog.get_logger(__name__)
 
+DRAIN_SECONDS: Final = 1.0
+"""How often a stop is looked for while all is written that was read before a table changed."""
 STOP_GRACE_SECONDS: Final = 2.0
 """What a stop takes beside its deadline; all that it takes before anything has been read."""
 
@@ -77,12 +77,17 @@ class Daemon:
         self._stop_asked_at = 0.0
         self._at_once = threading.Event()
         self._failure: BaseException | None = None
+        self._recent: deque[int] = deque(maxlen=RECENT)
+        """Outlives a start in place: `Backfill.recent`."""
+        self._start = Start(
+            loaded, self._source, self._sink, self.metrics, self._stop, self._stand_by
+        )
 
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""
         with ExitStack() as stack:
             stack.callback(self._sink.close)
-            stack.enter_context(self._signals())
+            stack.enter_context(signals_handled(self._stop, self.stop, self._loaded, self._environ))
             web = WebServer(self._configuration.web, self.status)
             stack.callback(web.stop)
             web.start()
@@ -91,6 +96,7 @@ class Daemon:
             while reader.is_alive() and not self._overdue():
                 reader.join(0.2)
             if not reader.is_alive():  # it owns the connections: while it lives, nobody closes them
+                self._start.shapes.close()
                 self._source.close()
         if self._failure is not None:
             raise self._failure
@@ -114,32 +120,66 @@ class Daemon:
 
     def _read(self) -> None:
         try:
-            self._run_pipeline()
+            while not self._stop.is_set():
+                for attempt in retrying():
+                    with attempt:
+                        self._run_once()
         except Stopped:
             pass
         except (CdcError, Exception) as error:  # noqa: BLE001 - raised again by the main thread
             self.metrics.failed()
             self._failure = error
 
+    def _run_once(self) -> None:
+        """Run until stopped, or until only another start, in this process, would do right."""
+        if self._stop.is_set():
+            raise Stopped
+        try:
+            self._run_pipeline()
+        except (StartAgainError, SlotInUseError, TakenOverError) as change:
+            if isinstance(change, StopError) and not self._configuration.standby:
+                raise
+            self._start.again(change)
+            self._recent.clear()  # in another history the numbers are others'
+            log.warning("starting_again", why=str(change))
+        except RetryError as error:
+            log.warning("start_retry", reason=error.reason, error=str(error))
+            self.metrics.failed()
+            self._state("waiting")
+            raise
+
     def _run_pipeline(self) -> None:
-        self._state("starting")
-        compiled = self._compile()
-        checkpoint = self._resume(compiled)
         monitor = Monitor(self._source.clock(), self.metrics)
         self.status.watch(monitor)
-        with _reachable("sink", SinkError):
-            delivery = self._delivery(compiled, checkpoint, monitor)
-        monitor.start()
         try:
-            with _reachable("sink", SinkError):
-                delivery.start()
-            self._follow(compiled, checkpoint, delivery)
+            while not self._stop.is_set():
+                try:
+                    self._run_until_changed(monitor)
+                except SchemaChangedError as change:
+                    self._start.again(change)
+                    self.metrics.schema_changed(change.table)
+                    log.warning("schema_changed", table=change.table, why=change.why)
         except RetentionLimitError as limit:
             self._give_up_place(limit)
             raise
         finally:
-            delivery.close()
             monitor.stop()
+
+    def _run_until_changed(self, monitor: Monitor) -> None:
+        """Run with the tables as they are now. Raises SchemaChangedError when one changes."""
+        self._state("starting")
+        self.status.control = None
+        begun = self._start.begin()
+        with self._start.reachable("sink", SinkError):
+            delivery = self._delivery(begun, monitor)
+        try:
+            if not monitor.is_alive():
+                monitor.start()
+            with self._start.reachable("sink", SinkError):
+                delivery.start()
+            self._follow(begun, delivery)
+        finally:
+            delivery.close()
 
     def _give_up_place(self, limit: RetentionLimitError) -> None:
         """The disk of the source counts more than how fresh the read models are."""
@@ -148,94 +188,13 @@ class Daemon:
         except CdcError as error:
             raise RetentionLimitError(f"{limit}. That failed: {error}") from error
 
-    def _compile(self) -> Compiled:
-        """Look the tables up and compile the projections: nothing is touched."""
-        projections = self._configuration.projections
-        refuse_joined(projections, self._loaded.locate)
-        names = list(dict.fromkeys(name for one in projections.values() for name in one.tables))
-        try:
-            with _reachable("source", SourceError):
-                relations = self._source.describe([TableRequest(name) for name in names])
-        except SettingError as error:
-            raise self._loaded.located("source", error) from error
-        return compile_projections(
-            projections,
-            dict(zip(names, relations, strict=True)),
-            self._loaded.locate,
-            Showing(self._sink.form, self.metrics.unrepresentable),
-        )
-
-    def _resume(self, compiled: Compiled) -> Checkpoint:
-        """Check both sides, see where the pipeline was, and make what it lacks."""
-        with _reachable("sink", SinkError):
-            self._sink.preflight([projection.model for projection in compiled.projections])
-            kept = self._sink.checkpoints.load(self._configuration.name)
-        with _reachable("source", SourceError):
-            self._source.prepare(compiled.relations)
-            found = Found(kept, self._source.place(), self._source.identity())
-        with _reachable("sink", SinkError):
-            resumption = resume(
-                self._configuration.name,
-                found,
-                compiled.projections,
-                self._sink,
-                self._source.show,
-            )
-            drop(resumption.left_over, self._sink)
-            for gone in resumption.forgotten:
-                log.warning("projection_removed", projection=gone.projection, index=gone.index)
-            checkpoint = self._with_new_generations(compiled, resumption)
-        if resumption.new_place:
-            with _reachable("source", SourceError):
-                checkpoint = replace(checkpoint, position=self._source.create_place())
-            with _reachable("sink", SinkError):
-                self._sink.checkpoints.store(checkpoint)
-        with _reachable("sink", SinkError):
-            unfinished = being_filled(checkpoint.loads)
-            for name, generation in checkpoint.generations.items():
-                if name not in unfinished:
-                    publish(self._sink, generation)
-        return checkpoint
-
-    def _with_new_generations(self, compiled: Compiled, resumption: Resumption) -> Checkpoint:
-        """Make the generations that are lacking, and note what is to be loaded into them."""
-        if not resumption.anew:
-            return resumption.checkpoint
-        for name, reason in resumption.anew.items():
-            log.warning("new_generation", projection=name, reason=reason)
-        made = create(
-            [each.model for each in compiled.projections if each.name in resumption.anew],
-            self._sink,
-        )
-        never = self._configuration.backfill.mode == "never"
-        if never and (full := sorted(resumption.anew.keys() & resumption.replaced)):
-            raise StopError(
-                f"{', '.join(full)} must be loaded anew ({resumption.anew[full[0]]}), and "
-                "backfill.mode is never: the documents that are there would be lost. Set it to "
-                "initial; or rename the projection to begin with an empty read model"
-            )
-        loads = loads_of(() if never else made, compiled.projections)
-        before = resumption.checkpoint
-        checkpoint = replace(
-            before,
-            generations={**before.generations, **made},
-            loads=(*before.loads, *loads),
-        )
-        try:
-            self._sink.checkpoints.store(checkpoint)
-        except CdcError:
-            with suppress(CdcError):
-                drop(list(made.values()), self._sink)
-            raise
-        return checkpoint
-
-    def _delivery(self, compiled: Compiled, checkpoint: Checkpoint, monitor: Monitor) -> Delivery:
+    def _delivery(self, begun: Begun, monitor: Monitor) -> Delivery:
         delivery = Delivery(
             configuration=self._configuration,
             sink=self._sink,
             projections={
-                checkpoint.generations[projection.name].index: projection
-                for projection in compiled.projections
+                begun.checkpoint.generations[projection.name].index: projection
+                for projection in begun.compiled.projections
             },
             monitor=monitor,
             metrics=self.metrics,
@@ -244,11 +203,45 @@ class Daemon:
         self.status.follow(delivery, self._source)
         return delivery
 
-    def _follow(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> None:
-        delivery.resume(checkpoint)
-        backfill = self._backfill(compiled, checkpoint, delivery)
+    def _follow(self, begun: Begun, delivery: Delivery) -> None:
+        compiled, checkpoint = begun.compiled, begun.checkpoint
+        delivery.resume(checkpoint, begun.written)
+        backfill = self._backfill(begun, delivery)
         filler = HoleFiller(self._source, delivery)
-        pipeline = Pipeline(
+        pipeline = self._pipeline(begun, delivery, backfill, filler)
+        watch = SchemaWatch(
+            self._start.shapes,
+            compiled.relations,
+            checkpoint.shapes,
+            delivery.fail,
+            delivery.checkpointer.adopt,
+        )
+        watch.start()
+        try:
+            pipeline.follow_for_ever(checkpoint.position)
+        except SchemaChangedError as change:
+            delivery.fail(change)
+        except StartAgainError:
+            self._drain(delivery, pipeline)
+            raise
+        finally:
+            backfill.close()
+            filler.close()
+            watch.stop()
+        while delivery.schema_change is not None and not self._stop.is_set():
+            # All of it: what is still under way must not meet what is compiled anew.
+            soon = time.monotonic() + DRAIN_SECONDS
+            if delivery.drain(soon, pipeline.report, for_good=False):
+                watch.join()
+                raise delivery.schema_change
+        self._state("stopping")
+        log.info("stopped", drained=self._drain(delivery, pipeline))
+
+    def _pipeline(
+        self, begun: Begun, delivery: Delivery, backfill: Backfill, filler: HoleFiller
+    ) -> Pipeline:
+        compiled, checkpoint = begun.compiled, begun.checkpoint
+        return Pipeline(
             source=self._source,
             source_id=checkpoint.source_id,
             relations=compiled.relations,
@@ -261,20 +254,17 @@ class Daemon:
             filler=filler,
             transaction_bytes=self._configuration.memory.transaction,
             spill_folder=self._configuration.state.path / "spill",
-            stopping=self._stop.is_set,
+            stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
             state=self._state,
+            covered=covered_tables(checkpoint.covered, self._source.visibility),
         )
-        try:
-            pipeline.follow_for_ever(checkpoint.position)
-        finally:
-            backfill.close()
-            filler.close()
-        self._state("stopping")
-        deadline = time.monotonic() + self._configuration.shutdown.deadline
-        drained = delivery.drain(deadline, pipeline.report)
-        log.info("stopped", drained=drained)
 
-    def _backfill(self, compiled: Compiled, checkpoint: Checkpoint, delivery: Delivery) -> Backfill:
+    def _drain(self, delivery: Delivery, pipeline: Pipeline) -> bool:
+        deadline = time.monotonic() + self._configuration.shutdown.deadline
+        return delivery.drain(deadline, pipeline.report)
+
+    def _backfill(self, begun: Begun, delivery: Delivery) -> Backfill:
+        compiled, checkpoint = begun.compiled, begun.checkpoint
         config = self._configuration
         backfill = Backfill(
             config=config.backfill,
@@ -284,6 +274,7 @@ class Daemon:
             generations=checkpoint.generations,
             queue_bytes=config.memory.queue,
             all_loaded=self._all_loaded,
+            recent=self._recent,
         )
         backfill.begin(checkpoint.loads, compiled)
         self.status.load(backfill, Control(backfill, compiled, delivery))
@@ -297,45 +288,14 @@ class Daemon:
             log.info("stopping", why="all is loaded, and backfill.mode is only")
             self.stop()
 
+    def _stand_by(self) -> None:
+        self._state("standby")
+
     def _state(self, state: str) -> None:
         if state == self.status.state:
             return
         self.metrics.state(state)
         self.status.state = state
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT stop in order, a second one at once; SIGHUP re-reads the log level."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def on_stop(number: int, _: Any) -> None:
-            at_once = self._stop.is_set()
-            log.info("stopping", signal=signal.Signals(number).name, at_once=at_once)
-            self.stop(at_once=at_once)
-
-        def on_hangup(*_: Any) -> None:
-            try:
-                again = load_configuration(self._loaded.path, self._environ)
-                logging.configure(again.configuration.log, pipeline=self._configuration.name)
-                log.info("log_level_read", log_level=again.configuration.log.level)
-            except ConfigurationError as error:
-                log.error("configuration_not_read", error=str(error))  # noqa: TRY400 - it says all
-
-        before = {
-            number: signal.signal(number, handler)
-            for number, handler in (
-                (signal.SIGTERM, on_stop),
-                (signal.SIGINT, on_stop),
-                (signal.SIGHUP, on_hangup),
-            )
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def run_daemon(path: Path, environ: Mapping[str, str]) -> None:
@@ -360,16 +320,3 @@ def tune_garbage_collection() -> None:
 
 def _type(section: Any) -> str:
     return str(section.type)
-
-
-@contextmanager
-def _reachable(side: str, stop: type[SourceError | SinkError]) -> Iterator[None]:
-    """At the start an outside system that can't be reached is a mistake to report, not to retry."""
-    try:
-        yield
-    except RetryError as error:
-        said = str(error)
-        end = "" if said.endswith((".", "?")) else "."
-        raise stop(
-            f"{said}{end} Check that it runs, and the address in the `{side}` section."
-        ) from error

@@ -9,7 +9,11 @@
     │   ├── SinkError             the sink can't be used as it is                     exit code 4
     │   ├── RetentionLimitError   the source keeps too much for us                    exit code 3
     │   ├── SlotInUseError        another process holds our place in the source       exit code 5
+    │   ├── TakenOverError        another daemon of the pipeline has stored its checkpoint  5
     │   └── StateError            the local state can't be used as it is              exit code 6
+    ├── StartAgainError     what the start went by holds no longer: start again, in this process
+    │   └── SchemaChangedError    a table isn't what the mappings were compiled for
+    ├── ConditionError      which rows somebody asks for can't be understood: say so to them
     ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
 
@@ -76,14 +80,44 @@ class SlotInUseError(SourceError):
     exit_code: ClassVar[int] = 5
 
 
+class TakenOverError(StopError):
+    """Another daemon of this pipeline has taken over: what we say of it now would be wrong."""
+
+    exit_code: ClassVar[int] = 5
+
+
 class StateError(StopError):
     """The local state can't be used as it is: rights, room, another process. Nothing is lost."""
 
     exit_code: ClassVar[int] = 6
 
 
+class StartAgainError(CdcError):
+    """What the start went by holds no longer; a start would do right. The message says what."""
+
+
+class ConditionError(CdcError):
+    """The condition by which somebody asks for rows is none that the source can run."""
+
+
 class RewrittenError(CdcError):
     """A table has another file than when its chunks were planned: they must be planned anew."""
+
+
+class SchemaChangedError(StartAgainError):
+    """A table isn't what the mappings were compiled for: they are compiled anew."""
+
+    def __init__(
+        self, table: str, why: str, *, in_catalog: bool = False, shown_by: tuple[int, int] = (0, 0)
+    ) -> None:
+        super().__init__(f"table {table} has changed: {why}")
+        self.in_catalog = in_catalog
+        """Whether the catalog shows it, and not only what was read."""
+        self.shown_by = shown_by
+        """Position and number of the transaction of the stream that shows it; 0 without one."""
+        self.table = table
+        """`schema.name`, as `Relation.qualified_name` has it."""
+        self.why = why
 
 
 class RetentionLimitError(SourceError):

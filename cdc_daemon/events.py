@@ -128,6 +128,16 @@ class Protection:
 
 
 @dataclass(frozen=True, slots=True)
+class Generated:
+    """How a generated column comes by its values."""
+
+    expression: str
+    """Over other columns of the row, as SQL; empty where partitions have others than the table."""
+    inputs: tuple[str, ...]
+    """The columns that it is made of."""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of a relation, as the catalog describes it."""
 
@@ -138,8 +148,10 @@ class Column:
     """Part of the replica identity: sent as the old key of an update or delete."""
     out_of_line: bool = False
     """Large values may be stored out of line (TOAST), and are then left out of updates."""
-    generated: bool = False
+    generated: Generated | None = None
     protection: Protection | None = None
+    plain: bool = True
+    """As `ColumnShape.plain`: a row that lacks the column holds null."""
 
 
 ReplicaIdentity: TypeAlias = Literal["default", "full", "index", "nothing"]
@@ -163,6 +175,21 @@ class Relation:
     """Columns that the source keeps to itself: to mappings they don't exist."""
     unique_keys: tuple[tuple[str, ...], ...] = ()
     """Columns of which no two rows have the same values, the primary key's among them."""
+    computed: tuple[Column, ...] = ()
+    """Generated columns that the source doesn't stream: they are in no row, and are computed where
+    they are shown."""
+    is_open: bool = False
+    """Whether a mapping shows every column, those to come included."""
+    missing: frozenset[str] = frozenset()
+    """Columns that mappings name and that aren't there: they may come."""
+    known: frozenset[str] = frozenset()
+    """Every column of the table, mapped or not."""
+    order: tuple[str, ...] = ()
+    """Those that aren't generated, in their places; empty where one is, or was dropped."""
+    stands_for: Relation | None = None
+    """Of a table in another shape than the mappings were compiled for: their relation. Its changes
+    hold no values, and `misfit` says why."""
+    misfit: str = ""
 
     @property
     def qualified_name(self) -> str:
@@ -203,7 +230,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The end of a transaction: all changes since the last commit belong to it."""
+    """The end of a transaction: all changes since the last one, but for those of parts.
+
+    Or all those of the parts (`StreamStart`) that have its number.
+    """
 
     position: Position
     """The end of the commit record: the version of everything the transaction wrote."""
@@ -222,7 +252,39 @@ class Watermark:
     """The source asks to be told at once what is durable (it is shutting down, say)."""
 
 
-Event: TypeAlias = Change | Commit | Watermark
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """The changes from here to `StreamStop` are of a transaction that hasn't ended: it is large.
+
+    Between its parts come other transactions, whole or in parts. Its `Commit` has the same `xid`,
+    unless a `StreamAbort` comes instead. Sent again within a part where the subtransaction changes.
+    """
+
+    xid: int
+    subxid: int
+    """The subtransaction (savepoint) that the changes belong to; outside of any the same as `xid`.
+    Those that are inside it have numbers of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStop:
+    """The part is over. The changes that come now are of a transaction that is sent whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAbort:
+    """A transaction of which parts came was rolled back; or a subtransaction of it was.
+
+    Then everything from the first change of the subtransaction on is undone: all that came since
+    then was inside it.
+    """
+
+    xid: int
+    subxid: int
+    """The same as `xid` where all of it was rolled back. Perhaps nothing came of it."""
+
+
+Event: TypeAlias = Change | Commit | Watermark | StreamStart | StreamStop | StreamAbort
 
 
 @dataclass(slots=True)
@@ -250,6 +312,8 @@ class Generation:
     uuid: str
     fingerprint: str
     """A digest of the mapping it was built by: another mapping needs another generation."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """Where it shows every column (`"*"`): the digest of each field. One more is only added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +349,75 @@ class Load:
     since: Position = NOWHERE
     """Where the stream was when it began to repair what is searched already: every row that is
     there is written at this version or above it. 0: it fills a new generation."""
+    joined: bool = False
+    """Whether the table has come into the stream only for this load: the stream lacks what
+    transactions that were open then had done before."""
+    why: str = ""
+    """What has changed in the source, so that all rows are read again; empty where somebody asked
+    for it. Changes of the stream are left to such a load (`Coverage`): it can't be given up."""
+    where: str = ""
+    """Of a load that repairs: a condition of the source's own language. Only rows that meet it are
+    read, so documents without a row stay. Empty: all rows."""
 
     @property
     def repairs(self) -> bool:
         """Whether it writes into generations that are loaded already, and stay searched."""
         return self.since > NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnShape:
+    """What the values of a column depend on beside the rows."""
+
+    place: int
+    """In the table, from its making to its dropping, whatever its name is."""
+    meaning: str
+    """Its type as far down as it goes: under another one the values are others."""
+    version: str
+    """Another one whenever anybody has altered the column, whatever it was."""
+    plain: bool = True
+    """Whether rows from before it was added hold null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A partition that holds rows."""
+
+    file: str
+    """Another one once it was truncated or rewritten."""
+    empty: bool = False
+    attached: str = ""
+    """Another text once it was detached, and attached again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a table looks like, as far as documents can change with it while no row does."""
+
+    table: str
+    """Which table has the name: one that is dropped and made again is another."""
+    key: str
+    """Its kind, its primary key, and what it sends of old rows."""
+    columns: dict[str, ColumnShape]
+    file: str = ""
+    """Of a table without partitions: another one once it was truncated or rewritten."""
+    parts: dict[str, Part] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Which transactions are left to the load of a table, that begins after they are visible.
+
+    Theirs are the changes that are older than what the catalog says of the table.
+    """
+
+    seen: str
+    """In the source's own words: see `Source.visibility`."""
+    floor: Position
+    """Where the log ended before. Whatever is written of the table from then on has this version or
+    a higher one: what a load finds below it belongs to no row."""
+    end: Position
+    """Where the log ended after: no transaction that is seen comes later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +433,17 @@ class Checkpoint:
     loads: tuple[Load, ...] = ()
     """What is still to be read of the rows that were there before. A generation that a load fills
     isn't searched yet; one that a load repairs is."""
+    memberships: dict[str, str] = field(default_factory=dict)
+    """By table (`Relation.qualified_name`): how it belonged to the stream when it was loaded."""
+    owner: str = ""
+    """The process that stores it; another one that takes over stores its own name."""
+    written: Position | None = None
+    """No document has a higher version: stored by a process that ends in order. None while one
+    runs, and after one that ended without a word: it may have written beyond `position`."""
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    """What the tables looked like when it was begun from, by their names."""
+    covered: dict[str, Coverage] = field(default_factory=dict)
+    """By the table's name."""
 
 
 @dataclass(frozen=True, slots=True)

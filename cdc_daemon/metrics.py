@@ -18,7 +18,7 @@ LATENCY_BUCKETS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 REQUEST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
-STATES: Final = ("starting", "loading", "streaming", "waiting", "stopping")
+STATES: Final = ("starting", "standby", "loading", "streaming", "waiting", "stopping")
 
 
 class Metrics:
@@ -56,6 +56,12 @@ class Metrics:
         self._spilled = self._counter(
             "cdc_transaction_spilled_bytes_total", "Folded on disk", "pipeline"
         ).labels(pipeline)
+        self._streamed = self._gauge(
+            "cdc_transactions_streamed", "Read in parts before they end", "pipeline"
+        ).labels(pipeline)
+        self._held = self._gauge(
+            "cdc_transactions_held_bytes", "Folded, and not committed", "pipeline"
+        ).labels(pipeline)
         self._dead_letters = self._counter(
             "cdc_dead_letters_total", "Dead letters stored", "pipeline", "projection", "reason"
         )
@@ -69,6 +75,11 @@ class Metrics:
         )
         self._state = self._gauge(
             "cdc_pipeline_state", "1 for the state it is in", "pipeline", "state"
+        )
+        self._schema_changes = self._counter(
+            "cdc_schema_changes_total",
+            "Times that the mappings were compiled anew in place",
+            *("pipeline", "table"),
         )
         self._reconnects = self._counter(
             "cdc_reconnects_total", "Connections made again", "pipeline", "side"
@@ -142,9 +153,18 @@ class Metrics:
         """A part of a transaction went to disk."""
         self._spilled.inc(size_bytes)
 
+    def open_transactions(self, streamed: int, held_bytes: int) -> None:
+        """Show what is held of transactions that haven't ended."""
+        self._streamed.set(streamed)
+        self._held.set(held_bytes)
+
     def reconnected(self, side: str) -> None:
         """A connection was made again."""
         self._reconnects.labels(self.pipeline, side).inc()
+
+    def schema_changed(self, table: str) -> None:
+        """The mappings are compiled anew, because a table has changed."""
+        self._schema_changes.labels(self.pipeline, table).inc()
 
     def loaded(self, projection: str, rows: int) -> None:
         """Existing rows were read."""

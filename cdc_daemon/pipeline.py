@@ -6,24 +6,36 @@ What comes back from the other threads is only "durable up to here" and "searcha
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.delivery.retrying import retrying
-from cdc_daemon.errors import RetryError, SourceError
-from cdc_daemon.events import NOWHERE, Change, ChangeKind, Commit, Position, Watermark
+from cdc_daemon.delivery.transactions import OpenTransactions
+from cdc_daemon.errors import RetryError, SchemaChangedError, StartAgainError
+from cdc_daemon.events import (
+    NOWHERE,
+    Change,
+    ChangeKind,
+    Commit,
+    Position,
+    StreamAbort,
+    StreamStart,
+    StreamStop,
+    Watermark,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.backfill.filler import HoleFiller
     from cdc_daemon.backfill.window import Transaction
+    from cdc_daemon.covering import Covered
     from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.delivery.transactions import Route
     from cdc_daemon.events import Event, Relation
     from cdc_daemon.ports import Source
     from cdc_daemon.projection.flat import FlatProjection
@@ -51,30 +63,6 @@ class Stopped(Exception):  # noqa: N818 - not an error: how a stop unwinds the r
     """The daemon was asked to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One projection, its index, and what the open transaction makes of its documents."""
-
-    projection: FlatProjection
-    index: str
-    fold: Fold
-
-
-class Destination:
-    """Where the changes of one relation go, and how many there were of each kind."""
-
-    __slots__ = ("counts", "relation", "targets")
-
-    def __init__(self, relation: Relation, routes: Sequence[Route]) -> None:
-        self.relation = relation
-        self.targets = [
-            (route.projection.apply, route.fold)
-            for route in routes
-            if route.projection.relation is relation
-        ]
-        self.counts = [0] * (max(ChangeKind) + 1)
-
-
 class Pipeline:
     """Follows a source, and knows nothing of which one it is."""
 
@@ -92,6 +80,7 @@ class Pipeline:
         spill_folder: Path,
         stopping: Callable[[], bool],
         state: Callable[[str], None],
+        covered: Mapping[str, Covered] = MappingProxyType({}),
     ) -> None:
         self._source = source
         self._source_id = source_id
@@ -99,15 +88,10 @@ class Pipeline:
         self._delivery = delivery
         self._backfill = backfill
         self._filler = filler
-        self._transaction_bytes = transaction_bytes
         self._stopping = stopping
         self._state = state
-        self._routes = [
-            Route(projection, index, Fold(spill_folder)) for projection, index in indices
-        ]
-        self._destinations = {
-            relation: Destination(relation, self._routes) for relation in relations
-        }
+        self._transactions = OpenTransactions(relations, indices, transaction_bytes, spill_folder)
+        self._covered = covered
         self._released_at = 0.0
         self._reported_at = 0.0
         self._reported: tuple[Position, Position] = (NOWHERE, NOWHERE)
@@ -125,6 +109,8 @@ class Pipeline:
                         self._follow_while_connected()
         except Stopped:
             return
+        finally:
+            self._transactions.forget()
 
     def _follow_while_connected(self) -> None:
         """Return when a good connection was lost; raise RetryError when it was none."""
@@ -142,8 +128,7 @@ class Pipeline:
 
     def _start(self) -> None:
         """Start the stream after what was received: an unfinished transaction comes again."""
-        for route in self._routes:
-            route.fold.clear()
+        self._transactions.forget()
         for attempt in retrying():
             with attempt:
                 if self._stopping():
@@ -163,10 +148,9 @@ class Pipeline:
         """After a failover or a restore the same position may be another commit."""
         found = self._source.identity()
         if found != self._source_id:
-            raise SourceError(
-                f"the source is another one now: {found}, it was {self._source_id} (a failover, or "
-                "a restore). Positions of the two can't be compared. Start again: everything is "
-                "loaded anew"
+            raise StartAgainError(
+                f"the source's history is another one now: {found}, it was {self._source_id} (a "
+                "failover, or a restore)"
             )
 
     def _follow(self) -> None:
@@ -191,7 +175,8 @@ class Pipeline:
     def _take(self, events: Sequence[Event]) -> bool:
         """Handle what was read; whether the source wants to know at once what is durable."""
         urgent = False
-        destinations = self._destinations
+        transactions = self._transactions
+        destinations = transactions.destinations
         for event in events:
             if type(event) is Change:
                 destination = destinations[event.relation]
@@ -203,7 +188,11 @@ class Pipeline:
             elif type(event) is Watermark:
                 self._pass(event.position)
                 urgent = urgent or event.urgent
-        self._spill_if_large()
+            elif isinstance(event, StreamStart | StreamStop | StreamAbort):
+                transactions.follow(event)
+                destinations = transactions.destinations
+        if spilled := transactions.spill_if_large():
+            self._delivery.metrics.spilled(spilled)
         return urgent
 
     def _commit(self, commit: Commit) -> None:
@@ -211,26 +200,49 @@ class Pipeline:
         position = commit.position
         delivery = self._delivery
         delivery.monitor.committed(position, commit.time)
-        changed = [route for route in self._routes if route.fold]
+        changed = [
+            route
+            for route in self._transactions.committed(commit.xid)
+            if route.fold and not self._is_left_out(route, commit)
+        ]
         if changed:
             self._backfill.recent.append(commit.xid)
         window = self._window_of(commit, changed)
         self._filler.begin(commit)
         for route in changed:
             fold = route.fold
+            version = self._version(route, position)
             if fold.truncated:
-                self._clear_before(route.index, position)
-                fold.truncated = False
+                self._clear_before(route.index, version)
                 self._filler.truncated(route.index)
                 if window is not None:
                     window.truncated(route.index)
+            if fold.is_scattered:
+                delivery.aside(fold.gather)
             contents = self._filler.watching(route.index, fold.drain())
             if window is not None and route.index in self._backfill.loading:
                 contents = window.touching(route.index, contents)
             after = self._filler.after(delivery.progress.received)
-            delivery.dispatcher.send(route.index, position, contents, after=after)
+            delivery.dispatcher.send(route.index, version, contents, after=after)
+        self._transactions.ended(commit.xid)
         delivery.metrics.transaction()
         self._pass(position)
+
+    def _is_left_out(self, route: Route, commit: Commit) -> bool:
+        """Whether the load of the table has it. Raises SchemaChangedError on a shape unknown."""
+        table = route.projection.relation.qualified_name
+        covered = self._covered.get(table)
+        if covered is not None and covered.leaves_out(commit.position, commit.xid):
+            route.fold.clear()
+            return True
+        if route.fold.misfit:
+            shown_by = (commit.position, commit.xid)
+            raise SchemaChangedError(table, route.fold.misfit, shown_by=shown_by)
+        return False
+
+    def _version(self, route: Route, position: Position) -> Position:
+        covered = self._covered.get(route.projection.relation.qualified_name)
+        return position if covered is None else covered.version(position)
 
     def _window_of(self, commit: Commit, changed: Sequence[Route]) -> Transaction | None:
         """What notes the touched documents, if chunks that wait or will come may not see them."""
@@ -242,12 +254,6 @@ class Pipeline:
     def _pass(self, position: Position) -> None:
         progress = self._delivery.progress
         progress.received = max(progress.received, position)
-
-    def _spill_if_large(self) -> None:
-        if sum(route.fold.size_bytes for route in self._routes) > self._transaction_bytes:
-            for route in self._routes:
-                if route.fold.size_bytes:
-                    self._delivery.metrics.spilled(route.fold.spill())
 
     def _hold_back(self) -> bool:
         """Let batches grow while more is coming, but not for long; whether anything is held."""
@@ -283,12 +289,13 @@ class Pipeline:
             self._count()
 
     def _count(self) -> None:
-        for destination in self._destinations.values():
+        metrics = self._delivery.metrics
+        for relation, counts in self._transactions.counts.items():
             for kind in ChangeKind:
-                if count := destination.counts[kind]:
-                    table = destination.relation.qualified_name
-                    self._delivery.metrics.received(table, kind.name.lower(), count)
-                    destination.counts[kind] = 0
+                if count := counts[kind]:
+                    metrics.received(relation.qualified_name, kind.name.lower(), count)
+                    counts[kind] = 0
+        metrics.open_transactions(self._transactions.in_parts, self._transactions.held_bytes)
 
     def report(self) -> None:
         """Tell the source how far we are, while stopping.

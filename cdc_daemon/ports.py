@@ -1,8 +1,8 @@
 """What connectors implement. The daemon sees outside systems only through these protocols.
 
-Source side: `Source`, `ChunkReader`, `Visibility`, `SourceClock`. Sink side: `Sink`, `Writer`,
-`CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a `Doctor`. Each port names
-its thread; everything raises only the errors of `cdc_daemon.errors`.
+Source side: `Source`, `ChunkReader`, `Visibility`, `ShapeReader`, `SourceClock`. Sink side: `Sink`,
+`Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a `Doctor`. Each
+port names its thread; everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydantic import BaseModel
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Checkpoint,
         Chunk,
         ColumnType,
+        Coverage,
         DeadLetter,
         DocumentOperation,
         Event,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         Position,
         Relation,
         Row,
+        Shape,
     )
     from cdc_daemon.values import Form
 
@@ -133,14 +135,21 @@ class ChunkReader(Protocol):
         """Divide a table into chunks to be read, in that order; none where it is empty.
 
         The source must keep our place already: rows that come later are the stream's. Raises
-        RetryError while the table is locked, SourceError where it can't be read.
+        RetryError while the table is locked or away, SchemaChangedError where it isn't what it was
+        any more, SourceError where it can't be read.
         """
 
-    def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
+    def check(self, relation: Relation, where: str) -> None:
+        """Raise ConditionError, with the source's words, unless `where` can choose rows."""
+
+    def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
         """The rows of the chunk, with the columns of `relation`, in a short transaction.
 
+        Only those that meet `where`, a condition of the source's own language, if there is one.
+
         Raises RetryError (the connection was lost, the table is locked: read it again),
-        RewrittenError (plan the table anew) or SourceError.
+        RewrittenError (plan the table anew), SchemaChangedError (a column isn't what it was) or
+        SourceError.
         """
 
     def read_keys(
@@ -148,10 +157,11 @@ class ChunkReader(Protocol):
     ) -> FoundRows:
         """The rows whose `columns` have these values (the source's text), as `read` does."""
 
-    def settle(self) -> None:
+    def settle(self, joined: Relation | None = None) -> None:
         """Return once everything that was committed before is visible.
 
-        Raises RetryError while something isn't yet: commits that wait for a synchronous standby.
+        And once everyone has ended who had written `joined`, a table that has come into the stream
+        only now, before the first call. Raises RetryError until then.
         """
 
     def visibility(self) -> Visibility:
@@ -171,12 +181,30 @@ class Source(Protocol):
         """
 
     def identity(self) -> str:
-        """The history this source is in: positions of another one can't be compared."""
+        """The history this source is in: positions of another one can't be compared.
 
-    def prepare(self, relations: Sequence[Relation]) -> None:
+        Raises RetryError where it can't be followed just now (a standby).
+        """
+
+    def shared_until(self, source_id: str) -> Position:
+        """Up to where the history `source_id` is the source's own; NOWHERE if it isn't at all.
+
+        Where it still is the source's: how far that has come. Raises RetryError if the source is
+        an earlier part of that history, and has been left behind.
+        """
+
+    def prepare(self, relations: Sequence[Relation]) -> Mapping[str, str]:
         """Check that every relation can be followed, then make what following needs (publication).
 
-        Raises SourceError before anything is touched; the message has the SQL that mends it.
+        Returns, by qualified name, how each belongs to the stream: where that is another text than
+        before, the stream may lack changes of it. Raises SourceError before anything is touched;
+        the message has the SQL that mends it.
+        """
+
+    def held_by(self) -> str | None:
+        """Who follows the source in our place, for people; None if nobody does.
+
+        Touches nothing there; ends our own stream.
         """
 
     def place(self) -> Position | None:
@@ -192,10 +220,20 @@ class Source(Protocol):
         """A reader of chunks of about that size, with its own connection, for another thread."""
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:
-        """Begin the stream just after `after`; rows come with the columns of `relations`."""
+        """Begin the stream just after `after`; rows come with the columns of `relations`.
+
+        Changes of a table that had, or has by now, another shape come under a relation of their own
+        that `stands_for` the one that was given. Raises StartAgainError if the source doesn't keep
+        that place for us any more.
+        """
 
     def read(self, timeout_seconds: float) -> Sequence[Event]:
         """Return what has arrived, at most a few thousand events; empty after the timeout.
+
+        Transactions come in the order of their commits, each one's changes before its `Commit` and
+        after the one before; but a source may send a large one before it ends, in parts between
+        others, each from `StreamStart` to `StreamStop`. What hasn't ended when the connection is
+        lost comes again from its beginning.
 
         Answers the source's keepalives, so it must be called at least every few seconds.
         Raises RetryError when the connection is lost: `start` again.
@@ -219,8 +257,30 @@ class Source(Protocol):
     def clock(self) -> SourceClock:
         """A clock of its own connection, for another thread."""
 
+    def shape_reader(self) -> ShapeReader:
+        """A reader of what tables look like, with its own connection, for another thread."""
+
+    def coverage(self) -> Coverage:
+        """What is visible now: loads that begin from here on leave none of it out."""
+
+    def visibility(self, seen: str) -> Visibility:
+        """What `Coverage.seen` says."""
+
     def close(self) -> None:
         """Release the connections; the source keeps our place. Safe to call twice."""
+
+
+class ShapeReader(Protocol):
+    """Reads what tables look like in the catalog. One thread owns it."""
+
+    def read(self, tables: Sequence[str]) -> Mapping[str, Shape]:
+        """The shape of each table that is there, by `Relation.qualified_name`; locks nothing.
+
+        Raises RetryError when the source can't be reached.
+        """
+
+    def close(self) -> None:
+        """Release the connection. Safe to call twice."""
 
 
 class SourceClock(Protocol):
@@ -298,6 +358,8 @@ class ReadModel:
     """Index settings passed through from the configuration."""
     mappings: dict[str, Any] = field(default_factory=dict)
     """Index mapping parameters passed through (`dynamic`, `_routing`, ...)."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Where it shows every column (`"*"`): of each field, which `fingerprint` then leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +415,12 @@ class Sink(Protocol):
     def create_generation(self, model: ReadModel) -> Generation:
         """Make a new, empty index for `model`; nobody searches it yet."""
 
+    def extend_generation(self, generation: Generation, model: ReadModel) -> bool:
+        """Let the index take the fields of `model` that it lacks; False where it can't.
+
+        What its documents hold stays as it is.
+        """
+
     def publish(self, generation: Generation) -> Sequence[str]:
         """Point the read model's alias at `generation`, at once and from nowhere else.
 
@@ -388,13 +456,16 @@ class Sink(Protocol):
 
 
 class CheckpointStore(Protocol):
-    """Keeps the checkpoint of each pipeline durably."""
+    """Keeps the checkpoint of each pipeline durably, for one process at a time."""
 
     def load(self, pipeline: str) -> Checkpoint | None:
         """The last one stored; None on the first start."""
 
     def store(self, checkpoint: Checkpoint) -> None:
-        """Return when it is durable."""
+        """Return when it is durable.
+
+        Raises TakenOverError if another owner's was stored since this object stored or loaded it.
+        """
 
 
 class DeadLetterStore(Protocol):

@@ -1,18 +1,21 @@
-"""What a start finds, and what of it can be gone on with: the rest is made anew and loaded. Pure
-but for looking at the sink's indices.
-"""  # noqa: D205 - one sentence
+"""What a start finds, and what of it can be gone on with: the rest is made anew or read again.
+
+Pure, but for looking at the sink's indices, and adding fields to them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cdc_daemon.events import Checkpoint, Load, Position
+from cdc_daemon.events import NOWHERE, Checkpoint, Load
+from cdc_daemon.shapes import altered, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from cdc_daemon.events import Generation
+    from cdc_daemon.errors import SchemaChangedError
+    from cdc_daemon.events import Generation, Position, Relation, Shape
     from cdc_daemon.ports import Sink
     from cdc_daemon.projection.flat import FlatProjection
 
@@ -25,6 +28,15 @@ class Found:
     place: Position | None
     """The position that the source keeps for us; None if it keeps none."""
     source_id: str
+    shared: Position
+    """`Source.shared_until` of the checkpoint's history."""
+    memberships: Mapping[str, str]
+    """What `Source.prepare` says of each table."""
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
+    """What the tables look like now."""
+    unexplained: SchemaChangedError | None = None
+    """What the stream has shown of a table: if the catalog doesn't explain it, its rows are read
+    again, after which nothing of that shape counts any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +45,29 @@ class Resumption:
 
     checkpoint: Checkpoint
     """With the generations and loads that are gone on with."""
+    claim: Checkpoint
+    """What is stored before anything is made or dropped: all that was kept, in the history that
+    the source has now."""
     anew: Mapping[str, str]
     """The projections that need a new generation, and why."""
     new_place: bool
     """Whether the source must keep another place for us, from now on."""
+    lost: bool = False
+    """Whether that is so because what was kept can't be gone on with."""
+    written: Position = NOWHERE
+    """No document of the generations that are gone on with has a higher version."""
     left_over: Sequence[Generation] = ()
     """Indices that were being built, and that nobody goes on with."""
     replaced: Collection[str] = ()
     """The projections that have a generation already."""
     forgotten: Sequence[Generation] = ()
     """Loaded indices of projections that are no longer configured."""
+    joined: Collection[str] = ()
+    """The tables that have come into the stream since, while it goes on."""
+    altered: Mapping[str, str] = field(default_factory=dict)
+    """The tables of which all rows are to be read again, and why."""
+    repaired: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By table: the projections whose index is searched, and to be made right by that."""
 
 
 def resume(
@@ -54,61 +79,207 @@ def resume(
 ) -> Resumption:
     """Compare what was found with what is configured."""
     kept = found.checkpoint
-    reason = _reason_for_all(found, show)
-    if reason is not None or kept is None:
-        unfinished = being_filled(kept.loads) if kept else set()
-        return Resumption(
-            Checkpoint(pipeline, Position(0), found.source_id),
-            dict.fromkeys((projection.name for projection in projections), reason or ""),
-            new_place=True,
-            replaced=kept.generations.keys() - unfinished if kept else (),
-            left_over=[kept.generations[name] for name in sorted(unfinished)] if kept else (),
+    if kept is None or kept.position == NOWHERE:
+        began = kept or Checkpoint(pipeline, NOWHERE, found.source_id)
+        reason = "there is no checkpoint: this is the first start" + (
+            ", or the checkpoint was lost" if found.place is not None else ""
         )
-    reasons = {
-        projection.name: why
-        for projection in projections
-        if (why := _reason_for(projection, kept.generations, sink)) is not None
-    }
-    good = {projection.name for projection in projections} - reasons.keys()
+        return _all_anew(began, found, projections, reason)
+    lost = _reason_for_all(kept, found, show)
+    if lost is not None:
+        return replace(_all_anew(kept, found, projections, lost), lost=True)
+    return _gone_on_with(_carried_over(kept, found), found, projections, sink)
+
+
+def _all_anew(
+    kept: Checkpoint, found: Found, projections: Sequence[FlatProjection], reason: str
+) -> Resumption:
     unfinished = being_filled(kept.loads)
     return Resumption(
-        replace(
-            kept,
-            generations={name: kept.generations[name] for name in sorted(good)},
-            loads=tuple(filter(None, (_still_wanted(load, good) for load in kept.loads))),
-        ),
-        reasons,
-        new_place=False,
+        Checkpoint(kept.pipeline, NOWHERE, found.source_id, memberships=dict(found.memberships)),
+        kept,
+        dict.fromkeys((projection.name for projection in projections), reason),
+        new_place=True,
         replaced=kept.generations.keys() - unfinished,
-        left_over=[kept.generations[name] for name in sorted(unfinished - good)],
-        forgotten=[
-            generation
-            for name, generation in kept.generations.items()
-            if name not in good | reasons.keys() | unfinished
-        ],
+        left_over=[kept.generations[name] for name in sorted(unfinished)],
     )
 
 
-def _reason_for_all(found: Found, show: Callable[[Position], str]) -> str | None:
-    checkpoint = found.checkpoint
-    if checkpoint is None:
-        return "there is no checkpoint: this is the first start" + (
-            ", or the checkpoint was lost" if found.place is not None else ""
-        )
-    if checkpoint.source_id != found.source_id:
-        return f"the source is another one: {found.source_id}, it was {checkpoint.source_id}"
+def _gone_on_with(
+    kept: Checkpoint, found: Found, projections: Sequence[FlatProjection], sink: Sink
+) -> Resumption:
+    now = found.memberships
+    joined = {table for table in now if now[table] != kept.memberships.get(table)}
+    reasons = {
+        projection.name: why
+        for projection in projections
+        if (why := _reason_for(projection, kept.generations, joined, sink)) is not None
+    }
+    unfinished = being_filled(kept.loads)
+    tables = _altered(found, kept, projections, reasons)
+    repaired: dict[str, tuple[str, ...]] = {}
+    for projection in projections:
+        table = projection.relation.qualified_name
+        if table in tables and projection.name not in reasons:
+            if projection.name in unfinished:
+                reasons[projection.name] = f"table {table} has changed: {tables[table]}"
+            else:
+                repaired[table] = (*repaired.get(table, ()), projection.name)
+    good = {projection.name: projection for projection in projections}
+    good = {name: projection for name, projection in good.items() if name not in reasons}
+    return Resumption(
+        replace(
+            kept,
+            generations={
+                name: replace(kept.generations[name], fields=good[name].model.digests)
+                for name in sorted(good)
+            },
+            loads=tuple(
+                filter(
+                    None,
+                    (
+                        _still_wanted(load, good.keys())
+                        for load in kept.loads
+                        if load.table not in tables
+                    ),
+                )
+            ),
+            memberships=dict(now),
+            covered={
+                table: coverage
+                for table, coverage in kept.covered.items()
+                if kept.position < coverage.end
+            },
+        ),
+        kept,
+        reasons,
+        new_place=False,
+        # What a process has written that ended without a word, it had read from this source.
+        written=found.shared if kept.written is None else kept.written,
+        replaced=kept.generations.keys() - unfinished,
+        left_over=[kept.generations[name] for name in sorted(unfinished - good.keys())],
+        forgotten=[
+            generation
+            for name, generation in kept.generations.items()
+            if name not in good.keys() | reasons.keys() | unfinished
+        ],
+        joined=joined,
+        altered=tables,
+        repaired=repaired,
+    )
+
+
+def _altered(
+    found: Found,
+    kept: Checkpoint,
+    projections: Sequence[FlatProjection],
+    anew: Mapping[str, str],
+) -> dict[str, str]:
+    """The tables whose documents have to be made again from all rows, and why."""
+    tables: dict[str, str] = {}
+    for projection in projections:
+        relation = projection.relation
+        table = relation.qualified_name
+        why = _rows_altered(relation, kept.shapes.get(table), found.shapes.get(table))
+        generation = kept.generations.get(projection.name)
+        if generation is not None and projection.name not in anew:
+            gone = sorted(generation.fields.keys() - projection.model.digests.keys())
+            why = why or (f"column {', '.join(gone)} is gone" if gone else None)
+        if why is not None:
+            tables.setdefault(table, why)
+    change = found.unexplained
+    if change is not None and not _is_other(found, kept, change.table):
+        tables.setdefault(change.table, change.why)
+    return tables
+
+
+def _rows_altered(relation: Relation, before: Shape | None, now: Shape | None) -> str | None:
+    if before is None or now is None:
+        return None
+    return altered(before, now, shown(relation))
+
+
+def _is_other(found: Found, kept: Checkpoint, table: str) -> bool:
+    """Whether the catalog shows another column than before: that explains what the stream has."""
+    before, now = kept.shapes.get(table), found.shapes.get(table)
+    return before is None or now is None or before.columns.keys() != now.columns.keys()
+
+
+def _carried_over(kept: Checkpoint, found: Found) -> Checkpoint:
+    """What was kept, as of the history that the source has now.
+
+    The stream has shown positions that no commit had, and that this history may give to others; and
+    beyond what is shared, a transaction of it may have the number of one that was lost.
+    """
+    return replace(
+        kept,
+        source_id=found.source_id,
+        position=min(kept.position, found.shared),
+        loads=tuple(replace(load, since=min(load.since, found.shared)) for load in kept.loads),
+        covered={
+            table: replace(
+                coverage,
+                floor=min(coverage.floor, found.shared),
+                end=min(coverage.end, found.shared),
+            )
+            for table, coverage in kept.covered.items()
+        },
+    )
+
+
+def _reason_for_all(kept: Checkpoint, found: Found, show: Callable[[Position], str]) -> str | None:
     if found.place is None:
         return "the source keeps no place for us: the slot was dropped or lost"
-    if found.place > checkpoint.position:
-        return (
+    if found.shared == NOWHERE:
+        return f"the source is another one: {found.source_id}, it was {kept.source_id}"
+    if kept.source_id != found.source_id:
+        reason = _reason_of_failover(kept, found, show)
+    else:
+        reason = _reason_of_return(kept, found, show)
+    position = min(kept.position, found.shared)
+    if reason is None and found.place > position:
+        reason = (
             f"the source has gone on to {show(found.place)}, the checkpoint says "
-            f"{show(checkpoint.position)}: changes between them would be missing"
+            f"{show(position)}: changes between them would be missing"
         )
-    return None
+    return reason
+
+
+def _reason_of_failover(
+    kept: Checkpoint, found: Found, show: Callable[[Position], str]
+) -> str | None:
+    """Why documents may show what the source has lost; None if they don't."""
+    if kept.written is not None and kept.written <= found.shared:
+        return None
+    written = (
+        "the daemon did not end in order, so it may have written what was lost"
+        if kept.written is None
+        else f"documents show changes up to {show(kept.written)}"
+    )
+    return (
+        f"a failover has lost what the source had beyond {show(found.shared)} "
+        f"({found.source_id}, it was {kept.source_id}), and {written}"
+    )
+
+
+def _reason_of_return(
+    kept: Checkpoint, found: Found, show: Callable[[Position], str]
+) -> str | None:
+    """The same where the source says that it is the same: it may be an older copy of itself."""
+    reached = max(kept.position, kept.written or NOWHERE)
+    if reached <= found.shared:
+        return None
+    return (
+        f"the source has gone back to {show(found.shared)}: it was at {show(reached)} already, "
+        "and may have been restored from an older copy"
+    )
 
 
 def _reason_for(
-    projection: FlatProjection, generations: Mapping[str, Generation], sink: Sink
+    projection: FlatProjection,
+    generations: Mapping[str, Generation],
+    joined: Collection[str],
+    sink: Sink,
 ) -> str | None:
     generation = generations.get(projection.name)
     if generation is None:
@@ -117,6 +288,23 @@ def _reason_for(
         return "its mapping or its table has changed"
     if sink.find_generation(generation.index) != generation.uuid:
         return f"index {generation.index} is gone, or is another one of that name"
+    if (table := projection.relation.qualified_name) in joined:
+        return (
+            f"table {table} was not in the stream all the time (it was taken out of the "
+            "publication, or made anew): changes of it would be missing"
+        )
+    return _reason_of_fields(projection, generation, sink)
+
+
+def _reason_of_fields(projection: FlatProjection, generation: Generation, sink: Sink) -> str | None:
+    """Of a read model of every column: new ones are added to the index, where it takes them."""
+    digests, fields = projection.model.digests, generation.fields
+    retyped = sorted(name for name in digests.keys() & fields if digests[name] != fields[name])
+    if retyped:
+        return f"column {', '.join(retyped)} has another type, or is made in another way"
+    added = ", ".join(sorted(digests.keys() - fields.keys()))
+    if added and not sink.extend_generation(generation, projection.model):
+        return f"index {generation.index} has had a column {added} of another type"
     return None
 
 
@@ -125,15 +313,17 @@ def being_filled(loads: Iterable[Load]) -> set[str]:
     return {name for load in loads if not load.repairs for name in load.projections}
 
 
-def _still_wanted(load: Load, good: set[str]) -> Load | None:
+def _still_wanted(load: Load, good: Collection[str]) -> Load | None:
     names = tuple(name for name in load.projections if name in good)
     return replace(load, projections=names) if names else None
 
 
-def loads_of(names: Collection[str], projections: Sequence[FlatProjection]) -> tuple[Load, ...]:
+def loads_of(
+    names: Collection[str], projections: Sequence[FlatProjection], joined: Collection[str] = ()
+) -> tuple[Load, ...]:
     """One load for each table that the named projections read."""
     tables: dict[str, list[str]] = {}
     for projection in projections:
         if projection.name in names:
             tables.setdefault(projection.relation.qualified_name, []).append(projection.name)
-    return tuple(Load(table, tuple(some)) for table, some in tables.items())
+    return tuple(Load(table, tuple(some), joined=table in joined) for table, some in tables.items())

@@ -20,7 +20,7 @@ from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.generations import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cdc_daemon.backfill.loads import ActiveLoad
     from cdc_daemon.backfill.window import LoadedChunk, Transaction
@@ -64,6 +64,7 @@ class Backfill:
         generations: Mapping[str, Generation],
         queue_bytes: int,
         all_loaded: Callable[[], None],
+        recent: deque[int],
     ) -> None:
         self._config = config
         self._source = source
@@ -80,7 +81,7 @@ class Backfill:
         self._ended: deque[Ended] = deque(maxlen=MOST_ENDED)
         self.requests = Requests(source.wake)
         """What other threads want of the reader."""
-        self.recent: deque[int] = deque(maxlen=RECENT)
+        self.recent = recent
         """The numbers of the last transactions that changed documents. The reader adds them."""
         self._workers: list[Worker] = []
         self._nudging = Nudging(delivery.monitor.nudge_soon)
@@ -146,10 +147,12 @@ class Backfill:
 
     def begin(
         self,
-        loads: Iterable[Load],
+        loads: Sequence[Load],
         compiled: Compiled,
     ) -> None:
-        """Begin these loads, or go on with them."""
+        """Begin these loads, or go on with them. The reader calls it, between transactions."""
+        if loads:
+            self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
         relations = {relation.qualified_name: relation for relation in compiled.relations}
         for load in loads:
             targets = {
@@ -157,7 +160,9 @@ class Backfill:
                 for projection in compiled.projections
                 if projection.name in load.projections
             }
-            self._loads.add(relations[load.table], targets, load, self._settler(load))
+            self._loads.add(
+                relations[load.table], targets, load, self.new_reader() if load.repairs else None
+            )
             if not load.repairs:
                 self._delivery.progress.building |= targets.keys()
             self._loading |= targets.keys()
@@ -167,16 +172,17 @@ class Backfill:
                 projections=list(load.projections),
                 resumed=load.todo is not None,
                 rows_before=load.rows,
+                why=load.why,
             )
         if self._loads.active and not self._workers:
             self._start_workers()
 
-    def _settler(self, load: Load) -> ChunkReader | None:
-        return self._source.chunk_reader(self._config.chunk) if load.repairs else None
+    def new_reader(self) -> ChunkReader:
+        """One more connection that reads. Any thread may call it."""
+        return self._source.chunk_reader(self._config.chunk)
 
     def begin_beside(self, load: Load, compiled: Compiled) -> None:
         """Begin a load while the stream goes on. The reader calls it, between transactions."""
-        self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
         self.begin([load], compiled)
         self._note()
 
@@ -264,7 +270,7 @@ class Backfill:
             Worker(
                 number,
                 self._loads,
-                self._source.chunk_reader(config.chunk),
+                self.new_reader(),
                 rate / config.workers if rate else None,
                 self._delivery.fail,
             )
@@ -333,6 +339,8 @@ class Backfill:
         self._delivery.checkpointer.note(tuple(load.stored() for load in self._unfinished))
 
     def _sweep(self, load: ActiveLoad) -> None:
+        dispatcher = self._delivery.dispatcher
+        dispatcher.highest = max(dispatcher.highest, load.asked.since)
         sweeping = Sweeping(load, self._delivery, self._source.wake)
         self._sweepings.append(sweeping)
         sweeping.start()
@@ -353,7 +361,14 @@ class Backfill:
         self._loading -= load.targets.keys()
         reason = "" if load.failure is None else str(load.failure)
         self._ended.append(
-            Ended(load.relation.qualified_name, load.names, load.rows, load.since, outcome, reason)
+            Ended(
+                load.relation.qualified_name,
+                load.names,
+                load.rows,
+                load.asked.since,
+                outcome,
+                reason,
+            )
         )
 
     def _publish(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from cdc_daemon.errors import CdcError
+from cdc_daemon.backfill.requests import BusyError
+from cdc_daemon.errors import CdcError, RetryError, StopError
 from cdc_daemon.events import Load
 from cdc_daemon.nearest import nearest
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.backfill.loads import ActiveLoad
     from cdc_daemon.delivery.delivery import Delivery
-    from cdc_daemon.events import Position
+    from cdc_daemon.events import Position, Relation
     from cdc_daemon.projection.compiler import Compiled
     from cdc_daemon.projection.flat import FlatProjection
 
@@ -41,6 +43,8 @@ class Wish:
 
     projection: str | None = None
     table: str | None = None
+    where: str = ""
+    """Only those that meet a condition of the source's own language."""
 
 
 class Control:
@@ -56,15 +60,17 @@ class Control:
         return self._backfill.show()
 
     def start(self, wish: Wish) -> None:
-        """Read all rows of a table again, into the read models that are searched.
+        """Read rows of a table again, into the read models that are searched.
 
         Returns once a crash can't make the repair forgotten, unless the sink is away.
-        Raises UnknownNameError, ConflictError, BusyError.
+        Raises UnknownNameError, ConditionError, ConflictError, BusyError.
         """
         chosen = self._chosen(wish)
         self._require_idle(chosen)
+        if wish.where:
+            self._check(chosen[0].relation, wish.where)
         self._move_on()
-        since = self._backfill.requests.ask(lambda: self._begin(chosen))
+        since = self._backfill.requests.ask(lambda: self._begin(chosen, wish.where))
         _wait_until(lambda: self._is_stored(chosen[0].name, since), STORED_SECONDS)
 
     def cancel(self, wish: Wish) -> None:
@@ -95,6 +101,15 @@ class Control:
             return every
         return found
 
+    def _check(self, relation: Relation, where: str) -> None:
+        with closing(self._backfill.new_reader()) as reader:
+            try:
+                reader.check(relation, where)
+            except RetryError as error:
+                raise BusyError(f"{error}. Nothing was done: ask again") from error
+            except StopError as error:
+                raise ConflictError(str(error)) from error
+
     def _require_idle(self, chosen: Sequence[FlatProjection]) -> None:
         names = {projection.name for projection in chosen}
         for load in self._backfill.loads:
@@ -123,12 +138,12 @@ class Control:
                 return True
         return False
 
-    def _begin(self, chosen: Sequence[FlatProjection]) -> Position:
+    def _begin(self, chosen: Sequence[FlatProjection], where: str) -> Position:
         self._require_idle(chosen)
         names = tuple(projection.name for projection in chosen)
         table = chosen[0].relation.qualified_name
         since = self._delivery.progress.received
-        self._backfill.begin_beside(Load(table, names, since=since), self._compiled)
+        self._backfill.begin_beside(Load(table, names, since=since, where=where), self._compiled)
         return since
 
     def _cancel(self, names: Collection[str], *, every: bool) -> None:
@@ -149,6 +164,12 @@ class Control:
                 f"the rows of {table} are read into a new index of {own}, which can't be searched "
                 "without them. To read nothing for now: `cdc-daemon backfill pause`. To do without "
                 "the read model: remove it from the configuration, and restart the daemon"
+            )
+        if load.asked.why:
+            raise ConflictError(
+                f"the rows of {table} are read again for {own} because the table has changed "
+                f"({load.asked.why}): without that documents would stay wrong. To read nothing for "
+                "now: `cdc-daemon backfill pause`"
             )
         if not {*load.names} <= {*names}:
             raise ConflictError(

@@ -162,6 +162,8 @@ class HoleFiller:
             return None
 
     def _try(self, reader: ChunkReader, connection: int, keys: Keys) -> None:
+        if self._closed:  # while it was tried again
+            return
         try:
             for index in {index for index, _ in keys}:
                 names = {name: key for name, key in keys.items() if name[0] == index}

@@ -9,18 +9,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.backfill.speed import Speed
 from cdc_daemon.backfill.todo import blocks, is_done, merged, resumed, without
-from cdc_daemon.events import NOWHERE, Load, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from cdc_daemon.backfill.window import LoadedChunk
-    from cdc_daemon.events import Chunk, Relation
+    from cdc_daemon.events import Chunk, Load, Relation
     from cdc_daemon.ports import ChunkReader, Visibility
     from cdc_daemon.projection.flat import FlatProjection
 
@@ -39,12 +38,12 @@ class ActiveLoad:
     relation: Relation
     targets: Mapping[str, FlatProjection]
     """Index to the projection that fills it."""
+    asked: Load
+    """What is to be done, and how far it was when it was begun or gone on with."""
     todo: tuple[Chunk, ...] | None
     settled: bool
     rows: int
     blocks: int
-    since: Position = NOWHERE
-    """Of a load that repairs: `Load.since`."""
     settler: ChunkReader | None = None
     """What waits until all is visible from before a load that began beside the stream; workers
     that read already don't look back so far."""
@@ -87,7 +86,7 @@ class ActiveLoad:
     @property
     def repairs(self) -> bool:
         """As `Load.repairs` is."""
-        return self.since > NOWHERE
+        return self.asked.repairs
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -98,7 +97,7 @@ class ActiveLoad:
         """Wait, as `ChunkReader.settle` does, unless that has been waited for."""
         if self.settled:
             return
-        (self.settler or reader).settle()
+        (self.settler or reader).settle(self.relation if self.asked.joined else None)
         self.settled = True
         self.end_settling()
 
@@ -109,9 +108,14 @@ class ActiveLoad:
 
     def stored(self) -> Load:
         """As the checkpoint keeps it."""
-        todo = None if self.todo is None else merged(self.todo)
-        table = self.relation.qualified_name
-        return Load(table, self.names, todo, self.settled, self.rows, self.blocks, self.since)
+        return replace(
+            self.asked,
+            projections=self.names,
+            todo=None if self.todo is None else merged(self.todo),
+            settled=self.settled,
+            rows=self.rows,
+            blocks=self.blocks,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +159,11 @@ class Loads:
                 self._number,
                 relation,
                 targets,
+                load,
                 load.todo,
                 load.settled,
                 load.rows,
                 load.blocks,
-                load.since,
                 settler,
             )
             self._changed.notify_all()

@@ -34,6 +34,8 @@ def report(load: ActiveLoad) -> dict[str, Any]:
         "table": load.relation.qualified_name,
         "projections": list(load.names),
         "repairs": load.repairs,
+        "why": load.asked.why,
+        "partly": bool(load.asked.where),
         "phase": phase(load),
         "rows": load.rows,
         "share": round(load.share_done, 4),

@@ -1,5 +1,7 @@
 """The end of a repair: what its load has not written again belongs to no row, and is deleted.
 
+Where it was to read some of the rows only, of what it hasn't written nobody knows: that stays.
+
 In a thread of its own: whatever the stream writes meanwhile is newer, so that it needn't wait.
 """
 
@@ -35,7 +37,7 @@ class Sweeping(threading.Thread):
         """For as long as it takes; then wake the reader."""
         load = self.load
         try:
-            deleted = sum(self._delivery.delete_before(index, load.since) for index in load.targets)
+            deleted = 0 if load.asked.where else self._delete_older()
         except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
             self._delivery.fail(error)
             return
@@ -48,3 +50,7 @@ class Sweeping(threading.Thread):
         )
         self.is_done = True
         self._wake()
+
+    def _delete_older(self) -> int:
+        since = self.load.asked.since
+        return sum(self._delivery.delete_before(index, since) for index in self.load.targets)

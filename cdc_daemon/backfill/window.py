@@ -43,8 +43,8 @@ class LoadedChunk:
     rest: Chunk | None
     seen: Visibility
     reached: Position
-    documents: dict[str, dict[bytes, bytes]]
-    """Index to document id to document, or why it can't be one."""
+    documents: dict[str, dict[bytes, bytes | None]]
+    """Index to document id to document, or why it can't be one; None where there is to be none."""
     rows: int
     connection: int = 0
     """Which connection of the stream it was asked for under."""

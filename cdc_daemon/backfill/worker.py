@@ -57,6 +57,8 @@ class Worker(threading.Thread):
             self._reader.close()
 
     def _try(self, work: Work) -> None:
+        if self._loads.closed:  # while it was tried again
+            return
         try:
             self._do(work)
         except RewrittenError as error:
@@ -64,7 +66,7 @@ class Worker(threading.Thread):
             if work.load is not None:
                 self._loads.rewritten(work.load)
         except StopError as error:
-            if work.load is None or not work.load.repairs:
+            if work.load is None or not work.load.repairs or work.load.asked.why:
                 raise
             work.load.end_settling()
             self._loads.failed(work.load, error)
@@ -92,9 +94,11 @@ class Worker(threading.Thread):
 
     def _read(self, work: Work, load: ActiveLoad, chunk: Chunk) -> None:
         began = time.monotonic()
-        read = self._reader.read(load.relation, chunk)
+        read = self._reader.read(load.relation, chunk, load.asked.where)
+        # Where only some rows are read nobody looks for the documents of rows that are left out.
+        make = contents_of if load.asked.where else documents_of
         documents = {
-            index: documents_of(projection, read.rows) for index, projection in load.targets.items()
+            index: make(projection, read.rows) for index, projection in load.targets.items()
         }
         loaded = LoadedChunk(
             load=load.number,
@@ -124,7 +128,7 @@ def contents_of(projection: FlatProjection, rows: Sequence[Row]) -> dict[bytes, 
     return {**contents, **documents_of(projection, rows)}
 
 
-def documents_of(projection: FlatProjection, rows: Sequence[Row]) -> dict[bytes, bytes]:
+def documents_of(projection: FlatProjection, rows: Sequence[Row]) -> dict[bytes, bytes | None]:
     """Id to document of every row that has one, or to why it can't be one."""
     unreadable = isinstance(rows, PartlyUnreadable)
     load_row = projection.load_partly_unreadable if unreadable else projection.load

@@ -30,20 +30,29 @@ Table = Annotated[
     str | None,
     typer.Option("--table", metavar="SCHEMA.TABLE", help="The table, for all its read models."),
 ]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="CONDITION",
+        help="Only rows that meet this condition, in SQL over the table's columns.",
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Show how far it is until it is done.")]
 
 
 @backfill.command("start")
-def start(
+def start(  # noqa: PLR0913 - options of a command
     file: ConfigurationFile = DEFAULT_FILE,
     *,
     projection: Projection = None,
     table: Table = None,
+    where: Where = None,
     wait: Wait = False,
     output: Output = "text",
     url: Url = None,
 ) -> None:
-    """Read all rows of a table again, and put right what is searched.
+    """Read the rows of a table again, and put right what is searched.
 
     Exit code 1: no daemon runs, it refused, or (with --wait) it failed or was cancelled.
     """
@@ -51,7 +60,8 @@ def start(
     if not wish:
         raise typer.BadParameter("name what is to be read again: --projection or --table")
     before = _state(file, url)
-    state = change(file, url, f"{PATH}/start", wish).content
+    asked = wish if where is None else {**wish, "where": where}
+    state = change(file, url, f"{PATH}/start", asked).content
     if wait:
         state = follow(state, _asking(file, url), lambda load: _is_meant(load, wish))
     _print(state, output)

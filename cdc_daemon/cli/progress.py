@@ -110,6 +110,7 @@ def _cells(load: dict[str, Any], *, paused: bool) -> Iterator[str]:
     yield load["table"]
     yield f"{100 * load['share']:.1f} %"
     verb = "repairs" if load["repairs"] else "loads"
+    verb += " a part of" if load["partly"] else ""
     doing = "paused" if paused and load["phase"] != "finishing" else load["phase"]
     yield f"{verb} {', '.join(load['projections'])}: {doing}"
     yield f"{load['rows']:,} rows"

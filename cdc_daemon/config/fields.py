@@ -58,6 +58,12 @@ Unrepresentable = Annotated[
 ]
 """What becomes of a value that a field can't hold; None: it becomes null."""
 
+MissingColumns = Annotated[
+    Literal["stop"] | None,
+    BeforeValidator(_null_in_words, json_schema_input_type=Literal["stop", "null"] | None),
+]
+"""What becomes of a field whose column isn't there; None: it is null."""
+
 
 class FieldConfig(BaseModel):
     """One field of the document. What is not a key of ours goes into the index mapping."""

@@ -13,13 +13,14 @@ from pydantic import (
     JsonValue,
     SecretStr,
     SerializeAsAny,
+    StrictBool,
     StrictInt,
     Tag,
     model_validator,
 )
 
 from cdc_daemon.config.embeds import Embeds, distinct_names
-from cdc_daemon.config.fields import FieldConfig, Fields, Unrepresentable, by_name
+from cdc_daemon.config.fields import FieldConfig, Fields, MissingColumns, Unrepresentable, by_name
 from cdc_daemon.config.names import (
     PIPELINE_PATTERN,
     PROJECTION_PATTERN,
@@ -114,6 +115,13 @@ class ProjectionConfig(Section):
         "that is not on Earth): `null` (and is counted), or the row a `dead_letter`.",
     )
 
+    # Stop: a column that was renamed would otherwise empty its field in silence.
+    missing_columns: MissingColumns = Field(
+        default="stop",
+        description="What happens where a field names a column that the table doesn't have (any "
+        "more): `stop`, or the field is `null`.",
+    )
+
     @property
     def named_fields(self) -> dict[str, FieldConfig] | None:
         """The fields by name; None for `"*"`, all columns."""
@@ -150,13 +158,23 @@ class ProjectionConfig(Section):
         distinct_names(self.named_fields, self.embed)
         return self
 
+    @model_validator(mode="after")
+    def _lacks_no_joined_columns(self) -> ProjectionConfig:
+        if self.is_joined and self.missing_columns is None:
+            raise ValueError(
+                "`missing_columns: null` can't be had with `embed` or `routing`: take it out, and "
+                "name columns that are there"
+            )
+        return self
+
 
 class MemoryConfig(Section):
     """Bounds of what is held in memory."""
 
     transaction: ByteSize = Field(
         default=64_000_000,
-        description="A transaction that takes more is folded on disk, under `state.path`.",
+        description="Transactions that haven't ended, all together: what takes more is folded on "
+        "disk, under `state.path`.",
     )
     batch: ByteSize = Field(default=5_000_000, description="The largest request to the sink.")
     queue: ByteSize = Field(
@@ -186,6 +204,13 @@ class BackfillConfig(Section):
     )
     rows_per_second: StrictInt | None = Field(
         default=None, ge=1, description="No more than this is read, to spare the source."
+    )
+    # Load: nobody has to be there, and what is searched stays until all is loaded.
+    when_lost: Literal["load", "stop"] = Field(
+        default="load",
+        description="What happens when the place in the source is lost, or a failover or a restore "
+        "has lost changes that are searched already. `load`: everything is loaded anew, beside "
+        "what is searched. `stop`: the daemon stops and says why.",
     )
 
 
@@ -274,6 +299,11 @@ class Configuration(Section):
     backfill: BackfillConfig = Field(
         default=BackfillConfig(),
         description="How the rows that are there already come in, while the stream goes on.",
+    )
+    standby: StrictBool = Field(
+        default=False,
+        description="Wait while another daemon of this pipeline runs, for as long as it takes, and "
+        "take over when it ends.",
     )
     senders: StrictInt = Field(
         default=2, ge=1, le=8, description="Connections that write to the sink at the same time."

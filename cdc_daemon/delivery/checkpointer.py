@@ -15,9 +15,9 @@ from cdc_daemon.errors import CdcError
 from cdc_daemon.events import NOWHERE, Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from cdc_daemon.events import Load, Position
+    from cdc_daemon.events import Load, Position, Shape
     from cdc_daemon.ports import CheckpointStore
 
 INTERVAL_SECONDS: Final = 1.0
@@ -45,6 +45,7 @@ class Checkpointer(threading.Thread):
         self._changed = threading.Condition()
         self._wanted = NOWHERE
         self._wanted_loads: tuple[Load, ...] = ()
+        self._written: Position | None = None
         self._documents = 0
         self._due = 0.0
         self._stored_at = 0.0
@@ -86,8 +87,9 @@ class Checkpointer(threading.Thread):
 
     @property
     def is_current(self) -> bool:
-        """Whether all that was noted of loads is stored."""
-        return self._checkpoint.loads == self._wanted_loads
+        """Whether all that was noted, but for the position, is stored."""
+        stored = self._checkpoint
+        return (stored.loads, stored.written) == (self._wanted_loads, self._written)
 
     def note(self, loads: tuple[Load, ...]) -> None:
         """This is still to be loaded: store it with the next checkpoint, soon."""
@@ -98,6 +100,18 @@ class Checkpointer(threading.Thread):
                 wait = INTERVAL_SECONDS if len(loads) >= len(self.stored_loads) else 0.0
                 self._due = min(self._due, self._stored_at + wait)
                 self._changed.notify_all()
+
+    def finish(self, written: Position) -> None:
+        """Nothing is written any more, and no document has a higher version: store that now."""
+        with self._changed:
+            self._written = written
+            self._due = 0.0
+            self._changed.notify_all()
+
+    def adopt(self, shapes: Mapping[str, Shape]) -> None:
+        """The tables look like this now, and nothing had to be done: goes with the next one."""
+        with self._changed:
+            self._checkpoint = replace(self._checkpoint, shapes=dict(shapes))
 
     def close(self) -> None:
         """Make the thread end; what was offered is not stored any more."""
@@ -117,10 +131,14 @@ class Checkpointer(threading.Thread):
         with self._changed:
             while not self._closed:
                 wait = self._due - time.monotonic()
-                new = self._wanted > self.stored or self._wanted_loads != self.stored_loads
+                new = self._wanted > self.stored or not self.is_current
                 if new and wait <= 0:
-                    position = max(self._wanted, self.stored)
-                    return replace(self._checkpoint, position=position, loads=self._wanted_loads)
+                    return replace(
+                        self._checkpoint,
+                        position=max(self._wanted, self.stored),
+                        loads=self._wanted_loads,
+                        written=self._written,
+                    )
                 self._changed.wait(wait if new else None)
             return None
 
@@ -131,7 +149,7 @@ class Checkpointer(threading.Thread):
                     return
                 self._store.store(checkpoint)
         with self._changed:
-            self._checkpoint = checkpoint
+            self._checkpoint = replace(checkpoint, shapes=self._checkpoint.shapes)
             self._stored_at = time.monotonic()
             self._due = self._stored_at + (
                 IDLE_INTERVAL_SECONDS if self._wanted_loads == checkpoint.loads else 0.0

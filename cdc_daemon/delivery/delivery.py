@@ -19,7 +19,7 @@ from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
-from cdc_daemon.errors import CdcError
+from cdc_daemon.errors import CdcError, SchemaChangedError
 from cdc_daemon.log import Seldom
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Delivery:
         self._wake = wake
         self._acknowledged = threading.Event()
         self._failure: BaseException | None = None
+        self.schema_change: SchemaChangedError | None = None
+        """What the reader is to leave for, between two transactions."""
         self.heard_from_reader = time.monotonic()
         """When the reader came round last: how a stuck one is noticed."""
         self.dead_letters_stored = 0
@@ -106,9 +108,13 @@ class Delivery:
         for thread in (*self._senders, self._refresher):
             thread.start()
 
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Everything up to `checkpoint` is durable: store checkpoints from now on."""
+    def resume(self, checkpoint: Checkpoint, written: Position) -> None:
+        """Everything up to `checkpoint` is durable: store checkpoints from now on.
+
+        No document that is there has a higher version than `written`.
+        """
         self.progress.received = max(self.progress.received, checkpoint.position)
+        self.dispatcher.highest = written
         self.checkpointer.begin(checkpoint)
 
     def wait(self, seconds: float = 0.5) -> None:
@@ -132,10 +138,17 @@ class Delivery:
         finally:
             self._pace.at_once = False
 
-    def drain(self, deadline: float, while_waiting: Callable[[], None]) -> bool:
-        """Wait until all is searchable and checkpointed, until `deadline` (monotonic seconds)."""
+    def drain(
+        self, deadline: float, while_waiting: Callable[[], None], *, for_good: bool = True
+    ) -> bool:
+        """Wait until all is searchable and checkpointed, until `deadline` (monotonic seconds).
+
+        `for_good`: nothing is written after it, which the checkpoint then says.
+        """
         self._hurry()
         self._refresher.finish()
+        if for_good:
+            self.checkpointer.finish(self.dispatcher.highest)
         while time.monotonic() < deadline:
             # Rows of a backfill are part of no position before they are durable.
             is_empty = not self.dispatcher.size_bytes
@@ -293,9 +306,11 @@ class Delivery:
 
     def fail(self, error: BaseException) -> None:
         """A thread has ended by `error`: whoever waits raises it. Any thread calls it."""
-        if self._failure is None:
-            self._failure = error
-        self.metrics.failed()
+        if isinstance(error, SchemaChangedError):
+            self.schema_change = self.schema_change or error
+        else:
+            self._failure = self._failure or error
+            self.metrics.failed()
         self._on_progress()
 
 

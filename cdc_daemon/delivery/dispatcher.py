@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cdc_daemon.events import DocumentOperation
+from cdc_daemon.events import NOWHERE, DocumentOperation
 from cdc_daemon.projection.hole import MARK_BYTE as HOLE
 from cdc_daemon.projection.rejection import MARK_BYTE as REJECTED
 
@@ -44,6 +44,8 @@ class Dispatcher:
         """Called with each document that lacks a value; who fills them sets it."""
         self.sent = 0
         """Operations put into lanes so far."""
+        self.highest = NOWHERE
+        """No document has a higher version. Whoever gives out versions elsewhere raises it."""
 
     @property
     def size_bytes(self) -> int:
@@ -57,6 +59,7 @@ class Dispatcher:
 
         `after` is where the commit before them ends: what is durable while they are pending.
         """
+        self.highest = max(self.highest, position)
         lanes = self._lanes.adapt()
         buckets: list[dict[bytes, DocumentOperation]] = [{} for _ in self._lanes]
         sizes = [0] * len(self._lanes)

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from cdc_daemon.ports import ReadModel
 from cdc_daemon.projection.document import compile_document
-from cdc_daemon.projection.drafting import FieldsDraft, Mistakes, Scope, digest, type_name
+from cdc_daemon.projection.drafting import FieldsDraft, Mistakes, Scope
 from cdc_daemon.projection.expressions import CompiledExpression, compile_condition
 from cdc_daemon.projection.flat import FlatProjection
 from cdc_daemon.projection.identity import check_id, compile_id
 from cdc_daemon.projection.joined.draft import PlanDraft
+from cdc_daemon.projection.origin import FORMAT, digest, type_name
 from cdc_daemon.projection.showing import Showing
 from cdc_daemon.values.special import has_special
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from cdc_daemon.config.models import ProjectionConfig
     from cdc_daemon.events import Relation
+    from cdc_daemon.ports import FieldSpec
     from cdc_daemon.projection.joined.plan import Plan
-
-FORMAT: Final = 2
-"""Part of every fingerprint: raised when documents of an unchanged mapping would come out anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,8 @@ class Compiled:
 
     projections: tuple[FlatProjection, ...]
     relations: tuple[Relation, ...]
+    missing: tuple[tuple[str, str], ...] = ()
+    """Projection and field, where the column isn't there and the field is null."""
     plans: tuple[Plan, ...] = ()
     """Of the joined projections."""
 
@@ -61,10 +62,14 @@ def compile_projections(
     ]
     mistakes.raise_if_any()
     reads = [*(one.reads for one in flat), *(one.reads for one in joined)]
-    narrowed = narrow(tables.values(), chain.from_iterable(reads))
+    narrowed = {
+        table: expecting(relation, [draft for draft in flat if draft.table is table])
+        for table, relation in narrow(tables.values(), chain.from_iterable(reads)).items()
+    }
     return Compiled(
         tuple(draft.compile(narrowed[draft.table]) for draft in flat),
         tuple(narrowed.values()),
+        tuple((draft.name, name) for draft in flat for name in draft.missing),
         tuple(draft.compile(narrowed) for draft in joined),
     )
 
@@ -103,6 +108,15 @@ def narrow(
     return narrowed
 
 
+def expecting(relation: Relation, drafts: Sequence[Draft]) -> Relation:
+    """With the columns to come that these drafts would show."""
+    return replace(
+        relation,
+        is_open=any(draft.is_open for draft in drafts),
+        missing=frozenset(name for draft in drafts for name in draft.missing.values()),
+    )
+
+
 class Draft:
     """One projection, checked against the whole table; compiled once the columns are known."""
 
@@ -118,7 +132,7 @@ class Draft:
         self.config = config
         self.table = table
         path = ("projections", name)
-        scope = Scope(table, table, mistakes)
+        scope = Scope(table, table, mistakes, may_miss=config.missing_columns is None)
         origins = scope.origins((*path, "fields"), config.named_fields)
         self._fields = FieldsDraft(origins, config, showing, projection=name)
         self._fields.check_forms((*path, "fields"), mistakes)
@@ -128,14 +142,29 @@ class Draft:
         self._id = check_id(path, config, scope)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it shows every column, those to come included."""
+        return self.config.named_fields is None
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Field to column, where that isn't there, and the field is null for it."""
+        found = {origin.name: origin.missing for origin in self._fields.origins}
+        return {field: column for field, column in found.items() if column is not None}
+
+    @property
     def reads(self) -> Iterator[tuple[Relation, str]]:
         """Every column that the projection reads."""
         return ((self.table, name) for name in self._reads)
 
     @property
     def _reads(self) -> set[str]:
-        of_where = () if self._where is None else self._where.columns
-        return self._fields.reads.union(of_where, self._id)
+        return self._fields.reads | self._told_apart_by
+
+    @property
+    def _told_apart_by(self) -> set[str]:
+        """The columns that say whether a row has a document, and which."""
+        return {*self._id, *(self._where.columns if self._where else ())}
 
     def compile(self, relation: Relation) -> FlatProjection:
         """The projection over `relation`, which has the columns that are read."""
@@ -153,9 +182,9 @@ class Draft:
             includes=where,
             key=() if self._has_protected_id else self._id,
             columns_shown={
-                origin.name: origin.column.name
+                origin.name: origin.shown.name
                 for origin, part in zip(origins, parts, strict=True)
-                if origin.column and part.conversion.always is None
+                if origin.shown and part.conversion.always is None
             },
             max_document_bytes=self.config.max_document_bytes,
         )
@@ -173,32 +202,42 @@ class Draft:
         )
 
     def _read_model(self) -> ReadModel:
+        specs = tuple(origin.spec for origin in self._fields.origins)
         index = self.config.index
         return ReadModel(
             name=self.name,
-            fields=tuple(origin.spec for origin in self._fields.origins),
-            fingerprint=self._fingerprint(),
+            fields=specs,
+            fingerprint=self._fingerprint(specs),
             settings=dict(index.settings),
             mappings=dict(index.mappings),
+            digests=self._digests(specs) if self.is_open else {},
         )
 
-    def _fingerprint(self) -> str:
+    def _digests(self, specs: Sequence[FieldSpec]) -> dict[str, str]:
+        """Of each column: what a field of its name means."""
+        return {
+            spec.name: digest([type_name(spec.type), self._fields.meaning(origin), origin.making])
+            for spec, origin in zip(specs, self._fields.origins, strict=True)
+            if spec.type is not None
+        }
+
+    def _fingerprint(self, specs: Sequence[FieldSpec]) -> str:
         """Changes with all that changes documents or their index."""
-        types = {column.name: column.type for column in self.table.columns}
-        reads = self._reads
-        specs = [origin.spec for origin in self._fields.origins]
-        said: dict[str, object] = {
+        reads = self._told_apart_by if self.is_open else self._reads
+        types = {column.name: column.type for column in self.table.columns if column.name in reads}
+        shown = () if self.is_open else self._fields.origins
+        said = {
             "format": FORMAT,
             "table": self.table.qualified_name,
-            "fields": {
-                origin.name: self._fields.meaning(origin) for origin in self._fields.origins
-            },
+            "fields": {origin.name: self._fields.meaning(origin) for origin in shown},
+            "every_column": self.is_open,
             "where": self.config.where,
             "id": self._id,
-            # In the order of the table: a row of the stream is read by it.
-            "columns": [[name, type_name(type_)] for name, type_ in types.items() if name in reads],
+            "columns": {name: type_name(type_) for name, type_ in types.items()},
             "replica_identity": self.table.replica_identity,
-            "types": {spec.name: type_name(spec.type) for spec in specs if spec.type},
+            "types": {
+                spec.name: type_name(spec.type) for spec in specs if spec.type and not self.is_open
+            },
             "index": self.config.index.model_dump(mode="json"),
         }
         if self.config.id_template is not None:
@@ -209,4 +248,10 @@ class Draft:
             if column.protection is not None and column.name in reads
         }:  # these are said only where there are any: what was loaded without stays as it is
             said["protected"] = protected
+        if generated := {
+            column.name: column.generated.expression
+            for column in (*self.table.columns, *self.table.computed)
+            if column.generated is not None and reads.issuperset(column.generated.inputs)
+        }:
+            said["generated"] = generated
         return digest(said)

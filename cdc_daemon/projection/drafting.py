@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import orjson
 
 from cdc_daemon.config.mistakes import dotted
 from cdc_daemon.errors import ConfigurationError
-from cdc_daemon.ports import FieldSpec
 from cdc_daemon.projection.document import Part
 from cdc_daemon.projection.expressions import (
     CompiledExpression,
@@ -19,6 +17,7 @@ from cdc_daemon.projection.expressions import (
     compile_expression,
     excluded_column,
 )
+from cdc_daemon.projection.origin import Origin
 from cdc_daemon.projection.showing import Showing, of_computed, policy_of
 from cdc_daemon.values import Form
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from cdc_daemon.config.fields import FieldConfig
     from cdc_daemon.config.mistakes import Path
     from cdc_daemon.config.models import ProjectionConfig
-    from cdc_daemon.events import Column, ColumnType, Relation
+    from cdc_daemon.events import Column, Relation
 
 
 class Mistakes:
@@ -50,35 +49,6 @@ class Mistakes:
             raise ConfigurationError("\n".join(self.lines))
 
 
-class Origin(NamedTuple):
-    """Where a field's value comes from, checked."""
-
-    name: str
-    config: FieldConfig | None
-    column: Column | None
-    expression: CompiledExpression | None
-    result: ColumnType | None = None
-    """The type that an aggregate makes of it."""
-
-    @property
-    def reads(self) -> set[str]:
-        """The columns that it reads."""
-        if self.column is not None:
-            return {self.column.name}
-        return set(self.expression.columns) if self.expression is not None else set()
-
-    @property
-    def spec(self) -> FieldSpec:
-        """What the sink is told of the field."""
-        overrides = dict(self.config.mapping) if self.config else {}
-        if self.expression is not None:
-            return FieldSpec(self.name, self.result or self.expression.type, overrides)
-        if self.column is not None:
-            return FieldSpec(self.name, self.result or self.column.type, overrides)
-        constant = self.config.constant if self.config else None
-        return FieldSpec(self.name, None, overrides, example=constant)
-
-
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What may be read at one place of a mapping."""
@@ -87,18 +57,33 @@ class Scope:
     readable: Relation
     """The table with what expressions may read beside its own columns."""
     mistakes: Mistakes
+    may_miss: bool = False
+    """Whether fields may name columns that aren't there."""
 
     def column(self, path: Path, name: str) -> Column | None:
         """The column of that name; None where there is none, which is noted."""
-        for column in self.table.columns:
+        columns = (*self.table.columns, *self.table.computed)
+        for column in columns:
             if column.name == name:
                 return column
         if name in self.table.excluded:
             self.mistakes.add(path, excluded_column(self.table, name))
             return None
-        close = difflib.get_close_matches(name, [column.name for column in self.table.columns], n=1)
+        close = difflib.get_close_matches(name, [column.name for column in columns], n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         self.mistakes.add(path, f"table {self.table.qualified_name} has no column {name}{hint}")
+        return None
+
+    def row_column(self, path: Path, name: str) -> Column | None:
+        """The column of that name; None where rows don't have it, which is noted."""
+        column = self.column(path, name)
+        if column is None or column not in self.table.computed:
+            return column
+        self.mistakes.add(
+            path,
+            f"column {name} of table {self.table.qualified_name} is generated, and the source does "
+            "not stream it: take another column (PostgreSQL 18 streams those that are stored)",
+        )
         return None
 
     def expression(
@@ -119,17 +104,29 @@ class Scope:
             place = (*path, "expression")
             expression = self.expression(place, config.expression, compile_expression)
             return Origin(name, config, None, expression)
-        return Origin(name, config, self.column(path, config.column or name), None)
+        column = self._shown(path, config.column or name)
+        return Origin(name, config, column, self._computed(path, column))
 
     def origins(self, path: Path, fields: Mapping[str, FieldConfig] | None) -> Iterator[Origin]:
-        """Where each field comes from; `fields` None is every column that is streamed."""
+        """Where each field comes from; `fields` None is every column."""
         if fields is None:
-            for column in self.table.columns:
-                if not column.generated:
-                    yield Origin(column.name, None, column, None)
+            for column in (*self.table.columns, *self.table.computed):
+                yield Origin(column.name, None, column, self._computed(path, column))
             return
         for name, config in fields.items():
             yield self.origin((*path, name), name, config)
+
+    def _shown(self, path: Path, name: str) -> Column | None:
+        """The column that a field shows, None where it may be missing."""
+        there = {*self.table.known, *self.table.excluded}
+        return None if self.may_miss and name not in there else self.column(path, name)
+
+    def _computed(self, path: Path, column: Column | None) -> CompiledExpression | None:
+        """What stands in for a column that isn't in the row."""
+        if column is None or column not in self.table.computed:
+            return None
+        quoted = '"{}"'.format(column.name.replace('"', '""'))
+        return self.expression(path, quoted, compile_expression)
 
 
 class FieldsDraft:
@@ -167,23 +164,7 @@ class FieldsDraft:
 
     def meaning(self, origin: Origin) -> dict[str, object]:
         """Where a field comes from, its form and what is said of it, however it is written."""
-        config = origin.config
-        form = self.forms[origin.name]
-        policy = policy_of(self._config, config)
-        column = origin.column.name if origin.column else None
-        said: list[tuple[str, bool, object]] = [
-            ("column", origin.column is not None or config is None, column),
-            ("form", form is not Form.VALUE, form.value),
-            ("unrepresentable", policy is not None, policy),
-        ]
-        if config is not None:
-            said += [
-                ("expression", config.expression is not None, config.expression),
-                ("constant", config.has_constant, config.constant),
-                ("default", config.has_default, config.default),
-                ("mapping", bool(config.mapping), config.mapping),
-            ]
-        return {name: value for name, is_said, value in said if is_said}
+        return origin.meaning(self.forms[origin.name], policy_of(self._config, origin.config))
 
     def part(self, origin: Origin, relation: Relation) -> Part:
         """How the field's value is made of a row of `relation`, which has the columns read."""
@@ -205,15 +186,6 @@ class FieldsDraft:
         if origin.column is not None:
             place = relation.index_of(origin.column.name)
             return Part(origin.name, place=place, default=default, conversion=conversion)
+        if origin.missing is not None:
+            return Part(origin.name, constant=default or orjson.dumps(None))
         return Part(origin.name, constant=orjson.dumps(config.constant if config else None))
-
-
-def digest(said: dict[str, object]) -> str:
-    """The fingerprint of all that is said of a projection."""
-    text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(text).hexdigest()[:16]
-
-
-def type_name(type: ColumnType) -> str:  # noqa: A002 - what it is
-    """The type as SQL writes it."""
-    return type.declared or type.name

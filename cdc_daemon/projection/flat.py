@@ -115,7 +115,8 @@ class FlatProjection:
             fold.put(*self.rejected(new, error))
             return
         places = [self.relation.index_of(name) for name in self.key]
-        fold.put(document_id, hole(new[place] for place in places))  # type: ignore[misc]  # a key is never out of line
+        key = [(self.relation.columns[place], new[place]) for place in places]
+        fold.put(document_id, hole(key))  # type: ignore[arg-type]  # a key is never out of line
 
     def _unreadable(self, row: Row) -> RejectedError | None:
         """Why `row` can't be a document of this projection, if it reads such a value."""

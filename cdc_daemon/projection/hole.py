@@ -12,15 +12,22 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cdc_daemon.events import Column
+
 MARK: Final = b"?"
 """The first byte of such a content: a document begins with a brace."""
 
 MARK_BYTE: Final = MARK[0]
 
 
-def hole(key: Iterable[bytes]) -> bytes:
+def hole(key: Iterable[tuple[Column, bytes]]) -> bytes:
     """The content that stands for the document of the row with that key (values as JSON text)."""
-    return MARK + b"[%b]" % b",".join(key)
+    return MARK + b"[%b]" % b",".join(_source_text(*part) for part in key)
+
+
+def _source_text(column: Column, value: bytes) -> bytes:
+    """A JSON string of it, or a number; of jsonb the source's text is the value itself."""
+    return orjson.dumps(value.decode()) if column.type.base.name == "jsonb" else value
 
 
 def is_hole(content: bytes | None) -> bool:

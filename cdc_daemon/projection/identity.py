@@ -46,7 +46,7 @@ def check_id(path: Path, config: ProjectionConfig, scope: Scope) -> tuple[str, .
             "the document id in `id`",
         )
         return ()
-    columns = [scope.column(path, name) for name in names]
+    columns = [scope.row_column(path, name) for name in names]
     found = [column for column in columns if column is not None]
     if len(found) == len(columns):
         _check_unique(path, found, scope)
@@ -105,7 +105,7 @@ def check_routing(path: Path, config: ProjectionConfig, scope: Scope) -> None:
     if config.routing is None:
         return
     path = (*path, "routing")
-    column = scope.column(path, config.routing)
+    column = scope.row_column(path, config.routing)
     if column is None:
         return
     _check_text(path, [column], scope.mistakes)

@@ -80,7 +80,11 @@ def reason_not_to_open(mark: Mark | None, here: Here, file_bytes: int) -> str | 
 
 
 def decide(mark: Mark, position: Position, here: Here, show: Callable[[Position], str]) -> Decision:
-    """Compare a state that could be opened, and is at `position`, with source and checkpoint."""
+    """Compare a state that could be opened, and is at `position`, with source and checkpoint.
+
+    Another history of the source is another source, also where that lacks nothing of the state (a
+    failover): `Source.shared_until` isn't asked.
+    """
     if mark.source_id != here.source_id:
         return Rebuild(f"the source is another one: {here.source_id}, it was {mark.source_id}")
     if here.checkpoint_state_id and mark.state_id != here.checkpoint_state_id:

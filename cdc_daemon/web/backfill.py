@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cdc_daemon.backfill.control import ConflictError, Control, UnknownNameError, Wish
 from cdc_daemon.backfill.requests import BusyError
+from cdc_daemon.errors import ConditionError
 from cdc_daemon.web.access import refusal
 
 if TYPE_CHECKING:
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
 STATUS_OF: Final[dict[type[CdcError], int]] = {
     UnknownNameError: 404,
     ConflictError: 409,
+    ConditionError: 400,
     BusyError: 503,
 }
-_EXPECTED: Final = 'expected JSON: {"projection": "NAME"} or {"table": "SCHEMA.NAME"}'
+_EXPECTED: Final = (
+    'expected JSON: {"projection": "NAME"} or {"table": "SCHEMA.NAME"}; to start with, '
+    '"where": "CONDITION" as well'
+)
 _NOT_YET: Final = "the daemon is still starting, or stops: ask again when it streams"
 
 
@@ -38,6 +43,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     projection: str | None = None
     table: str | None = None
+    where: str | None = Field(default=None, min_length=1)
 
 
 def routes(status: Status, api_key: SecretStr | None) -> list[Route]:
@@ -52,7 +58,7 @@ def routes(status: Status, api_key: SecretStr | None) -> list[Route]:
             if refused is not None:
                 return refused
             try:
-                wish = _wish(await request.body())
+                wish = _wish(await request.body(), name)
             except ValueError as error:
                 return _error(400, str(error))
             return await run_in_threadpool(_answer, status, lambda control: change(control, wish))
@@ -69,12 +75,12 @@ def routes(status: Status, api_key: SecretStr | None) -> list[Route]:
 
 
 def _start(control: Control, wish: Wish) -> None:
-    if wish == Wish():
+    if wish.projection is None and wish.table is None:
         raise UnknownNameError("name the projection or the table whose rows are to be read again")
     control.start(wish)
 
 
-def _wish(body: bytes) -> Wish:
+def _wish(body: bytes, change: str) -> Wish:
     """What the body says. Raises ValueError with what it should be."""
     try:
         read = Body.model_validate(orjson.loads(body or b"{}"))
@@ -82,7 +88,9 @@ def _wish(body: bytes) -> Wish:
         raise ValueError(_EXPECTED) from error
     if read.projection is not None and read.table is not None:
         raise ValueError("name a projection or a table, not both")
-    return Wish(read.projection, read.table)
+    if read.where is not None and change != "start":
+        raise ValueError(f"`where` belongs to start, not to {change}")
+    return Wish(read.projection, read.table, read.where or "")
 
 
 def _answer(status: Status, change: Callable[[Control], Any]) -> Response:

@@ -11,6 +11,8 @@ from cdc_daemon.consistency.collector import DelayCollector
 from cdc_daemon.consistency.monitor import STAGES
 
 if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
+
     from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.backfill.control import Control
     from cdc_daemon.config.loader import LoadedConfiguration
@@ -41,13 +43,14 @@ class Status:
         self._source: Source | None = None
         self.control: Control | None = None
         """What can be changed while it runs; None before it runs."""
+        self._collectors: dict[type[Collector], Collector] = {}
         self.metrics = metrics
         self.state = "starting"
 
     def watch(self, monitor: Monitor) -> None:
         """The delay is known from now on, and shown with the metrics."""
         self._monitor = monitor
-        self.metrics.registry.register(DelayCollector(monitor, self._loaded.configuration.name))
+        self._collect(DelayCollector(monitor, self._loaded.configuration.name))
 
     def follow(self, delivery: Delivery, source: Source) -> None:
         """The positions are known from now on."""
@@ -58,7 +61,15 @@ class Status:
         """What is being loaded is known from now on, and can be changed."""
         self.control = control
         name = self._loaded.configuration.name
-        self.metrics.registry.register(BackfillCollector(backfill, name))
+        self._collect(BackfillCollector(backfill, name))
+
+    def _collect(self, collector: Collector) -> None:
+        """Show its numbers with the metrics, in place of those from before a start in place."""
+        before = self._collectors.get(type(collector))
+        if before is not None:
+            self.metrics.registry.unregister(before)
+        self._collectors[type(collector)] = collector
+        self.metrics.registry.register(collector)
 
     def live(self) -> Health:
         """Whether a restart would help: never because an outside system is away."""
@@ -69,7 +80,9 @@ class Status:
         return Health(ok=True, reason="")
 
     def ready(self) -> Health:
-        """Whether the pipeline does its work: it streams, or it loads existing rows."""
+        """Whether it does its work: it streams, loads existing rows, or is ready to take over."""
+        if self.state == "standby":
+            return Health(ok=True, reason="another daemon follows the source: this one is standby")
         ok = self.state in {"streaming", "loading"}
         return Health(ok, "" if ok else f"the pipeline is {self.state}")
 

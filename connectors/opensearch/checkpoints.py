@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
-from cdc_daemon.errors import SinkError
-from cdc_daemon.events import Checkpoint, Chunk, Generation, Load, Position
-from connectors.opensearch.errors import NOT_FOUND
+from cdc_daemon.errors import SinkError, TakenOverError
+from cdc_daemon.events import (
+    Checkpoint,
+    Chunk,
+    ColumnShape,
+    Coverage,
+    Generation,
+    Load,
+    Part,
+    Position,
+    Shape,
+)
+from connectors.opensearch.errors import CONFLICT, NOT_FOUND
 from connectors.opensearch.ownindex import OwnIndex
 
 if TYPE_CHECKING:
@@ -31,34 +40,87 @@ INDEX: Final = OwnIndex(
 )
 
 
+class There(NamedTuple):
+    """What is stored, and the parameters of a write that replaces it."""
+
+    checkpoint: Checkpoint | None
+    name: dict[str, str]
+
+
 class OpenSearchCheckpoints:
-    """The checkpoint store. Any thread may use it."""
+    """The checkpoint store. Any thread may use it, one at a time.
+
+    Each write names the document that it replaces (its sequence number): of two daemons that each
+    think that they run the pipeline, only the one that took over last can store.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._replaces: dict[str, dict[str, str]] = {}
+        """Which document the next write of a pipeline's checkpoint replaces, as parameters."""
 
     def load(self, pipeline: str) -> Checkpoint | None:
         """The last one stored (a get by id sees it at once); None on the first start."""
-        found = self._client.ask(
-            "read the checkpoint", "GET", self._path(pipeline), ok=(NOT_FOUND,)
-        )
-        return _from_document(found["_source"]) if found.get("found") else None
+        there = self._there(pipeline)
+        self._replaces[pipeline] = there.name
+        return there.checkpoint
 
     def store(self, checkpoint: Checkpoint) -> None:
-        """Return when it is durable."""
+        """Return when it is durable. Raises TakenOverError after another owner's."""
+        if self._stored(checkpoint):
+            return
+        there = self._there(checkpoint.pipeline)
+        if there.checkpoint is None or there.checkpoint.owner == checkpoint.owner:
+            # Somebody deleted the index, or the answer to an earlier attempt of ours was lost.
+            self._replaces[checkpoint.pipeline] = there.name
+            if self._stored(checkpoint):
+                return
+        raise TakenOverError(
+            f"another daemon has taken over the pipeline {checkpoint.pipeline}: it has stored its "
+            "checkpoint since this one did, which gives way and overwrites nothing. If only one is "
+            "to run, stop the other; if one is to wait for the other, set standby: true in both"
+        )
+
+    def _there(self, pipeline: str) -> There:
+        path = self._path(pipeline)
+        found = self._client.ask("read the checkpoint", "GET", path, ok=(NOT_FOUND,))
+        if not found.get("found"):
+            return There(None, {"op_type": "create"})
+        return There(_from_document(found["_source"]), _name_of(found))
+
+    def _stored(self, checkpoint: Checkpoint) -> bool:
+        """Whether it is; not if another document is there than the one that it was to replace."""
         INDEX.ensure(self._client)
         body = {
             "format": FORMAT,
             "pipeline": checkpoint.pipeline,
             "position": checkpoint.position,
             "stored_at": int(time.time() * 1000),
-            "checkpoint": asdict(checkpoint),
+            "checkpoint": checkpoint,  # whose dataclasses are JSON to the client: that is fast
         }
-        path = self._path(checkpoint.pipeline)
-        self._client.send("store the checkpoint", "PUT", path, body=body)
+        answer = self._client.ask(
+            "store the checkpoint",
+            "PUT",
+            self._path(checkpoint.pipeline),
+            params=self._replaces.get(checkpoint.pipeline),
+            body=body,
+            ok=(CONFLICT,),
+        )
+        if "error" in answer:
+            return False
+        self._replaces[checkpoint.pipeline] = _name_of(answer)
+        return True
 
     def _path(self, pipeline: str) -> str:
         return f"/{INDEX.name}/_doc/{quote(pipeline, safe='')}"
+
+
+def _name_of(answer: dict[str, Any]) -> dict[str, str]:
+    """Which document an answer is about, as the parameters of a write that replaces it."""
+    return {
+        "if_seq_no": str(answer["_seq_no"]),
+        "if_primary_term": str(answer["_primary_term"]),
+    }
 
 
 def _from_document(document: dict[str, Any]) -> Checkpoint:
@@ -75,7 +137,27 @@ def _from_document(document: dict[str, Any]) -> Checkpoint:
         source_id=kept["source_id"],
         generations=generations,
         loads=tuple(_load(parts) for parts in kept["loads"]),
+        memberships=kept.get("memberships", {}),
+        owner=kept.get("owner", ""),
+        written=None if kept.get("written") is None else Position(kept["written"]),
+        shapes={table: _shape(parts) for table, parts in kept.get("shapes", {}).items()},
+        covered={table: _coverage(parts) for table, parts in kept.get("covered", {}).items()},
     )
+
+
+def _shape(parts: dict[str, Any]) -> Shape:
+    columns = {name: ColumnShape(**column) for name, column in parts["columns"].items()}
+    return Shape(
+        **{
+            **parts,
+            "columns": columns,
+            "parts": {name: Part(**part) for name, part in parts["parts"].items()},
+        }
+    )
+
+
+def _coverage(parts: dict[str, Any]) -> Coverage:
+    return Coverage(parts["seen"], Position(parts["floor"]), Position(parts["end"]))
 
 
 def _load(parts: dict[str, Any]) -> Load:

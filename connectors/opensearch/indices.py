@@ -10,7 +10,7 @@ from cdc_daemon.errors import SinkError
 from cdc_daemon.events import Generation
 from connectors.opensearch.bulk import GUARD_SUFFIX
 from connectors.opensearch.errors import NOT_FOUND, RefusedError
-from connectors.opensearch.mapping import index_body
+from connectors.opensearch.mapping import field_mapping, index_body
 
 if TYPE_CHECKING:
     from cdc_daemon.ports import ReadModel
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ATTEMPTS: Final = 5
 """How often another creator may take the next number before us."""
 TAKEN: Final = "resource_already_exists_exception"
+UNFIT: Final = "illegal_argument_exception"
+"""A field can't become one of another type."""
 DURABILITY: Final = "index.translog.durability"
 REPLICATION: Final = "index.replication.type"
 REPLICAS: Final = "index.number_of_replicas"
@@ -34,7 +36,21 @@ def create_generation(client: Client, model: ReadModel, *, pipeline: str) -> Gen
     except SinkError:
         _delete(client, index)
         raise
-    return Generation(model.name, index, uuid, model.fingerprint)
+    return Generation(model.name, index, uuid, model.fingerprint, model.digests)
+
+
+def extend_generation(client: Client, generation: Generation, model: ReadModel) -> bool:
+    """Add the fields that the index lacks; False where one of that name has another type there."""
+    lacking = [field for field in model.fields if field.name not in generation.fields]
+    body = {"properties": {field.name: field_mapping(field) for field in lacking}}
+    try:
+        path = f"/{quote(generation.index)}/_mapping"
+        client.send("change the mapping of an index", "PUT", path, body=body)
+    except RefusedError as refusal:
+        if refusal.reason != UNFIT:
+            raise
+        return False
+    return True
 
 
 def publish(client: Client, generation: Generation, *, pipeline: str) -> list[str]:

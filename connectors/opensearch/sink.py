@@ -77,6 +77,10 @@ class OpenSearchSink:
         """Make a new, empty index for `model`; nobody searches it yet."""
         return indices.create_generation(self._client, model, pipeline=self._pipeline)
 
+    def extend_generation(self, generation: Generation, model: ReadModel) -> bool:
+        """Let the index take the fields of `model` that it lacks; False where it can't."""
+        return indices.extend_generation(self._client, generation, model)
+
     def publish(self, generation: Generation) -> list[str]:
         """Point the read model's alias at `generation`, at once and from nowhere else.
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from cdc_daemon.errors import SourceError
 from cdc_daemon.events import Column, Relation, ReplicaIdentity
 from cdc_daemon.nearest import nearest
 from connectors.postgres.catalog_types import load_types
+from connectors.postgres.generated import read_generated
 from connectors.postgres.session import mapped_errors
+from connectors.postgres.shapes import read_shapes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cdc_daemon.ports import TableRequest
     from connectors.postgres.session import Connection
@@ -34,7 +37,10 @@ _IDENTITIES: Final[dict[str, ReplicaIdentity]] = {
 _TABLES: Final = """
 select c.oid, n.nspname, c.relname, c.relkind::text, c.relreplident::text,
        coalesce(pk.columns, '{}'), coalesce(pk.deferrable, false), coalesce(ri.columns, '{}'),
-       c.relpersistence::text = 'u', c.relispartition, coalesce(uk.keys, '[]')
+       c.relpersistence::text = 'u', c.relispartition, exists (
+         select from pg_catalog.pg_attribute a
+         where a.attrelid = c.oid and a.attgenerated::text = 'v' and not a.attisdropped),
+       coalesce(uk.keys, '[]')
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join lateral (
@@ -70,10 +76,23 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
 
 _COLUMNS: Final = """
 select attrelid, attname::text, atttypid, atttypmod, attnotnull, attstorage::text <> 'p',
-       attgenerated::text <> '', pg_catalog.format_type(atttypid, atttypmod)
+       pg_catalog.format_type(atttypid, atttypmod)
 from pg_catalog.pg_attribute
 where attrelid = any(%s) and attnum > 0 and not attisdropped
 order by attrelid, attnum
+"""
+
+_ORDER: Final = """
+select attrelid, array_agg(
+  case when attisdropped or attgenerated <> '' then '' else attname::text end order by attnum)
+from pg_catalog.pg_attribute
+where attrelid = any(%s) and attnum > 0
+group by attrelid
+"""
+
+_STILL_THERE: Final = """
+select count(*) from pg_catalog.pg_attribute
+where attrelid = %s and attname = any(%s) and not attisdropped
 """
 
 _PARTITIONS: Final = """
@@ -82,9 +101,17 @@ with recursive tree (root, oid) as (
   union all
   select tree.root, i.inhrelid
   from tree join pg_catalog.pg_inherits i on i.inhparent = tree.oid
+  where not i.inhdetachpending
 )
 select root, oid from tree where root <> oid
 """
+
+
+class Columns(NamedTuple):
+    """Those of one table: in the rows that are streamed, and computed from them."""
+
+    of_rows: list[Column]
+    computed: list[Column]
 
 
 class Table(NamedTuple):
@@ -100,6 +127,7 @@ class Table(NamedTuple):
     identity_index: tuple[str, ...]
     unlogged: bool = False
     is_partition: bool = False
+    has_virtual_columns: bool = False
     unique_keys: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -118,7 +146,8 @@ def list_tables(connection: Connection) -> list[Table]:
 
 
 def _table(line: tuple[Any, ...]) -> Table:
-    oid, schema, name, kind, identity, key, deferrable, index, unlogged, is_partition, keys = line
+    oid, schema, name, kind, identity, key, deferrable, index, *flags, keys = line
+    unlogged, is_partition, has_virtual_columns = flags
     return Table(
         oid=oid,
         schema=schema,
@@ -130,14 +159,20 @@ def _table(line: tuple[Any, ...]) -> Table:
         identity_index=tuple(index),
         unlogged=unlogged,
         is_partition=is_partition,
+        has_virtual_columns=has_virtual_columns,
         unique_keys=tuple(map(tuple, keys)),
     )
 
 
-def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[Relation]:
+def describe(
+    connection: Connection,
+    requests: Sequence[TableRequest],
+    formerly: Mapping[str, int] = MappingProxyType({}),
+) -> list[Relation]:
     """The relations that are asked for, in that order, with the columns asked for.
 
-    Raises SourceError naming every missing table and column, with the nearest valid name.
+    `formerly`: which table had a name until now. Raises SourceError naming every missing table and
+    column, with its new or the nearest valid name.
     """
     tables = list_tables(connection)
     known = {f"{table.schema}.{table.name}": table for table in tables}
@@ -146,26 +181,28 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
     for request in requests:
         table = known.get(request.name) or known.get(f"public.{request.name}")
         if table is None:
-            mistakes.append(f"table {request.name} does not exist{_nearest_table(request, known)}")
+            oid = formerly.get(request.name) or formerly.get(f"public.{request.name}")
+            hint = _new_name(oid, tables) or _nearest_table(request, known)
+            mistakes.append(f"table {request.name} does not exist{hint}")
         else:
             found.append(table)
     if mistakes:
         raise SourceError("; ".join(mistakes))
     leaves = leaf_partitions(connection, found, tables)
     found = [_with_effective_identity(table, leaves.get(table.oid, [])) for table in found]
-    columns = _columns(connection, found)
+    columns = _columns(connection, found, leaves)
+    orders = column_orders(connection, [table.oid for table in found])
     relations = []
     for request, table in zip(requests, found, strict=True):
-        wanted = _wanted(request, columns[table.oid], mistakes)
+        of_rows, computed = columns[table.oid]
+        wanted = _wanted(request, of_rows, mistakes)
         relations.append(
             Relation(
-                table.schema,
-                table.name,
-                wanted,
-                table.primary_key,
-                table.identity,
-                table.kind,
+                *(table.schema, table.name, wanted, table.primary_key, table.identity, table.kind),
                 unique_keys=table.unique_keys,
+                known=frozenset(column.name for column in (*of_rows, *computed)),
+                order=orders.get(table.oid, ()),
+                computed=tuple(computed),
             )
         )
     if mistakes:
@@ -174,10 +211,10 @@ def describe(connection: Connection, requests: Sequence[TableRequest]) -> list[R
 
 
 def _wanted(
-    request: TableRequest, columns: tuple[Column, ...], mistakes: list[str]
+    request: TableRequest, columns: Sequence[Column], mistakes: list[str]
 ) -> tuple[Column, ...]:
     if request.columns is None:
-        return columns
+        return tuple(columns)
     names = [column.name for column in columns]
     mistakes.extend(
         f"table {request.name} has no column {name}{_nearest(name, names)}"
@@ -187,24 +224,40 @@ def _wanted(
     return tuple(column for column in columns if column.name in request.columns)
 
 
-def _columns(connection: Connection, tables: Sequence[Table]) -> dict[int, tuple[Column, ...]]:
+def _columns(
+    connection: Connection, tables: Sequence[Table], leaves: Mapping[int, Sequence[Table]]
+) -> dict[int, Columns]:
     by_oid = {table.oid: table for table in tables}
     with mapped_errors("read the catalog"):
         lines = connection.execute(_COLUMNS, [list(by_oid)]).fetchall()
         types = load_types(connection, {line[2] for line in lines})
-    grouped: dict[int, list[Column]] = {oid: [] for oid in by_oid}
-    for oid, name, type_oid, modifier, not_null, out_of_line, generated, declared in lines:
-        grouped[oid].append(
-            Column(
-                name,
-                replace(types[type_oid], oid=type_oid, modifier=modifier, declared=declared),
-                nullable=not not_null,
-                in_identity=by_oid[oid].identity == "full" or name in by_oid[oid].identity_columns,
-                out_of_line=out_of_line,
-                generated=generated,
-            )
+    parts = {oid: [leaf.oid for leaf in leaves.get(oid, ())] for oid in by_oid}
+    made = read_generated(connection, parts)
+    shapes = read_shapes(connection, [f"{each.schema}.{each.name}" for each in tables])
+    plain = {int(shape.table): shape.columns for shape in shapes.values()}
+    found = {oid: Columns([], []) for oid in by_oid}
+    for oid, name, type_oid, modifier, not_null, out_of_line, declared in lines:
+        making = made.get((oid, name))
+        is_sent = making is None or making.is_streamed
+        in_identity = by_oid[oid].identity == "full" or name in by_oid[oid].identity_columns
+        column = Column(
+            name,
+            replace(types[type_oid], oid=type_oid, modifier=modifier, declared=declared),
+            nullable=not not_null,
+            in_identity=is_sent and in_identity,
+            out_of_line=out_of_line,
+            generated=None if making is None else making.how,
+            plain=name in plain.get(oid, {}) and plain[oid][name].plain,
         )
-    return {oid: tuple(columns) for oid, columns in grouped.items()}
+        (found[oid].of_rows if is_sent else found[oid].computed).append(column)
+    return found
+
+
+def column_orders(connection: Connection, oids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """`Relation.order` of each table."""
+    with mapped_errors("read the catalog"):
+        lines = connection.execute(_ORDER, [list(oids)]).fetchall()
+    return {oid: tuple(names) for oid, names in lines}
 
 
 def table_oids(connection: Connection, relations: Sequence[Relation]) -> dict[Relation, int]:
@@ -212,6 +265,13 @@ def table_oids(connection: Connection, relations: Sequence[Relation]) -> dict[Re
     oids = {(table.schema, table.name): table.oid for table in list_tables(connection)}
     found = {relation: oids.get((relation.schema, relation.name)) for relation in relations}
     return {relation: oid for relation, oid in found.items() if oid is not None}
+
+
+def has_columns(connection: Connection, oid: int, names: Collection[str]) -> bool:
+    """Whether a table still has all of these columns."""
+    with mapped_errors("read the catalog"):
+        found = connection.execute(_STILL_THERE, [oid, list(names)]).fetchone()
+    return found is not None and found[0] == len(names)
 
 
 def leaf_partitions(
@@ -247,6 +307,17 @@ def _with_effective_identity(table: Table, leaves: Sequence[Table]) -> Table:
 def _nearest(name: str, names: Iterable[str]) -> str:
     close = nearest(name, names)
     return f"; did you mean {close}?" if close else ""
+
+
+def _new_name(oid: int | None, tables: Sequence[Table]) -> str:
+    """Where a table of that number is now."""
+    new = next((f"{table.schema}.{table.name}" for table in tables if table.oid == oid), None)
+    if new is None:
+        return ""
+    return (
+        f": it is called {new} now. Write that into `from` and start again; the read model is "
+        "loaded anew"
+    )
 
 
 def _nearest_table(request: TableRequest, known: Mapping[str, Table]) -> str:

@@ -9,37 +9,60 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psycopg
 from psycopg import errors, sql
 
-from cdc_daemon.errors import RejectedError, RewrittenError, SourceError
+from cdc_daemon.errors import (
+    ConditionError,
+    RejectedError,
+    RetryError,
+    RewrittenError,
+    SchemaChangedError,
+    SourceError,
+)
 from cdc_daemon.events import PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
 from connectors.postgres.chunks import (
     LOCK_TIMEOUT_SECONDS,
     locked_is_retried,
     plan_chunks,
+    require_same_types,
 )
+from connectors.postgres.condition import require_condition
 from connectors.postgres.copytext import read_line
 from connectors.postgres.heldcommits import require_visible
-from connectors.postgres.pgoutput import PASS, tolerant
+from connectors.postgres.history import require_primary, require_timeline
+from connectors.postgres.pgoutput import PASS, TYPE_CHANGED, tolerant
 from connectors.postgres.rowplan import column_plans, understood
+from connectors.postgres.rowstatements import (
+    check_condition,
+    copy_chunk,
+    copy_keys,
+    lock_chunk,
+    lock_table,
+    look_at_columns,
+)
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
 from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpages import WalPages
+from connectors.postgres.writers import Writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cdc_daemon.events import Chunk, Position, Relation, Row
     from connectors.postgres.session import Connection
+    from connectors.postgres.timelines import Timeline
 from connectors.postgres.visibility import SnapshotVisibility
 
 MOST_CHUNKS: Final = 4
 """Reading ends early after this many times the text that was planned: blocks are of unequal size,
 and large values are packed. That is rare, so that a chunk is hardly ever read in two snapshots."""
 
+CONDITION_TIMEOUT_SECONDS: Final = 60
+"""How long a chunk may be read by somebody's condition. The source's vacuum horizon is held
+meanwhile; without a condition a chunk takes a tenth of a second."""
+
 _SERVER: Final = """
-select pg_is_in_recovery(), current_setting('wal_block_size')::int,
-       pg_size_bytes(current_setting('wal_segment_size'))
+select current_setting('wal_block_size')::int, pg_size_bytes(current_setting('wal_segment_size'))
 """
 # None of these takes a snapshot, and nor does LOCK TABLE. The rows must come in the order of their
 # places, and only their blocks be read: by a TID range scan, whatever the settings of the role.
@@ -47,6 +70,7 @@ _SETTINGS: Final = f"""
 set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';
 set local statement_timeout = 0;
 set local row_security = off;
+set local standard_conforming_strings = on;
 set local enable_tidscan = on;
 set local enable_seqscan = off;
 set local synchronize_seqscans = off;
@@ -56,6 +80,11 @@ _MAY_LOCK: Final = "select has_table_privilege(to_regclass(%s), 'select')"
 _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 _FILE: Final = "to_regclass(%(table)s)::oid, pg_relation_filenode(to_regclass(%(table)s))"
 _SNAPSHOT_AND_FILE: Final = f"{_SNAPSHOT}, {_FILE}"
+_OID: Final = "select to_regclass(%s)::oid"
+_KEY_TYPES: Final = """
+select attname::text, format_type(atttypid, atttypmod) from pg_attribute
+where attrelid = %s and attname = any(%s) and not attisdropped
+"""
 _INSERT_LSN: Final = "select pg_current_wal_insert_lsn() - '0/0'"
 _REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
 
@@ -79,27 +108,49 @@ class PostgresChunkReader:
     """
 
     def __init__(
-        self, dsn: str, name: str, before: SnapshotVisibility | None, chunk_bytes: int
+        self,
+        dsn: str,
+        name: str,
+        before: SnapshotVisibility | None,
+        chunk_bytes: int,
+        timeline: Timeline | None,
     ) -> None:
         self._dsn = dsn
         self._name = name
         self._connection: Connection | None = None
         self._pages = WalPages(1, 1)
         self._chunk_bytes = chunk_bytes
+        self._timeline = timeline
+        """What the stream is of."""
         self._before = before
         """What the slot's stream leaves out, where the slot was made just now."""
         self._settling = Settling()
+        self._writers = Writers()
 
     def plan(self, relation: Relation) -> list[Chunk]:
         """Divide the table, and each of its partitions, by blocks."""
         return plan_chunks(self._connected(), relation, self._chunk_bytes)
 
-    def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:
+    def check(self, relation: Relation, where: str) -> None:
+        """Have the server plan a query by it, in a transaction that can't write."""
+        require_condition(where)
+        connection = self._connected()
+        name = sql.Identifier(relation.schema, relation.name).as_string(connection)
+        with (
+            mapped_errors(f"plan to read {name}"),
+            locked_is_retried(name),
+            _refused_is_told(),
+            connection.transaction(force_rollback=True),
+        ):
+            connection.execute(_SETTINGS)
+            connection.execute(check_condition(relation, where))
+
+    def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
         """The rows of `chunk`, by COPY in a transaction that is as short as that.
 
         Reading ends early, with a `rest`, after `MOST_CHUNKS` times what was planned. Raises
         RewrittenError when the table has another file than planned, or is gone; RetryError while
-        it is locked.
+        it is locked; SourceError where `where` can't choose rows any more.
         """
         connection = self._connected()
         with (
@@ -107,16 +158,18 @@ class PostgresChunkReader:
             locked_is_retried(chunk.table),
             _gone_is_rewritten(chunk),
             understood(f"a row of table {chunk.table}"),
+            _as_compiled(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [chunk.table])
             # There is nothing to commit, and where COPY was cut short nothing could be.
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
-                    connection.execute(_lock_statement(chunk))
+                    connection.execute(lock_chunk(chunk))
                 seen = _snapshot(connection, chunk)
-                statement = _copy_statement(relation, chunk)
-                text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
+                with _condition_is_blamed(connection, relation, chunk, where):
+                    statement = copy_chunk(relation, chunk, where)
+                    text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
         return _chunk_rows(chunk, text, seen, reached)
 
@@ -129,21 +182,28 @@ class PostgresChunkReader:
         with (
             mapped_errors(f"read rows of table {name}"),
             locked_is_retried(name),
+            _away_is_retried(name),
             understood(f"a row of table {name}"),
+            _as_compiled(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [name])
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
-                    connection.execute(_lock_whole(relation))
+                    connection.execute(lock_table(relation))
+                [(oid,)] = connection.execute(_OID, [name])
+                require_same_types(connection, relation, [oid])
                 [(snapshot,)] = connection.execute(_SNAPSHOT)
-                statement = copy_keys(relation, columns, keys)
+                types = key_types(connection, relation, columns, oid)
+                statement = copy_keys(relation, columns, types, keys)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             [(insert,)] = connection.execute(_INSERT_LSN)
         return FoundRows(text.rows, read_snapshot(snapshot), self._pages.last_end(int(insert)))
 
-    def settle(self) -> None:
+    def settle(self, joined: Relation | None = None) -> None:
         """Commits from before the slot, or the daemon, may wait for a synchronous standby."""
+        if joined is not None:
+            self._writers.require_ended(self._connected(), joined)
         if self._before is not None:
             require_visible(self._connected(), self._before)
         else:
@@ -171,7 +231,9 @@ class PostgresChunkReader:
         if self._connection is None or self._connection.closed:
             connection = connect(self._dsn, name=self._name)
             try:
-                self._pages = _wal_pages(connection)
+                require_primary(connection)
+                require_timeline(connection, self._timeline)
+                self._pages = wal_pages(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -181,18 +243,21 @@ class PostgresChunkReader:
         return self._connection
 
 
-def _wal_pages(connection: Connection) -> WalPages:
-    """How the log is divided. Raises SourceError on a standby: its snapshots don't say enough."""
+def wal_pages(connection: Connection) -> WalPages:
+    """How the log is divided."""
     with mapped_errors("read the server's settings"):
-        [(is_standby, page_bytes, segment_bytes)] = connection.execute(_SERVER)
-    if is_standby:
-        raise SourceError(
-            "the server is a standby, which doesn't tell which transactions are running on its "
-            "primary, so existing rows can't be read from it beside the stream. Let source.dsn "
-            "lead to the primary (several hosts: host=a,b target_session_attrs=read-write). "
-            "Whether a server is one: select pg_is_in_recovery()"
-        )
+        [(page_bytes, segment_bytes)] = connection.execute(_SERVER)
     return WalPages(page_bytes, segment_bytes)
+
+
+def key_types(
+    connection: Connection, relation: Relation, columns: Sequence[str], oid: int | None
+) -> list[str]:
+    """What the types of `columns` are called now: a type is renamed without a lock on tables."""
+    found: dict[str, str] = dict(connection.execute(_KEY_TYPES, [oid, list(columns)]).fetchall())
+    # A column that is gone is for COPY to tell, whatever its type was.
+    known = {column.name: column.type.declared for column in relation.columns}
+    return [found.get(name, known[name]) for name in columns]
 
 
 def _snapshot(connection: Connection, chunk: Chunk) -> SnapshotVisibility:
@@ -212,6 +277,20 @@ def _require_planned(file: list[int | None], chunk: Chunk) -> None:
 
 
 @contextmanager
+def _as_compiled(relation: Relation) -> Iterator[None]:
+    """A mapped column may be dropped or renamed at any time, or its type altered under its name."""
+    try:
+        yield
+    except errors.UndefinedColumn as error:
+        raise SchemaChangedError(relation.qualified_name, "a mapped column is gone") from error
+    except RejectedError as error:
+        if error.reason != TYPE_CHANGED:
+            raise
+        why = f"a value isn't of its type: {error.explanation}"
+        raise SchemaChangedError(relation.qualified_name, why) from error
+
+
+@contextmanager
 def _gone_is_rewritten(chunk: Chunk) -> Iterator[None]:
     """A partition may be dropped or renamed at any time: a new plan knows what is left."""
     try:
@@ -222,53 +301,55 @@ def _gone_is_rewritten(chunk: Chunk) -> Iterator[None]:
         ) from error
 
 
-def _lock_statement(chunk: Chunk) -> sql.Composed:
-    return sql.SQL("lock table only {} in access share mode").format(sql.SQL(chunk.table))
+@contextmanager
+def _away_is_retried(name: str) -> Iterator[None]:
+    """Who makes a table anew, or renames a type, may be amid it; else the catalog will show it."""
+    try:
+        yield
+    except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedObject) as error:
+        what = f"table {name}, or a type of it, is away ({_said(error)})"
+        raise RetryError(f"{what}: rows are read once it is there again", reason="away") from error
 
 
-def _copy_statement(relation: Relation, chunk: Chunk) -> sql.Composed:
-    """The columns of `relation` and, last, the place of each row."""
-    columns = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
-    bounds = [sql.SQL("ctid >= {}").format(_place(chunk.first))]
-    if chunk.end is not None:
-        bounds.append(sql.SQL("ctid < {}").format(_place(chunk.end)))
-    return sql.SQL("copy (select {} from only {} where {}) to stdout").format(
-        sql.SQL(", ").join(columns), sql.SQL(chunk.table), sql.SQL(" and ").join(bounds)
-    )
+@contextmanager
+def _refused_is_told() -> Iterator[None]:
+    """What the server says of a condition is for who asks for rows by it."""
+    try:
+        yield
+    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
+        raise ConditionError(f"PostgreSQL refuses the condition: {_said(error)}") from error
 
 
-def _lock_whole(relation: Relation) -> sql.Composed:
-    """A partitioned table with its partitions; of another one not those that inherit."""
-    only = sql.SQL("" if relation.kind == "partitioned" else "only ")
-    name = sql.Identifier(relation.schema, relation.name)
-    return sql.SQL("lock table {}{} in access share mode").format(only, name)
+@contextmanager
+def _condition_is_blamed(
+    connection: Connection, relation: Relation, chunk: Chunk, where: str
+) -> Iterator[None]:
+    """Neither a new plan nor a start can mend a condition: who asked for it is to know."""
+    if not where:
+        yield
+        return
+    try:
+        require_condition(where)  # it comes from the checkpoint, which is a document
+    except ConditionError as error:
+        raise SourceError(f"the condition isn't the one that was checked: {error}") from error
+    # It holds a lock, also for a role that can't take one by itself: so what isn't there from now
+    # on, though it was when the condition was checked, only the condition names.
+    connection.execute(look_at_columns(relation, chunk))
+    connection.execute(f"set local statement_timeout = '{CONDITION_TIMEOUT_SECONDS}s'".encode())
+    try:
+        yield
+    except (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName) as error:
+        raise SourceError(f"the condition can't be run any more: {_said(error)}") from error
+    except errors.QueryCanceled as error:
+        raise SourceError(
+            f"reading some rows of {chunk.table} by the condition was cut off ({_said(error)}; the "
+            f"limit is {CONDITION_TIMEOUT_SECONDS} s): write one that can use an index or a "
+            "simpler one, or read all rows"
+        ) from error
 
 
-def copy_keys(
-    relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
-) -> sql.Composed:
-    """The rows whose `columns` have these values, and last, as in a chunk, the place of each."""
-    names = [sql.Identifier(name) for name in columns]
-    types = [relation.columns[relation.index_of(name)].type.declared for name in columns]
-    values = [
-        sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(some)), sql.SQL(type_))
-        for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
-    ]
-    shown = [*(sql.Identifier(column.name) for column in relation.columns), sql.SQL("ctid")]
-    comma = sql.SQL(", ")
-    return sql.SQL(
-        "copy (select {} from {}{} where ({}) in (select * from unnest({}))) to stdout"
-    ).format(
-        comma.join(shown),
-        sql.SQL("" if relation.kind == "partitioned" else "only "),
-        sql.Identifier(relation.schema, relation.name),
-        comma.join(names),
-        comma.join(values),
-    )
-
-
-def _place(place: tuple[int, int]) -> sql.Composed:
-    return sql.SQL("{}::tid").format(sql.Literal("({},{})".format(*place)))
+def _said(error: psycopg.Error) -> str:
+    return " ".join(str(error.diag.message_primary or error).split())
 
 
 class _EnoughError(Exception):

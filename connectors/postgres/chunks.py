@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from psycopg import errors, sql
 
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import RetryError, SchemaChangedError, SourceError
 from cdc_daemon.events import Chunk
 from connectors.postgres.catalog import leaf_partitions, list_tables
 from connectors.postgres.preflight import kind_reasons, privilege_reasons
@@ -67,7 +67,7 @@ def plan_chunks(connection: Connection, relation: Relation, chunk_bytes: int) ->
         connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
         leaves = _leaves(connection, relation)
         oids = [leaf.oid for leaf in leaves]
-        _require_same_types(connection, relation, oids)
+        require_same_types(connection, relation, oids)
         # Files first: a table that is rewritten in between has another one when it is read. The
         # other way round the rewritten table could be larger than what is planned for its file.
         filenodes: dict[int, int | None] = dict(connection.execute(_FILENODES, [oids]).fetchall())
@@ -80,25 +80,29 @@ def plan_chunks(connection: Connection, relation: Relation, chunk_bytes: int) ->
     ]
 
 
-def _require_same_types(connection: Connection, relation: Relation, oids: Sequence[int]) -> None:
-    """Rows are decoded by the types that the columns had when the daemon started."""
+def require_same_types(connection: Connection, relation: Relation, oids: Sequence[int]) -> None:
+    """Rows are decoded by the types that the columns had when the mappings were compiled."""
     known = {column.name: column.type.oid for column in relation.columns if column.type.oid}
     found = connection.execute(_TYPES, [list(oids), list(known)])
     if changed := sorted({name for name, oid in found if oid != known[name]}):
-        raise SourceError(
-            f"column {', '.join(changed)} of table {relation.qualified_name} has another type now. "
-            "Check the mapping and start again; the read model will be loaded anew"
+        raise SchemaChangedError(
+            relation.qualified_name, f"its column {', '.join(changed)} has another type now"
         )
 
 
 def _leaves(connection: Connection, relation: Relation) -> Sequence[Table]:
-    """The tables that hold the rows. Raises SourceError with every reason why one can't be read."""
+    """The tables that hold the rows.
+
+    Raises RetryError where it is gone, SourceError with every reason why one can't be read.
+    """
     tables = list_tables(connection)
     found = [
         table for table in tables if (table.schema, table.name) == (relation.schema, relation.name)
     ]
     if not found:
-        raise SourceError(f"table {relation.qualified_name} does not exist any more")
+        # It may be made anew just now, in two steps; else the catalog will show that it is gone.
+        name = relation.qualified_name
+        raise RetryError(f"table {name} is away: it is read once it is there again", reason="away")
     leaves = leaf_partitions(connection, found, tables).get(found[0].oid, found)
     if reasons := [reason for leaf in leaves for reason in _reasons(connection, relation, leaf)]:
         raise SourceError("\n".join(reasons))

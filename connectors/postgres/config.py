@@ -137,6 +137,11 @@ class PostgresConfig(BaseModel):
         default=WalConfig(),
         description="How much of the server's log (WAL) the slot may keep on the server's disk.",
     )
+    origin: Literal["any", "none"] = Field(
+        default="any",
+        description="`none`: leave out what the server itself has from another one by logical "
+        "replication (PostgreSQL 16 or later). Its rows are still read as existing rows.",
+    )
     publication: PublicationConfig = Field(
         default=PublicationConfig(), description="Which changes the server publishes to the daemon."
     )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
+
+from psycopg import sql
 
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.ports import Finding
+from connectors.postgres.membership import unmapped_members
 from connectors.postgres.preflight import (
     Candidate,
     find_candidates,
@@ -14,7 +17,7 @@ from connectors.postgres.preflight import (
     server_findings,
     table_reasons,
 )
-from connectors.postgres.publication import missing_statements
+from connectors.postgres.publication import find_missing
 from connectors.postgres.serverchecks import (
     clock_finding,
     open_transactions,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Relation
     from connectors.postgres.config import PostgresConfig
+    from connectors.postgres.publication import Missing
     from connectors.postgres.session import Connection
     from connectors.postgres.slotstate import SlotState
 
@@ -86,7 +90,9 @@ def _looks(
 ) -> Iterator[Callable[[], Iterator[Finding]]]:
     """Each part of it on its own: a part that fails doesn't hide the others."""
     config = patient.config
-    yield lambda: server_findings(connection, patient.slot, failover=config.failover)
+    yield lambda: server_findings(
+        connection, patient.slot, failover=config.failover, origin=config.origin
+    )
     yield lambda: setting_findings(connection, config, state)
     yield lambda: iter([clock_finding(connection)])
     yield lambda: open_transactions(connection)
@@ -161,37 +167,57 @@ def _publication(
 ) -> Iterator[Finding]:
     check = f"publication {patient.publication}"
     try:
-        statements = missing_statements(connection, patient.publication, relations)
+        missing = find_missing(connection, patient.publication, relations)
     except SourceError as error:
         for reason in str(error).split("\n"):
             yield Finding(check, "problem", reason)
         return
     if not relations:
         return
-    if not statements:
-        yield Finding(check, "ok", "it publishes what is mapped")
+    if not missing:
+        unmapped = unmapped_members(connection, patient.publication, relations)
+        yield Finding(check, "ok", f"it publishes what is mapped{_beside(patient, unmapped)}")
         return
-    script = "; ".join(statement.as_string(connection) for statement in statements)
+    yield Finding(check, *_lacking(connection, patient, relations, missing, state))
+
+
+def _lacking(
+    connection: Connection,
+    patient: Patient,
+    relations: Sequence[Relation],
+    missing: Missing,
+    state: SlotState | None,
+) -> tuple[Literal["ok", "warning", "problem"], str]:
+    """Who must add what is missing, and what that costs."""
+    script = missing.script(connection)
     if not patient.config.publication.manage:
         why = "it doesn't publish what is mapped, and publication.manage is false"
-        yield Finding(check, "problem", f"{why}. Run as the owner of the tables: {script}")
-    elif not _may_publish(connection, patient, relations):
-        yield Finding(
-            check,
-            "problem",
+        return "problem", f"{why}. Run as the owner of the tables: {script}"
+    if not _may_publish(connection, patient, relations):
+        return "problem", (
             "it doesn't publish what is mapped, and the role may not make it so. Run as the owner "
             "of the tables, who may create in the database, and set source.publication.manage to "
-            f"false: {script}",
+            f"false: {script}"
         )
-    elif state is not None:
-        yield Finding(
-            check,
-            "warning",
-            "it doesn't publish what is mapped: the next start runs what is missing, drops the "
-            f"slot, which may lack changes, and loads everything anew: {script}",
-        )
-    else:
-        yield Finding(check, "ok", f"the first start makes it: {script}")
+    if state is None:
+        return "ok", f"the first start makes it: {script}"
+    if missing.may_keep_slot(connection.info.server_version):
+        return "ok", f"the next start adds tables, and loads only what reads them: {script}"
+    return "warning", (
+        "it doesn't publish what is mapped: the next start runs what is missing, drops the "
+        f"slot, which may lack changes, and loads everything anew: {script}"
+    )
+
+
+def _beside(patient: Patient, unmapped: Sequence[str]) -> str:
+    """Who put them there isn't known, so nobody takes them out by itself."""
+    if not unmapped:
+        return ""
+    name = sql.Identifier(patient.publication).as_string()
+    return (
+        ", and tables that no mapping reads, which are decoded for nothing. To take them out: "
+        f"alter publication {name} drop table {', '.join(unmapped)}"
+    )
 
 
 def _may_publish(connection: Connection, patient: Patient, relations: Sequence[Relation]) -> bool:

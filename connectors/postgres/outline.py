@@ -133,7 +133,11 @@ def _key_reasons(connection: Connection, table: Table) -> Iterator[str]:
             f"{name} has no primary key: map it by hand, with `id: [columns]` that are unique and "
             "replica identity full"
         )
-    for column in _described(connection, [table])[0].columns:
+    (relation,) = _described(connection, [table])
+    for column in relation.computed:
+        if column.name in table.primary_key:
+            yield f"column {column.name} of its key is generated, and not streamed"
+    for column in relation.columns:
         if column.name in table.primary_key:
             try:
                 id_encoder(column.type)
@@ -168,6 +172,9 @@ def _projections(relations: Sequence[Relation]) -> Iterator[str]:
         used: set[str] = set()
         for column in relation.columns:
             yield _field(column, used)
+        for column in relation.computed:
+            how = "generated: not streamed, and computed by the daemon where it can be"
+            yield f"      # {scalar(column.name)}:  # {_declared(column)}, {how}\n"
         yield "\n"
 
 
@@ -190,10 +197,6 @@ def _index_name(name: str) -> str:
 
 
 def _field(column: Column, used: set[str]) -> str:
-    declared = one_line(column.type.declared or column.type.name)
-    declared += "" if column.nullable else " not null"
-    if column.generated:
-        return f"      # {one_line(column.name)}: {declared}, generated: not streamed\n"
     name = _field_name(column.name)
     while name in used:
         name += "_x"
@@ -203,7 +206,12 @@ def _field(column: Column, used: set[str]) -> str:
         settings["type"] = "keyword"
     inner = ", ".join(f"{word}: {scalar(value)}" for word, value in settings.items())
     text = f" {{{inner}}}" if inner else ""
-    return f"      {key(name)}:{text}  # {declared}\n"
+    return f"      {key(name)}:{text}  # {_declared(column)}\n"
+
+
+def _declared(column: Column) -> str:
+    declared = one_line(column.type.declared or column.type.name)
+    return declared if column.nullable else f"{declared} not null"
 
 
 def _field_name(column: str) -> str:

@@ -22,6 +22,8 @@ OLDEST_VERSION: Final = 140000
 """pgoutput and snapshots as this connector uses them; tested on 15, 16 and 18."""
 FAILOVER_VERSION: Final = 170000
 """From here on standbys can keep copies of logical slots."""
+ORIGIN_VERSION: Final = 160000
+"""From here on pgoutput can leave out changes by their origin."""
 
 # On Amazon RDS roles can't have the attribute; membership in rds_replication stands for it.
 _SERVER: Final = """
@@ -55,12 +57,17 @@ class Candidate(NamedTuple):
 
 
 def check_source(
-    connection: Connection, relations: Sequence[Relation], slot: str, *, failover: bool
+    connection: Connection,
+    relations: Sequence[Relation],
+    slot: str,
+    *,
+    failover: bool,
+    origin: str,
 ) -> None:
     """Raise SourceError with every reason why `relations` can't be followed, and what mends it."""
     reasons = [
         finding.message
-        for finding in server_findings(connection, slot, failover=failover)
+        for finding in server_findings(connection, slot, failover=failover, origin=origin)
         if finding.level == "problem"
     ]
     candidates, missing = find_candidates(connection, relations)
@@ -76,7 +83,6 @@ def table_reasons(connection: Connection, candidate: Candidate) -> Iterator[str]
     """Why one table can't be followed, whatever the others are."""
     yield from kind_reasons(candidate.relation.qualified_name, candidate.table)
     yield from identity_reasons(connection, candidate.table, candidate.leaves)
-    yield from _column_reasons(candidate.relation)
     yield from privilege_reasons(connection, candidate.relation, candidate.table)
 
 
@@ -102,7 +108,7 @@ def find_candidates(
 
 
 def server_findings(
-    connection: Connection, slot: str, *, failover: bool = False
+    connection: Connection, slot: str, *, failover: bool = False, origin: str = "any"
 ) -> Iterator[Finding]:
     """Whether the server is set up for logical replication; all that must be, well or not."""
     with mapped_errors("read the server's settings"):
@@ -111,6 +117,14 @@ def server_findings(
         return
     version, wal_level, most_slots, slots, may_replicate, user, encoding = found
     yield _version_finding(version, failover=failover)
+    if origin == "none":
+        yield _judged(
+            "origin",
+            version >= ORIGIN_VERSION,
+            "what came from other servers is left out",
+            f"source.origin is none, and PostgreSQL {version // 10000} can't tell the plugin to "
+            "leave out what came from other servers: that came with 16. Set it to any",
+        )
     yield _judged(
         "wal_level",
         wal_level == "logical",
@@ -188,6 +202,12 @@ def identity_reasons(
                 "stream doesn't tell which of them is left. Drop that constraint, and add the "
                 "primary key again without DEFERRABLE"
             )
+        elif each.identity == "full" and each.has_virtual_columns:
+            yield (
+                f"table {each.schema}.{each.name} has replica identity full and virtual generated "
+                "columns, which PostgreSQL does not publish: once published, its UPDATE and DELETE "
+                f"would fail. With a primary key, run: alter table {name} replica identity default"
+            )
         elif each.identity != "full" and not each.identity_columns:
             yield (
                 f"table {each.schema}.{each.name} has no usable replica identity "
@@ -202,15 +222,6 @@ def _why_unusable(table: Table) -> str:
     if table.identity == "index":
         return "its index was dropped"
     return "no primary key"
-
-
-def _column_reasons(relation: Relation) -> Iterator[str]:
-    if generated := [column.name for column in relation.columns if column.generated]:
-        yield (
-            f"table {relation.qualified_name}: generated columns are not streamed, so "
-            f"{', '.join(generated)} can't be mapped. Map an expression over the columns that it "
-            "is made of instead"
-        )
 
 
 def overlap_reasons(candidates: Sequence[Candidate]) -> Iterator[str]:

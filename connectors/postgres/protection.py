@@ -21,6 +21,7 @@ from connectors.postgres.columnrules import column_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from cdc_daemon.events import Column, Relation
     from cdc_daemon.values import Encoder
@@ -63,7 +64,11 @@ class Protector:
 
     def unused(self, relations: Sequence[Relation]) -> list[UnusedRule]:
         """The rules that protect none of `relations`, and why."""
-        columns = [(relation, column) for relation in relations for column in relation.columns]
+        columns = [
+            (relation, column)
+            for relation in relations
+            for column in (*relation.columns, *relation.computed)
+        ]
         used = {self._place(relation, column) for relation, column in columns}
         return [
             UnusedRule(place, rule, self._why_unused(place, columns))
@@ -97,15 +102,24 @@ class Protector:
     def _protected(self, relation: Relation) -> Relation:
         kept: list[Column] = []
         excluded: list[str] = []
+        ruled = {
+            column.name
+            for column in (*relation.columns, *relation.computed)
+            if self._place(relation, column) is not None
+        }
         for column in relation.columns:
             place = self._place(relation, column)
-            if place is None:
+            if place is None and not _shows(column, ruled):
                 kept.append(column)
-            elif self._rules[place].exclude:
+            elif place is None or self._rules[place].exclude:
                 excluded.append(column.name)
             else:
                 kept.append(_by_rule(column, self._rules[place]))
-        return replace(relation, columns=tuple(kept), excluded=tuple(excluded))
+        shown = [each for each in relation.computed if not _shows(each, ruled)]
+        excluded.extend(each.name for each in relation.computed if each not in shown)
+        return replace(
+            relation, columns=tuple(kept), excluded=tuple(excluded), computed=tuple(shown)
+        )
 
     def _why_unused(self, place: int, columns: Sequence[tuple[Relation, Column]]) -> str:
         match = self._rules[place].match
@@ -119,6 +133,15 @@ class Protector:
         close = nearest(match, (".".join(name.split(".")[-parts:]) for name in names))
         hint = f"; did you mean {close}?" if close else ""
         return f'no mapped table has a column "{match}"{hint}'
+
+
+def _shows(column: Column, ruled: AbstractSet[str]) -> bool:
+    """Whether a column would show what the rules for others protect: it is generated from them.
+
+    One that is computed elsewhere also where it is ruled itself: that comes too early for it.
+    """
+    made_of = () if column.generated is None else column.generated.inputs
+    return not ruled.isdisjoint((*made_of, column.name))
 
 
 def _is_text(type: ColumnType) -> bool:  # noqa: A002 - what it is

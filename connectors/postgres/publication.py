@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 from psycopg import sql
 
 from cdc_daemon.errors import RetryError, SourceError
+from connectors.postgres.generated import STREAMED_VERSION
+from connectors.postgres.publishedcolumns import lacks_generated
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
@@ -32,6 +35,34 @@ _LOCK_TIMEOUT: Final = "set local lock_timeout = '10s'"
 """Adding a table waits behind DDL and VACUUM; other DDL would queue up behind us."""
 
 
+OPEN_TRANSACTIONS_FROM: Final = {14: 18, 15: 13, 16: 9, 17: 5}
+"""The minor version from which on the stream learns, while it decodes a transaction that was open
+meanwhile, that a table has come into the publication. Before, it went on leaving the table out of
+all that came later. Major versions that aren't named have always done so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What a publication lacks."""
+
+    statements: tuple[sql.Composed, ...] = ()
+    """What adds it; none where nothing is missing."""
+    only_tables: bool = True
+    """Whether it has always published all of what it holds."""
+
+    def __bool__(self) -> bool:
+        return bool(self.statements)
+
+    def may_keep_slot(self, server_version: int) -> bool:
+        """Whether a slot that is there lacks nothing but the tables that are added."""
+        major, minor = divmod(server_version, 10000)
+        return self.only_tables and minor >= OPEN_TRANSACTIONS_FROM.get(major, 0)
+
+    def script(self, connection: Connection, between: str = "; ") -> str:
+        """The statements as one text."""
+        return between.join(statement.as_string(connection) for statement in self.statements)
+
+
 class Member(NamedTuple):
     """A table in the publication."""
 
@@ -42,36 +73,37 @@ class Member(NamedTuple):
 
 def ensure_publication(
     connection: Connection, name: str, relations: Sequence[Relation], *, manage: bool
-) -> bool:
+) -> None:
     """Make the publication hold `relations`, or (not `manage`) verify that it does.
-
-    Returns whether something was missing: changes made until now may not have been published.
 
     Whole tables only: column lists and row filters make the application's own statements fail.
     Tables that no mapping reads stay in it: someone else may have put them there.
     Raises SourceError with the SQL that mends it.
     """
-    statements = missing_statements(connection, name, relations)
-    if not statements:
-        return False
-    script = ";\n  ".join(statement.as_string(connection) for statement in statements)
+    missing = find_missing(connection, name, relations)
+    if not missing:
+        return
+    script = missing.script(connection, ";\n  ")
     if not manage:
+        slot = (
+            "A slot that this pipeline has may stay: only what reads these tables is loaded"
+            if missing.may_keep_slot(connection.info.server_version)
+            else "If this pipeline has followed them before, drop its slot too, so that everything "
+            "is loaded anew: changes may be missing"
+        )
         raise SourceError(
             f"publication {name} does not publish what the mapping needs, and publication.manage "
-            "is false. If this pipeline has followed them before, drop its slot too, so that "
-            "everything is loaded anew: changes may be missing. Run this as the owner of the "
-            f"tables:\n  {script};"
+            f"is false. {slot}. Run this as the owner of the tables:\n  {script};"
         )
-    _run(connection, name, relations, statements, script)
+    _run(connection, name, relations, missing, script)
     log.info("publication_made", publication=name, sql=script)
-    return True
 
 
 def _run(
     connection: Connection,
     name: str,
     relations: Sequence[Relation],
-    statements: Sequence[sql.Composed],
+    missing: Missing,
     script: str,
 ) -> None:
     """All of it or nothing, and only if it does what it is for."""
@@ -79,14 +111,13 @@ def _run(
         with mapped_errors("make the publication"), connection.transaction():
             connection.execute(_LOCK_TIMEOUT)
             run: list[sql.Composed] = []
-            left = list(statements)
-            while fresh := [statement for statement in left if statement not in run]:
+            while fresh := [each for each in missing.statements if each not in run]:
                 for statement in fresh:
                     connection.execute(statement)
                 run += fresh
                 # Whether a partitioned table is in it shows only once changes come via the root.
-                left = missing_statements(connection, name, relations)
-            _require_none(left, connection, name)
+                missing = find_missing(connection, name, relations)
+            _require_none(missing, connection, name)
     except RetryError as error:
         raise RetryError(f"{error} (running: {script})", reason=error.reason) from error
     except SourceError as error:
@@ -98,20 +129,18 @@ def _run(
         ) from error
 
 
-def _require_none(left: Sequence[sql.Composed], connection: Connection, name: str) -> None:
+def _require_none(left: Missing, connection: Connection, name: str) -> None:
     if left:
-        needed = "; ".join(each.as_string(connection) for each in left)
         raise SourceError(
-            f"publication {name} can't publish what the mapping needs, which would take: {needed}. "
-            "A table that is a partition comes only as a part of the partitioned table where the "
-            "publication holds both: choose another source.publication.name"
+            f"publication {name} can't publish what the mapping needs, which would take: "
+            f"{left.script(connection)}. A table that is a partition comes only as a part of the "
+            "partitioned table where the publication holds both: choose another "
+            "source.publication.name"
         )
 
 
-def missing_statements(
-    connection: Connection, name: str, relations: Sequence[Relation]
-) -> list[sql.Composed]:
-    """The statements that make the publication right; none when it is.
+def find_missing(connection: Connection, name: str, relations: Sequence[Relation]) -> Missing:
+    """What the publication lacks to be right.
 
     Raises SourceError when it leaves out rows or columns: someone has decided that.
     """
@@ -120,11 +149,7 @@ def missing_statements(
         found = connection.execute(_PUBLICATION, [name]).fetchone()
         lines = connection.execute(_MEMBERS, [name]).fetchall()
     if found is None:
-        return [
-            sql.SQL(
-                "create publication {} for table {} with (publish_via_partition_root = true)"
-            ).format(quoted, _tables(relations))
-        ]
+        return Missing((_create(connection, name, relations),), only_tables=False)
     all_tables, all_operations, via_root = found
     members = {(schema, table): _member(*rest) for schema, table, *rest in lines}
     if reasons := list(_left_out(connection, name, relations, members)):
@@ -136,6 +161,11 @@ def missing_statements(
                 "alter publication {} set (publish = 'insert, update, delete, truncate', "
                 "publish_via_partition_root = true)"
             ).format(quoted)
+        )
+    leaves_out = lacks_generated(connection, name, relations)
+    if leaves_out is not None:
+        statements.append(
+            sql.SQL("alter publication {} set (publish_generated_columns = stored)").format(quoted)
         )
     absent = [each for each in relations if (each.schema, each.name) not in members]
     if all_tables and via_root and absent:
@@ -150,7 +180,17 @@ def missing_statements(
         statements.append(
             sql.SQL("alter publication {} add table {}").format(quoted, _tables(absent))
         )
-    return statements
+    whole = all_operations and via_root and leaves_out != "values"
+    return Missing(tuple(statements), only_tables=whole)
+
+
+def _create(connection: Connection, name: str, relations: Sequence[Relation]) -> sql.Composed:
+    options = ["publish_via_partition_root = true"]
+    if connection.info.server_version >= STREAMED_VERSION:
+        options.append("publish_generated_columns = stored")
+    return sql.SQL("create publication {} for table {} with ({})").format(
+        sql.Identifier(name), _tables(relations), sql.SQL(", ".join(options))
+    )
 
 
 def _member(columns: list[str] | None, row_filter: str | None) -> Member:
@@ -168,7 +208,7 @@ def _left_out(
         member = members.get((relation.schema, relation.name))
         if member is None:
             continue
-        wanted = [column.name for column in relation.columns if not column.generated]
+        wanted = [column.name for column in relation.columns if column.generated is None]
         hidden = [] if member.columns is None else sorted(set(wanted) - member.columns)
         if hidden or member.row_filter is not None:
             what = f"only rows where {member.row_filter}" if member.row_filter else "only columns"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 from psycopg import pq
 
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import CdcError, RetryError, SourceError, StartAgainError
 from connectors.postgres.pgoutput import POSTGRES_EPOCH_SECONDS
 from connectors.postgres.session import libpq, mapped_errors
 
@@ -85,13 +85,15 @@ class ReplicationStream:
         self._asked = False
         self._asked_at = self._asking_since = 0.0
 
-    def start(self, slot: str, publication: str, after: int) -> None:
+    def start(self, slot: str, publication: str, after: int, *, origin: str = "any") -> None:
         """Begin streaming; raises SourceError or RetryError if the server won't."""
         high, low = after >> 32, after & 0xFFFFFFFF
         quoted = publication.replace('"', '""').replace("'", "''")
+        # The option came with PostgreSQL 16, and so it isn't there where it isn't needed.
+        by_origin = "" if origin == "any" else f", origin '{origin}'"
         command = (
             f'START_REPLICATION SLOT "{slot}" LOGICAL {high:X}/{low:X} '
-            f"(proto_version '1', publication_names '\"{quoted}\"')"
+            f"(proto_version '2', streaming 'on', publication_names '\"{quoted}\"'{by_origin})"
         )
         self._connection.add_notice_handler(self._hear)
         with mapped_errors("start replication"):
@@ -202,7 +204,7 @@ class ReplicationStream:
         self._status_sent_at = time.monotonic()
         self._asked = False
 
-    def _why_ended(self) -> RetryError | SourceError:
+    def _why_ended(self) -> CdcError:
         """What the server said last: most ends pass, but some come again at every start."""
         result = self._pgconn.get_result()
         said = result.error_message.decode(errors="replace") if result else ""
@@ -212,7 +214,7 @@ class ReplicationStream:
         if state == _UNDEFINED_OBJECT:
             return _without_publication(text)
         if state == _NOT_IN_PREREQUISITE_STATE:
-            return SourceError(f"{text}. Start again: everything is loaded anew")
+            return StartAgainError(text)
         return RetryError(text, reason="disconnected")
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import RejectedError, SourceError
 from cdc_daemon.values import unknown_types, watched_encoder
-from connectors.postgres.pgoutput import PASS, TuplePlan
+from connectors.postgres.pgoutput import PASS, TuplePlan, misfit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from cdc_daemon.events import Column, Relation
     from connectors.postgres.pgoutput import ColumnPlan, RelationMessage
@@ -32,55 +32,115 @@ def unknown_columns(relations: Sequence[Relation]) -> Iterator[tuple[str, str, l
                 yield relation.qualified_name, column.name, types
 
 
-def tuple_plan(message: RelationMessage, relation: Relation) -> TuplePlan:
+def tuple_plan(
+    message: RelationMessage,
+    relation: Relation,
+    are_still_there: Callable[[Collection[str]], bool] = lambda _: False,
+    order: Sequence[str] | None = None,
+) -> TuplePlan:
     """The plan for streamed rows: the columns of `relation`, the others left out.
 
-    Raises SourceError when the table has changed so that the mapping no longer fits it.
+    A misfit where the table had, or has by now, another shape than `relation`, so that its rows
+    can't be told from what they are now. `are_still_there`: whether the table has these columns.
+    `order`: as `Relation.order`, as it is by now.
     """
     streamed = [column.name for column in message.columns]
     wanted = {column.name: column for column in relation.columns}
-    if gone := [name for name in wanted if name not in streamed]:
-        raise SourceError(
-            f"table {relation.qualified_name} no longer streams the mapped column"
-            f"{'s' if len(gone) > 1 else ''} {', '.join(gone)}: dropped or renamed. Correct the "
-            "mapping and start again; the read model will be loaded anew"
-        )
+    lacking = [name for name in wanted if name not in streamed]
+    why = (
+        _unknown_reason(streamed, relation, lacking)
+        or _lacking_reason(streamed, wanted, lacking, are_still_there)
+        or _place_reason(streamed, relation, relation.order if order is None else order)
+        or _type_reason(message, wanted)
+        or _identity_reason(message, relation)
+    )
+    if why is not None:
+        return misfit(relation, len(streamed), why)
+    plans = dict(zip(wanted, column_plans(relation.columns), strict=True))
+    return TuplePlan(relation, tuple(plans.get(name) for name in streamed), len(lacking))
+
+
+def _unknown_reason(
+    streamed: Sequence[str], relation: Relation, lacking: Sequence[str]
+) -> str | None:
+    """A column that nobody knows is of no matter, unless it is mapped, or one was renamed."""
+    unknown = set(streamed) - relation.known
+    if not (relation.is_open or lacking):
+        unknown &= relation.missing
+    return f"the stream has its column {', '.join(sorted(unknown))}" if unknown else None
+
+
+def _place_reason(streamed: Sequence[str], relation: Relation, order: Sequence[str]) -> str | None:
+    """Names can be swapped, and swapped back by now: then a name was that of another column."""
+    left_out = relation.known.difference(relation.order)  # generated: not every source sends them
+    streamed = [name for name in streamed if name not in left_out]
+    places = {name: place for place, name in enumerate(order)}
+    for place, name in enumerate(relation.order):
+        is_mapped = any(column.name == name for column in relation.columns)
+        if is_mapped and (places.get(name) != place or not _is_in_place(name, streamed, order)):
+            return f"in the stream its column {name} may be another one of that name"
+    return None
+
+
+def _is_in_place(name: str, streamed: Sequence[str], order: Sequence[str]) -> bool:
+    """Whether `name` is in the stream what it is now, as far as places tell.
+
+    Columns are streamed in the order in which they were added. Of those that are there now, all
+    that were added before this one were there when it was, whatever they were called. So it can't
+    be a later one unless an unknown name stands before it and not all later places are taken.
+    """
+    place = list(order).index(name)
+    before, after = order[:place], order[place + 1 :]
+    if name not in streamed:  # it was added later, so nothing that is later still is streamed
+        return set(streamed).isdisjoint(after)
+    at = list(streamed).index(name)
+    earlier, later = streamed[:at], streamed[at + 1 :]
+    if len(earlier) > len(before) or len(later) > len(after):
+        return False
+    known = [each for each in earlier if each in order]
+    return known == [*filter(None, before)] and (known == earlier or len(later) == len(after))
+
+
+def _lacking_reason(
+    streamed: Sequence[str],
+    wanted: Mapping[str, Column],
+    lacking: Sequence[str],
+    are_still_there: Callable[[Collection[str]], bool],
+) -> str | None:
+    """Columns that were added later are the last ones, and null in rows from before."""
     in_order = [name for name in streamed if name in wanted]
-    if in_order != list(wanted):
-        raise SourceError(
-            f"the columns of table {relation.qualified_name} have another order now: it was made "
-            "anew. Start the daemon again; the read model will be loaded anew"
-        )
-    _check_identity(message, relation)
+    if in_order != [name for name in wanted if name not in lacking]:
+        return f"the stream has its columns in the order {', '.join(in_order)}"
+    came_later = list(wanted)[len(in_order) :] == lacking and all(
+        wanted[name].plain for name in lacking
+    )
+    if lacking and not (came_later and are_still_there(lacking)):
+        return f"the stream has no column {', '.join(lacking)}"
+    return None
+
+
+def _type_reason(message: RelationMessage, wanted: Mapping[str, Column]) -> str | None:
     for column in message.columns:
         known = wanted.get(column.name)
         if known is not None and known.type.oid not in {0, column.type_oid}:
             was = known.protection.declared if known.protection else known.type.declared
-            raise SourceError(
-                f"column {column.name} of table {relation.qualified_name} has another type now "
-                f"(it was {was}). Check the mapping and start again; the read "
-                "model will be loaded anew"
-            )
-    plans = dict(zip(wanted, column_plans(relation.columns), strict=True))
-    return TuplePlan(relation, tuple(plans.get(name) for name in streamed))
+            return f"in the stream its column {column.name} has another type than {was}"
+    return None
 
 
-def _check_identity(message: RelationMessage, relation: Relation) -> None:
-    """What is sent of old rows must still be what the mapping was checked against.
+def _identity_reason(message: RelationMessage, relation: Relation) -> str | None:
+    """What is sent of old rows must be what the mapping was checked against.
 
     For a partitioned table the partitions decide that, and the stream describes only the table.
     """
     if relation.kind == "partitioned":
-        return
+        return None
     streamed = {column.name for column in message.columns if column.in_key}
     lost = [column.name for column in relation.columns if column.in_identity]
     lost = [name for name in lost if name not in streamed]
     if lost or (relation.replica_identity == "full" and message.replica_identity != "f"):
-        raise SourceError(
-            f"the replica identity of table {relation.qualified_name} is another one now: old rows "
-            f"come without {', '.join(lost) or 'their values'}. Check the mapping, and start "
-            "again: everything is loaded anew"
-        )
+        return f"in the stream old rows come without {', '.join(lost) or 'their values'}"
+    return None
 
 
 @contextmanager

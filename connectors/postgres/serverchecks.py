@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SHORT_SENDER_TIMEOUT_MS: Final = 10_000
 """Below it a pause of the daemon's machine already cuts the connection."""
 SMALL_DECODING_KB: Final = 16 * 1024
-"""A quarter of the default: below it ordinary transactions are spilled to the server's disk."""
+"""A quarter of the default: below it ordinary transactions are sent in parts before they end."""
 LARGE_OFFSET_SECONDS: Final = 1.0
 LONG_TRANSACTION_SECONDS: Final = 60
 """A new slot waits for it, and nobody likes to wait longer without knowing why."""
@@ -147,8 +147,9 @@ def _decoding_memory(kilobytes: int) -> Finding:
         return Finding(
             check,
             "warning",
-            f"it is {kilobytes} kB: the server spills larger transactions to its disk before it "
-            f"sends them. Run: alter system set {check} = '64MB'; select pg_reload_conf()",
+            f"it is {kilobytes} kB: larger transactions are sent in parts before they commit, also "
+            f"those that are rolled back. Run: alter system set {check} = '64MB'; "
+            "select pg_reload_conf()",
         )
     return Finding(check, "ok", f"{kilobytes >> 10} MB")
 

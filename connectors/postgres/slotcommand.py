@@ -14,10 +14,11 @@ import typer
 
 from cdc_daemon.errors import CdcError, ConfigurationError, RetryError, SlotInUseError, SourceError
 from connectors.postgres.config import PostgresConfig
+from connectors.postgres.lsn import format_lsn, parse_lsn
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.preflight import server_findings
 from connectors.postgres.session import connect, libpq, mapped_errors
-from connectors.postgres.slots import create_slot, drop_slot, find_slot, format_lsn, parse_lsn
+from connectors.postgres.slots import create_slot, drop_slot, find_slot
 from connectors.postgres.slotstate import SlotState, meanings, read_state
 from connectors.postgres.walpolicy import BOUND_BY_SERVER, UNBOUNDED, keeps_without_bound
 

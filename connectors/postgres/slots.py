@@ -11,6 +11,7 @@ import structlog
 from cdc_daemon.errors import SlotInUseError, SourceError
 from cdc_daemon.events import Position
 from cdc_daemon.ports import SlotHealth
+from connectors.postgres.lsn import parse_lsn
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
@@ -147,14 +148,3 @@ def slot_health(connection: Connection, name: str, bounds: RetentionBounds) -> S
         safe_bytes=None if safe is None else int(safe),
         bounds=bounds,
     )
-
-
-def parse_lsn(text: str) -> Position:
-    """`16/B374D848` as a number."""
-    high, low = text.split("/")
-    return Position((int(high, 16) << 32) + int(low, 16))
-
-
-def format_lsn(position: int) -> str:
-    """The number as PostgreSQL writes it."""
-    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"

@@ -8,36 +8,43 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.errors import RetryError, SettingError, SourceError
+from cdc_daemon.errors import RetryError, SettingError, SourceError, StartAgainError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
-from connectors.postgres.catalog import describe, table_oids
+from connectors.postgres.catalog import column_orders, describe, has_columns, table_oids
 from connectors.postgres.chunkreader import PostgresChunkReader
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
+from connectors.postgres.covering import coverage
 from connectors.postgres.doctor import Patient, examine
 from connectors.postgres.heldcommits import committed_before
+from connectors.postgres.history import identify, require_primary, shared_until
+from connectors.postgres.lsn import format_lsn
+from connectors.postgres.membership import memberships
 from connectors.postgres.openwaits import announced_waits
-from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
+from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan, misfit
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
-from connectors.postgres.publication import ensure_publication, missing_statements
+from connectors.postgres.publication import ensure_publication, find_missing
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
-from connectors.postgres.session import connect, libpq, mapped_errors
+from connectors.postgres.session import connect, libpq
+from connectors.postgres.shapes import PostgresShapeReader
 from connectors.postgres.slots import (
     create_slot,
     drop_slot,
     find_slot,
-    format_lsn,
     require_failover,
     wait_until_free,
 )
+from connectors.postgres.timelines import Timeline, read_timeline
+from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpolicy import warn_if_unbounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cdc_daemon.events import Coverage
     from cdc_daemon.ports import Finding, TableRequest
     from connectors.postgres.session import Connection
     from connectors.postgres.visibility import SnapshotVisibility
@@ -66,6 +73,8 @@ class PostgresSource:
         self._queries: Connection | None = None
         self._before: SnapshotVisibility | None = None
         """What a new slot's stream leaves out: it was committed before."""
+        self._timeline: Timeline | None = None
+        """As it was when it was asked for last."""
         self._stream: ReplicationStream | None = None
         self._decoder = Decoder(self._plan_for)
         self._relations: dict[tuple[str, str], Relation] = {}
@@ -73,7 +82,8 @@ class PostgresSource:
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up in the catalog; what the rules of `columns` protect comes protected."""
-        relations = describe(self._query_connection(), tables)
+        formerly = {relation.qualified_name: oid for relation, oid in self._oids.items()}
+        relations = describe(self._query_connection(), tables, formerly)
         if not self._rules_checked:
             self._check_rules(relations)
             self._rules_checked = True
@@ -81,26 +91,39 @@ class PostgresSource:
 
     def identity(self) -> str:
         """System identifier and timeline."""
-        with (
-            connect(self._dsn, name=self._name, replication=True) as replication,
-            mapped_errors("identify the server"),
-        ):
-            found = replication.execute(b"IDENTIFY_SYSTEM").fetchone()
-        if found is None:
-            raise SourceError("the server does not say which system it is")
-        return f"{found[0]}/{found[1]}"
+        with connect(self._dsn, name=self._name, replication=True) as replication:
+            found = identify(replication).timeline
+        if self._timeline not in {None, found}:
+            self._end_queries()  # they may go to the server from before a failover
+        self._timeline = found
+        return str(found)
 
-    def prepare(self, relations: Sequence[Relation]) -> None:
-        """Check server, tables and rights, then make the publication right."""
+    def shared_until(self, source_id: str) -> Position:
+        """Where timeline `source_id` was left, or how far the log is if it is the server's own."""
+        with connect(self._dsn, name=self._name, replication=True) as replication:
+            return shared_until(replication, read_timeline(source_id))
+
+    def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """Check server, tables and rights, then make the publication right.
+
+        Returns how each table is a member of it.
+        """
         self._end_stream()  # it would hold the slot that is to be free
         connection = self._query_connection()
-        check_source(connection, relations, self._slot, failover=self._config.failover)
+        check_source(
+            connection,
+            relations,
+            self._slot,
+            failover=self._config.failover,
+            origin=self._config.origin,
+        )
         warn_if_unbounded(connection, self._slot, self._config.wal)
         wait_until_free(connection, self._slot, self._config.slot_wait)
         manage = self._config.publication.manage
         slot = find_slot(connection, self._slot)
-        missing = missing_statements(connection, self._publication, relations)
-        if missing and manage and slot is not None:
+        missing = find_missing(connection, self._publication, relations)
+        keeps = missing.may_keep_slot(connection.info.server_version)
+        if missing and manage and slot is not None and not keeps:
             # First the slot: a crash in between loads anew, the other way round it would lose.
             log.warning(
                 "slot_dropped", slot=self._slot, why="the publication lacked what is mapped"
@@ -112,11 +135,19 @@ class PostgresSource:
         ensure_publication(connection, self._publication, relations, manage=manage)
         for table, column, types in unknown_columns(relations):
             log.warning("type_unknown", table=table, column=column, types=types)
+        return memberships(connection, self._publication, relations)
 
     def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
         """Look at everything that could keep the relations from being followed."""
         patient = Patient(self._config, self._name, self._slot, self._publication)
         return examine(patient, subjects)
+
+    def held_by(self) -> str | None:
+        """The server's process that our slot is active for. Ours isn't: the stream is ended."""
+        self._end_stream()
+        slot = find_slot(self._query_connection(), self._slot)
+        pid = None if slot is None else slot.active_pid
+        return None if pid is None else f"server process {pid}, on replication slot {self._slot}"
 
     def place(self) -> Position | None:
         """The confirmed position of our slot; None if there is none, or it is lost."""
@@ -144,21 +175,19 @@ class PostgresSource:
 
     def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> PostgresChunkReader:
         """Reads them, for another thread."""
-        return PostgresChunkReader(self._dsn, self._name, self._before, chunk_bytes)
+        return PostgresChunkReader(self._dsn, self._name, self._before, chunk_bytes, self._timeline)
 
     def start(self, relations: Sequence[Relation], after: Position) -> None:
         """Stream from just after `after`."""
         self._end_stream()
         self._know(relations)
         self._decoder = Decoder(self._plan_for)
-        wait_until_free(self._query_connection(), self._slot, self._config.slot_wait)
-        stream = ReplicationStream(
-            connect(self._dsn, name=self._name, replication=True),
-            self._config.status_interval,
-            self._wake_fd,
-        )
+        self._require_place(after)
+        connection = connect(self._dsn, name=self._name, replication=True)
+        stream = ReplicationStream(connection, self._config.status_interval, self._wake_fd)
         try:
-            stream.start(self._slot, self._publication, after)
+            self._require_timeline(connection)
+            stream.start(self._slot, self._publication, after, origin=self._config.origin)
         except SourceError as error:
             stream.close()
             raise SourceError(
@@ -185,7 +214,7 @@ class PostgresSource:
                     if not decoder.in_transaction:
                         append(Watermark(Position(message.end), message.reply_requested))
                     continue
-                event = decode(message)
+                event = decoder.decode_part(message) if decoder.in_part else decode(message)
                 if isinstance(event, list):
                     events.extend(event)
                 elif event is not None:
@@ -204,6 +233,18 @@ class PostgresSource:
         """The server's clock, for another thread."""
         return PostgresClock(self._dsn, self._name, self._slot, self._config.wal)
 
+    def shape_reader(self) -> PostgresShapeReader:
+        """Reads what tables look like, for another thread."""
+        return PostgresShapeReader(self._dsn, self._name, lambda: self._timeline)
+
+    def coverage(self) -> Coverage:
+        """What is visible now."""
+        return coverage(self._query_connection())
+
+    def visibility(self, seen: str) -> SnapshotVisibility:
+        """What a snapshot sees, as the server writes it."""
+        return read_snapshot(seen)
+
     def give_up_place(self) -> None:
         """Drop the slot, once nobody uses it any more."""
         self._end_stream()
@@ -218,9 +259,7 @@ class PostgresSource:
     def close(self) -> None:
         """Close the connections; the slot stays. Safe to call twice."""
         self._end_stream()
-        if self._queries is not None:
-            self._queries.close()
-            self._queries = None
+        self._end_queries()
 
     def _check_rules(self, relations: Sequence[Relation]) -> None:
         """The first look is at all tables: a rule that names none of their columns is mistyped.
@@ -236,39 +275,69 @@ class PostgresSource:
             log.warning("column_rule_unused", match=rule.match, why=why)
 
     def _know(self, relations: Sequence[Relation]) -> None:
-        """Remember which table each relation is, as of the first start: names can move on."""
+        """Remember which table each relation is, as of its first start: names can move on."""
         self._relations = {(relation.schema, relation.name): relation for relation in relations}
-        if not self._oids.keys() >= set(relations):
+        if self._oids.keys() != set(relations):
             self._oids = table_oids(self._query_connection(), relations)
 
     def _plan_for(self, message: RelationMessage) -> TuplePlan | None:
-        relation = self._relations.get((message.schema, message.name))
+        """By the table's number: its name may be an older one, or have moved on."""
         known = {oid: relation for relation, oid in self._oids.items()}.get(message.oid)
-        if relation is known:
-            return None if relation is None else tuple_plan(message, relation)
-        if relation is None and known is not None:
-            raise SourceError(
-                f"table {known.qualified_name} was renamed to {message.schema}.{message.name}. "
-                "Correct the mapping and load everything anew: run "
-                f"select pg_drop_replication_slot('{self._slot}'), and start again"
+        if known is not None:
+            queries = self._query_connection()
+            return tuple_plan(
+                message,
+                known,
+                lambda names: has_columns(queries, message.oid, names),
+                column_orders(queries, [message.oid]).get(message.oid, ()),
             )
-        if relation is not None and relation in self._oids:
-            raise SourceError(
-                f"{relation.qualified_name} was another table when this was changed: it was "
-                "dropped and made again, or tables have swapped their names. Load everything "
-                f"anew: run select pg_drop_replication_slot('{self._slot}'), and start again"
+        named = self._relations.get((message.schema, message.name))
+        if named is None:
+            return None
+        return misfit(named, len(message.columns), "the stream has another table of its name")
+
+    def _require_place(self, after: Position) -> None:
+        """The server begins where our slot is, without a word, if that is beyond `after`."""
+        connection = self._query_connection()
+        wait_until_free(connection, self._slot, self._config.slot_wait)
+        slot = find_slot(connection, self._slot)
+        if slot is None or slot.lost:
+            raise StartAgainError(f"replication slot {self._slot} was dropped, or is lost")
+        if slot.confirmed > after:
+            raise StartAgainError(
+                f"replication slot {self._slot} has gone on to {format_lsn(slot.confirmed)}, and "
+                f"we are at {format_lsn(after)}: somebody else has moved it"
             )
-        return None if relation is None else tuple_plan(message, relation)
+
+    def _require_timeline(self, replication: Connection) -> None:
+        """Of several servers in `dsn` each connection may find another one, after a failover."""
+        found = identify(replication).timeline
+        if self._timeline not in {None, found}:
+            raise RetryError(
+                f"the server is in timeline {found}, and was in {self._timeline} a moment ago",
+                reason="failover",
+            )
 
     def _query_connection(self) -> Connection:
         if self._queries is None or self._queries.closed:
-            self._queries = connect(self._dsn, name=self._name)
+            connection = connect(self._dsn, name=self._name)
+            try:
+                require_primary(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._queries = connection
         return self._queries
 
     def _streaming(self) -> ReplicationStream:
         if self._stream is None:
             raise RetryError("the stream has not been started", reason="disconnected")
         return self._stream
+
+    def _end_queries(self) -> None:
+        if self._queries is not None:
+            self._queries.close()
+            self._queries = None
 
     def _end_stream(self) -> None:
         if self._stream is not None:

@@ -149,7 +149,7 @@ HEADLINE: Final = (
             "How many of the chosen pipelines start, load, wait or stop instead.",
             "short",
         ),
-        Query('sum(cdc_pipeline_state{%s, state!="streaming"})', "not streaming"),
+        Query('sum(cdc_pipeline_state{%s, state!~"streaming|standby"})', "not streaming"),
         ((1, "yellow"),),
     ),
     number(

@@ -246,7 +246,7 @@ def test_wrong_credentials(
 def test_missing_right_in_the_cluster(shop: Shop, proxy: Proxy, certificates: Certificates) -> None:
     """An account that may not make an index: what it may not do, and where the rights are."""
     shop.configure(sink=shop.sink(hosts=[proxy.url], ca=str(certificates.ca), **READ_ONLY))
-    shop.fails(SINK, "may not create an index", "permissions listed")
+    shop.fails(SINK, "The account we use may not", "permissions listed")
     assert shop.made() == {f"publication {shop.name}"}
 
 

@@ -146,6 +146,27 @@ def test_forms_of_values_have_their_sql(hotels: Path, database: Database) -> Non
     assert document["c119"] == parse("119")
 
 
+def test_columns_that_are_generated_or_missing(hotels: Path, database: Database) -> None:
+    """Generated ones are the server's own, in embeds too; a missing one is its default."""
+    with psycopg.connect(database.dsn) as connection:
+        how = "text generated always as (upper(kind)) stored"
+        connection.execute(f"alter table room add loud {how}".encode())
+    flat = (
+        "    missing_columns: null\n    fields: {loud: , gone: , old: {column: was, default: 7}}\n"
+    )
+    joined = "many: room, on: {hotel_id: id}, value: loud, where: loud <> 'CLOSED'"
+    file = configuration(
+        hotels.parent,
+        database.dsn,
+        f"  rooms:\n    from: room\n{flat}"
+        f"  loud: {{from: hotel, fields: [id], embed: {{rooms: {{{joined}}}}}}}\n",
+    )
+    rooms = explained(database.dsn, "rooms", str(file))
+    assert rooms["2"] == parse('{"loud": "SUITE", "gone": null, "old": 7}')
+    found = explained(database.dsn, "loud", str(file))
+    assert found["1"] == parse('{"id": 1, "rooms": ["SINGLE", "SUITE"]}')
+
+
 def test_what_cannot_be_explained(hotels: Path, database: Database) -> None:
     """What isn't there, isn't asked for, is protected or mistaken; a source that is away."""
     assert "did you mean hotels?" in command("explain", "hotel", str(hotels), "--sql").stderr

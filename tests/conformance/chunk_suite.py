@@ -12,12 +12,11 @@ import pytest
 
 from cdc_daemon.errors import RetryError
 from tests.conformance.source_suite import Delete, Insert, Update, decoded
-from tests.generators.existing_rows import planned
+from tests.generators.existing_rows import planned, read_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from cdc_daemon.events import Chunk
     from cdc_daemon.ports import ChunkReader, ChunkRows
     from tests.conformance.source_suite import Follower, Rows, Upstream
 
@@ -46,7 +45,7 @@ class ChunkSuite:
         follower.load()
         plan = planned(follower.source, follower.relation)
         upstream.commit(*(Delete(str(n)) for n in range(100, 200)), Update("200", "new"))
-        rows = rows_of(read_all(reader, follower, plan))
+        rows = rows_of(read_chunks(reader, follower.relation, plan))
         expected: Rows = {str(n): "x" * (n % 300) for n in range(200, 2000)}
         expected["200"] = "new"
         assert rows == expected
@@ -58,9 +57,9 @@ class ChunkSuite:
         follower.load()
         upstream.commit(Insert("a"))
         plan = planned(follower.source, follower.relation)
-        earlier = read_all(reader, follower, plan)
+        earlier = read_chunks(reader, follower.relation, plan)
         upstream.commit(Update("a", "other"))
-        later = read_all(reader, follower, plan)
+        later = read_chunks(reader, follower.relation, plan)
         first, second = follower.follow(2)
         assert all(chunk.seen.sees(first.xid) for chunk in earlier)
         assert all(chunk.reached >= first.position for chunk in earlier)
@@ -75,7 +74,7 @@ class ChunkSuite:
         """Also where nobody writes any more."""
         follower.load()
         upstream.commit(Insert("a"))
-        chunks = read_all(reader, follower, planned(follower.source, follower.relation))
+        chunks = read_chunks(reader, follower.relation, planned(follower.source, follower.relation))
         follower.follow(1)
         for _ in range(50):
             if follower.watermark >= max(chunk.reached for chunk in chunks):
@@ -102,23 +101,12 @@ class ChunkSuite:
         upstream.commit(Insert("a"))
         plan = planned(follower.source, follower.relation)
         for _ in range(2):
-            assert rows_of(read_all(reader, follower, plan)) == {"a": None}
+            assert rows_of(read_chunks(reader, follower.relation, plan)) == {"a": None}
             upstream.disconnect()
             with pytest.raises(RetryError):
-                read_all(reader, follower, plan)
+                read_chunks(reader, follower.relation, plan)
         reader.close()
         reader.close()
-
-
-def read_all(reader: ChunkReader, follower: Follower, plan: Iterable[Chunk]) -> list[ChunkRows]:
-    """All chunks, with what is left of those that ended early."""
-    chunks = []
-    for each in plan:
-        rest: Chunk | None = each
-        while rest is not None:
-            chunks.append(reader.read(follower.relation, rest))
-            rest = chunks[-1].rest
-    return chunks
 
 
 def rows_of(chunks: Iterable[ChunkRows]) -> Rows:

@@ -1,6 +1,7 @@
-"""What every sink must do: inherit `SinkSuite` in a test module that defines two fixtures.
+"""What every sink must do: inherit `SinkSuite` in a test module that defines three fixtures.
 
-`sink`: the sink, built for pipeline `PIPELINE`. `search`: a function that returns what a search of
+`sink`: the sink, built for pipeline `PIPELINE`; `other_sink`: the same, as another process has it;
+`search`: a function that returns what a search of
 an index or alias finds, as a dict of id to document.
 """
 
@@ -15,21 +16,32 @@ from typing import Any, TypeAlias
 import orjson
 import pytest
 
-from cdc_daemon.errors import SinkError
+from cdc_daemon.errors import SinkError, TakenOverError
 from cdc_daemon.events import (
     Checkpoint,
     Chunk,
+    ColumnShape,
     ColumnType,
+    Coverage,
     DeadLetter,
     DocumentOperation,
     Generation,
     Load,
+    Part,
     Position,
+    Shape,
 )
 from cdc_daemon.ports import FieldSpec, ReadModel, Sink, Writer
 from cdc_daemon.values import Form
 
 PIPELINE = "conformance"
+SHAPE = Shape(
+    "1",
+    "its key",
+    {"ü.x": ColumnShape(1, "int", "70", plain=False), "y": ColumnShape(2, "text", "71")},
+    "16384",
+    {"2": Part("16385", empty=True, attached="744"), "3": Part("16386")},
+)
 Search: TypeAlias = Callable[[str], dict[str, Any]]
 
 
@@ -202,6 +214,26 @@ class SinkSuite:
         sink.refresh([generation.index])
         assert len(search(generation.index)) == 100
 
+    def test_takes_fields_that_are_added(self, sink: Sink, writer: Writer) -> None:
+        """A document with a new field is taken then, and twice does no harm."""
+        model = replace(read_model(), digests={"n": "1", "t": "2"})
+        generation = sink.create_generation(model)
+        more = replace(model, fields=(*model.fields, FieldSpec("m", ColumnType("int4"))))
+        for _ in range(2):
+            assert sink.extend_generation(generation, more)
+        one = DocumentOperation(generation.index, b'"1"', 7, b'{"n":1,"t":"","m":8}')
+        assert not writer.write([one]).rejected
+        assert sink.documents.get(generation.index, "1") is not None
+        sink.drop_generation(generation)
+
+    def test_no_field_becomes_one_of_another_type(self, sink: Sink) -> None:
+        """An index that had such a field before is no place for it."""
+        model = read_model()
+        generation = sink.create_generation(model)
+        other = replace(model, fields=(FieldSpec("n", ColumnType("text")),))
+        assert not sink.extend_generation(generation, other)
+        sink.drop_generation(generation)
+
     def test_publish_moves_the_alias(self, sink: Sink, writer: Writer, search: Search) -> None:
         """The read model's name always finds exactly one generation: the last one published."""
         model = read_model()
@@ -263,11 +295,47 @@ class SinkSuite:
                 {generation.projection: generation},
                 (
                     Load("a.b", ("one", "two"), (chunk, replace(chunk, end=None)), True, 7, 9),  # noqa: FBT003 - as it is stored
-                    Load("a.c", ("one",), since=Position(2**61)),
+                    Load("a.c", ("one",), since=Position(2**61), joined=True, why="another column"),
                 ),
+                {"a.b": "16384/0/16390"},
+                owner="we",
+                written=Position(position) if position > 1 else None,
+                shapes={"a.b": SHAPE, "a.c": replace(SHAPE, columns={}, parts={})},
+                covered={"a.b": Coverage("1:3:2", Position(2**61), Position(2**62))},
             )
             sink.checkpoints.store(stored)
             assert sink.checkpoints.load(name) == stored
+
+    def test_keeps_the_checkpoint_of_one_owner(self, sink: Sink, other_sink: Sink) -> None:
+        """Whoever took over last stores; the one before is told, and overwrites nothing."""
+        first = Checkpoint(f"suite {uuid.uuid4().hex}", Position(1), "7300/1", owner="first")
+        second = replace(first, owner="second")
+        name = first.pipeline
+        assert sink.checkpoints.load(name) is other_sink.checkpoints.load(name) is None
+        sink.checkpoints.store(first)
+        with pytest.raises(TakenOverError, match="another daemon"):
+            other_sink.checkpoints.store(second)
+        assert other_sink.checkpoints.load(name) == first
+        sink.checkpoints.store(replace(first, position=Position(2)))
+        with pytest.raises(TakenOverError, match="another daemon"):
+            other_sink.checkpoints.store(second)
+        assert other_sink.checkpoints.load(name) == replace(first, position=Position(2))
+        other_sink.checkpoints.store(second)
+        for _ in range(2):
+            with pytest.raises(TakenOverError, match="another daemon"):
+                sink.checkpoints.store(replace(first, position=Position(3)))
+        other_sink.checkpoints.store(replace(second, position=Position(4)))
+        assert sink.checkpoints.load(name) == replace(second, position=Position(4))
+
+    def test_stores_again_where_the_answer_was_lost(self, sink: Sink, other_sink: Sink) -> None:
+        """What an earlier attempt of the same owner has stored is no other's."""
+        name = f"suite {uuid.uuid4().hex}"
+        first = Checkpoint(name, Position(1), "7300/1", owner="first")
+        assert sink.checkpoints.load(name) is other_sink.checkpoints.load(name) is None
+        for position in range(2, 5):
+            other_sink.checkpoints.store(first)
+            sink.checkpoints.store(replace(first, position=Position(position)))
+            assert other_sink.checkpoints.load(name) == replace(first, position=Position(position))
 
     def test_keeps_dead_letters_once(self, sink: Sink) -> None:
         """A dead letter added again by a replay is kept once; others of the row are not lost."""

@@ -16,9 +16,20 @@ import pytest
 
 from cdc_daemon.backfill.window import LoadedChunk, Window
 from cdc_daemon.errors import RetryError, SourceError
-from cdc_daemon.events import Change, ChangeKind, Commit, Position, Relation, Row, Watermark
+from cdc_daemon.events import (
+    NOWHERE,
+    Change,
+    ChangeKind,
+    Commit,
+    Position,
+    Relation,
+    Row,
+    Watermark,
+)
 from cdc_daemon.ports import Source, TableRequest
-from tests.generators.existing_rows import existing_rows, read_chunks
+from cdc_daemon.shapes import difference
+from tests.generators.existing_rows import existing_chunks, existing_rows
+from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,8 +181,10 @@ class Meeting:
         follower.source.prepare(follower.relations)
         place = follower.source.create_place()
         self.window = Window(1)
-        for read in read_chunks(follower.source, relation):
-            rows = {decoded(row)[0].encode(): orjson.dumps(decoded(row)[1]) for row in read.rows}
+        for read in existing_chunks(follower.source, relation):
+            rows: dict[bytes, bytes | None] = {
+                decoded(row)[0].encode(): orjson.dumps(decoded(row)[1]) for row in read.rows
+            }
             self.window.arrived(
                 LoadedChunk(1, read.chunk, None, read.seen, read.reached, {"t": rows}, 0)
             )
@@ -184,7 +197,7 @@ class Meeting:
         for event in self._source.read(0.2):
             if isinstance(event, Change):
                 self._open.append(event)
-            else:
+            elif isinstance(event, Commit | Watermark):
                 if isinstance(event, Commit):
                     self._commit(event)
                 self._release(event.position)
@@ -205,7 +218,8 @@ class Meeting:
     def _release(self, received: Position) -> None:
         while (chunk := self.window.ready(received)) is not None:
             self.window.released(chunk)
-            self.rows |= {key.decode(): orjson.loads(v) for key, v in chunk.documents["t"].items()}
+            documents = chunk.documents["t"].items()
+            self.rows |= {key.decode(): orjson.loads(value or b"null") for key, value in documents}
 
 
 def decoded(row: Row) -> tuple[str, str | None]:
@@ -257,6 +271,32 @@ class SourceSuite:
         assert place is not None
         assert place <= position
 
+    def test_what_is_covered_is_what_was_committed_before(
+        self, upstream: Upstream, follower: Follower
+    ) -> None:
+        """By its transaction, and between two positions of the stream."""
+        follower.load()
+        upstream.commit(Insert("before"))
+        coverage = follower.source.coverage()
+        upstream.commit(Insert("after"))
+        seen = follower.source.visibility(coverage.seen)
+        before, after = follower.follow(2)
+        assert (seen.sees(before.xid), seen.sees(after.xid)) == (True, False)
+        assert before.position <= coverage.floor <= coverage.end < after.position
+
+    def test_a_shape_stays_while_rows_change(self, upstream: Upstream, follower: Follower) -> None:
+        """It is read beside whatever else is done; a table that isn't there has none."""
+        reader = follower.source.shape_reader()
+        before = reader.read([upstream.table, upstream.table + "z"])
+        upstream.commit(Insert("1"), Update("1", "x"))
+        (shape,) = before.values()
+        (later,) = reader.read([upstream.table]).values()
+        assert difference(shape, later, follower.relation) is None
+        assert set(before) == {follower.relation.qualified_name}
+        assert {"id", "note"} <= shape.columns.keys()
+        for _ in range(2):
+            reader.close()
+
     def test_gives_its_place_up(self, follower: Follower) -> None:
         """Also while it streams; a second time there is nothing to give up."""
         follower.load()
@@ -265,14 +305,38 @@ class SourceSuite:
             assert follower.source.place() is None
 
     def test_prepares_again_and_again(self, follower: Follower) -> None:
-        """A second time it finds everything right."""
-        for _ in range(3):
-            follower.source.prepare(follower.relations)
+        """A second time it finds everything right, and every table as it was in the stream."""
+        said = [follower.source.prepare(follower.relations) for _ in range(3)]
+        assert said[0].keys() == {follower.relation.qualified_name}
+        assert said[0] == said[1] == said[2]
 
     def test_identity_stays(self, upstream: Upstream, follower: Follower) -> None:
         """The history is the same for every connection."""
         other = upstream.source()
         assert follower.source.identity() == other.identity() != ""
+        other.close()
+
+    def test_shares_its_own_history_up_to_its_end(
+        self, upstream: Upstream, follower: Follower
+    ) -> None:
+        """All that was read is in it, and nothing of it is in the history of a stranger."""
+        follower.load()
+        upstream.commit(Insert("1", "one"))
+        (commit,) = follower.follow(1)
+        mine = follower.source.identity()
+        assert follower.source.shared_until(mine) >= commit.position
+        assert follower.source.shared_until("1/1") == NOWHERE
+
+    def test_says_who_holds_its_place(self, upstream: Upstream, follower: Follower) -> None:
+        """Nobody before anything is followed, and afterwards not."""
+        other = upstream.source()
+        assert other.held_by() is None
+        follower.load()
+        upstream.commit(Insert("1", "one"))
+        follower.follow(1)
+        assert other.held_by()
+        follower.source.close()
+        until(lambda: other.held_by() is None, 10, "the place is free")
         other.close()
 
     def test_loads_what_is_there_and_follows_what_comes(

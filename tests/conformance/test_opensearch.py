@@ -39,6 +39,14 @@ def sink(config: OpenSearchConfig) -> Iterator[OpenSearchSink]:
 
 
 @pytest.fixture
+def other_sink(config: OpenSearchConfig) -> Iterator[OpenSearchSink]:
+    """The sink of another daemon."""
+    made = OpenSearchSink(config, pipeline=PIPELINE)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def search(opensearch: OpenSearchServer) -> Iterator[Search]:
     """A search that doesn't go through the sink."""
     with urllib3.PoolManager() as http:

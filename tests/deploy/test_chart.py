@@ -98,12 +98,21 @@ def test_only_tmp_and_state_can_be_written(render: RenderChart) -> None:
     assert writable == {"/tmp", "/var/lib/cdc-daemon"}  # noqa: S108 - the pod's own, not ours
 
 
-@pytest.mark.parametrize("values", VALUES)
-def test_a_slot_has_one_reader(render: RenderChart, values: str) -> None:
+def test_a_slot_has_one_reader(render: RenderChart) -> None:
     """One replica, and the old pod is gone before the new one starts."""
-    specification = the("Deployment", render(values=values))["spec"]
+    specification = the("Deployment", render())["spec"]
     assert specification["replicas"] == 1
     assert specification["strategy"] == {"type": "Recreate"}
+    message = refusal(render, "--set", "replicas=2")
+    assert "replicas is 2, and the configuration doesn't say `standby: true`" in message
+
+
+def test_a_standby_is_there_before_a_pod_goes(render: RenderChart) -> None:
+    """Where the configuration makes the second pod one."""
+    specification = the("Deployment", render(values="everything"))["spec"]
+    assert specification["replicas"] == 2
+    rolling = {"maxSurge": 1, "maxUnavailable": 0}
+    assert specification["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
 
 
 def test_a_stop_has_time_to_finish(render: RenderChart) -> None:
@@ -208,7 +217,7 @@ def test_a_configuration_that_cannot_work_is_refused(
 
 @pytest.mark.parametrize(
     "setting",
-    ["replicas=2", "image.tga=1", "serviceMonitor.enabled=1", "config=1", "state.size=1"],
+    ["replicas=0", "image.tga=1", "serviceMonitor.enabled=1", "config=1", "state.size=1"],
 )
 def test_a_misspelt_value_is_refused(render: RenderChart, setting: str) -> None:
     """The schema knows every value and its type."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,16 @@ def seeded() -> tuple[int, random.Random]:
     """The seed of PROPERTY_SEED, or a new one, and what it starts."""
     seed = int(os.environ.get("PROPERTY_SEED") or random.SystemRandom().getrandbits(32))
     return seed, random.Random(seed)
+
+
+@contextmanager
+def repeatable(seed: int) -> Iterator[None]:
+    """Name the seed in a failure, so that it can be repeated."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"repeat with PROPERTY_SEED={seed}")
+        raise
 
 
 def rounds(share: float = 1.0) -> Iterator[int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from cdc_daemon.config.models import Configuration, MemoryConfig, ProjectionConfig, StateConfig
-from cdc_daemon.errors import RetryError
+from cdc_daemon.errors import ConditionError, RetryError
 from cdc_daemon.events import (
     Checkpoint,
     Chunk,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cdc_daemon.errors import CdcError
-    from cdc_daemon.events import DocumentOperation, Event, Position, ReplicaIdentity, Row
-    from cdc_daemon.ports import TableRequest, Visibility
+    from cdc_daemon.events import Coverage, DocumentOperation, Event, Position, ReplicaIdentity, Row
+    from cdc_daemon.ports import ShapeReader, TableRequest, Visibility
 
 POISON = b'"poison"'
 """A body that the sink never takes."""
@@ -126,7 +126,13 @@ class MemorySink:
         """Make an index named after how many there are."""
         name = f"{model.name}-{len(self.indices) + 1}"
         self.note("create", name)
-        return Generation(model.name, name, self.index(name).uuid, model.fingerprint)
+        uuid = self.index(name).uuid
+        return Generation(model.name, name, uuid, model.fingerprint, model.digests)
+
+    def extend_generation(self, generation: Generation, model: ReadModel) -> bool:
+        """Any index takes any field, but for one that is called `other`."""
+        self.note("extend", generation.index)
+        return "other" not in model.digests
 
     def publish(self, generation: Generation) -> Sequence[str]:
         """Move the alias."""
@@ -309,15 +315,22 @@ class MemoryChunkReader:
             for at in range(len(self._source.blocks))
         ]
 
-    def settle(self) -> None:
-        """All is visible."""
+    def settle(self, joined: Relation | None = None) -> None:
+        """All is visible; of a table that has joined it is said so."""
+        if joined is not None:
+            self._source.said.append(f"settled {joined.qualified_name}")
 
-    def read(self, relation: Relation, chunk: Chunk) -> ChunkRows:  # noqa: ARG002 - the port
+    def check(self, relation: Relation, where: str) -> None:  # noqa: ARG002 - the port
+        """A condition is a part of a row's first value."""
+        if self._source.refuses_conditions:
+            raise ConditionError("the source refuses the condition")
+
+    def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:  # noqa: ARG002 - the port
         """The block, or what went wrong."""
         self._source.may_read.wait()
         if self._source.chunk_errors:
             raise self._source.chunk_errors.pop()
-        rows = self._source.blocks[chunk.first[0]]
+        rows = [row for row in self._source.blocks[chunk.first[0]] if where.encode() in row[0]]  # type: ignore[operator]
         return ChunkRows(chunk, rows, self.visibility(), self._source.at, None, 1000)
 
     def read_keys(
@@ -359,6 +372,7 @@ class ScriptedSource:
         """Chunk readers wait for it."""
         self.may_read.set()
         self.chunk_errors: list[CdcError] = []
+        self.refuses_conditions = False
         """What the next reads of chunks raise."""
         self.history = "system/1"
         self._woken = threading.Event()
@@ -371,8 +385,17 @@ class ScriptedSource:
         """The history."""
         return self.history
 
-    def prepare(self, relations: Sequence[Relation]) -> None:
+    def shared_until(self, source_id: str) -> Position:  # noqa: ARG002 - the port has it
+        """All of it."""
+        return self.at
+
+    def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
         """All is well."""
+        return {relation.qualified_name: "member" for relation in relations}
+
+    def held_by(self) -> str | None:
+        """Nobody."""
+        return None
 
     def place(self) -> Position | None:
         """Where it is."""
@@ -420,6 +443,18 @@ class ScriptedSource:
     def clock(self) -> MemoryClock:
         """A clock at this place."""
         return MemoryClock()
+
+    def shape_reader(self) -> ShapeReader:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def coverage(self) -> Coverage:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def visibility(self, seen: str) -> Below:
+        """A number."""
+        return Below(int(seen))
 
     def close(self) -> None:
         """Nothing to release."""

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import psycopg
@@ -18,6 +19,8 @@ from tests.generators.oracle import documents
 from tests.generators.rest import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.generators.rest import Rest
 
 SCHEMA = """
@@ -88,9 +91,26 @@ FAR = 1000
 """Lines whose key was moved have a number from here on."""
 REGIONS = ("north", "a|b", "a\\", "é ")
 MOST_STEPS = 6
+LATE_SHARE = 0.1
+BETWEEN_SHARE = 0.05
 SETTINGS = "-c deadlock_timeout=30ms -c lock_timeout=2s -c synchronous_commit=off"
 
 Step: TypeAlias = Callable[[psycopg.Cursor, random.Random], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What sessions do."""
+
+    steps: Sequence[Step]
+    """What a transaction may be made of."""
+    mending: Sequence[str] = ()
+    """What ends each transaction, so that it keeps the rules."""
+    between: Sequence[str] = ()
+    """What can't be in a transaction, and comes now and then between two."""
+    late_seconds: float = 0.0
+    """Some transactions stay open for as long as this before they commit."""
+    settings: str = SETTINGS
 
 
 def fill(dsn: str, rows: int = ACCOUNTS) -> None:
@@ -130,15 +150,17 @@ def broken_rule(alias: str, document: Any) -> str | None:
 class Session(threading.Thread):
     """One connection that commits random transactions until it is told to stop."""
 
-    def __init__(self, dsn: str, seed: int, pause_seconds: float, *, truncates: bool) -> None:
+    def __init__(self, dsn: str, seed: int, pause_seconds: float, plan: Plan) -> None:
         super().__init__(daemon=True)
         self._dsn = dsn
         self._pause_seconds = pause_seconds
         self._random = random.Random(seed)
-        self._steps = STEPS if truncates else [step for step in STEPS if step is not _truncate]
+        self._plan = plan
         self._stop_asked = threading.Event()
         self.committed = 0
         self.rolled_back = 0
+        self.rows = 0
+        """Rows that were changed, also those of which the change was taken back."""
 
     def stop(self) -> None:
         """End after the transaction that is open."""
@@ -148,7 +170,9 @@ class Session(threading.Thread):
         """Connect, again and again if the server goes away, and commit."""
         while not self._stop_asked.is_set():
             try:
-                with psycopg.connect(self._dsn, options=SETTINGS, connect_timeout=5) as connection:
+                with psycopg.connect(
+                    self._dsn, options=self._plan.settings, connect_timeout=5
+                ) as connection:
                     self._work(connection)
             except psycopg.OperationalError:
                 time.sleep(0.05)
@@ -156,6 +180,8 @@ class Session(threading.Thread):
     def _work(self, connection: psycopg.Connection) -> None:
         while not self._stop_asked.wait(self._random.uniform(0, self._pause_seconds)):
             try:
+                if self._plan.between and self._random.random() < BETWEEN_SHARE:
+                    self._between(connection)
                 self._transaction(connection)
             except psycopg.Error:
                 if connection.broken or connection.closed:
@@ -163,15 +189,24 @@ class Session(threading.Thread):
                 connection.rollback()
                 self.rolled_back += 1
 
+    def _between(self, connection: psycopg.Connection) -> None:
+        connection.autocommit = True
+        try:
+            connection.execute(self._random.choice(self._plan.between).encode())
+        finally:
+            connection.autocommit = False
+
     def _transaction(self, connection: psycopg.Connection) -> None:
         with connection.cursor() as cursor:
             for _ in range(self._random.randint(1, MOST_STEPS)):
                 if self._random.random() < 0.2:
                     self._part(cursor)
                 else:
-                    self._random.choice(self._steps)(cursor, self._random)
-            cursor.execute("update account set b = a where a <> b")
-            cursor.execute("delete from account where state = 'temporary'")
+                    self._step(cursor)
+            for statement in self._plan.mending:
+                cursor.execute(statement)
+        if self._random.random() < LATE_SHARE:
+            self._stop_asked.wait(self._random.uniform(0, self._plan.late_seconds))
         if self._random.random() < 0.1:
             connection.rollback()
             self.rolled_back += 1
@@ -183,11 +218,15 @@ class Session(threading.Thread):
         """A part that may be taken back, or that fails."""
         cursor.execute("savepoint part")
         try:
-            self._random.choice(self._steps)(cursor, self._random)
+            self._step(cursor)
         except psycopg.Error:
             cursor.execute("rollback to part")
             return
         cursor.execute(self._random.choice(("rollback to part", "release part")))
+
+    def _step(self, cursor: psycopg.Cursor) -> None:
+        self._random.choice(self._plan.steps)(cursor, self._random)
+        self.rows += max(0, cursor.rowcount)
 
 
 class Load:
@@ -200,10 +239,10 @@ class Load:
         sessions: int = 3,
         *,
         pause_seconds: float = 0.01,
-        truncates: bool = True,
+        plan: Plan | None = None,
     ) -> None:
         self._sessions = [
-            Session(dsn, seed + number, pause_seconds, truncates=truncates)
+            Session(dsn, seed + number, pause_seconds, plan or EVERYTHING)
             for number in range(sessions)
         ]
 
@@ -223,6 +262,11 @@ class Load:
     def committed(self) -> int:
         """Transactions until now."""
         return sum(session.committed for session in self._sessions)
+
+    @property
+    def rows(self) -> int:
+        """Rows that were changed until now."""
+        return sum(session.rows for session in self._sessions)
 
     @property
     def rolled_back(self) -> int:
@@ -372,3 +416,9 @@ STEPS: list[Step] = [
     *(_delete_account, _move_account, _swap_accounts, _merge_lines, _update_lines, _move_lines),
     *(_delete_lines, _insert_place, _delete_place, _truncate),
 ]
+MENDING = (
+    "update account set b = a where a <> b",
+    "delete from account where state = 'temporary'",
+)
+EVERYTHING = Plan(STEPS, MENDING)
+WITHOUT_TRUNCATE = Plan([step for step in STEPS if step is not _truncate], MENDING)

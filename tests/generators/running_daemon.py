@@ -86,6 +86,13 @@ class RunningDaemon:
             return {}
         return answer
 
+    def health(self, probe: str) -> tuple[int, str]:
+        """Status and reason that `livez` or `readyz` answers."""
+        try:
+            return 200, self._web.get(f"/{probe}")["reason"]
+        except Refused as refused:
+            return refused.status, str(refused)
+
     def metrics(self) -> dict[str, float]:
         """Samples by name with labels but the pipeline's: `cdc_state{state="streaming"}`."""
         found = {}

@@ -376,7 +376,7 @@ TEMPLATES = {
     "bool": ["{self} and {self}", "{self} or {self}", "not {self}", "{self} is {what}", "{any} is null", "{any} is not null", "{number} {compare} {number}",
              "{text} {compare} {text}", "{text} {compare} {bpchar}", "{bpchar} {compare} {bpchar}", "{varchar} {compare} {text}", "{bpchar} {compare} 'ab'", "{date} {compare} {date}",
              "{date} {compare} {timestamp}", "{timestamp} {compare} {timestamptz}", "{interval} {compare} {interval}", "{uuid} {compare} {uuid}", "{bool} {compare} {bool}",
-             "{text} like {pattern}", "{text} ilike {pattern}", "{text} not like {pattern}", "{bpchar} like {pattern}", "{text} like {text} || '%' escape ''", "{number} between {number} and {number}",
+             "{text} like {pattern}", "{text} ilike {pattern}", "{text} not like {pattern}", "{bpchar} like {pattern}", "{text} like {text} || '%' escape ''", "{text} ~~ '_%b%'", "{text} !~~ 'a_%'", "{bpchar} ~~* 'A%'", "{text} !~~* 'a%'", "v = any((array['a'::varchar, {varchar}])::text[])", "{number} between {number} and {number}",
              "{text} not between {text} and {text}", "{int4} in ({small}, {small}, {int4})", "{text} in ('a', 'ab', '', {text})", "i4 in (1, -1, 0, 10)", "t in ('a', 'b', '')", "t not in ('a', null)", "i4 not in (0, 1)",
              "{number} is distinct from {number}", "{text} is not distinct from {text}", "{text}::bool", "{int4}::bool", "{jsonb} ? {text}", "{int4} = any(ia)", "{text} = any(ta)",
              "{int4} > all(ia)", "{text} <> all(ta)", "{int4} = any(array[1, {int4}, 3])", "starts_with({text}, {chars})", "{mood} {compare} e", "e in ('sad', 'ok')", "t = 'a'", "t <> 'a'", "not (t = 'ab')", "i4 = 1", "v = 'a'", "u = u",

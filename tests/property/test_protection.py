@@ -16,13 +16,12 @@ from cdc_daemon.ports import TableRequest
 from cdc_daemon.values import SESSION_SETTINGS
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
-from tests.generators.budget import rounds, seeded
+from tests.generators.budget import repeatable, rounds, seeded
 from tests.generators.existing_rows import existing_rows
 from tests.generators.json_meaning import parse
 from tests.generators.pg_scalars import random_text
 from tests.generators.pg_values import PgType, literal, scalar
 from tests.property.test_stream import Mirror, RandomTable, follow, key_of, supported_types
-from tests.property.test_values import repeatable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

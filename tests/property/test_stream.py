@@ -18,7 +18,7 @@ from cdc_daemon.ports import TableRequest
 from cdc_daemon.values import SESSION_SETTINGS
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
-from tests.generators.budget import rounds, seeded
+from tests.generators.budget import repeatable, rounds, seeded
 from tests.generators.existing_rows import existing_rows
 from tests.generators.json_meaning import as_documented, parse
 from tests.generators.pg_scalars import EXTENSIONS
@@ -29,7 +29,7 @@ from tests.generators.pg_values import (
     random_value_sql,
     scalar,
 )
-from tests.property.test_values import WITHOUT_INPUT, built_in_types, created, repeatable
+from tests.property.test_values import WITHOUT_INPUT, built_in_types, created
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -27,7 +26,7 @@ from cdc_daemon.values import (
 )
 from cdc_daemon.values.special import has_special
 from connectors.postgres.catalog_types import load_types
-from tests.generators.budget import rounds, seeded
+from tests.generators.budget import repeatable, rounds, seeded
 from tests.generators.json_meaning import as_documented, parse
 from tests.generators.pg_scalars import EXTENSIONS, SCALARS
 from tests.generators.pg_values import (
@@ -235,16 +234,6 @@ def check_value(connection: Connection, rng: Random, type_: PgType, checker: Che
     shown = show(connection, random_value_sql(rng, type_))
     if shown is not None:
         checker.check(shown)
-
-
-@contextmanager
-def repeatable(seed: int) -> Iterator[None]:
-    """Name the seed in a failure, so that it can be repeated."""
-    try:
-        yield
-    except BaseException as error:
-        error.add_note(f"repeat with PROPERTY_SEED={seed}")
-        raise
 
 
 def report(what: str, seed: int, checkers: list[Checker]) -> None:

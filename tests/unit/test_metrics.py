@@ -51,6 +51,7 @@ def registry() -> CollectorRegistry:
     metrics.unrepresentable("hotels", "price")
     metrics.bulk_retried("overloaded")
     metrics.reconnected("source")
+    metrics.schema_changed("public.hotel")
     metrics.loaded("hotels", 1)
     for gauge in (metrics.queue_bytes, metrics.dead_letters_stored):
         gauge.labels("pipe").set(1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +15,25 @@ from cdc_daemon.backfill.backfill import Backfill
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.models import BackfillConfig
 from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.covering import Covered
 from cdc_daemon.delivery.delivery import Delivery
-from cdc_daemon.errors import RetryError, SourceError
-from cdc_daemon.events import Change, ChangeKind, Checkpoint, Commit, Position, Watermark
+from cdc_daemon.errors import RetryError, SchemaChangedError, SourceError, StartAgainError
+from cdc_daemon.events import (
+    Change,
+    ChangeKind,
+    Checkpoint,
+    Commit,
+    Coverage,
+    Position,
+    StreamAbort,
+    StreamStart,
+    StreamStop,
+    Watermark,
+)
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from tests.generators.fakes import (
+    Below,
     MemoryClock,
     MemorySink,
     ScriptedSource,
@@ -31,6 +45,8 @@ from tests.generators.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from cdc_daemon.events import Event
 
 HOTELS = projection("hotels")
 INDEX = "index of hotels"
@@ -87,7 +103,7 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Reader]]:  
             wake=source.wake,
         )
         delivery.start()
-        delivery.resume(Checkpoint("pipe", Position(100), "system/1"))
+        delivery.resume(Checkpoint("pipe", Position(100), "system/1"), Position(100))
         backfill = Backfill(
             config=BackfillConfig(),
             source=source,
@@ -96,6 +112,7 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Reader]]:  
             generations={},
             queue_bytes=queue,
             all_loaded=stop.set,
+            recent=deque(),
         )
         pipeline = Pipeline(
             source=source,
@@ -140,9 +157,9 @@ def truncate() -> Change:
     return Change(HOTELS.relation, ChangeKind.TRUNCATE)
 
 
-def commit(position: int) -> Commit:
+def commit(position: int, xid: int = 0) -> Commit:
     """The transaction ends."""
-    return Commit(Position(position), time.time())
+    return Commit(Position(position), time.time(), xid)
 
 
 def test_a_transaction_is_sent_at_its_commit_and_each_document_once(
@@ -258,7 +275,61 @@ def test_a_large_transaction_is_folded_on_disk(make: Callable[..., Reader]) -> N
     assert spilled > 20_000
 
 
-def test_a_source_of_another_history_is_refused(make: Callable[..., Reader]) -> None:
+def test_a_transaction_that_comes_in_parts_is_sent_at_its_commit(
+    make: Callable[..., Reader],
+) -> None:
+    """At its version, without what was rolled back; others and watermarks pass it meanwhile."""
+    reader = make()
+    reader.source.script = [
+        [StreamStart(7, 7), insert(1, "a"), insert(2)],
+        [StreamStart(7, 8), insert(1, "b"), truncate(), StreamStop(), StreamAbort(7, 8)],
+        [StreamStart(9, 9), insert(9), StreamStop(), StreamAbort(9, 9)],
+        [insert(3), commit(110, 5), Watermark(Position(120))],
+    ]
+    reader.start()
+    assert wait_until(lambda: reader.last_confirmed() == (120, 120, 120))
+    assert reader.searchable() == {b'"3"': (110, b'{"name":"x"}')}
+    reader.source.script += [
+        [StreamStart(7, 7), insert(4), StreamStop(), commit(130, 7), Watermark(Position(140))]
+    ]
+    assert wait_until(lambda: reader.last_confirmed() == (140, 140, 140))
+    assert reader.searchable() == {
+        b'"1"': (130, b'{"name":"a"}'),
+        b'"2"': (130, b'{"name":"x"}'),
+        b'"3"': (110, b'{"name":"x"}'),
+        b'"4"': (130, b'{"name":"x"}'),
+    }
+
+
+def test_parts_of_a_transaction_that_were_cut_off_come_again(make: Callable[..., Reader]) -> None:
+    """What was folded of it is forgotten, on disk too, and nothing of it is confirmed."""
+    reader = make(transaction_bytes=1)
+    part: list[Event] = [StreamStart(7, 7), insert(7, "cut off"), insert(8), StreamStop()]
+    reader.source.script = [
+        [*part, insert(1), commit(110)],
+        RetryError("connection lost"),
+        [StreamStart(7, 7), insert(8, "again"), StreamStop(), commit(120, 7)],
+    ]
+    reader.start()
+    assert wait_until(lambda: reader.delivery.progress.searchable() == 120)
+    assert reader.source.started == [100, 110]
+    assert reader.searchable().keys() == {b'"1"', b'"8"'}
+
+
+def test_a_fold_in_too_many_pieces_is_gathered_while_the_source_hears_from_us(
+    make: Callable[..., Reader],
+) -> None:
+    """However often it was spilled."""
+    reader = make(transaction_bytes=1)
+    reader.source.script = [[insert(number % 150, f"{number}")] for number in range(300)]
+    reader.source.script.append([commit(110)])
+    reader.start()
+    assert wait_until(lambda: reader.delivery.progress.searchable() == 110)
+    assert len(reader.searchable()) == 150
+    assert reader.searchable()[b'"149"'] == (110, b'{"name":"299"}')
+
+
+def test_a_source_of_another_history_is_left_to_a_start(make: Callable[..., Reader]) -> None:
     """After a failover while we were away the same number may be another commit."""
     reader = make()
     reader.source.script = [[insert(1), commit(110)], RetryError("connection lost")]
@@ -271,7 +342,7 @@ def test_a_source_of_another_history_is_refused(make: Callable[..., Reader]) -> 
     reader.source.start = fail_over  # type: ignore[method-assign,assignment]  # and fails over
     reader.start()
     assert wait_until(lambda: bool(reader.failures))
-    assert isinstance(reader.failures[0], SourceError)
+    assert isinstance(reader.failures[0], StartAgainError)
     assert "system/2" in str(reader.failures[0])
     assert reader.source.started == [100]
 
@@ -336,3 +407,59 @@ def test_a_stop_writes_what_was_read_also_when_the_source_is_lost(
     reader.sink.gate.set()
     assert reader.delivery.drain(time.monotonic() + 5, reader.pipeline.report)
     assert reader.delivery.checkpointer.stored == 110
+
+
+def misfit(number: int) -> Change:
+    """A row of another shape changes: nothing more is known of it."""
+    relation = replace(HOTELS.relation, columns=(), stands_for=HOTELS.relation, misfit="odd")
+    assert number
+    return Change(relation, ChangeKind.INSERT, [])
+
+
+def covered_until(end: int) -> dict[str, Covered]:
+    """A load of hotels that sees transactions below 50, and began at 120."""
+    return {"public.hotels": Covered(Coverage("50", Position(120), Position(end)), Below(50))}
+
+
+def test_what_a_load_covers_is_left_out(make: Callable[..., Reader]) -> None:
+    """Whatever its shape; the others are written at the floor of the load, or above it."""
+    reader = make()
+    reader.pipeline._covered = covered_until(130)
+    reader.source.script = [
+        [insert(1, "covered"), misfit(2), Commit(Position(110), time.time(), 49)],
+        [truncate(), Commit(Position(111), time.time(), 48)],
+        [insert(3, "unseen"), Commit(Position(112), time.time(), 51)],
+        [insert(4, "covered"), Commit(Position(130), time.time(), 47)],
+        [insert(5, "numbered anew"), Commit(Position(140), time.time(), 46)],
+    ]
+    reader.start()
+    assert wait_until(lambda: b'"5"' in reader.searchable())
+    assert reader.searchable() == {
+        b'"3"': (120, b'{"name":"unseen"}'),
+        b'"5"': (140, b'{"name":"numbered anew"}'),
+    }
+    assert wait_until(lambda: reader.last_confirmed() == (140, 140, 140))
+    assert not reader.failures
+
+
+def test_a_shape_that_nothing_covers_makes_the_reader_leave(make: Callable[..., Reader]) -> None:
+    """At the commit, before anything of the transaction is sent: it comes again."""
+    reader = make()
+    reader.source.script = [[insert(1), commit(110)], [insert(2), misfit(3), commit(120)]]
+    reader.start()
+    assert wait_until(lambda: bool(reader.failures))
+    (change,) = reader.failures
+    assert isinstance(change, SchemaChangedError)
+    assert (change.table, change.why, change.in_catalog) == ("public.hotels", "odd", False)
+    assert wait_until(lambda: b'"1"' in reader.searchable())
+    assert reader.delivery.progress.received == 110
+    assert b'"2"' not in reader.sink.index(INDEX).arrived
+
+
+def test_a_shape_that_is_truncated_away_is_of_no_matter(make: Callable[..., Reader]) -> None:
+    """Nothing is left of it."""
+    reader = make()
+    reader.source.script = [[misfit(1), truncate(), insert(2), commit(110)]]
+    reader.start()
+    assert wait_until(lambda: b'"2"' in reader.searchable())
+    assert not reader.failures

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cdc_daemon.events import Checkpoint, Chunk, Load, Position
+from cdc_daemon.errors import SchemaChangedError
+from cdc_daemon.events import Checkpoint, Chunk, ColumnShape, Coverage, Load, Position, Shape
 from cdc_daemon.generations import create, publish
 from cdc_daemon.resuming import Found, Resumption, being_filled, loads_of, resume
 from tests.generators.fakes import MemorySink, projection
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cdc_daemon.projection.flat import FlatProjection
 
 HOTELS, ROOMS = projection("hotels"), projection("rooms")
+MEMBERS = {"public.hotels": "1/2", "public.rooms": "1/3"}
 PART = Chunk("hotels", 1, 1, (5, 0), (9, 0))
 
 
@@ -49,8 +51,11 @@ def bench() -> Bench:
     """All is well."""
     sink = MemorySink()
     generations = create([HOTELS.model, ROOMS.model], sink)
-    checkpoint = Checkpoint("pipe", Position(100), "system/1", generations)
-    return Bench(sink, Found(checkpoint, Position(100), "system/1"))
+    checkpoint = Checkpoint(
+        "pipe", Position(100), "system/1", generations, memberships=dict(MEMBERS)
+    )
+    found = Found(checkpoint, Position(100), "system/1", Position(120), MEMBERS)
+    return Bench(sink, found)
 
 
 def test_a_pipeline_goes_on_where_it_was(bench: Bench) -> None:
@@ -67,8 +72,11 @@ def test_every_reason_to_load_everything_is_said(bench: Bench) -> None:
     found = {
         "first start": bench.resume(checkpoint=None, place=None),
         "checkpoint was lost": bench.resume(checkpoint=None),
-        "another one: system/2, it was system/1": bench.resume(source_id="system/2"),
+        "another one: other/1, it was system/1": bench.resume(
+            source_id="other/1", shared=Position(0)
+        ),
         "slot was dropped or lost": bench.resume(place=None),
+        "gone back to @90: it was at @100": bench.resume(shared=Position(90), place=Position(80)),
         "gone on to @101, the checkpoint says @100": bench.resume(place=Position(101)),
     }
     for words, resumption in found.items():
@@ -76,6 +84,75 @@ def test_every_reason_to_load_everything_is_said(bench: Bench) -> None:
         assert set(resumption.anew) == {"hotels", "rooms"}
         assert words in resumption.anew["rooms"]
         assert resumption.checkpoint.generations == {}
+        assert resumption.lost == (resumption.claim.generations != {})
+
+
+@pytest.mark.parametrize(
+    ("written", "shared", "words"),
+    [
+        (110, 110, None),
+        (110, 109, "documents show changes up to @110"),
+        (100, 95, "documents show changes up to @100"),
+        (None, 1000, "did not end in order"),
+    ],
+    ids=["nothing lost", "a document lost", "the checkpoint lost", "nobody knows"],
+)
+def test_a_failover_is_gone_on_with_where_it_has_lost_nothing_written(
+    bench: Bench, written: int | None, shared: int, words: str | None
+) -> None:
+    """What no document shows may be lost; where nobody knows, everything is loaded anew."""
+    known = None if written is None else Position(written)
+    found = bench.resume(
+        checkpoint=bench.checkpoint(written=known),
+        source_id="system/2",
+        shared=Position(shared),
+        place=Position(90),
+    )
+    assert found.lost == found.new_place == (words is not None)
+    if words is not None:
+        assert words in found.anew["rooms"]
+        assert f"beyond @{shared} (system/2, it was system/1)" in found.anew["rooms"]
+    else:
+        assert found.claim == bench.checkpoint(written=known, source_id="system/2")
+        assert found.checkpoint == found.claim
+        assert found.written == written
+
+
+def test_a_failover_gives_positions_that_no_commit_had_to_others(bench: Bench) -> None:
+    """An idle stream had passed the place where the timeline was left: it goes back to there."""
+    repair = Load("public.hotels", ("hotels",), (PART,), since=Position(98))
+    found = bench.resume(
+        checkpoint=bench.checkpoint(written=Position(60), loads=(repair,)),
+        source_id="system/2",
+        shared=Position(95),
+        place=Position(95),
+    )
+    assert not found.anew
+    assert found.checkpoint.position == 95
+    assert found.checkpoint.loads == (replace(repair, since=Position(95)),)
+    ahead = bench.resume(
+        checkpoint=bench.checkpoint(written=Position(60)),
+        source_id="system/2",
+        shared=Position(95),
+        place=Position(96),
+    )
+    assert ahead.lost
+
+
+def test_what_a_daemon_wrote_that_was_killed_is_bounded_by_its_source(bench: Bench) -> None:
+    """It had read it from there; a daemon that ended in order has said it."""
+    assert bench.resume().written == 120
+    assert bench.resume(checkpoint=bench.checkpoint(written=Position(103))).written == 103
+    gone_back = bench.resume(checkpoint=bench.checkpoint(written=Position(121)))
+    assert "gone back to @120: it was at @121" in gone_back.anew["rooms"]
+
+
+def test_a_start_that_was_cut_short_is_a_first_start(bench: Bench) -> None:
+    """Before it had a place in the source, nothing can have been lost."""
+    cut = bench.resume(checkpoint=bench.checkpoint(position=Position(0)), place=None)
+    assert "first start" in cut.anew["rooms"]
+    assert not cut.lost
+    assert set(cut.replaced) == {"hotels", "rooms"}
 
 
 def test_only_what_has_changed_is_made_anew(bench: Bench) -> None:
@@ -93,6 +170,34 @@ def test_only_what_has_changed_is_made_anew(bench: Bench) -> None:
     found = bench.resume()
     assert set(found.anew) == {"rooms"}
     assert generations["rooms"].index in found.anew["rooms"]
+
+
+def test_a_table_that_was_not_in_the_stream_all_the_time_is_loaded_anew(bench: Bench) -> None:
+    """Also where a load was under way; what is noted is how it belongs to the stream now."""
+    load = Load("public.hotels", ("hotels",), (PART,), settled=True)
+    now = {**MEMBERS, "public.hotels": "1/9"}
+    found = bench.resume(memberships=now, checkpoint=bench.checkpoint(loads=(load,)))
+    assert set(found.anew) == {"hotels"}
+    assert "public.hotels was not in the stream all the time" in found.anew["hotels"]
+    assert not found.new_place
+    assert found.joined == {"public.hotels"}
+    assert found.checkpoint.loads == ()
+    assert found.checkpoint.memberships == now
+
+
+def test_a_table_joins_only_a_stream_that_goes_on(bench: Bench) -> None:
+    """A stream that begins anew lacks nothing of it."""
+    now = {**MEMBERS, "public.chains": "1/4"}
+    three = [HOTELS, ROOMS, projection("chains")]
+    assert bench.resume(three, memberships=now).joined == {"public.chains"}
+    anew = bench.resume(three, memberships=now, place=None)
+    assert not anew.joined
+    assert anew.checkpoint.memberships == now
+    loads = loads_of(("chains", "rooms"), three, {"public.chains"})
+    assert {load.table: load.joined for load in loads} == {
+        "public.chains": True,
+        "public.rooms": False,
+    }
 
 
 def test_a_projection_that_is_gone_is_forgotten(bench: Bench) -> None:
@@ -139,6 +244,85 @@ def test_an_unfinished_repair_goes_on_in_the_index_that_is_searched(bench: Bench
     other = {**generations, "hotels": replace(generations["hotels"], fingerprint="other")}
     changed = bench.resume(checkpoint=bench.checkpoint(loads=(repair,), generations=other))
     assert (list(changed.left_over), changed.checkpoint.loads) == ([], ())
+
+
+SHAPE = Shape("1", "key", {"id": ColumnShape(1, "int", "7"), "name": ColumnShape(2, "text", "7")})
+OTHER = replace(SHAPE, table="2")
+CHANGE = SchemaChangedError("public.hotels", "the stream has its column x")
+
+
+def of_every_column(**digests: str) -> FlatProjection:
+    """A projection of every column, with the digest of each."""
+    return replace(HOTELS, model=replace(HOTELS.model, digests=digests))
+
+
+def test_a_table_that_has_changed_is_read_again(bench: Bench) -> None:
+    """Into the index that is searched; a load of it that was under way begins anew."""
+    repair = Load("public.hotels", ("hotels",), (PART,), since=Position(90))
+    kept = bench.checkpoint(shapes={"public.hotels": SHAPE}, loads=(repair,))
+    same = bench.resume(checkpoint=kept, shapes={"public.hotels": SHAPE})
+    assert (same.altered, same.checkpoint.loads) == ({}, (repair,))
+    found = bench.resume(checkpoint=kept, shapes={"public.hotels": OTHER})
+    assert set(found.altered) == {"public.hotels"}
+    assert found.repaired == {"public.hotels": ("hotels",)}
+    assert (found.anew, found.checkpoint.loads) == ({}, ())
+    assert found.checkpoint.generations == kept.generations
+
+
+def test_an_index_that_is_being_filled_is_made_anew_where_the_table_has_changed(
+    bench: Bench,
+) -> None:
+    """Nobody searches it: what was written before the change has no end that would sweep it."""
+    load = Load("public.hotels", ("hotels",), (PART,))
+    kept = bench.checkpoint(shapes={"public.hotels": SHAPE}, loads=(load,))
+    found = bench.resume(checkpoint=kept, shapes={"public.hotels": OTHER})
+    assert set(found.anew) == {"hotels"}
+    assert "another table" in found.anew["hotels"]
+    assert list(found.left_over) == [kept.generations["hotels"]]
+    assert found.repaired == {}
+
+
+def test_a_shape_that_was_never_noted_is_adopted(bench: Bench) -> None:
+    """A checkpoint of an older daemon has none."""
+    assert not bench.resume(shapes={"public.hotels": OTHER}).altered
+
+
+def test_only_what_the_catalog_does_not_explain_is_read_again(bench: Bench) -> None:
+    """The stream has shown another shape: a column more in the catalog says why."""
+    kept = bench.checkpoint(shapes={"public.hotels": SHAPE})
+    more = replace(SHAPE, columns={**SHAPE.columns, "x": ColumnShape(3, "int", "8")})
+    for shape, altered in ((SHAPE, {"public.hotels": CHANGE.why}), (more, {})):
+        found = bench.resume(checkpoint=kept, shapes={"public.hotels": shape}, unexplained=CHANGE)
+        assert found.altered == altered
+
+
+def test_columns_come_go_and_change(bench: Bench) -> None:
+    """New ones are added to the index, where it takes them; one that is gone has all read again."""
+    before = of_every_column(id="int", name="text")
+    generations = create([before.model], bench.sink)
+    kept = bench.checkpoint(generations=generations)
+    added = bench.resume([of_every_column(id="int", name="text", x="int")], checkpoint=kept)
+    assert (added.anew, added.altered) == ({}, {})
+    assert added.checkpoint.generations["hotels"].fields == {
+        "id": "int",
+        "name": "text",
+        "x": "int",
+    }
+    assert bench.sink.said[-1] == ("extend", generations["hotels"].index)
+    gone = bench.resume([of_every_column(id="int")], checkpoint=kept)
+    assert gone.altered == {"public.hotels": "column name is gone"}
+    assert gone.checkpoint.generations["hotels"].fields == {"id": "int"}
+    retyped = bench.resume([of_every_column(id="int", name="int")], checkpoint=kept)
+    assert retyped.anew == {"hotels": "column name has another type, or is made in another way"}
+    refused = bench.resume([of_every_column(id="int", name="text", other="x")], checkpoint=kept)
+    assert "has had a column other of another type" in refused.anew["hotels"]
+
+
+def test_coverage_ends_with_its_position(bench: Bench) -> None:
+    """Not with the load: what it leaves out may come again as long as it isn't confirmed."""
+    early, late = (Coverage("7", Position(50), Position(end)) for end in (100, 101))
+    kept = bench.checkpoint(covered={"public.hotels": early, "public.rooms": late})
+    assert bench.resume(checkpoint=kept).checkpoint.covered == {"public.rooms": late}
 
 
 def test_one_load_reads_a_table_for_all_projections_of_it() -> None:

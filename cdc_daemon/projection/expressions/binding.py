@@ -17,6 +17,7 @@ from cdc_daemon.projection.expressions.functions import (
     PREFIX,
     SPECIAL_FUNCTIONS,
 )
+from cdc_daemon.projection.expressions.parser import parse
 from cdc_daemon.projection.expressions.refused import REFUSED
 from cdc_daemon.projection.expressions.syntax import Apply, CastTo, Literal, Name, Syntax, TypeName
 from cdc_daemon.projection.expressions.tree import Call, ColumnValue, Constant, Tree
@@ -38,7 +39,7 @@ from cdc_daemon.projection.expressions.types import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cdc_daemon.events import Relation
+    from cdc_daemon.events import Column, Relation
 
 _LONGEST_STRING = 10_485_760
 _MOST_PRECISION = 1000
@@ -50,6 +51,7 @@ class Binder:
     def __init__(self, relation: Relation) -> None:
         self.relation = relation
         self._places = {column.name: at for at, column in enumerate(relation.columns)}
+        self._computed = {column.name: column for column in relation.computed}
 
     def bind(self, syntax: Syntax) -> Tree:
         """The typed tree. Raises ExpressionError."""
@@ -104,10 +106,33 @@ class Binder:
             place = self._places.get(column)
         if place is None and qualifier in owners and column in self.relation.excluded:
             raise ExpressionError(excluded_column(self.relation, column), name.at)
+        if place is None and qualifier in owners and column in self._computed:
+            return self._compute(self._computed[column], name.at)
         if place is None:
             raise ExpressionError(self._no_column(dotted), name.at)
         found = self.relation.columns[place]
         return ColumnValue(found.type, name.at, place, found.type)
+
+    def _compute(self, column: Column, at: int) -> Tree:
+        """What a generated column is made of."""
+        expression = column.generated.expression if column.generated else ""
+        try:
+            return self._generated(expression, column.type, at)
+        except (ExpressionError, RejectedError) as error:
+            one_line = " ".join(expression.split())
+            raise ExpressionError(
+                f"column {column.name} of table {self.relation.qualified_name} is generated, and "
+                f"not streamed: it has to be computed here ({one_line}), but {error}. Map an "
+                "expression of your own, or leave the column out, of all columns by "
+                "`exclude: true` in source.columns (PostgreSQL 18 streams those that are stored)",
+                at,
+            ) from error
+
+    def _generated(self, expression: str, target: ColumnType, at: int) -> Tree:
+        """The expression as the catalog has it: without the cast to the column's type."""
+        if not expression:
+            raise ExpressionError("partitions of the table generate it in other ways", at)
+        return self.cast(self.bind(parse(expression)), target, at)
 
     def _no_column(self, name: str) -> str:
         near = difflib.get_close_matches(name.rpartition(".")[2], self._places, n=1)
@@ -285,8 +310,6 @@ class Binder:
                 "regular expressions are not supported (PostgreSQL's are not Python's):"
                 " use LIKE or ILIKE"
             )
-        if name in {"~~", "!~~", "~~*", "!~~*"}:
-            return f"the operator {name} is not supported: write LIKE or ILIKE"
         return f"the operator {name} is not supported; supported: {' '.join(_SYMBOLS)}"
 
     @staticmethod

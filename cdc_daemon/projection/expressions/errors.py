@@ -23,6 +23,7 @@ class ExpressionError(ConfigurationError):
 def excluded_column(relation: Relation, name: str) -> str:
     """What to say of a column that the source keeps to itself."""
     return (
-        f"column {name} of table {relation.qualified_name} is excluded by the `source` section: "
-        "take it out of the mapping, or change the rule there"
+        f"column {name} of table {relation.qualified_name} is excluded by the `source` section, by "
+        "a rule for it or for a column that it is generated from: take it out of the mapping, or "
+        "change the rule there"
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.projection.expressions import casts, documents, folding, texts, times
 from cdc_daemon.projection.expressions.errors import ExpressionError
 from cdc_daemon.projection.expressions.functions import COMPARISONS
-from cdc_daemon.projection.expressions.syntax import Apply, Literal
+from cdc_daemon.projection.expressions.syntax import Apply, CastTo, Literal
 from cdc_daemon.projection.expressions.tree import Call, Constant, Form, Tree, may_raise
 from cdc_daemon.projection.expressions.types import (
     BOOL,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cdc_daemon.projection.expressions.binding import Binder
+    from cdc_daemon.projection.expressions.syntax import Syntax
 
 
 def _logic(binder: Binder, apply: Apply) -> Tree:
@@ -131,7 +133,7 @@ def _is_lookup(test: Tree) -> bool:
 
 def _quantified(binder: Binder, apply: Apply) -> Tree:
     operator, quantifier = apply.name.split()
-    written = apply.arguments[1]
+    written = _with_cast_items(apply.arguments[1])
     if isinstance(written, Apply) and written.name == "array":
         return _quantified_list(binder, apply, written, operator, quantifier)
     value, array = binder.bind_all(apply.arguments)
@@ -150,6 +152,18 @@ def _quantified(binder: Binder, apply: Apply) -> Tree:
         else _all(run, convert or casts.same)
     )
     return folding.fold(Call(BOOL, apply.at, test, (value, array), strict=False))
+
+
+def _with_cast_items(written: Syntax) -> Syntax:
+    """`ARRAY[...]::text[]`, as PostgreSQL shows a list for a varchar, casts each item."""
+    if not (isinstance(written, CastTo) and written.target.array):
+        return written
+    array = written.operand
+    if not (isinstance(array, Apply) and array.name == "array"):
+        return written
+    target = replace(written.target, array=False)
+    items = tuple(CastTo(item.at, item, target) for item in array.arguments)
+    return replace(array, arguments=items)
 
 
 def _quantified_list(
@@ -366,6 +380,8 @@ def _array(_: Binder, apply: Apply) -> Tree:
 
 def _at_time_zone(binder: Binder, apply: Apply) -> Tree:
     value, zone = apply.arguments
+    if isinstance(zone, CastTo) and zone.target.name == "text":
+        zone = zone.operand  # as PostgreSQL shows it
     if not isinstance(zone, Literal) or zone.text.upper() not in {"UTC", "GMT", "Z"}:
         raise ExpressionError(
             "AT TIME ZONE is supported for 'UTC' only: zone rules change over time", zone.at

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 DEEPEST: Final = 40
 """Levels of nesting. PostgreSQL allows more; nobody reads more."""
 
+LIKE_OPERATORS: Final = {"~~": "like", "~~*": "ilike"}
+"""What PostgreSQL makes of LIKE and ILIKE, and shows of expressions that it keeps."""
+
 LONGEST_CHAIN: Final = 100
 """Operators in a row (`a || b || c`): each one is a level of the tree."""
 
@@ -128,6 +131,8 @@ class _Parser(OperandParser):
             return rules[level](left, token)
         if self._token.text in {"any", "some", "all"} and self._token.kind == "word":
             return self._quantified(left, token)
+        if (self._token.text if token.text == "!" else token.text) in LIKE_OPERATORS:
+            return self._like_operator(left, token, level)
         return Apply(token.at, "operator", token.text, (left, self._expression(level)))
 
     def _logic(self, left: Syntax, token: Token) -> Syntax:
@@ -180,6 +185,13 @@ class _Parser(OperandParser):
         if self._accept("escape"):
             return Apply(token.at, "special", word, (left, pattern, self._expression(RANGE)))
         return Apply(token.at, "special", word, (left, pattern))
+
+    def _like_operator(self, left: Syntax, token: Token, level: int) -> Syntax:
+        """`~~` and `~~*`; with `!` before it, it is NOT LIKE."""
+        negated = token.text == "!"
+        name = LIKE_OPERATORS[self._take().text if negated else token.text]
+        syntax = Apply(token.at, "special", name, (left, self._expression(level)))
+        return Apply(token.at, "special", "not", (syntax,)) if negated else syntax
 
     def _zone(self, left: Syntax, token: Token) -> Syntax:
         if token.text == "collate":

@@ -32,6 +32,11 @@ class Context:
     showing: Showing
     levels: int = 0
 
+    @property
+    def may_miss(self) -> bool:
+        """Whether fields may name columns that aren't there."""
+        return self.config.missing_columns is None
+
     def check_key(self, path: Path, table: Relation) -> None:
         """Rows are kept by what their changes name them by."""
         if is_streamed(path, table, self.mistakes) and not key_of(table):

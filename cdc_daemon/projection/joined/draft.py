@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.ports import ReadModel
-from cdc_daemon.projection.drafting import Scope, digest, type_name
+from cdc_daemon.projection.drafting import Scope
 from cdc_daemon.projection.identity import check_id, check_routing, compile_id
 from cdc_daemon.projection.joined.context import Context
 from cdc_daemon.projection.joined.levels import LevelDraft
 from cdc_daemon.projection.joined.plan import Plan
+from cdc_daemon.projection.origin import digest, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,4 +102,10 @@ def _columns(table: Relation, reads: set[tuple[Relation, str]]) -> list[object]:
     columns = [column for column in table.columns if (table, column.name) in reads]
     protections = [column.protection.digest if column.protection else None for column in columns]
     types = [[column.name, type_name(column.type)] for column in columns]
-    return [table.replica_identity, types, protections]
+    names = {column.name for column in columns}
+    generated = {
+        column.name: column.generated.expression
+        for column in (*table.columns, *table.computed)
+        if column.generated is not None and names.issuperset(column.generated.inputs)
+    }
+    return [table.replica_identity, types, protections, generated]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.ports import FieldSpec
-from cdc_daemon.projection.drafting import FieldsDraft, Origin, Scope
+from cdc_daemon.projection.drafting import FieldsDraft, Scope
 from cdc_daemon.projection.expressions import compile_condition, compile_expression
 from cdc_daemon.projection.joined.aggregates import COUNT, result_type
 from cdc_daemon.projection.joined.keys import is_unique, key_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.drafting import Mistakes
     from cdc_daemon.projection.joined.context import Context
+    from cdc_daemon.projection.origin import Origin
 
 _IN_ORDER: Final = frozenset({"many", "first", "last", "min", "max"})
 """Kinds that depend on the order of rows: equal values may be written differently (1.0, 1.00)."""
@@ -76,7 +77,8 @@ class LevelDraft:
             for name, one in config.embed.items()
             if context.has_room(path)
         ]
-        own = {column.name for column in table.columns}  # "a.b" may be the name of one
+        # "a.b" may be the name of one.
+        own = {column.name for column in (*table.columns, *table.computed)}
         self._lenders = {
             name: (one, column)
             for one in self.embeds
@@ -86,7 +88,7 @@ class LevelDraft:
         }
         lent = [replace(column, name=name) for name, (_, column) in self._lenders.items()]
         readable = replace(table, columns=(*table.columns, *lent))
-        self.scope = Scope(table, readable, context.mistakes)
+        self.scope = Scope(table, readable, context.mistakes, context.may_miss)
         origins = self.scope.origins((*path, "fields"), config.named_fields)
         self.fields = FieldsDraft(
             origins, context.config, context.showing, projection=context.projection, within=within

@@ -26,7 +26,8 @@ def order_keys(path: Path, sql: str | None, key: Iterable[str], scope: Scope) ->
     return [
         OrderKey(name, column.type, descending, nulls_first)
         for name, descending, nulls_first in whole
-        if (column := scope.column(path, name)) is not None and _is_orderable(path, column, scope)
+        if (column := scope.row_column(path, name)) is not None
+        and _is_orderable(path, column, scope)
     ]
 
 

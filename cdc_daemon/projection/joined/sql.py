@@ -93,11 +93,13 @@ class _Query:
         self, level: Level, alias: str, before: Sequence[str], conditions: Sequence[str]
     ) -> _Rows:
         """The rows of a level that fulfil `conditions`, joined to the tables `before`."""
+        relation = level.relation
         names = {
-            column.name: f"{alias}.{identifier(column.name)}" for column in level.relation.columns
+            column.name: f"{alias}.{identifier(column.name)}"
+            for column in (*relation.columns, *relation.computed)
         }
         objects = {}
-        tables = [*before, f"{_table(level.relation)} {alias}"]
+        tables = [*before, f"{_table(relation)} {alias}"]
         for embed in level.embeds:
             if embed.kind == "one":
                 one = self.alias()

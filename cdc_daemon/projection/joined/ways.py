@@ -68,8 +68,8 @@ class WayDraft:
     def _step(self, path: Path, near: Relation, far: Relation, on: Mapping[str, str]) -> None:
         self._steps.append(_StepDraft(near, far, on))
         for name, nearer in on.items():
-            left = Scope(far, far, self._mistakes).column(path, name)
-            right = Scope(near, near, self._mistakes).column(path, nearer)
+            left = Scope(far, far, self._mistakes).row_column(path, name)
+            right = Scope(near, near, self._mistakes).row_column(path, nearer)
             if left is not None and right is not None:
                 self._check_pair(path, (far, left), (near, right))
 

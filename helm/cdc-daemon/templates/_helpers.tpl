@@ -60,5 +60,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if not (has $listen (list (printf "0.0.0.0:%s" $port) (printf "[::]:%s" $port))) }}
 {{- fail (printf "config: web.listen is %v, where neither probes nor Prometheus reach the pod: set it to \"0.0.0.0:%s\"" $listen $port) }}
 {{- end }}
+{{- if and (gt (int .Values.replicas) 1) (ne (include "cdc-daemon.standsBy" .) "true") }}
+{{- fail (printf "replicas is %d, and the configuration doesn't say `standby: true`: two pods would fight for one slot" (int .Values.replicas)) }}
+{{- end }}
 {{- trimSuffix "\n" $text }}
+{{- end }}
+
+{{/* Whether a pod waits while another one runs the pipeline. */}}
+{{- define "cdc-daemon.standsBy" -}}
+{{- $config := fromYaml .Values.config }}
+{{- eq (toString (get $config "standby")) "true" }}
 {{- end }}

@@ -7,7 +7,9 @@ import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from cdc_daemon import embedded
 from cdc_daemon.embedded.ports import free_port
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from tests.conftest import Database
 
 HEAP = "768m"
+EACH_CHANGE_VERSION = 160000
+"""From here on each change can be a part by itself, however small its transaction is."""
 
 
 class StartDaemon(Protocol):
@@ -31,11 +35,15 @@ class StartDaemon(Protocol):
         projections: Mapping[str, Any],
         *,
         start: bool = True,
+        folder: str = ".",
         source: Mapping[str, Any] | None = None,
         sink: Mapping[str, Any] | None = None,
         **sections: Any,
     ) -> RunningDaemon:
-        """Further keyword arguments are sections of the configuration."""
+        """Further keyword arguments are sections of the configuration.
+
+        Daemons of one pipeline need a `folder` each.
+        """
 
 
 @pytest.fixture(scope="session")
@@ -73,23 +81,25 @@ def start_daemon(
             projections: Mapping[str, Any],
             *,
             start: bool = True,
+            folder: str = ".",
             source: Mapping[str, Any] | None = None,
             sink: Mapping[str, Any] | None = None,
             **sections: Any,
         ) -> RunningDaemon:
             port = free_port()
-            configuration = {
+            configuration: dict[str, Any] = {
                 "name": pipeline,
                 "source": {"type": "postgres", "dsn": database.dsn, **(source or {})},
                 "sink": {"type": "opensearch", "hosts": [opensearch.url], **(sink or {})},
                 "projections": projections,
-                "state": {"path": str(tmp_path / "data")},
+                "state": {"path": str(tmp_path / folder / "data")},
                 "web": {"listen": f"127.0.0.1:{port}"},
                 **sections,
             }
-            file = tmp_path / "cdc-daemon.yaml"
+            file = tmp_path / folder / "cdc-daemon.yaml"
+            file.parent.mkdir(exist_ok=True)
             file.write_text(json.dumps(configuration))
-            daemon = RunningDaemon(file, port, database.dsn)
+            daemon = RunningDaemon(file, port, configuration["source"]["dsn"])
             stack.callback(_end, daemon)
             if start:
                 daemon.start()
@@ -100,6 +110,18 @@ def start_daemon(
     for name in rest.get("/_alias"):
         if not name.startswith((".", "cdc-daemon-")):
             rest.delete(f"/{name}")
+
+
+def stream_early(dsn: str) -> None:
+    """Have the database's transactions streamed before they end, for connections to come."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        settings = {"logical_decoding_work_mem": "64kB"}
+        if connection.info.server_version >= EACH_CHANGE_VERSION:
+            settings["debug_logical_replication_streaming"] = "immediate"
+        for name, value in settings.items():
+            statement = sql.SQL("alter database {} set {} = {}")
+            database = sql.Identifier(connection.info.dbname)
+            connection.execute(statement.format(database, sql.Identifier(name), value))
 
 
 def _end(daemon: RunningDaemon) -> None:

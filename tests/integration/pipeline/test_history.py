@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.generators.budget import rounds, seeded
 from tests.generators.history import EXPECTED, PROJECTIONS, Load, Sampler, fill
 from tests.generators.oracle import assert_equal
+from tests.integration.pipeline.conftest import stream_early
 
 if TYPE_CHECKING:
     import random
-
-    import pytest
 
     from tests.conftest import Database
     from tests.generators.rest import Rest
@@ -22,16 +23,22 @@ if TYPE_CHECKING:
 KILLS = 20
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_random_history(
     database: Database,
     start_daemon: StartDaemon,
     rest: Rest,
     capsys: pytest.CaptureFixture[str],
+    *,
+    streamed: bool,
 ) -> None:
     """Every document is that of a commit at any time, and equals SQL over the source at the end."""
     seed, _ = seeded()
     fill(database.dsn)
+    if streamed:
+        stream_early(database.dsn)
     daemon = start_daemon(PROJECTIONS, memory={"transaction": "20kB"})
+    daemon.wait_until("streaming")
     compared = stops = 0
     with Sampler(rest) as sampler:
         for _ in rounds():
@@ -52,11 +59,16 @@ def test_random_history(
         )
 
 
-def test_kills_under_load(database: Database, start_daemon: StartDaemon, rest: Rest) -> None:
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_kills_under_load(
+    database: Database, start_daemon: StartDaemon, rest: Rest, *, streamed: bool
+) -> None:
     """A daemon that is killed again and again loses nothing and invents nothing."""
     seed, chosen = seeded()
     print(f"seed {seed}")  # noqa: T201 - to replay a failure
     fill(database.dsn)
+    if streamed:
+        stream_early(database.dsn)
     daemon = start_daemon(PROJECTIONS)
     daemon.wait_until("streaming")
     with Sampler(rest) as sampler, Load(database.dsn, seed, pause_seconds=0.2):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +12,9 @@ import psycopg
 import pytest
 
 from tests.generators.budget import seeded
-from tests.generators.history import EXPECTED, PROJECTIONS, Load, fill
-from tests.generators.oracle import assert_equal
+from tests.generators.controlled_daemon import ControlledDaemon
+from tests.generators.history import EXPECTED, PROJECTIONS, WITHOUT_TRUNCATE, Load, fill
+from tests.generators.oracle import assert_equal, documents
 from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
@@ -28,54 +27,9 @@ if TYPE_CHECKING:
 
 ROWS = 6_000
 KILLS = 3
-KEY = "the-key"
 SLOWLY: dict[str, Any] = {"chunk": "50kB", "rows_per_second": 3_000}
 ITEMS: dict[str, Any] = {"items": {"from": "item", "fields": "*", "freshness": "20ms"}}
 ITEMS_EXPECTED = {"items": "select id::text, to_jsonb(item) from item"}
-
-
-class Daemon:
-    """A daemon that streams, and its web side with the key."""
-
-    def __init__(self, running: RunningDaemon) -> None:
-        self.running = running
-        listen = json.loads(running.file.read_text())["web"]["listen"]
-        self._url = f"http://{listen}/api/v1/backfill"
-
-    def ask(self, change: str, **wish: str) -> tuple[int, dict[str, Any]]:
-        """Status and answer."""
-        request = urllib.request.Request(  # noqa: S310 - our own server
-            f"{self._url}/{change}", json.dumps(wish).encode(), {"Authorization": f"Bearer {KEY}"}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - as above
-                return answer.status, json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.loads(error.read())
-
-    def start(self, **wish: str) -> None:
-        """Begin a repair."""
-        status, answer = self.ask("start", **wish)
-        assert status == 200, answer
-
-    def loads(self) -> list[dict[str, Any]]:
-        """What is under way."""
-        found: list[dict[str, Any]] = self.running.status().get("backfill", {}).get("loads", [])
-        return found
-
-    def rows(self) -> int:
-        """How many rows are durable of what is under way."""
-        return sum(int(load["rows"]) for load in self.loads())
-
-    def ended(self) -> list[str]:
-        """How loads have ended."""
-        backfill = self.running.status().get("backfill", {"ended": []})
-        return [one["outcome"] for one in backfill["ended"]]
-
-    def done(self) -> bool:
-        """Whether nothing is under way."""
-        return bool(self.running.status().get("backfill", {}).get("loads") == [])
 
 
 @pytest.fixture
@@ -90,21 +44,17 @@ def items(database: Database) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def daemon(items: psycopg.Connection, start_daemon: StartDaemon) -> Daemon:
+def daemon(items: psycopg.Connection, start_daemon: StartDaemon) -> ControlledDaemon:
     """It has loaded the table."""
     assert items.autocommit
     return loaded(start_daemon(ITEMS, start=False, backfill=SLOWLY))
 
 
-def loaded(running: RunningDaemon) -> Daemon:
+def loaded(running: RunningDaemon) -> ControlledDaemon:
     """Start it with a key, and wait until all is loaded."""
-    configuration = json.loads(running.file.read_text())
-    configuration["web"]["api_key"] = KEY
-    running.file.write_text(json.dumps(configuration))
-    running.start()
-    running.wait_until("streaming", 120)
-    running.catch_up()
-    return Daemon(running)
+    controlled = ControlledDaemon(running)
+    controlled.load()
+    return controlled
 
 
 def spoil(rest: Rest, read_model: str, *, every: int = 10) -> int:
@@ -139,7 +89,7 @@ def test_a_spoiled_read_model_comes_right_under_writers(
     daemon = loaded(start_daemon(PROJECTIONS, start=False, backfill=SLOWLY))
     spoilt = sum(spoil(rest, read_model) for read_model in EXPECTED)
     assert spoilt > 100
-    with Load(database.dsn, seed, sessions=2, pause_seconds=0.2, truncates=False):
+    with Load(database.dsn, seed, sessions=2, pause_seconds=0.2, plan=WITHOUT_TRUNCATE):
         for read_model in EXPECTED:
             if not any(read_model in load["projections"] for load in daemon.loads()):
                 daemon.start(projection=read_model)
@@ -160,7 +110,7 @@ def test_a_spoiled_read_model_comes_right_under_writers(
 
 
 def test_an_idle_source_is_no_obstacle(
-    daemon: Daemon, items: psycopg.Connection, database: Database, rest: Rest
+    daemon: ControlledDaemon, items: psycopg.Connection, database: Database, rest: Rest
 ) -> None:
     """What the last commit wrote has a higher version when somebody changes it: that is no end."""
     items.execute("update item set n = -1 where id = any(%s)", [[5, 6, 7]])
@@ -177,7 +127,7 @@ def test_an_idle_source_is_no_obstacle(
     assert assert_equal(database.dsn, rest, ITEMS_EXPECTED) == ROWS - 1
 
 
-def test_a_kill_in_the_middle(daemon: Daemon, database: Database, rest: Rest) -> None:
+def test_a_kill_in_the_middle(daemon: ControlledDaemon, database: Database, rest: Rest) -> None:
     """The next start goes on where it was, into the index that is searched all the time."""
     spoil(rest, "items")
     daemon.start(table="public.item")
@@ -196,7 +146,35 @@ def test_a_kill_in_the_middle(daemon: Daemon, database: Database, rest: Rest) ->
     until(lambda: stored(daemon, rest) == [], 10, "it is over")
 
 
-def stored(daemon: Daemon, rest: Rest) -> list[dict[str, Any]]:
+def test_only_some_rows_are_read_again(
+    items: psycopg.Connection, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """Killed in the middle it goes on with them; other documents, and those without a row, stay."""
+    projections = {"items": {**ITEMS["items"], "where": "n <> 12"}}
+    daemon = loaded(start_daemon(projections, start=False, backfill=SLOWLY))
+    for key in ("10", "11", "12", "5990", "5991", "ghost"):
+        rest.put(f"/items-000001/_doc/{key}?refresh=true", {"n": -1})
+    status, answer = daemon.ask("start", table="public.item", where="idd % 2 = 0")
+    assert status == 400
+    assert 'column "idd" does not exist' in answer["error"]
+    daemon.start(table="public.item", where="id % 2 = 0")
+    until(lambda: daemon.rows() > 500, 30, "some rows are read")
+    assert [load["where"] for load in stored(daemon, rest)] == ["id % 2 = 0"]
+    daemon.running.kill()
+    daemon.running.start()
+    until(lambda: "repaired" in daemon.ended(), 60, "it is repaired")
+    daemon.running.catch_up()
+    found = {key: document for key, (_, document) in documents(rest, "items").items()}
+    assert [int(found[key]["n"].text) for key in ("10", "5990")] == [10, 5990]
+    assert [int(found[key]["n"].text) for key in ("11", "5991", "ghost")] == [-1] * 3
+    assert "12" not in found, "its row is left out by the projection"
+    until(lambda: stored(daemon, rest) == [], 10, "it is over")
+    (ended,) = daemon.running.events("repaired")
+    assert (ended["rows"], ended["deleted"]) == (ROWS // 2, 0)
+    assert items.autocommit
+
+
+def stored(daemon: ControlledDaemon, rest: Rest) -> list[dict[str, Any]]:
     """The loads that the stored checkpoint has."""
     name = json.loads(daemon.running.file.read_text())["name"]
     found: list[dict[str, Any]]
@@ -205,7 +183,7 @@ def stored(daemon: Daemon, rest: Rest) -> list[dict[str, Any]]:
 
 
 def test_pausing_and_cancelling(
-    daemon: Daemon, items: psycopg.Connection, database: Database, rest: Rest
+    daemon: ControlledDaemon, items: psycopg.Connection, database: Database, rest: Rest
 ) -> None:
     """While it is paused nothing is read, and changes come; cancelled, all stays as it is."""
     rest.put("/items/_doc/ghost?refresh=true", {})
@@ -232,7 +210,7 @@ def test_pausing_and_cancelling(
 
 
 def test_truncate_and_vacuum_full_while_it_is_repaired(
-    daemon: Daemon, items: psycopg.Connection, database: Database, rest: Rest
+    daemon: ControlledDaemon, items: psycopg.Connection, database: Database, rest: Rest
 ) -> None:
     """The table is planned anew; what is gone is gone, what is new is there."""
     spoil(rest, "items")
@@ -256,7 +234,7 @@ def test_without_a_key_nobody_changes_anything(
     assert items.autocommit
     running = start_daemon(ITEMS)
     running.wait_until("streaming")
-    status, answer = Daemon(running).ask("start", table="public.item")
+    status, answer = ControlledDaemon(running).ask("start", table="public.item")
     assert status == 403
     assert "web.api_key" in answer["error"]
 
@@ -284,7 +262,7 @@ def hold_commits(items: psycopg.Connection, standby: str) -> None:
 
 
 def test_a_commit_that_nobody_sees_yet_keeps_its_document(
-    daemon: Daemon, items: psycopg.Connection, database: Database, rest: Rest
+    daemon: ControlledDaemon, items: psycopg.Connection, database: Database, rest: Rest
 ) -> None:
     """It was streamed before the repair began, and waits for a standby: the repair waits for it."""
     with held_insert(items, database.dsn):

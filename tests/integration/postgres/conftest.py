@@ -19,9 +19,8 @@ from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from cdc_daemon.events import Chunk, Row
     from connectors.postgres.chunkreader import PostgresChunkReader
     from tests.conftest import Database
 
@@ -123,15 +122,7 @@ def with_settings(dsn: str, **settings: Any) -> str:
 
 def describe(source: PostgresSource, *tables: str) -> list[Relation]:
     """The tables with all columns that are streamed."""
-    whole = source.describe([TableRequest(table) for table in tables])
-    return source.describe(
-        [
-            TableRequest(
-                one.qualified_name, tuple(each.name for each in one.columns if not each.generated)
-            )
-            for one in whole
-        ]
-    )
+    return source.describe([TableRequest(table) for table in tables])
 
 
 def start(source: PostgresSource, *tables: str) -> list[Relation]:
@@ -140,20 +131,6 @@ def start(source: PostgresSource, *tables: str) -> list[Relation]:
     source.prepare(relations)
     source.start(relations, source.create_place())
     return relations
-
-
-def read_chunks(
-    reader: PostgresChunkReader, relation: Relation, planned: Sequence[Chunk]
-) -> list[Row]:
-    """The rows of all chunks, with what is left of those that ended early."""
-    rows: list[Row] = []
-    waiting = list(reversed(planned))
-    while waiting:
-        got = reader.read(relation, waiting.pop())
-        rows.extend(got.rows)
-        if got.rest is not None:
-            waiting.append(got.rest)
-    return rows
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -11,15 +11,16 @@ import psycopg
 import pytest
 
 from cdc_daemon.embedded.account import give, server_account
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import RetryError
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres import PostgresSource, chunkreader
 from connectors.postgres.chunkreader import PostgresChunkReader
-from tests.generators.existing_rows import planned
+from connectors.postgres.rowstatements import copy_chunk
+from tests.generators.existing_rows import planned, rows_of
 from tests.integration.postgres.conftest import (
     Connection,
+    MakeSource,
     describe,
-    read_chunks,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def test_a_chunk_that_is_too_large_ends_early(
         assert 10_000 <= first.size_bytes < 10_300
         again = reader.read(relation, first.chunk)
         assert (again.rows, again.size_bytes) == (first.rows, first.size_bytes)
-        ids = [int(row[0]) for row in read_chunks(reader, relation, [chunk])]  # type: ignore[arg-type]
+        ids = [int(row[0]) for row in rows_of(reader, relation, [chunk])]  # type: ignore[arg-type]
         assert ids == list(range(1, 2001))
 
 
@@ -93,7 +94,7 @@ def test_only_the_blocks_of_the_chunk_are_read(
         with psycopg.connect(database.dsn, options=f"-c {setting}") as planning:
             planning.execute(chunkreader._SETTINGS)
             for each in chunks:
-                query = chunkreader._copy_statement(relation, each).as_string(planning)
+                query = copy_chunk(relation, each, "").as_string(planning)
                 query = query.removeprefix("copy (").removesuffix(") to stdout")
                 (first, *others) = planning.execute(f"explain (costs off) {query}".encode())
                 assert first == ("Tid Range Scan on item",)
@@ -128,8 +129,8 @@ def test_a_lost_connection_is_retried(
     assert len(reader.read(relation, chunk).rows) == 2000
 
 
-def test_a_standby_is_refused(private_postgres: StartPostgres) -> None:
-    """Its snapshots don't say which transactions are running."""
+def test_a_standby_is_waited_for(private_postgres: StartPostgres, make_source: MakeSource) -> None:
+    """Its snapshots don't say which transactions are running; but it may be promoted."""
     server = private_postgres()
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute("create table item (id int primary key)")
@@ -138,7 +139,12 @@ def test_a_standby_is_refused(private_postgres: StartPostgres) -> None:
     signal.touch()
     give(signal, server_account())
     server.start()
-    with closing(PostgresChunkReader(server.dsn, "cdc-daemon", None, CHUNK_BYTES)) as reader:
+    with closing(PostgresChunkReader(server.dsn, "cdc-daemon", None, CHUNK_BYTES, None)) as reader:
         for _ in range(2):
-            with pytest.raises(SourceError, match="is a standby"):
+            with pytest.raises(RetryError, match="is a standby") as caught:
                 reader.visibility()
+            assert caught.value.reason == "standby"
+    with closing(make_source(server.dsn)) as source:
+        for attempt in (source.identity, lambda: describe(source, "item"), source.place):
+            with pytest.raises(RetryError, match="target_session_attrs=read-write"):
+                attempt()

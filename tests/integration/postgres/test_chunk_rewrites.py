@@ -12,14 +12,13 @@ from psycopg import sql
 
 from cdc_daemon.errors import RetryError, RewrittenError
 from connectors.postgres import chunkreader
-from tests.generators.existing_rows import planned
+from tests.generators.existing_rows import planned, rows_of
 from tests.integration.postgres.conftest import (
     Connection,
     MakeRole,
     MakeSource,
     describe,
     one,
-    read_chunks,
     wait_until,
     waits_for_a_lock,
 )
@@ -76,7 +75,7 @@ def test_a_rewritten_table_is_read_by_its_new_plan(
     connection.execute("vacuum full item")
     with pytest.raises(RewrittenError):
         reader.read(relation, chunk)
-    assert len(read_chunks(reader, relation, planned(source, relation))) == 2000
+    assert len(rows_of(reader, relation, planned(source, relation))) == 2000
 
 
 def test_a_truncate_that_the_lock_waited_for_is_not_taken_for_an_empty_table(

@@ -14,14 +14,13 @@ from cdc_daemon.errors import RetryError
 from cdc_daemon.events import Commit, Watermark
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
-from connectors.postgres.slots import parse_lsn
-from tests.generators.existing_rows import planned
+from connectors.postgres.lsn import parse_lsn
+from tests.generators.existing_rows import planned, rows_of
 from tests.integration.postgres.conftest import (
     WAIT_SECONDS,
     Connection,
     describe,
     one,
-    read_chunks,
     start,
     wait_until,
 )
@@ -156,7 +155,7 @@ def test_a_commit_that_is_neither_streamed_nor_visible_is_waited_for(
                 with pytest.raises(RetryError, match="aren't visible yet"):
                     planned(source, relation)
         with closing(source.chunk_reader()) as reader:
-            rows = read_chunks(reader, relation, planned(source, relation))
+            rows = rows_of(reader, relation, planned(source, relation))
         assert sorted(map(str, rows)) == ["[b'1']", "[b'2']"]
 
 

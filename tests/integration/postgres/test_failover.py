@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from cdc_daemon import embedded
-from cdc_daemon.embedded.postgres_binaries import binaries
-from connectors.postgres.slots import parse_lsn
+from cdc_daemon.errors import RetryError
+from connectors.postgres.lsn import parse_lsn
 from tests.conftest import OF_THE_MACHINE
 from tests.generators.running_daemon import until
+from tests.generators.standby import flushed, promote, standby_of, wait_replayed
 from tests.integration.postgres.conftest import (
     Connection,
     MakeSource,
@@ -26,40 +22,12 @@ from tests.integration.postgres.conftest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from cdc_daemon import embedded
     from connectors.postgres import PostgresSource
     from tests.conftest import StartPostgres
 
 SLOT = "survives"
 SYNCED = "select synced and not temporary from pg_replication_slots where slot_name = %s"
-
-
-@contextmanager
-def standby_of(primary: embedded.PostgresServer) -> Iterator[embedded.PostgresServer]:
-    """A copy of the primary that follows it, set up as docs/reference/postgres.md says."""
-    with tempfile.TemporaryDirectory(prefix="cdc-postgres-") as made:
-        folder = Path(made)
-        (folder / ".cdc-daemon-postgres").touch()
-        (folder / "password").write_text(primary.password)
-        program = binaries(primary.version, lambda _: None) / "pg_basebackup"
-        command = [str(program), "-d", primary.dsn, "-D", str(folder / "data"), "--checkpoint=fast"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
-        (folder / "data" / "standby.signal").touch()
-        settings = {
-            "primary_conninfo": primary.dsn,
-            "primary_slot_name": "standby_1",
-            "hot_standby_feedback": "on",
-            # Not sync_replication_slots = on, which does twice a minute what the test asks for.
-        }
-        with embedded.postgres(
-            version=primary.version,
-            data=folder,
-            settings=settings,
-            fsync=False,
-            progress=lambda _: None,
-        ) as server:
-            yield server
 
 
 def test_the_slot_survives_a_failover(
@@ -72,7 +40,6 @@ def test_the_slot_survives_a_failover(
     source = make_source(primary.dsn, slot=SLOT, failover=True)
     with psycopg.connect(primary.dsn, autocommit=True) as connection:
         connection.execute("create table item (id int primary key, name text)")
-        connection.execute("select pg_create_physical_replication_slot('standby_1', true)")
         assert "synchronized_standby_slots" in alarms(source, "item")
         with standby_of(primary) as standby:
             start(source, "item")
@@ -81,7 +48,7 @@ def test_the_slot_survives_a_failover(
             place = source.place()
             assert place is not None
             connection.execute("insert into item values (-1)")
-            promote(connection, primary, standby)
+            promote(primary, standby)
             follower = make_source(standby.dsn, slot=SLOT, failover=True)
             kept = follower.place()
             assert kept is not None
@@ -89,6 +56,62 @@ def test_the_slot_survives_a_failover(
             follower.start(describe(follower, "item"), kept)
             assert read_commits(follower, 1)[-1].new == [b"-1", b"null"]
             follower.close()
+
+
+def test_a_promotion_leaves_a_timeline_somewhere(
+    private_postgres: StartPostgres, make_source: MakeSource
+) -> None:
+    """The new primary says where; the old one, which still runs, is not followed any more."""
+    primary = private_postgres()
+    old = make_source(primary.dsn)
+    before = old.identity()
+    with standby_of(primary) as standby, psycopg.connect(primary.dsn, autocommit=True) as writing:
+        new = make_source(standby.dsn)
+        with pytest.raises(RetryError, match="is a standby"):
+            new.identity()
+        writing.execute("create table item (id int primary key)")
+        end = parse_lsn(flushed(writing))
+        wait_replayed(standby, flushed(writing))
+        with psycopg.connect(standby.dsn, autocommit=True) as copy:
+            copy.execute("select pg_promote()")
+        writing.execute("insert into item select generate_series(1, 1000)")
+        after = new.identity()
+        assert after != before
+        assert end <= new.shared_until(before) < parse_lsn(flushed(writing))
+        assert new.shared_until(before) < new.shared_until(after)
+        assert old.shared_until(before) >= parse_lsn(flushed(writing))
+        with pytest.raises(RetryError, match="the primary from before a failover"):
+            old.shared_until(after)
+        for source in (old, new):
+            source.close()
+
+
+def test_shapes_are_those_of_the_server_that_is_followed(
+    private_postgres: StartPostgres, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old primary still answers on a connection that was made before the failover."""
+    primary = private_postgres()
+    with standby_of(primary) as standby, psycopg.connect(primary.dsn, autocommit=True) as writing:
+        writing.execute("create table item (id int primary key)")
+        wait_replayed(standby, flushed(writing))
+        source = make_source(primary.dsn)
+        source.identity()
+        reader = source.shape_reader()
+        (before,) = reader.read(["item"]).values()
+        monkeypatch.setattr(reader, "_dsn", standby.dsn)
+        assert list(reader.read(["item"]).values()) == [before], "on the connection it has"
+        with psycopg.connect(standby.dsn, autocommit=True) as copy:
+            copy.execute("select pg_promote()")
+            copy.execute("alter table item add more int")
+        monkeypatch.setattr(source, "_dsn", standby.dsn)
+        source.identity()
+        (after,) = reader.read(["item"]).values()
+        assert after.columns.keys() == {"id", "more"}
+        monkeypatch.setattr(reader, "_dsn", primary.dsn)
+        reader.close()
+        with pytest.raises(RetryError, match="a failover is under way"):
+            reader.read(["item"])
+        source.close()
 
 
 def follow_until_synced(
@@ -104,31 +127,8 @@ def follow_until_synced(
             end = parse_lsn(flushed(connection))
             source.confirm(received=end, durable=end, searchable=end)
             connection.execute("select pg_log_standby_snapshot()")
-            wait_replayed(copy, flushed(connection))  # a slot that is ahead isn't copied
+            wait_replayed(standby, flushed(connection))  # a slot that is ahead isn't copied
             copy.execute("select pg_sync_replication_slots()")
             return copy.execute(SYNCED, [SLOT]).fetchone() == (True,)
 
         until(synced, 120, "the standby has a copy of the slot", poll_seconds=0.2)
-
-
-def promote(
-    connection: Connection, primary: embedded.PostgresServer, standby: embedded.PostgresServer
-) -> None:
-    """Once the standby has everything; the old primary is gone for good."""
-    with psycopg.connect(standby.dsn, autocommit=True) as copy:
-        wait_replayed(copy, flushed(connection))
-        primary.kill()
-        copy.execute("select pg_promote()")
-
-
-def wait_replayed(standby: Connection, end: str) -> None:
-    """Wait until the standby has come so far."""
-    replayed = "select pg_last_wal_replay_lsn() >= %s::pg_lsn"
-    until(lambda: standby.execute(replayed, [end]).fetchone() == (True,), 20, f"{end} is replayed")
-
-
-def flushed(connection: Connection) -> str:
-    """The end of the primary's log."""
-    found = connection.execute("select pg_current_wal_flush_lsn()::text").fetchone()
-    assert found is not None
-    return str(found[0])

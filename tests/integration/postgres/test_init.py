@@ -99,7 +99,7 @@ def test_what_it_writes_is_valid_and_fits(database: Database, tmp_path: Path) ->
         "price:  # numeric(10,2)",
         "name:  # text not null",
         "city: {type: keyword}  # character varying(40)",
-        "# twice: integer, generated: not streamed",
+        "twice:  # integer",
         "#   public.without_key: ",
         "#   public.by_hand: public.by_hand has no primary key",
         "#   public.volatile_one: table public.volatile_one is unlogged",

@@ -223,16 +223,6 @@ def test_tables_that_can_not_be_followed(
         source.prepare(describe(source, "item", "t"))
 
 
-def test_generated_columns_are_refused(connection: Connection, source: PostgresSource) -> None:
-    """They are not in the stream."""
-    connection.execute(
-        "create table t (id int primary key, twice int generated always as (id * 2) stored)"
-    )
-    with untouched(connection), pytest.raises(SourceError, match="twice can't be mapped"):
-        source.prepare(source.describe([TableRequest("t")]))
-    source.prepare(source.describe([TableRequest("t", ("id",))]))
-
-
 def test_a_partition_beside_its_table_is_refused(
     connection: Connection, source: PostgresSource
 ) -> None:

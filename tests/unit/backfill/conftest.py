@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,7 @@ def assembled(
         wake=source.wake,
     )
     delivery.start()
-    delivery.resume(checkpoint)
+    delivery.resume(checkpoint, checkpoint.position)
     backfill = Backfill(
         config=BackfillConfig(),
         source=source,
@@ -154,6 +155,7 @@ def assembled(
         generations=checkpoint.generations,
         queue_bytes=queue,
         all_loaded=all_loaded.set,
+        recent=deque(),
     )
     compiled = Compiled((HOTELS,), (HOTELS.relation,))
     backfill.begin(checkpoint.loads, compiled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import RetryError, RewrittenError, SourceError
@@ -75,6 +76,18 @@ def test_a_load_goes_on_where_it_was(make: Callable[..., Loading]) -> None:
     loading.start()
     assert loading.all_loaded.wait(20)
     assert len(loading.sink.index(loading.index).searchable) == 500
+
+
+def test_a_table_that_has_joined_the_stream_is_settled_first(
+    make: Callable[..., Loading],
+) -> None:
+    """Once: a start that goes on from there doesn't wait again."""
+    load = Load(HOTELS.relation.qualified_name, ("hotels",), joined=True)
+    for one, waits in ((load, True), (replace(load, settled=True), False)):
+        loading = make(load=one)
+        loading.start()
+        assert loading.all_loaded.wait(20)
+        assert ("settled public.hotels" in loading.source.said) is waits
 
 
 def test_what_is_durable_is_in_the_checkpoint(make: Callable[..., Loading]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from cdc_daemon.backfill import requests as requests_module
 from cdc_daemon.backfill.control import ConflictError, UnknownNameError, Wish
 from cdc_daemon.backfill.requests import BusyError
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import ConditionError, RetryError, SourceError
 from cdc_daemon.events import Change, ChangeKind, Commit, Load, Position, Watermark
 from tests.generators.fakes import ScriptedSource, wait_until
 from tests.unit.backfill.conftest import HOTELS
@@ -59,6 +59,35 @@ def test_what_was_altered_deleted_or_added_comes_right(make: Callable[..., Loadi
     assert loading.sink.aliases == {"hotels": loading.index}
     assert not loading.delivery.progress.building
     assert not loading.backfill.loading
+
+
+def test_only_rows_that_meet_a_condition_come_right(make: Callable[..., Loading]) -> None:
+    """The others stay as they are, and so do documents without a row; it goes on after a crash."""
+    loading = loaded(make)
+    loading.write(77, 101, b'{"n":"altered, too"}')
+    loading.source.at = Position(500)  # chunks wait until the stream is there
+    loading.control.start(Wish(table=TABLE, where="7"))
+    assert wait_until(lambda: bool(loading.stored().loads), 5)
+    assert [load.where for load in loading.stored().loads] == ["7"]
+    assert [load["partly"] for load in loading.control.show()["loads"]] == [True]
+    loading.source.script = [[Watermark(Position(600))]]
+    loading.source.wake()
+    assert wait_until(lambda: outcomes(loading) == ["repaired"], 10), loading.failures
+    written = loading.sink.index(loading.index).documents
+    bodies = {key: written[b'"%d"' % key][1] for key in (7, 77, 5, 9999)}
+    assert (bodies[7], bodies[77]) == (b'{"n":7}', b'{"n":77}')
+    assert (bodies[5], bodies[9999]) == (b'{"n":"altered"}', b'{"n":"a ghost"}')
+    assert wait_until(lambda: loading.stored().loads == (), 5)
+
+
+def test_a_condition_that_the_source_refuses_begins_nothing(make: Callable[..., Loading]) -> None:
+    """Who asks is told; where the source is away, to ask again."""
+    loading = loaded(make)
+    loading.source.refuses_conditions = True
+    with pytest.raises(ConditionError, match="the source refuses"):
+        loading.control.start(Wish(table=TABLE, where="7"))
+    assert loading.control.show()["loads"] == []
+    assert loading.source.said.count("chunk reader closed") == 1
 
 
 def test_the_stream_goes_on_into_what_is_repaired(make: Callable[..., Loading]) -> None:
@@ -178,6 +207,31 @@ def test_what_only_a_person_can_mend_ends_the_repair_and_not_the_stream(
     loading.control.start(REPAIR)
     assert wait_until(lambda: outcomes(loading) == ["failed", "repaired"], 10)
     assert wait_until(lambda: is_true(loading), 5)
+
+
+CHANGED = Load(TABLE, ("hotels",), since=Position(90), why="column x was rewritten")
+
+
+def test_what_a_changed_table_needs_can_not_be_cancelled(make: Callable[..., Loading]) -> None:
+    """Changes of the stream were left to it; the message says what has changed."""
+    loading = make(load=CHANGED)
+    loading.backfill.pause(paused=True)
+    loading.start()
+    assert loading.control.show()["loads"][0]["why"] == CHANGED.why
+    with pytest.raises(ConflictError, match=r"column x was rewritten.*backfill pause"):
+        loading.control.cancel(Wish())
+    loading.control.pause(paused=False)
+    assert wait_until(lambda: outcomes(loading) == ["repaired"], 10)
+
+
+def test_what_a_changed_table_needs_is_not_given_up(make: Callable[..., Loading]) -> None:
+    """Where its rows can't be read the daemon stops: the next start goes on with it."""
+    loading = make(load=CHANGED)
+    loading.source.chunk_errors = [SourceError("row security hides rows")]
+    loading.start()
+    assert wait_until(lambda: bool(loading.failures), 10)
+    assert str(loading.failures[0]) == "row security hides rows"
+    assert loading.stored().loads[0].why == CHANGED.why
 
 
 def test_a_first_load_cannot_be_cancelled_nor_repaired(make: Callable[..., Loading]) -> None:

@@ -33,7 +33,7 @@ class Seen:
 def loaded(seen: Seen, reached: int, documents: dict[bytes, bytes], number: int = 0) -> LoadedChunk:
     """A chunk that was read."""
     chunk = Chunk("t", 1, 1, (number, 0), (number + 1, 0))
-    return LoadedChunk(1, chunk, None, seen, Position(reached), {INDEX: documents}, 3)
+    return LoadedChunk(1, chunk, None, seen, Position(reached), {INDEX: {**documents}}, 3)
 
 
 class History(RuleBasedStateMachine):

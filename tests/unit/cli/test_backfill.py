@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +33,7 @@ UNDER_WAY = {
     "table": "public.hotel",
     "projections": ["hotels", "names"],
     "repairs": True,
+    "partly": False,
     "phase": "reading",
     "rows": 846_000,
     "share": 0.4231,
@@ -48,9 +50,26 @@ def waiting(make: Callable[..., Loading], web: Web) -> Loading:
 
 
 def let_go(loading: Loading) -> None:
-    """The stream comes to where the chunks wait for."""
+    """The stream comes to where the chunks wait for, once who asked for them has been answered."""
+    assert wait_until(lambda: bool(loading.delivery.checkpointer.stored_loads), 20)
+    time.sleep(1.0)
     loading.source.script.append([Watermark(Position(6000))])
     loading.source.wake()
+
+
+def test_rows_are_chosen_by_a_condition(make: Callable[..., Loading], web: Web) -> None:
+    """What is shown says that it is a part; what the source says against it is the message."""
+    loading = waiting(make, web)
+    loading.source.refuses_conditions = True
+    start = ("backfill", "start", "--table", TABLE, "--where", "7", "--url", web.server.address)
+    refused = run(*start, CDC_DAEMON_API_KEY=KEY)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "error: the source refuses the condition\n"
+    loading.source.refuses_conditions = False
+    started = run(*start, CDC_DAEMON_API_KEY=KEY)
+    assert started.returncode == 0, started.stderr
+    assert "repairs a part of hotels: " in started.stdout
+    let_go(loading)
 
 
 def test_the_key_comes_from_the_environment_or_the_configuration(
@@ -104,8 +123,7 @@ def test_waiting_until_it_is_done(make: Callable[..., Loading], web: Web, output
     """Progress on stderr, the end on stdout."""
     loading = waiting(make, web)
     url = web.server.address
-    timer = threading.Timer(1.5, let_go, [loading])
-    timer.start()
+    threading.Thread(target=let_go, args=[loading]).start()
     done = run(
         "backfill",
         "start",

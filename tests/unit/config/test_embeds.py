@@ -103,6 +103,18 @@ def test_names_that_clash_are_refused(fields: list[str], embed: str, expected: s
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["routing: city", "embed: {rooms: {count: room, on: {a: b}}}"])
+def test_missing_columns_are_for_flat_projections(
+    mistakes: Mistakes, minimal: str, key: str
+) -> None:
+    """A column that is kept of rows must be there."""
+    (only,) = mistakes(f"{minimal}    missing_columns: null\n    {key}\n")
+    assert only == (
+        "5: projections.hotels: `missing_columns: null` can't be had with `embed` or `routing`: "
+        "take it out, and name columns that are there"
+    )
+
+
 def test_a_hidden_one_may_have_the_name_of_a_field(load_text: Load, minimal: str) -> None:
     """It isn't in the document; a `one` of which only an embed is shown is."""
     text = minimal.replace('"*"', "{chain: {expression: chain.name}}")

@@ -50,7 +50,7 @@ def deliver(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         )
         started.append(delivery)
         delivery.start()
-        delivery.resume(Checkpoint("pipe", Position(1), "system/1"))
+        delivery.resume(Checkpoint("pipe", Position(1), "system/1"), Position(1))
         return Running(delivery, sink, metrics)
 
     yield start

@@ -74,6 +74,20 @@ def test_the_first_offer_is_stored_at_once(bench: Callable[..., Bench]) -> None:
     assert one.heard == 1
 
 
+def test_the_end_says_what_was_written(bench: Callable[..., Bench]) -> None:
+    """At once, and with every position that is stored after it; before, nobody knows."""
+    one = bench()
+    one.offer(5)
+    assert wait_until(lambda: one.checkpointer.stored == 5, 1)
+    assert one.sink.checkpoints.stored["pipe"].written is None
+    one.checkpointer.finish(Position(9))
+    assert wait_until(lambda: one.sink.checkpoints.stored["pipe"].written == 9, 2 * IDLE)
+    assert one.checkpointer.is_current
+    one.offer(7, urgent=True)
+    assert wait_until(lambda: one.checkpointer.stored == 7, 1)
+    assert one.sink.checkpoints.stored["pipe"].written == 9
+
+
 def test_while_documents_are_written_it_stores_once_an_interval(
     bench: Callable[..., Bench],
 ) -> None:

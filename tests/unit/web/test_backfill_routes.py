@@ -161,6 +161,23 @@ def test_a_request_that_is_wrong_says_why(
     assert not loading.backfill.has_work
 
 
+def test_rows_are_chosen_by_a_condition(web: Web, make: Callable[..., Loading]) -> None:
+    """It belongs to the start alone, and what the source says against it is the answer."""
+    loading = web.serve(make(load=None))
+    loading.source.at = loading.source.at + 5000  # type: ignore[assignment]  # chunks wait
+    for body in (b'{"where": "7"}', b'{"table": "a.b", "where": ""}', b'{"where": 7}'):
+        assert web.post("start", body).status in {400, 404}
+    wish = json.dumps({"table": TABLE, "where": "7"}).encode()
+    assert "belongs to start, not to cancel" in web.post("cancel", wish).content["error"]
+    loading.source.refuses_conditions = True
+    refused = web.post("start", wish)
+    assert (refused.status, refused.content) == (400, {"error": "the source refuses the condition"})
+    assert not loading.backfill.has_work
+    loading.source.refuses_conditions = False
+    (shown,) = web.post("start", wish).content["loads"]
+    assert (shown["repairs"], shown["partly"]) == (True, True)
+
+
 def test_a_daemon_that_starts_or_waits_says_so(
     web: Web, make: Callable[..., Loading], monkeypatch: pytest.MonkeyPatch
 ) -> None:

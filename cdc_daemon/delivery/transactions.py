@@ -1,0 +1,171 @@
+"""The transactions that are being read, and what each makes of the documents of every projection.
+
+Most come whole, one after the other, and share one set of folds. A large one comes in parts before
+it ends, between others: it has folds of its own until then. All of them share one bound of memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cdc_daemon.delivery.fold import Fold
+from cdc_daemon.events import ChangeKind, StreamAbort, StreamStart, StreamStop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from cdc_daemon.events import Change, Relation
+    from cdc_daemon.projection.flat import FlatProjection
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One projection, its index, and what a transaction makes of its documents."""
+
+    projection: FlatProjection
+    index: str
+    fold: Fold
+
+
+class Destination:
+    """Where the changes of one relation go, and how many there were of each kind."""
+
+    __slots__ = ("counts", "relation", "targets")
+
+    def __init__(self, relation: Relation, routes: Sequence[Route], counts: list[int]) -> None:
+        self.relation = relation
+        self.targets: list[tuple[Callable[[Change, Fold], None], Fold]] = [
+            (route.projection.apply, route.fold)
+            for route in routes
+            if route.projection.relation is relation
+        ]
+        self.counts = counts
+
+
+class Destinations(dict["Relation", Destination]):
+    """Where the changes of each relation go; of a table in another shape, made when one comes."""
+
+    def __missing__(self, relation: Relation) -> Destination:
+        if relation.stands_for is None:
+            raise KeyError(relation)
+        usual = self[relation.stands_for]
+        made = Destination(relation, (), usual.counts)
+        made.targets = [(_note_misfit, fold) for _, fold in usual.targets]
+        self[relation] = made
+        return made
+
+
+def _note_misfit(change: Change, fold: Fold) -> None:
+    fold.note_misfit(change.relation.misfit)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """One that hasn't ended, as far as it was read."""
+
+    routes: Sequence[Route]
+    destinations: Mapping[Relation, Destination]
+
+    def forget(self) -> None:
+        """Let go of all that it holds."""
+        for route in self.routes:
+            route.fold.clear()
+
+
+class OpenTransactions:
+    """Those of a pipeline. The reader calls it."""
+
+    def __init__(
+        self,
+        relations: Sequence[Relation],
+        indices: Sequence[tuple[FlatProjection, str]],
+        most_bytes: int,
+        folder: Path,
+    ) -> None:
+        self._indices = indices
+        self._most_bytes = most_bytes
+        self._folder = folder
+        self.counts = {relation: [0] * (max(ChangeKind) + 1) for relation in relations}
+        """Changes by kind, of all transactions."""
+        self._whole = self._begin()
+        self._in_parts: dict[int, OpenTransaction] = {}
+        self.destinations = self._whole.destinations
+        """Where the changes that come now go."""
+
+    @property
+    def in_parts(self) -> int:
+        """How many come in parts."""
+        return len(self._in_parts)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held of all of them, in memory and on disk."""
+        return sum(fold.size_bytes + fold.spilled_bytes for fold in self._folds())
+
+    def follow(self, event: StreamStart | StreamStop | StreamAbort) -> None:
+        """A part begins or ends, or something is taken back."""
+        if type(event) is StreamStart:
+            self._start(event)
+        elif type(event) is StreamAbort:
+            self._roll_back(event)
+        else:
+            self.destinations = self._whole.destinations
+
+    def committed(self, xid: int) -> Sequence[Route]:
+        """What a transaction has made of the documents, to be drained before it is `ended`."""
+        return self._in_parts.get(xid, self._whole).routes
+
+    def ended(self, xid: int) -> None:
+        """All of it is on its way."""
+        self._in_parts.pop(xid, None)
+
+    def forget(self) -> None:
+        """All of them come again from their beginning, into other folds.
+
+        What was being gathered when the source was lost has its thread still.
+        """
+        for transaction in (self._whole, *self._in_parts.values()):
+            transaction.forget()
+        self._whole = self._begin()
+        self._in_parts = {}
+        self.destinations = self._whole.destinations
+
+    def spill_if_large(self) -> int:
+        """Keep the bound of memory, the largest first; return how many bytes went to disk."""
+        spilled = 0
+        while sum(fold.size_bytes for fold in self._folds()) > self._most_bytes:
+            spilled += max(self._folds(), key=lambda fold: fold.size_bytes).spill()
+        return spilled
+
+    def _begin(self) -> OpenTransaction:
+        routes = [
+            Route(projection, index, Fold(self._folder)) for projection, index in self._indices
+        ]
+        destinations = Destinations(
+            (relation, Destination(relation, routes, counts))
+            for relation, counts in self.counts.items()
+        )
+        return OpenTransaction(routes, destinations)
+
+    def _start(self, part: StreamStart) -> None:
+        if part.xid not in self._in_parts:
+            self._in_parts[part.xid] = self._begin()
+        transaction = self._in_parts[part.xid]
+        for route in transaction.routes:
+            route.fold.enter(part.subxid)
+        self.destinations = transaction.destinations
+
+    def _roll_back(self, abort: StreamAbort) -> None:
+        if abort.xid == abort.subxid:
+            if transaction := self._in_parts.pop(abort.xid, None):
+                transaction.forget()
+        elif transaction := self._in_parts.get(abort.xid):
+            for route in transaction.routes:
+                route.fold.roll_back(abort.subxid)
+
+    def _folds(self) -> Iterator[Fold]:
+        for transaction in (self._whole, *self._in_parts.values()):
+            for route in transaction.routes:
+                yield route.fold

@@ -1,0 +1,328 @@
+"""A start: looks the tables up, compiles the mappings, and makes what they lack.
+
+The first one of a process, or one in place because what it went by holds no longer: then a system
+that can't be reached is waited for, and everything else is as at any start.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from cdc_daemon.claim import Claim
+from cdc_daemon.covering import Covered
+from cdc_daemon.errors import (
+    CdcError,
+    RetryError,
+    SchemaChangedError,
+    SettingError,
+    SinkError,
+    SourceError,
+    StopError,
+)
+from cdc_daemon.events import Load
+from cdc_daemon.generations import create, drop, publish
+from cdc_daemon.pipeline import Stopped
+from cdc_daemon.ports import TableRequest
+from cdc_daemon.projection.compiler import compile_projections
+from cdc_daemon.projection.joined.refusal import refuse_joined
+from cdc_daemon.projection.showing import Showing
+from cdc_daemon.resuming import being_filled, loads_of, resume
+from cdc_daemon.shapes import difference
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.events import Checkpoint, Coverage, Generation, Position, Shape
+    from cdc_daemon.metrics import Metrics
+    from cdc_daemon.ports import Sink, Source
+    from cdc_daemon.projection.compiler import Compiled
+    from cdc_daemon.resuming import Found, Resumption
+
+log = structlog.get_logger(__name__)
+
+
+class Begun(NamedTuple):
+    """What a start has come to."""
+
+    compiled: Compiled
+    checkpoint: Checkpoint
+    """To go on from."""
+    written: Position
+    """No document that is there has a higher version."""
+
+
+class Start:
+    """The starts of one process. One thread, the reader, makes them."""
+
+    def __init__(
+        self,
+        loaded: LoadedConfiguration,
+        source: Source,
+        sink: Sink,
+        metrics: Metrics,
+        stopping: threading.Event,
+        standing_by: Callable[[], None],
+    ) -> None:
+        self._loaded = loaded
+        self._configuration = loaded.configuration
+        self._source = source
+        self._sink = sink
+        self._metrics = metrics
+        self._stopping = stopping
+        self._standing_by = standing_by
+        self._claim = Claim(self._configuration, source, sink)
+        self._read_again: dict[str, tuple[str, Shape | None]] = {}
+        """Tables read again because of what a reader of rows met: why, and their shape."""
+        self.shapes = source.shape_reader()
+        """What tables look like; between two starts it is somebody else's."""
+        projections = self._configuration.projections.values()
+        self._tables = list(dict.fromkeys(name for one in projections for name in one.tables))
+        self._shapes: Mapping[str, Shape] = {}
+        """Those that the mappings are compiled for."""
+        self._is_first = True
+        self._unexplained: SchemaChangedError | None = None
+        """What the stream has shown of a table, until a start has seen to it."""
+
+    def again(self, change: Exception) -> None:
+        """The next start is one in place, because of that."""
+        self._is_first = False
+        if isinstance(change, SchemaChangedError) and not change.in_catalog:
+            self._unexplained = change
+
+    def begin(self) -> Begun:
+        """What is to be done, and from where on.
+
+        Raises SchemaChangedError where a table has changed once more meanwhile, Stopped when a stop
+        is asked for.
+        """
+        try:
+            return self._begin()
+        except StopError as error:
+            self._require_unchanged(error)
+            raise
+
+    def _require_unchanged(self, error: StopError) -> None:
+        """Tables are looked at again and again: what is wrong may be that two looks don't fit."""
+        if not self._shapes:
+            return
+        with suppress(RetryError):
+            shapes = self.shapes.read(self._tables)
+            for table, before in self._shapes.items():
+                if shapes.get(table) != before:
+                    why = f"just now, while it was looked at ({error})"
+                    raise SchemaChangedError(table, why, in_catalog=True) from error
+
+    def _begin(self) -> Begun:
+        compiled, shapes = self._compile()
+        with self.reachable("sink", SinkError):
+            self._sink.preflight([projection.model for projection in compiled.projections])
+            kept = self._claim.kept(self._stopping, self._standing_by)
+        if self._stopping.is_set():
+            raise Stopped
+        if self._configuration.standby:  # it may have waited for days
+            self.shapes.close()
+            compiled, shapes = self._compile()
+        checkpoint, written = self._resume(compiled, shapes, kept)
+        self._unexplained = None
+        return Begun(compiled, checkpoint, written)
+
+    def _compile(self) -> tuple[Compiled, Mapping[str, Shape]]:
+        """Look the tables up and compile the projections: nothing is touched.
+
+        Their shapes come first: what changes in between is found by the next look at them.
+        """
+        projections = self._configuration.projections
+        refuse_joined(projections, self._loaded.locate)
+        names = self._tables
+        try:
+            with self.reachable("source", SourceError):
+                if not self._is_first:
+                    self._source.identity()  # another one by now, and shapes are read of that one
+                shapes = self._shapes = self.shapes.read(names)
+                relations = self._source.describe([TableRequest(name) for name in names])
+        except SettingError as error:
+            raise self._loaded.located("source", error) from error
+        compiled = compile_projections(
+            projections,
+            dict(zip(names, relations, strict=True)),
+            self._loaded.locate,
+            Showing(self._sink.form, self._metrics.unrepresentable),
+        )
+        for projection, field in compiled.missing:
+            log.warning("column_missing", projection=projection, field=field)
+        return compiled, shapes
+
+    def _resume(
+        self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None
+    ) -> tuple[Checkpoint, Position]:
+        """Check both sides, see where the pipeline was, and make what it lacks."""
+        found = self._look(compiled, shapes, kept)
+        with self.reachable("sink", SinkError):
+            resumption = resume(
+                self._configuration.name,
+                found,
+                compiled.projections,
+                self._sink,
+                self._source.show,
+            )
+        self._require_progress(found, resumption)
+        covered = self._covered(compiled, found, resumption)
+        with self.reachable("sink", SinkError):
+            resumption = self._claim.staked(resumption, kept)
+            drop(resumption.left_over, self._sink)
+            for gone in resumption.forgotten:
+                log.warning("projection_removed", projection=gone.projection, index=gone.index)
+            checkpoint = self._with_loads(compiled, resumption, found, covered)
+        if resumption.new_place:
+            with self.reachable("source", SourceError):
+                checkpoint = replace(checkpoint, position=self._source.create_place())
+            with self.reachable("sink", SinkError):
+                self._sink.checkpoints.store(checkpoint)
+        self._publish_loaded(checkpoint)
+        return checkpoint, resumption.written
+
+    def _look(
+        self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None
+    ) -> Found:
+        with self.reachable("source", SourceError):
+            memberships = self._source.prepare(compiled.relations)
+            found = self._claim.found(kept, memberships)
+        return replace(found, shapes=shapes, unexplained=self._unexplained)
+
+    def _publish_loaded(self, checkpoint: Checkpoint) -> None:
+        with self.reachable("sink", SinkError):
+            unfinished = being_filled(checkpoint.loads)
+            for name, generation in checkpoint.generations.items():
+                if name not in unfinished:
+                    publish(self._sink, generation)
+
+    def _require_progress(self, found: Found, resumption: Resumption) -> None:
+        """What a load was to cover can't come once more."""
+        change = found.unexplained
+        if change is None or resumption.altered.get(change.table) != change.why:
+            return
+        if self._is_covered(change, found):
+            raise SourceError(
+                f"changes of table {change.table} can't be understood: {change.why}. Its rows have "
+                "been read again because of that, and the catalog shows no change since: this is "
+                "a bug of cdc-daemon, please report it"
+            )
+
+    def _is_covered(self, change: SchemaChangedError, found: Found) -> bool:
+        """Whether the rows of the table have been read again because of that very change."""
+        if any(change.shown_by) and found.checkpoint is not None:
+            coverage = found.checkpoint.covered.get(change.table)
+            return coverage is not None and self._covers(coverage, change)
+        here = (change.why, found.shapes.get(change.table))
+        was_read = self._read_again.get(change.table) == here
+        self._read_again[change.table] = here
+        return was_read
+
+    def _covers(self, coverage: Coverage, change: SchemaChangedError) -> bool:
+        """Whether a load of that coverage has what the transaction did that shows the change."""
+        covered = Covered(coverage, self._source.visibility(coverage.seen))
+        return covered.leaves_out(*change.shown_by)
+
+    def _covered(
+        self, compiled: Compiled, found: Found, resumption: Resumption
+    ) -> dict[str, Coverage]:
+        """What is left to the loads of tables that have changed: all that is visible by now.
+
+        Raises SchemaChangedError where a table has changed once more since it was compiled.
+        """
+        if not resumption.altered:
+            return {}
+        tables = [relation.qualified_name for relation in compiled.relations]
+        with self.reachable("source", SourceError):
+            coverage = self._source.coverage()
+            shapes = self.shapes.read(tables)
+        change = found.unexplained
+        if change is not None and any(change.shown_by) and not self._covers(coverage, change):
+            raise RetryError(
+                f"{change}. Its rows are read again once the transaction that shows it is visible: "
+                "it may wait for a synchronous standby",
+                reason="unseen",
+            )
+        for relation in compiled.relations:
+            table = relation.qualified_name
+            why = difference(found.shapes.get(table), shapes.get(table), relation)
+            if why is not None:
+                raise SchemaChangedError(table, why, in_catalog=True)
+        return dict.fromkeys(resumption.altered, coverage)
+
+    def _with_loads(
+        self,
+        compiled: Compiled,
+        resumption: Resumption,
+        found: Found,
+        covered: Mapping[str, Coverage],
+    ) -> Checkpoint:
+        """Make the generations that are lacking, and note what is to be loaded, and why."""
+        for name, reason in resumption.anew.items():
+            log.warning("new_generation", projection=name, reason=reason)
+        made = create(
+            [each.model for each in compiled.projections if each.name in resumption.anew],
+            self._sink,
+        )
+        before = resumption.checkpoint
+        checkpoint = replace(
+            before,
+            generations={**before.generations, **made},
+            loads=(*before.loads, *self._loads(compiled, resumption, made, covered)),
+            shapes=dict(found.shapes),
+            covered={**before.covered, **covered},
+        )
+        if checkpoint == resumption.claim:
+            return checkpoint
+        try:
+            self._sink.checkpoints.store(checkpoint)
+        except CdcError:
+            with suppress(CdcError):
+                drop(list(made.values()), self._sink)
+            raise
+        return checkpoint
+
+    def _loads(
+        self,
+        compiled: Compiled,
+        resumption: Resumption,
+        made: Mapping[str, Generation],
+        covered: Mapping[str, Coverage],
+    ) -> Sequence[Load]:
+        """Raises StopError where documents would be lost, or stay wrong, for want of a load."""
+        repairs = [
+            Load(table, names, since=covered[table].floor, why=resumption.altered[table])
+            for table, names in resumption.repaired.items()
+        ]
+        if self._configuration.backfill.mode != "never":
+            return [*loads_of(made, compiled.projections, resumption.joined), *repairs]
+        full = {name: resumption.anew[name] for name in made.keys() & resumption.replaced}
+        full |= {name: load.why for load in repairs for name in load.projections}
+        if full:
+            drop(list(made.values()), self._sink)
+            raise StopError(
+                f"{', '.join(sorted(full))} must be loaded anew ({min(full.values())}), and "
+                "backfill.mode is never: the documents that are there would be lost. Set it to "
+                "initial; or rename the projection to begin with an empty read model"
+            )
+        return []
+
+    @contextmanager
+    def reachable(self, side: str, stop: type[SourceError | SinkError]) -> Iterator[None]:
+        """At the first start who can't be reached is a mistake to report, and not to retry."""
+        try:
+            yield
+        except RetryError as error:
+            if not self._is_first:
+                raise
+            said = str(error)
+            end = "" if said.endswith((".", "?")) else "."
+            raise stop(
+                f"{said}{end} Check that it runs, and the address in the `{side}` section."
+            ) from error

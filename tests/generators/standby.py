@@ -1,0 +1,143 @@
+"""A standby of a real primary, as docs/how-to/high-availability.md has it, and its promotion."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import psycopg
+
+from cdc_daemon import embedded
+from cdc_daemon.embedded.postgres_binaries import binaries
+from tests.generators.running_daemon import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PHYSICAL_SLOT = "standby_1"
+_CONFIRMED = (
+    "select 1 from pg_replication_slots where confirmed_flush_lsn >= %s::pg_lsn and slot_name = %s"
+)
+_SYNCED = "select synced and not temporary from pg_replication_slots where slot_name = %s"
+
+
+@contextmanager
+def standby_of(primary: embedded.PostgresServer) -> Iterator[embedded.PostgresServer]:
+    """A copy of the primary that follows it."""
+    with psycopg.connect(primary.dsn, autocommit=True) as connection:
+        connection.execute("select pg_create_physical_replication_slot(%s, true)", [PHYSICAL_SLOT])
+    with tempfile.TemporaryDirectory(prefix="cdc-postgres-") as made:
+        folder = Path(made)
+        (folder / ".cdc-daemon-postgres").touch()
+        (folder / "password").write_text(primary.password)
+        program = binaries(primary.version, lambda _: None) / "pg_basebackup"
+        command = [str(program), "-d", primary.dsn, "-D", str(folder / "data"), "--checkpoint=fast"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        (folder / "data" / "standby.signal").touch()
+        settings = {
+            "primary_conninfo": primary.dsn,
+            "primary_slot_name": PHYSICAL_SLOT,
+            "hot_standby_feedback": "on",
+            # Not sync_replication_slots = on, which does twice a minute what the test asks for.
+        }
+        with embedded.postgres(
+            version=primary.version,
+            data=folder,
+            settings=settings,
+            fsync=False,
+            progress=lambda _: None,
+        ) as server:
+            yield server
+
+
+def dsn_of_both(primary: embedded.PostgresServer, standby: embedded.PostgresServer) -> str:
+    """Leads to whichever of the two is the primary."""
+    parts = urlsplit(primary.dsn)
+    account = parts.netloc.rpartition("@")[0]
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    return f"postgresql://{account}@{hosts}{parts.path}?target_session_attrs=read-write"
+
+
+def promote(primary: embedded.PostgresServer, standby: embedded.PostgresServer) -> None:
+    """Once the standby has everything; the old primary is gone for good."""
+    with psycopg.connect(primary.dsn, autocommit=True) as connection:
+        wait_replayed(standby, flushed(connection))
+    fail_over(primary, standby)
+
+
+def fail_over(primary: embedded.PostgresServer, standby: embedded.PostgresServer) -> None:
+    """With whatever the standby has."""
+    primary.kill()
+    with psycopg.connect(standby.dsn, autocommit=True) as copy:
+        copy.execute("select pg_promote()")
+
+
+def wait_replayed(standby: embedded.PostgresServer, end: str) -> None:
+    """Wait until the standby has come so far."""
+    replayed = "select pg_last_wal_replay_lsn() >= %s::pg_lsn"
+    with psycopg.connect(standby.dsn, autocommit=True) as copy:
+        until(lambda: copy.execute(replayed, [end]).fetchone() == (True,), 20, f"{end} is replayed")
+
+
+def flushed(connection: psycopg.Connection) -> str:
+    """The end of the primary's log."""
+    found = connection.execute("select pg_current_wal_flush_lsn()::text").fetchone()
+    assert found is not None
+    return str(found[0])
+
+
+def copy_slot(
+    primary: embedded.PostgresServer, standby: embedded.PostgresServer, slot: str
+) -> None:
+    """Give the standby a copy of the slot, while a daemon follows it, and nobody writes."""
+    if primary.version >= 17:
+        _sync_slot(primary, standby, slot)
+    else:
+        _make_slot(primary, standby, slot)
+
+
+def _make_slot(
+    primary: embedded.PostgresServer, standby: embedded.PostgresServer, slot: str
+) -> None:
+    """As something beside PostgreSQL does before 17: make it there, and have it follow ours."""
+    with (
+        psycopg.connect(primary.dsn, autocommit=True) as connection,
+        psycopg.connect(standby.dsn, autocommit=True) as copy,
+        ThreadPoolExecutor(1) as executor,
+    ):
+        make = "select pg_create_logical_replication_slot(%s, 'pgoutput')"
+        made = executor.submit(lambda: copy.execute(make, [slot]))
+
+        def done() -> bool:
+            connection.execute("select pg_log_standby_snapshot()")
+            return made.done()
+
+        until(done, 60, "the standby has a slot", poll_seconds=0.2)
+        made.result()
+        end = flushed(connection)
+        until(lambda: connection.execute(_CONFIRMED, [end, slot]).fetchone(), 30, "confirmed")
+
+
+def _sync_slot(
+    primary: embedded.PostgresServer, standby: embedded.PostgresServer, slot: str
+) -> None:
+    """The slot must have gone on to what the standby itself still has: the last transaction."""
+    with (
+        psycopg.connect(primary.dsn, autocommit=True) as connection,
+        psycopg.connect(standby.dsn, autocommit=True) as copy,
+    ):
+
+        def synced() -> bool:
+            connection.execute("select pg_log_standby_snapshot()")
+            end = flushed(connection)
+            until(lambda: connection.execute(_CONFIRMED, [end, slot]).fetchone(), 30, "confirmed")
+            wait_replayed(standby, end)  # a slot that is ahead isn't copied
+            copy.execute("select pg_sync_replication_slots()")
+            return copy.execute(_SYNCED, [slot]).fetchone() == (True,)
+
+        until(synced, 120, "the standby has a copy of the slot")

@@ -1,0 +1,135 @@
+"""The thread that looks at the catalog: what it finds ends it, what it can't read doesn't."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon import schemawatch
+from cdc_daemon.errors import RetryError, SchemaChangedError
+from cdc_daemon.events import ColumnShape, Shape
+from cdc_daemon.schemawatch import SchemaWatch
+from tests.generators.fakes import table, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ITEM = table("id", name="item")
+SHAPE = Shape("1", "key", {"id": ColumnShape(1, "int", "70")}, "1")
+
+
+class Catalog:
+    """A `ShapeReader` of what is set, or that fails."""
+
+    def __init__(self) -> None:
+        self.shape: Shape | Exception = SHAPE
+        self.away = 0
+        """For so many looks there is no table."""
+        self.looks = 0
+        self.look_seconds = 0.0
+
+    def read(self, tables: Sequence[str]) -> dict[str, Shape]:
+        """The one table."""
+        assert list(tables) == ["public.item"]
+        self.looks += 1
+        time.sleep(self.look_seconds)
+        if isinstance(self.shape, Exception):
+            raise self.shape
+        if self.away:
+            self.away -= 1
+            return {}
+        return {"public.item": self.shape}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    """As it was."""
+    return Catalog()
+
+
+class Heard:
+    """What the watch has said."""
+
+    def __init__(self) -> None:
+        self.found: list[BaseException] = []
+        self.adopted: list[object] = []
+
+
+@pytest.fixture
+def heard(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
+    """A watch runs."""
+    monkeypatch.setattr(schemawatch, "LOOK_SECONDS", 0.005)
+    said = Heard()
+    watch = SchemaWatch(
+        catalog, [ITEM], {"public.item": SHAPE}, said.found.append, said.adopted.append
+    )
+    watch.start()
+    yield said
+    watch.stop()
+    watch.join(5)
+    assert not watch.is_alive()
+
+
+def test_a_change_ends_it(catalog: Catalog, heard: Heard) -> None:
+    """It is said once, with the table and what it is."""
+    assert wait_until(lambda: catalog.looks > 2)
+    assert not heard.found
+    catalog.shape = replace(SHAPE, table="2")
+    assert wait_until(lambda: bool(heard.found))
+    (change,) = heard.found
+    assert isinstance(change, SchemaChangedError)
+    assert (change.table, change.in_catalog) == ("public.item", True)
+
+
+def test_what_takes_long_is_done_less_often(catalog: Catalog, heard: Heard) -> None:
+    """A catalog of thousands of partitions isn't read all the time."""
+    catalog.look_seconds = 0.05
+    assert wait_until(lambda: catalog.looks > 0)
+    looks = catalog.looks
+    time.sleep(0.8)
+    assert catalog.looks <= looks + 1
+    assert heard.found == []
+
+
+def test_a_source_that_is_away_is_no_change(catalog: Catalog, heard: Heard) -> None:
+    """It looks again."""
+    catalog.shape = RetryError("away")
+    looks = catalog.looks
+    assert wait_until(lambda: catalog.looks > looks + 2)
+    catalog.shape = SHAPE
+    assert wait_until(lambda: catalog.looks > looks + 5)
+    assert heard.found == heard.adopted == []
+
+
+def test_a_table_that_is_made_anew_may_be_away_for_a_moment(catalog: Catalog, heard: Heard) -> None:
+    """Dropped and created in two transactions; what is away for longer is gone."""
+    catalog.away = 1
+    looks = catalog.looks
+    assert wait_until(lambda: catalog.looks > looks + 3)
+    assert not heard.found
+    catalog.away = 2
+    assert wait_until(lambda: bool(heard.found))
+    assert "it is gone" in str(heard.found[0])
+
+
+def test_what_alters_nothing_is_adopted(catalog: Catalog, heard: Heard) -> None:
+    """So that with something else, months later, it isn't taken for a rewritten column."""
+    catalog.shape = vacuumed = replace(SHAPE, file="2")
+    assert wait_until(lambda: bool(heard.adopted))
+    assert heard.adopted == [{"public.item": vacuumed}]
+    catalog.shape = replace(vacuumed, columns={"id": ColumnShape(1, "int", "99")})
+    assert wait_until(lambda: len(heard.adopted) == 2)
+    assert heard.found == []
+
+
+def test_a_mistake_of_ours_ends_the_daemon(catalog: Catalog, heard: Heard) -> None:
+    """Whatever else is raised is said as well."""
+    catalog.shape = ValueError("a bug")
+    assert wait_until(lambda: bool(heard.found))
+    assert str(heard.found[0]) == "a bug"
