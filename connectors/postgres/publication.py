@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
-from psycopg import sql
+from psycopg import errors, sql
 
 from cdc_daemon.errors import RetryError, SourceError
 from connectors.postgres.generated import STREAMED_VERSION
@@ -33,6 +33,11 @@ from pg_catalog.pg_publication_tables p, pg_catalog.to_jsonb(p) j where p.pubnam
 """
 _LOCK_TIMEOUT: Final = "set local lock_timeout = '10s'"
 """Adding a table waits behind DDL and VACUUM; other DDL would queue up behind us."""
+_ATTEMPTS: Final = 5
+"""How often another process may change the publication while we are about to."""
+_EXISTS: Final = (errors.DuplicateObject, errors.UniqueViolation)
+_CONCURRENTLY: Final = "tuple concurrently updated"
+"""An error without a class of its own."""
 
 
 OPEN_TRANSACTIONS_FROM: Final = {14: 18, 15: 13, 16: 9, 17: 5}
@@ -80,23 +85,31 @@ def ensure_publication(
     Tables that no mapping reads stay in it: someone else may have put them there.
     Raises SourceError with the SQL that mends it.
     """
-    missing = find_missing(connection, name, relations)
-    if not missing:
-        return
+    for _ in range(_ATTEMPTS):
+        missing = find_missing(connection, name, relations)
+        if not missing:
+            return
+        if not manage:
+            raise SourceError(_unmanaged(connection, name, missing))
+        script = missing.script(connection, ";\n  ")
+        if _run(connection, name, relations, missing, script):
+            log.info("publication_made", publication=name, sql=script)
+            return
+    raise SourceError(f"another process keeps changing publication {name}: stop it first")
+
+
+def _unmanaged(connection: Connection, name: str, missing: Missing) -> str:
+    slot = (
+        "A slot that this pipeline has may stay: only what reads these tables is loaded"
+        if missing.may_keep_slot(connection.info.server_version)
+        else "If this pipeline has followed them before, drop its slot too, so that everything "
+        "is loaded anew: changes may be missing"
+    )
     script = missing.script(connection, ";\n  ")
-    if not manage:
-        slot = (
-            "A slot that this pipeline has may stay: only what reads these tables is loaded"
-            if missing.may_keep_slot(connection.info.server_version)
-            else "If this pipeline has followed them before, drop its slot too, so that everything "
-            "is loaded anew: changes may be missing"
-        )
-        raise SourceError(
-            f"publication {name} does not publish what the mapping needs, and publication.manage "
-            f"is false. {slot}. Run this as the owner of the tables:\n  {script};"
-        )
-    _run(connection, name, relations, missing, script)
-    log.info("publication_made", publication=name, sql=script)
+    return (
+        f"publication {name} does not publish what the mapping needs, and publication.manage "
+        f"is false. {slot}. Run this as the owner of the tables:\n  {script};"
+    )
 
 
 def _run(
@@ -105,8 +118,11 @@ def _run(
     relations: Sequence[Relation],
     missing: Missing,
     script: str,
-) -> None:
-    """All of it or nothing, and only if it does what it is for."""
+) -> bool:
+    """All of it or nothing, and only if it does what it is for.
+
+    False where another process was faster: a daemon of this pipeline may be starting, too.
+    """
     try:
         with mapped_errors("make the publication"), connection.transaction():
             connection.execute(_LOCK_TIMEOUT)
@@ -121,12 +137,20 @@ def _run(
     except RetryError as error:
         raise RetryError(f"{error} (running: {script})", reason=error.reason) from error
     except SourceError as error:
+        if _is_outrun(error.__cause__):
+            return False
         if error.__cause__ is None:
             raise
         raise SourceError(
             f"{error}. Run this as the owner of the tables, with the right CREATE on the database, "
             f"and set source.publication.manage to false:\n  {script};"
         ) from error
+    return True
+
+
+def _is_outrun(error: BaseException | None) -> bool:
+    """Whether PostgreSQL says so to the later of two: of one name, one member, or one row."""
+    return isinstance(error, _EXISTS) or _CONCURRENTLY in str(error)
 
 
 def _require_none(left: Missing, connection: Connection, name: str) -> None:
