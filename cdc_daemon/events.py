@@ -21,6 +21,8 @@ For PostgreSQL it is the log sequence number (LSN). A source whose own idea of a
 """
 
 NOWHERE: Final = Position(0)
+BEYOND: Final = Position(2**64 - 1)
+"""After every commit: what waits for nothing of the stream."""
 
 
 class Unchanged:

@@ -33,15 +33,13 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 QUEUE_SHARE: Final = 4
-"""Rows are released while no more than this part of `memory.queue` waits for the sink: changes
-that come meanwhile have room, and no more than that before them."""
+"""Rows are released while no more of them than this part of `memory.queue` wait for the sink."""
 RECENT: Final = 1000
 """Transactions whose numbers are kept for a load that begins beside the stream: a commit is in the
 stream a moment before a snapshot sees it."""
 
 AGAIN_SECONDS: Final = 1.0
 """A chunk that doesn't see a huge transaction is read again no sooner: that may take long."""
-STARVING_SECONDS: Final = 1.0
 
 
 class Written(NamedTuple):
@@ -87,7 +85,6 @@ class Backfill:
         self._nudging = Nudging(delivery.monitor.nudge_soon)
         self._is_connected = False
         """Whether the stream has begun: what is read before would have to be read again."""
-        self._released_at = 0.0
         self._loading = frozenset[str]()
 
     @property
@@ -298,25 +295,17 @@ class Backfill:
 
     def _release(self) -> None:
         delivery = self._delivery
-        while self._may_release():
+        while delivery.dispatcher.loading_bytes <= self._queue_bytes:
             received = delivery.progress.received
             chunk = self._window.ready(received)
             if chunk is None:
                 return
             for index, documents in chunk.documents.items():
-                delivery.dispatcher.send(index, received, documents.items(), after=received)
+                delivery.dispatcher.load(index, received, documents)
                 delivery.metrics.loaded(delivery.projection_of(index).name, chunk.rows)
-            delivery.dispatcher.release()
             # Only now: a source that is lost meanwhile must not take the chunk along.
             self._window.released(chunk)
-            self._released_at = time.monotonic()
             self._written.append(Written(chunk, delivery.dispatcher.mark()))
-
-    def _may_release(self) -> bool:
-        """While there is room; or after a while all the same: a busy stream starves no load."""
-        if self._delivery.dispatcher.size_bytes <= self._queue_bytes:
-            return True
-        return time.monotonic() - self._released_at >= STARVING_SECONDS
 
     def note_durable(self) -> None:
         """Have the checkpoint say which rows needn't be read again."""

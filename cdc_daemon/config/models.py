@@ -178,7 +178,9 @@ class MemoryConfig(Section):
     )
     batch: ByteSize = Field(default=5_000_000, description="The largest request to the sink.")
     queue: ByteSize = Field(
-        default=32_000_000, description="Documents that wait for the sink, all queues together."
+        default=32_000_000,
+        description="Changed documents that wait for the sink, all queues together. While rows are "
+        "loaded, a quarter of it and a chunk of theirs may wait besides.",
     )
 
     @model_validator(mode="after")
@@ -306,7 +308,11 @@ class Configuration(Section):
         "take over when it ends.",
     )
     senders: StrictInt = Field(
-        default=2, ge=1, le=8, description="Connections that write to the sink at the same time."
+        default=2,
+        ge=1,
+        le=8,
+        description="Connections that write changes to the sink at the same time. As many more "
+        "write rows that are loaded, while there are some.",
     )
     state: StateConfig = Field(
         default=StateConfig(), description="Where local files go: a cache that can be rebuilt."

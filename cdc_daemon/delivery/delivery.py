@@ -72,9 +72,12 @@ class Delivery:
         }
         self._pace = Pace(freshness_seconds, time.monotonic)
         self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
-        self.progress = Progress(self._lanes)
+        self._loading = Lanes(configuration.senders, memory.batch)
+        self.progress = Progress((*self._lanes, *self._loading))
         self._pace.hidden = self.progress.hidden
-        self.dispatcher = Dispatcher(self._lanes, memory.queue, self.wait, self._reject)
+        self.dispatcher = Dispatcher(
+            self._lanes, self._loading, memory.queue, self.wait, self._reject
+        )
         self.checkpointer = Checkpointer(
             sink.checkpoints, configuration.name, self._on_progress, self.fail
         )
@@ -98,7 +101,7 @@ class Delivery:
                 failed=self.fail,
                 number=number,
             )
-            for number, lane in enumerate(self._lanes)
+            for number, lane in enumerate((*self._lanes, *self._loading))
         ]
         metrics.queue_bytes.labels(self._pipeline).set_function(lambda: self.dispatcher.size_bytes)
 
@@ -189,7 +192,7 @@ class Delivery:
 
     def close(self) -> None:
         """End the threads after what they are doing just now."""
-        for lane in self._lanes:
+        for lane in (*self._lanes, *self._loading):
             lane.close()
         self._refresher.close()
         self.checkpointer.close()

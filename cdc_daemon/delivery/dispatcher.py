@@ -1,15 +1,19 @@
-"""Spreads contents over the lanes as versioned operations; waits when the queues are full."""
+"""Spreads contents over the lanes as versioned operations; waits when the queues are full.
+
+Rows that are loaded have lanes of their own, so that changes don't stand in line behind them. Only
+what is for a document that waits in other lanes goes there, behind it: it stays in order.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cdc_daemon.events import NOWHERE, DocumentOperation
+from cdc_daemon.events import BEYOND, NOWHERE, DocumentOperation
 from cdc_daemon.projection.hole import MARK_BYTE as HOLE
 from cdc_daemon.projection.rejection import MARK_BYTE as REJECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from cdc_daemon.delivery.fold import Content
     from cdc_daemon.delivery.lanes import Lanes
@@ -25,17 +29,29 @@ MOST_REJECTED: Final = 200
 """Rows that can't become documents are handed over in groups of so many."""
 
 
+class _Way(NamedTuple):
+    """As what contents go, and by which lanes."""
+
+    of: str
+    """The index."""
+    version: Position
+    after: Position
+    lanes: Lanes
+
+
 class Dispatcher:
     """The reader's end of all lanes. One thread uses it."""
 
     def __init__(
         self,
         lanes: Lanes,
+        loading: Lanes,
         queue_bytes: int,
         wait_for_room: Callable[[], None],
         reject: Callable[[str, Position, list[tuple[bytes, bytes]]], None],
     ) -> None:
         self._lanes = lanes
+        self._loading = loading
         self._queue_bytes = queue_bytes
         self.wait_for_room = wait_for_room
         """Called again and again while the queues are full; whoever reads sets it."""
@@ -50,7 +66,12 @@ class Dispatcher:
     @property
     def size_bytes(self) -> int:
         """What all lanes hold."""
-        return self._lanes.size_bytes
+        return self._lanes.size_bytes + self._loading.size_bytes
+
+    @property
+    def loading_bytes(self) -> int:
+        """What the lanes of loaded rows hold."""
+        return self._loading.size_bytes
 
     def send(
         self, index: str, position: Position, contents: Iterable[Content], *, after: Position
@@ -59,10 +80,47 @@ class Dispatcher:
 
         `after` is where the commit before them ends: what is durable while they are pending.
         """
-        self.highest = max(self.highest, position)
-        lanes = self._lanes.adapt()
-        buckets: list[dict[bytes, DocumentOperation]] = [{} for _ in self._lanes]
-        sizes = [0] * len(self._lanes)
+        way = _Way(index, position, after, self._lanes)
+        return self._behind(self._loading, way, contents)
+
+    def load(self, index: str, position: Position, documents: Mapping[bytes, bytes | None]) -> int:
+        """Put loaded documents, as `send` does, but without waiting, and as part of no position.
+
+        Whoever loads looks at `loading_bytes` before.
+        """
+        way = _Way(index, position, BEYOND, self._loading)
+        sent = self._behind(self._lanes, way, documents.items())
+        self.release()
+        return sent
+
+    def mark(self) -> tuple[int, ...]:
+        """Everything put until now, for `passed`."""
+        return self._lanes.mark() + self._loading.mark()
+
+    def passed(self, mark: tuple[int, ...]) -> bool:
+        """Whether everything put before `mark` is durable."""
+        changes = len(self._lanes)
+        return self._lanes.passed(mark[:changes]) and self._loading.passed(mark[changes:])
+
+    def release(self) -> None:
+        """Nothing more is coming just now: let the senders have what there is."""
+        for lane in (*self._lanes, *self._loading):
+            lane.release()
+
+    def _behind(self, others: Lanes, way: _Way, contents: Iterable[Content]) -> int:
+        """Put contents, those of documents that wait in other lanes behind what waits there."""
+        late: list[Content] = []
+        if waiting := others.waiting(way.of):
+            contents = _parted(contents, waiting, late)
+        sent = self._spread(way, contents)
+        return sent + (self._spread(way._replace(lanes=others), late) if late else 0)
+
+    def _spread(self, way: _Way, contents: Iterable[Content]) -> int:
+        index, version = way.of, way.version
+        self.highest = max(self.highest, version)
+        lanes = way.lanes.adapt()
+        buckets: list[dict[bytes, DocumentOperation]] = [{} for _ in way.lanes]
+        sizes = [0] * len(way.lanes)
         rejected: list[tuple[bytes, bytes]] = []
         sent = 0
         for document_id, body in contents:
@@ -71,7 +129,7 @@ class Dispatcher:
                 if body[0] == REJECTED:
                     rejected.append((document_id, body))
                     if len(rejected) >= MOST_REJECTED:
-                        self._reject(index, position, rejected)
+                        self._reject(index, version, rejected)
                         rejected = []
                     continue
                 if body[0] == HOLE:
@@ -79,48 +137,42 @@ class Dispatcher:
                     continue
                 size += len(body)
             at = hash(document_id) % lanes
-            buckets[at][document_id] = DocumentOperation(index, document_id, position, body)
+            buckets[at][document_id] = DocumentOperation(index, document_id, version, body)
             sizes[at] += size
             if sizes[at] >= CHUNK_BYTES:
-                sent += self._put(index, after, buckets, sizes)
-                lanes = self._lanes.adapt()  # every bucket is empty now
-        sent += self._put(index, after, buckets, sizes)
+                sent += self._put(way, buckets, sizes)
+                lanes = way.lanes.adapt()  # every bucket is empty now
+        sent += self._put(way, buckets, sizes)
         if rejected:
-            self._reject(index, position, rejected)
+            self._reject(index, version, rejected)
         self.sent += sent
         return sent
 
-    def mark(self) -> tuple[int, ...]:
-        """Everything sent until now, for `passed`."""
-        return self._lanes.mark()
-
-    def passed(self, mark: tuple[int, ...]) -> bool:
-        """Whether everything sent before `mark` is durable."""
-        return self._lanes.passed(mark)
-
-    def release(self) -> None:
-        """Nothing more is coming just now: let the senders have what there is."""
-        for lane in self._lanes:
-            lane.release()
-
     def _put(
-        self,
-        index: str,
-        after: Position,
-        buckets: list[dict[bytes, DocumentOperation]],
-        sizes: list[int],
+        self, way: _Way, buckets: list[dict[bytes, DocumentOperation]], sizes: list[int]
     ) -> int:
-        while self.size_bytes >= self._queue_bytes:
+        while way.after != BEYOND and self._lanes.size_bytes >= self._queue_bytes:
             self.release()
             self.wait_for_room()
         sent = 0
         for at, operations in enumerate(buckets):
             if operations:
-                self._lanes[at].put(index, operations, sizes[at], after)
+                way.lanes[at].put(way.of, operations, sizes[at], way.after)
                 sent += len(operations)
                 buckets[at] = {}
                 sizes[at] = 0
         return sent
+
+
+def _parted(
+    contents: Iterable[Content], waiting: Sequence[Container[bytes]], late: list[Content]
+) -> Iterator[Content]:
+    """Let pass what may go at once; put what must go behind others into `late`."""
+    for content in contents:
+        if any(content[0] in ids for ids in waiting):
+            late.append(content)
+        else:
+            yield content
 
 
 def _refuse(index: str, document_id: bytes, content: bytes) -> None:

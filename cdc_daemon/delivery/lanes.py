@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.delivery.lane import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     from cdc_daemon.delivery.lane import Batch
 
@@ -82,6 +82,14 @@ class Lanes:
         return all(
             lane.done_number >= number for lane, number in zip(self._lanes, mark, strict=True)
         )
+
+    def waiting(self, index: str) -> list[Container[bytes]]:
+        """The ids that aren't durable yet, in sets; others are never among them."""
+        if not self.size_bytes:
+            return []
+        with self._changed:
+            batches = [batch for lane in self._lanes for batch in lane.pending()]
+        return [batch.by_index[index] for batch in batches if index in batch.by_index]
 
     def look_again(self) -> None:
         """What a batch was held for may have passed."""

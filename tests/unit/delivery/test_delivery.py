@@ -260,7 +260,7 @@ def test_senders_end_though_the_sink_is_away(deliver: Callable[..., Running]) ->
     running.delivery.dispatcher.release()
     time.sleep(0.05)
     running.delivery.close()
-    assert wait_until(lambda: sink.closed_writers == 3)
+    assert wait_until(lambda: sink.closed_writers == 6)
     assert running.delivery.progress.durable() == 1
 
 

@@ -30,12 +30,17 @@ class Positions(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lanes = Lanes(3, 800)
+        self.divisible = Lanes(3, 800), Lanes(2, 800)
+        self.lanes = [lane for lanes in self.divisible for lane in lanes]
         self.progress = Progress(self.lanes)
-        self.dispatcher = Dispatcher(self.lanes, 10**9, self.never, self.reject)
+        self.dispatcher = Dispatcher(*self.divisible, 10**9, self.never, self.reject)
         self.taken: dict[int, Batch] = {}
         self.sent: list[tuple[str, bytes, int]] = []
         """Operations that nobody has acknowledged."""
+        self.loaded: list[tuple[str, bytes, int]] = []
+        """Operations of loads that nobody has acknowledged: part of no position."""
+        self.marks: list[tuple[tuple[int, ...], list[tuple[str, bytes, int]]]] = []
+        """What was sent before each mark."""
         self.hidden: list[tuple[str, bytes, int]] = []
         """Operations that are durable and not refreshed."""
         self.refreshing: list[tuple[str, bytes, int]] = []
@@ -64,6 +69,23 @@ class Positions(RuleBasedStateMachine):
         """Another thread may look while the reader is half through a commit."""
         self.positions_are_proved()
 
+    @rule(documents=contents, index=st.sampled_from(INDICES))
+    def load(self, documents: list[tuple[bytes, bytes | None]], index: str) -> None:
+        """Rows of a chunk are released."""
+        version = self.progress.received
+        some = {key: body or b"{}" for key, body in documents if (index, key) not in self.given()}
+        self.dispatcher.load(index, version, some)
+        self.loaded.extend((index, key, version) for key in some)
+
+    def given(self) -> set[tuple[str, bytes]]:
+        """Documents that have this very version already: a load doesn't give them another one."""
+        return {one[:2] for one in self.sent if one[2] == self.progress.received}
+
+    @rule()
+    def mark(self) -> None:
+        """Somebody wants to know when all this is durable."""
+        self.marks.append((self.dispatcher.mark(), self.sent + self.loaded))
+
     @rule(gap=st.integers(0, 5))
     def watermark(self, gap: int) -> None:
         """An idle source moves on."""
@@ -74,7 +96,7 @@ class Positions(RuleBasedStateMachine):
         """Nothing more to read."""
         self.dispatcher.release()
 
-    @rule(number=st.integers(0, 2))
+    @rule(number=st.integers(0, 4))
     def take(self, number: int) -> None:
         """A sender takes a batch if there is one."""
         lane = self.lanes[number]
@@ -92,12 +114,13 @@ class Positions(RuleBasedStateMachine):
                 for one in older.operations:
                     assert one.version >= versions.get((one.index, one.id), 0)
 
-    @rule(in_use=st.sampled_from([1, 2, 3]))
-    def divide(self, in_use: int) -> None:
-        """The load has changed: documents change lanes."""
-        self.lanes._divide(in_use)
+    @rule(in_use=st.sampled_from([1, 2, 3]), loading=st.booleans())
+    def divide(self, in_use: int, *, loading: bool) -> None:
+        """More or less is coming: documents change lanes."""
+        lanes = self.divisible[loading]
+        lanes._divide(min(in_use, len(lanes)))
 
-    @rule(number=st.integers(0, 2))
+    @rule(number=st.integers(0, 4))
     def acknowledge(self, number: int) -> None:
         """The sink has answered."""
         batch = self.taken.pop(number, None)
@@ -107,6 +130,7 @@ class Positions(RuleBasedStateMachine):
         done = [one for one in self.sent if one[2] <= versions.get(one[:2], -1)]
         self.hidden += done
         self.sent = [one for one in self.sent if one not in done]
+        self.loaded = [one for one in self.loaded if one[2] > versions.get(one[:2], -1)]
         self.progress.written(batch)
         self.positions_are_proved()
         self.lanes[number].done(batch)
@@ -145,16 +169,21 @@ class Positions(RuleBasedStateMachine):
         assert durable >= self.last[0]
         assert searchable >= self.last[1]
         self.last = (durable, searchable)
+        for mark, before in self.marks:
+            if self.dispatcher.passed(mark):
+                assert not {*before} & {*self.sent, *self.loaded}
 
     def teardown(self) -> None:
         """At the end everything can be reached."""
         self.dispatcher.release()
-        while self.sent or self.taken:
-            left = len(self.sent), len(self.taken)
-            for number in range(3):
+        while self.dispatcher.size_bytes:
+            left = self.dispatcher.size_bytes, len(self.taken)
+            for number in range(5):
                 self.acknowledge(number)
                 self.take(number)
-            assert (len(self.sent), len(self.taken)) != left, "the lanes wait for each other"
+            assert (self.dispatcher.size_bytes, len(self.taken)) != left, (
+                "the lanes wait for each other"
+            )
         for _ in range(2):
             self.end_refresh(succeeded=True)
             self.begin_refresh(set(INDICES))
@@ -172,7 +201,7 @@ def test_a_batch_keeps_the_last_operation_of_a_document() -> None:
     """Two commits that meet in a batch leave one operation a document, of the later version."""
     lanes = Lanes(1, 10_000)
     lane = lanes[0]
-    dispatcher = Dispatcher(lanes, 10**9, lambda: None, lambda *_: None)
+    dispatcher = Dispatcher(lanes, Lanes(1, 1), 10**9, lambda: None, lambda *_: None)
     dispatcher.send("i", Position(5), [(b"a", b"{1}"), (b"b", b"{1}")], after=Position(3))
     dispatcher.send("i", Position(7), [(b"a", None)], after=Position(5))
     dispatcher.release()
@@ -191,7 +220,11 @@ def test_rejected_contents_are_handed_over_and_not_sent() -> None:
     """A row that can't be a document goes to the dead letters, in groups, its neighbours on."""
     groups: list[int] = []
     dispatcher = Dispatcher(
-        Lanes(1, 10**9), 10**9, lambda: None, lambda _, __, rejected: groups.append(len(rejected))
+        Lanes(1, 10**9),
+        Lanes(1, 1),
+        10**9,
+        lambda: None,
+        lambda _, __, rejected: groups.append(len(rejected)),
     )
     some = [(b"%d" % n, b"!why" if n % 2 else b"{}") for n in range(900)]
     assert dispatcher.send("i", Position(5), some, after=Position(3)) == 450
@@ -202,7 +235,7 @@ def test_a_closed_lane_gives_nothing_more() -> None:
     """What waits is not taken: its position isn't durable, so it comes again."""
     lanes = Lanes(1, 1)
     lane = lanes[0]
-    dispatcher = Dispatcher(lanes, 10**9, lambda: None, lambda *_: None)
+    dispatcher = Dispatcher(lanes, Lanes(1, 1), 10**9, lambda: None, lambda *_: None)
     dispatcher.send("i", Position(5), [(b"a", b"{}")], after=Position(3))
     lane.close()
     started = time.monotonic()
