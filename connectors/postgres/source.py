@@ -38,6 +38,7 @@ from connectors.postgres.slots import (
     wait_until_free,
 )
 from connectors.postgres.timelines import Timeline, read_timeline
+from connectors.postgres.undecodable import Attempts, UndecodableError
 from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpolicy import warn_if_unbounded
 
@@ -76,6 +77,7 @@ class PostgresSource:
         self._timeline: Timeline | None = None
         """As it was when it was asked for last."""
         self._stream: ReplicationStream | None = None
+        self._attempts = Attempts()
         self._decoder = Decoder(self._plan_for)
         self._relations: dict[tuple[str, str], Relation] = {}
         self._oids: dict[Relation, int] = {}
@@ -200,6 +202,7 @@ class PostgresSource:
             raise
         self._before = None  # readers that are made from now on are for what comes later
         self._stream = stream
+        self._attempts.began(after)
 
     def read(self, timeout_seconds: float) -> list[Event]:
         """Decode what has arrived."""
@@ -207,7 +210,11 @@ class PostgresSource:
         decode = decoder.decode
         events: list[Event] = []
         append = events.append
-        messages = self._streaming().read(READ_LIMIT_MESSAGES, timeout_seconds)
+        try:
+            messages = self._streaming().read(READ_LIMIT_MESSAGES, timeout_seconds)
+        except UndecodableError as error:
+            self._attempts.failed(error)
+            raise
         with understood("a change from the replication slot"):
             for message in messages:
                 if isinstance(message, Keepalive):
