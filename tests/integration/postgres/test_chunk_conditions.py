@@ -236,7 +236,7 @@ def test_a_condition_that_takes_too_long_stops_the_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The source's vacuum horizon is held meanwhile; without a condition nothing limits it."""
-    monkeypatch.setattr("connectors.postgres.chunkreader.CONDITION_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr("connectors.postgres.readfailures.CONDITION_TIMEOUT_SECONDS", 1)
     (chunk, *_) = planned(source, item)
     with pytest.raises(SourceError, match="index or a simpler one"):
         reader.read(item, chunk, "pg_sleep(0.3) is not null")
