@@ -30,6 +30,12 @@ CONDITION_TIMEOUT_SECONDS: Final = 60
 """How long a chunk may be read by somebody's condition. The source's vacuum horizon is held
 meanwhile; without a condition a chunk takes a tenth of a second."""
 
+_CUT_OFF: Final = "08"
+"""The class of errors of connections: one that is just gone has no SQLSTATE."""
+_OF_NO_CONDITION: Final = (_CUT_OFF, "40", "55P03", "57P")
+"""How SQLSTATEs begin that come from others: connections, conflicts, locks, and an operator. What
+else passes without a condition (no memory, a full disk) may as well be what it takes itself."""
+
 
 @contextmanager
 def as_compiled(relation: Relation) -> Iterator[None]:
@@ -100,6 +106,13 @@ def condition_is_blamed(
             f"reading some rows of {chunk.table} by the condition was cut off ({_said(error)}; the "
             f"limit is {CONDITION_TIMEOUT_SECONDS} s): write one that can use an index or a "
             "simpler one, or read all rows"
+        ) from error
+    except psycopg.OperationalError as error:
+        if (error.sqlstate or _CUT_OFF).startswith(_OF_NO_CONDITION):
+            raise
+        raise SourceError(
+            f"reading some rows of {chunk.table} by the condition failed: {_said(error)}. It would "
+            "fail again: write another one, or read all rows"
         ) from error
 
 
