@@ -26,6 +26,7 @@ from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan, mi
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
 from connectors.postgres.publication import ensure_publication, find_missing
+from connectors.postgres.publishedcolumns import publish_later_ones
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
 from connectors.postgres.session import connect, libpq
@@ -135,6 +136,7 @@ class PostgresSource:
             with connect(self._dsn, name=self._name, replication=True) as replication:
                 require_failover(replication, slot)
         ensure_publication(connection, self._publication, relations, manage=manage)
+        publish_later_ones(connection, self._publication, relations, manage=manage)
         for table, column, types in unknown_columns(relations):
             log.warning("type_unknown", table=table, column=column, types=types)
         return memberships(connection, self._publication, relations)
