@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
-from psycopg import sql
+from psycopg import errors, sql
 
 from cdc_daemon.errors import RetryError, SourceError
 from connectors.postgres.generated import STREAMED_VERSION
@@ -95,8 +96,18 @@ def ensure_publication(
             f"publication {name} does not publish what the mapping needs, and publication.manage "
             f"is false. {slot}. Run this as the owner of the tables:\n  {script};"
         )
-    _run(connection, name, relations, missing, script)
-    log.info("publication_made", publication=name, sql=script)
+    try:
+        _run(connection, name, relations, missing, script)
+    except _MeanwhileError:
+        if find_missing(connection, name, relations) == missing:
+            _require_none(missing, connection, name)
+        ensure_publication(connection, name, relations, manage=manage)
+    else:
+        log.info("publication_made", publication=name, sql=script)
+
+
+class _MeanwhileError(Exception):
+    """Some of it is there: another daemon that starts as well may have made it just now."""
 
 
 def _run(
@@ -108,7 +119,7 @@ def _run(
 ) -> None:
     """All of it or nothing, and only if it does what it is for."""
     try:
-        with mapped_errors("make the publication"), connection.transaction():
+        with mapped_errors("make the publication"), _meanwhile(), connection.transaction():
             connection.execute(_LOCK_TIMEOUT)
             run: list[sql.Composed] = []
             while fresh := [each for each in missing.statements if each not in run]:
@@ -127,6 +138,14 @@ def _run(
             f"{error}. Run this as the owner of the tables, with the right CREATE on the database, "
             f"and set source.publication.manage to false:\n  {script};"
         ) from error
+
+
+@contextmanager
+def _meanwhile() -> Iterator[None]:
+    try:
+        yield
+    except (errors.UniqueViolation, errors.DuplicateObject) as error:
+        raise _MeanwhileError from error
 
 
 def _require_none(left: Missing, connection: Connection, name: str) -> None:

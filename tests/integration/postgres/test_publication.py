@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import ChangeKind
 from tests.generators.existing_rows import existing_rows
 from tests.integration.postgres.conftest import (
+    WAIT_SECONDS,
     Connection,
     MakeSource,
     describe,
     read_commits,
     start,
     untouched,
+    wait_until,
+    waits_for_a_lock,
 )
 
 if TYPE_CHECKING:
     from connectors.postgres import PostgresSource
+    from tests.conftest import Database
 
 
 def members(connection: Connection) -> set[str]:
@@ -54,6 +60,24 @@ def test_tables_of_several_schemas_are_followed(
     connection.execute("insert into t values (2)")
     found = [(change.relation, change.new) for change in read_commits(source, 2)]
     assert found == [(other, [b"1"]), (public, [b"2"])]
+
+
+def test_one_that_another_daemon_makes_meanwhile_is_completed(
+    connection: Connection, database: Database, source: PostgresSource
+) -> None:
+    """Two that start at once on a pipeline that never ran: neither is in the way of the other."""
+    connection.execute("create table t (id int primary key); create table u (id int primary key)")
+    relations = describe(source, "t", "u")
+    with psycopg.connect(database.dsn) as other:
+        other.execute(
+            "create publication pub for table only t with (publish_via_partition_root = true)"
+        )
+        preparing = threading.Thread(target=source.prepare, args=[relations])
+        preparing.start()
+        wait_until(lambda: waits_for_a_lock(connection))
+        other.commit()
+        preparing.join(WAIT_SECONDS)
+    assert members(connection) == {"public.t", "public.u"}
 
 
 def test_an_existing_publication_is_completed(
@@ -118,14 +142,16 @@ def test_a_publication_of_all_tables_is_fine(
             source.prepare(describe(source, "p"))
 
 
+@pytest.mark.parametrize("members", ["t", "t, p"])
 def test_a_partition_whose_table_is_published_too(
-    connection: Connection, source: PostgresSource
+    connection: Connection, source: PostgresSource, members: str
 ) -> None:
-    """Adding it would not help: refused, and nothing is added."""
+    """Adding it would not help, be it in it already or not: refused, and nothing is added."""
     connection.execute("create table t (id int primary key) partition by list (id)")
     connection.execute("create table p partition of t for values in (1)")
     connection.execute(
-        "create publication pub for table t with (publish_via_partition_root = true)"
+        f"create publication pub for table {members} "
+        "with (publish_via_partition_root = true)".encode()
     )
     with (
         untouched(connection),
