@@ -28,6 +28,7 @@ from connectors.postgres.readfailures import (
     away_is_retried,
     condition_is_blamed,
     gone_is_rewritten,
+    keys_are_of_their_types,
     refused_is_told,
 )
 from connectors.postgres.rowplan import column_plans, understood
@@ -76,9 +77,17 @@ _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 _FILE: Final = "to_regclass(%(table)s)::oid, pg_relation_filenode(to_regclass(%(table)s))"
 _SNAPSHOT_AND_FILE: Final = f"{_SNAPSHOT}, {_FILE}"
 _OID: Final = "select to_regclass(%s)::oid"
+# A domain may have been given a constraint that rows from before don't meet: what is under it.
 _KEY_TYPES: Final = """
-select attname::text, format_type(atttypid, atttypmod) from pg_attribute
-where attrelid = %s and attname = any(%s) and not attisdropped
+with recursive types as (
+  select attname::text as name, atttypid as type, atttypmod as modifier from pg_attribute
+  where attrelid = %s and attname = any(%s) and not attisdropped
+  union all
+  select name, typbasetype, case when typtypmod < 0 then modifier else typtypmod end
+  from types join pg_type on pg_type.oid = type where typtype = 'd'
+)
+select name, format_type(type, modifier)
+from types join pg_type on pg_type.oid = type where typtype <> 'd'
 """
 _INSERT_LSN: Final = "select pg_current_wal_insert_lsn() - '0/0'"
 _REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
@@ -180,6 +189,7 @@ class PostgresChunkReader:
             away_is_retried(name),
             understood(f"a row of table {name}"),
             as_compiled(relation),
+            keys_are_of_their_types(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [name])
             with connection.transaction(force_rollback=True):
@@ -248,7 +258,7 @@ def wal_pages(connection: Connection) -> WalPages:
 def key_types(
     connection: Connection, relation: Relation, columns: Sequence[str], oid: int | None
 ) -> list[str]:
-    """What the types of `columns` are called now: a type is renamed without a lock on tables."""
+    """What the types of `columns`, under all domains, are called now: renaming takes no lock."""
     found: dict[str, str] = dict(connection.execute(_KEY_TYPES, [oid, list(columns)]).fetchall())
     # A column that is gone is for COPY to tell, whatever its type was.
     known = {column.name: column.type.declared for column in relation.columns}

@@ -52,6 +52,17 @@ def as_compiled(relation: Relation) -> Iterator[None]:
 
 
 @contextmanager
+def keys_are_of_their_types(relation: Relation) -> Iterator[None]:
+    """A label of an enum is renamed without a lock, and the stream has the name of its time."""
+    try:
+        yield
+    except psycopg.DataError as error:
+        # What the server says of it has the value.
+        why = "a key of a row is none that its type has now: its labels may have other names"
+        raise SchemaChangedError(relation.qualified_name, why) from error
+
+
+@contextmanager
 def gone_is_rewritten(chunk: Chunk) -> Iterator[None]:
     """A partition may be dropped or renamed at any time: a new plan knows what is left."""
     try:
