@@ -61,14 +61,8 @@ def _moved(before: Shape, now: Shape) -> str | None:
 
 
 def shown(relation: Relation) -> list[str]:
-    """The columns that documents depend on: mapped ones, and all that are computed from them."""
-    mapped = {column.name for column in relation.columns}
-    computed = [
-        column.name
-        for column in relation.computed
-        if column.generated is None or mapped.issuperset(column.generated.inputs)
-    ]
-    return [*(column.name for column in relation.columns), *computed]
+    """The columns that documents depend on: those of its rows, and what is computed from them."""
+    return [column.name for column in (*relation.columns, *relation.computed)]
 
 
 def difference(before: Shape | None, now: Shape | None, relation: Relation) -> str | None:

@@ -103,8 +103,9 @@ def narrow(
     narrowed: dict[Relation, Relation] = {}
     for table in tables:
         columns = tuple(column for column in table.columns if (table, column.name) in read)
+        computed = tuple(column for column in table.computed if (table, column.name) in read)
         if columns and table not in narrowed:
-            narrowed[table] = replace(table, columns=columns)
+            narrowed[table] = replace(table, columns=columns, computed=computed)
     return narrowed
 
 
@@ -154,12 +155,21 @@ class Draft:
 
     @property
     def reads(self) -> Iterator[tuple[Relation, str]]:
-        """Every column that the projection reads."""
-        return ((self.table, name) for name in self._reads)
+        """Every column that the projection reads or computes."""
+        return ((self.table, name) for name in self._reads | self._computes)
 
     @property
     def _reads(self) -> set[str]:
         return self._fields.reads | self._told_apart_by
+
+    @property
+    def _computes(self) -> set[str]:
+        return self._fields.computes | self._told_apart_by_computing
+
+    @property
+    def _told_apart_by_computing(self) -> set[str]:
+        """The generated columns that say whether a row has a document, and are in no row."""
+        return set(self._where.computed if self._where else ())
 
     @property
     def _told_apart_by(self) -> set[str]:
@@ -224,6 +234,7 @@ class Draft:
     def _fingerprint(self, specs: Sequence[FieldSpec]) -> str:
         """Changes with all that changes documents or their index."""
         reads = self._told_apart_by if self.is_open else self._reads
+        generates = reads | (self._told_apart_by_computing if self.is_open else self._computes)
         types = {column.name: column.type for column in self.table.columns if column.name in reads}
         shown = () if self.is_open else self._fields.origins
         said = {
@@ -251,7 +262,7 @@ class Draft:
         if generated := {
             column.name: column.generated.expression
             for column in (*self.table.columns, *self.table.computed)
-            if column.generated is not None and reads.issuperset(column.generated.inputs)
+            if column.generated is not None and column.name in generates
         }:
             said["generated"] = generated
         return digest(said)

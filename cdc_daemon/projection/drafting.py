@@ -162,6 +162,11 @@ class FieldsDraft:
         """Every column that the fields read."""
         return {name for origin in self.origins for name in origin.reads}
 
+    @property
+    def computes(self) -> set[str]:
+        """Every generated column that the fields compute."""
+        return {name for origin in self.origins for name in origin.computes}
+
     def meaning(self, origin: Origin) -> dict[str, object]:
         """Where a field comes from, its form and what is said of it, however it is written."""
         return origin.meaning(self.forms[origin.name], policy_of(self._config, origin.config))

@@ -51,6 +51,11 @@ class Origin(NamedTuple):
         return {self.column.name} if self.column is not None else set()
 
     @property
+    def computes(self) -> set[str]:
+        """The generated columns that it computes: they are in no row."""
+        return set() if self.expression is None else set(self.expression.computed)
+
+    @property
     def spec(self) -> FieldSpec:
         """What a sink must know of the field."""
         overrides = dict(self.config.mapping) if self.config else {}

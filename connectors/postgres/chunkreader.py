@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
-from cdc_daemon.errors import (
-    ConditionError,
-    RejectedError,
-    RetryError,
-    RewrittenError,
-    SchemaChangedError,
-    SourceError,
-)
+from cdc_daemon.errors import RejectedError, RewrittenError
 from cdc_daemon.events import PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
 from connectors.postgres.chunks import (
@@ -29,7 +22,15 @@ from connectors.postgres.condition import require_condition
 from connectors.postgres.copytext import read_line
 from connectors.postgres.heldcommits import require_visible
 from connectors.postgres.history import require_primary, require_timeline
-from connectors.postgres.pgoutput import PASS, TYPE_CHANGED, tolerant
+from connectors.postgres.pgoutput import PASS, tolerant
+from connectors.postgres.readfailures import (
+    as_compiled,
+    away_is_retried,
+    condition_is_blamed,
+    gone_is_rewritten,
+    keys_are_of_their_types,
+    refused_is_told,
+)
 from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.rowstatements import (
     check_condition,
@@ -37,7 +38,6 @@ from connectors.postgres.rowstatements import (
     copy_keys,
     lock_chunk,
     lock_table,
-    look_at_columns,
 )
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
@@ -46,7 +46,7 @@ from connectors.postgres.walpages import WalPages
 from connectors.postgres.writers import Writers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from cdc_daemon.events import Chunk, Position, Relation, Row
     from connectors.postgres.session import Connection
@@ -56,10 +56,6 @@ from connectors.postgres.visibility import SnapshotVisibility
 MOST_CHUNKS: Final = 4
 """Reading ends early after this many times the text that was planned: blocks are of unequal size,
 and large values are packed. That is rare, so that a chunk is hardly ever read in two snapshots."""
-
-CONDITION_TIMEOUT_SECONDS: Final = 60
-"""How long a chunk may be read by somebody's condition. The source's vacuum horizon is held
-meanwhile; without a condition a chunk takes a tenth of a second."""
 
 _SERVER: Final = """
 select current_setting('wal_block_size')::int, pg_size_bytes(current_setting('wal_segment_size'))
@@ -81,9 +77,17 @@ _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 _FILE: Final = "to_regclass(%(table)s)::oid, pg_relation_filenode(to_regclass(%(table)s))"
 _SNAPSHOT_AND_FILE: Final = f"{_SNAPSHOT}, {_FILE}"
 _OID: Final = "select to_regclass(%s)::oid"
+# A domain may have been given a constraint that rows from before don't meet: what is under it.
 _KEY_TYPES: Final = """
-select attname::text, format_type(atttypid, atttypmod) from pg_attribute
-where attrelid = %s and attname = any(%s) and not attisdropped
+with recursive types as (
+  select attname::text as name, atttypid as type, atttypmod as modifier from pg_attribute
+  where attrelid = %s and attname = any(%s) and not attisdropped
+  union all
+  select name, typbasetype, case when typtypmod < 0 then modifier else typtypmod end
+  from types join pg_type on pg_type.oid = type where typtype = 'd'
+)
+select name, format_type(type, modifier)
+from types join pg_type on pg_type.oid = type where typtype <> 'd'
 """
 _INSERT_LSN: Final = "select pg_current_wal_insert_lsn() - '0/0'"
 _REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
@@ -139,7 +143,7 @@ class PostgresChunkReader:
         with (
             mapped_errors(f"plan to read {name}"),
             locked_is_retried(name),
-            _refused_is_told(),
+            refused_is_told(),
             connection.transaction(force_rollback=True),
         ):
             connection.execute(_SETTINGS)
@@ -156,9 +160,9 @@ class PostgresChunkReader:
         with (
             mapped_errors(f"read table {chunk.table}"),
             locked_is_retried(chunk.table),
-            _gone_is_rewritten(chunk),
+            gone_is_rewritten(chunk),
             understood(f"a row of table {chunk.table}"),
-            _as_compiled(relation),
+            as_compiled(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [chunk.table])
             # There is nothing to commit, and where COPY was cut short nothing could be.
@@ -167,7 +171,7 @@ class PostgresChunkReader:
                 if may_lock:
                     connection.execute(lock_chunk(chunk))
                 seen = _snapshot(connection, chunk)
-                with _condition_is_blamed(connection, relation, chunk, where):
+                with condition_is_blamed(connection, relation, chunk, where):
                     statement = copy_chunk(relation, chunk, where)
                     text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
@@ -182,9 +186,10 @@ class PostgresChunkReader:
         with (
             mapped_errors(f"read rows of table {name}"),
             locked_is_retried(name),
-            _away_is_retried(name),
+            away_is_retried(name),
             understood(f"a row of table {name}"),
-            _as_compiled(relation),
+            as_compiled(relation),
+            keys_are_of_their_types(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [name])
             with connection.transaction(force_rollback=True):
@@ -253,7 +258,7 @@ def wal_pages(connection: Connection) -> WalPages:
 def key_types(
     connection: Connection, relation: Relation, columns: Sequence[str], oid: int | None
 ) -> list[str]:
-    """What the types of `columns` are called now: a type is renamed without a lock on tables."""
+    """What the types of `columns`, under all domains, are called now: renaming takes no lock."""
     found: dict[str, str] = dict(connection.execute(_KEY_TYPES, [oid, list(columns)]).fetchall())
     # A column that is gone is for COPY to tell, whatever its type was.
     known = {column.name: column.type.declared for column in relation.columns}
@@ -274,82 +279,6 @@ def _require_planned(file: list[int | None], chunk: Chunk) -> None:
             f"table {chunk.table} was rewritten, truncated or made anew since its chunks were "
             "planned (ALTER TABLE, VACUUM FULL, CLUSTER, TRUNCATE)"
         )
-
-
-@contextmanager
-def _as_compiled(relation: Relation) -> Iterator[None]:
-    """A mapped column may be dropped or renamed at any time, or its type altered under its name."""
-    try:
-        yield
-    except errors.UndefinedColumn as error:
-        raise SchemaChangedError(relation.qualified_name, "a mapped column is gone") from error
-    except RejectedError as error:
-        if error.reason != TYPE_CHANGED:
-            raise
-        why = f"a value isn't of its type: {error.explanation}"
-        raise SchemaChangedError(relation.qualified_name, why) from error
-
-
-@contextmanager
-def _gone_is_rewritten(chunk: Chunk) -> Iterator[None]:
-    """A partition may be dropped or renamed at any time: a new plan knows what is left."""
-    try:
-        yield
-    except (errors.UndefinedTable, errors.InvalidSchemaName) as error:
-        raise RewrittenError(
-            f"table {chunk.table} was dropped or renamed since its chunks were planned"
-        ) from error
-
-
-@contextmanager
-def _away_is_retried(name: str) -> Iterator[None]:
-    """Who makes a table anew, or renames a type, may be amid it; else the catalog will show it."""
-    try:
-        yield
-    except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedObject) as error:
-        what = f"table {name}, or a type of it, is away ({_said(error)})"
-        raise RetryError(f"{what}: rows are read once it is there again", reason="away") from error
-
-
-@contextmanager
-def _refused_is_told() -> Iterator[None]:
-    """What the server says of a condition is for who asks for rows by it."""
-    try:
-        yield
-    except (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError) as error:
-        raise ConditionError(f"PostgreSQL refuses the condition: {_said(error)}") from error
-
-
-@contextmanager
-def _condition_is_blamed(
-    connection: Connection, relation: Relation, chunk: Chunk, where: str
-) -> Iterator[None]:
-    """Neither a new plan nor a start can mend a condition: who asked for it is to know."""
-    if not where:
-        yield
-        return
-    try:
-        require_condition(where)  # it comes from the checkpoint, which is a document
-    except ConditionError as error:
-        raise SourceError(f"the condition isn't the one that was checked: {error}") from error
-    # It holds a lock, also for a role that can't take one by itself: so what isn't there from now
-    # on, though it was when the condition was checked, only the condition names.
-    connection.execute(look_at_columns(relation, chunk))
-    connection.execute(f"set local statement_timeout = '{CONDITION_TIMEOUT_SECONDS}s'".encode())
-    try:
-        yield
-    except (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName) as error:
-        raise SourceError(f"the condition can't be run any more: {_said(error)}") from error
-    except errors.QueryCanceled as error:
-        raise SourceError(
-            f"reading some rows of {chunk.table} by the condition was cut off ({_said(error)}; the "
-            f"limit is {CONDITION_TIMEOUT_SECONDS} s): write one that can use an index or a "
-            "simpler one, or read all rows"
-        ) from error
-
-
-def _said(error: psycopg.Error) -> str:
-    return " ".join(str(error.diag.message_primary or error).split())
 
 
 class _EnoughError(Exception):

@@ -18,6 +18,12 @@ from connectors.postgres.preflight import (
     table_reasons,
 )
 from connectors.postgres.publication import find_missing
+from connectors.postgres.publishedcolumns import (
+    LATER,
+    lacks_generated,
+    may_alter,
+    publish_generated,
+)
 from connectors.postgres.serverchecks import (
     clock_finding,
     open_transactions,
@@ -177,6 +183,7 @@ def _publication(
     if not missing:
         unmapped = unmapped_members(connection, patient.publication, relations)
         yield Finding(check, "ok", f"it publishes what is mapped{_beside(patient, unmapped)}")
+        yield from _later_ones(connection, patient, relations)
         return
     yield Finding(check, *_lacking(connection, patient, relations, missing, state))
 
@@ -207,6 +214,20 @@ def _lacking(
         "it doesn't publish what is mapped: the next start runs what is missing, drops the "
         f"slot, which may lack changes, and loads everything anew: {script}"
     )
+
+
+def _later_ones(
+    connection: Connection, patient: Patient, relations: Sequence[Relation]
+) -> Iterator[Finding]:
+    """Columns that are generated later: who sees to it that they will be published."""
+    name = patient.publication
+    if lacks_generated(connection, name, relations) != "nothing yet":
+        return
+    check, script = f"publication {name}", publish_generated(name).as_string(connection)
+    if patient.config.publication.manage and may_alter(connection, name):
+        yield Finding(check, "ok", f"the next start has it publish what is generated: {script}")
+    else:
+        yield Finding(check, "warning", f"{LATER}. Run as its owner: {script}")
 
 
 def _beside(patient: Patient, unmapped: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from psycopg import errors, sql
 
 from cdc_daemon.errors import RetryError, SourceError
 from connectors.postgres.generated import STREAMED_VERSION
-from connectors.postgres.publishedcolumns import lacks_generated
+from connectors.postgres.publishedcolumns import lacks_generated, publish_generated
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
@@ -187,10 +187,8 @@ def find_missing(connection: Connection, name: str, relations: Sequence[Relation
             ).format(quoted)
         )
     leaves_out = lacks_generated(connection, name, relations)
-    if leaves_out is not None:
-        statements.append(
-            sql.SQL("alter publication {} set (publish_generated_columns = stored)").format(quoted)
-        )
+    if leaves_out in {"values", "identities"}:
+        statements.append(publish_generated(name))
     absent = [each for each in relations if (each.schema, each.name) not in members]
     if all_tables and via_root and absent:
         raise SourceError(

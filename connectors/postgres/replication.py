@@ -19,6 +19,7 @@ from psycopg import pq
 from cdc_daemon.errors import CdcError, RetryError, SourceError, StartAgainError
 from connectors.postgres.pgoutput import POSTGRES_EPOCH_SECONDS
 from connectors.postgres.session import libpq, mapped_errors
+from connectors.postgres.undecodable import UndecodableError, passes
 
 if TYPE_CHECKING:
     from connectors.postgres.session import Connection
@@ -28,8 +29,8 @@ _KEEPALIVE: Final = ord("k")
 _WAL_HEADER_BYTES: Final = 25
 _KEEPALIVE_BODY: Final = Struct(">qqB").unpack_from
 _STATUS: Final = Struct(">cqqqqB").pack
-_UNDEFINED_OBJECT: Final = b"42704"
-_NOT_IN_PREREQUISITE_STATE: Final = b"55000"
+_UNDEFINED_OBJECT: Final = "42704"
+_NOT_IN_PREREQUISITE_STATE: Final = "55000"
 
 NAP_SECONDS: Final = 0.002
 """The walsender sends message by message. A reader that wakes for each spends most of its time on
@@ -210,11 +211,14 @@ class ReplicationStream:
         said = result.error_message.decode(errors="replace") if result else ""
         said = said or self._pgconn.error_message.decode(errors="replace")
         text = f"the replication stream ended: {' '.join(said.split()) or 'the server closed it'}"
-        state = result.error_field(pq.DiagnosticField.SQLSTATE) if result else None
+        found = result.error_field(pq.DiagnosticField.SQLSTATE) if result else None
+        state = found.decode() if found else None
         if state == _UNDEFINED_OBJECT:
             return _without_publication(text)
         if state == _NOT_IN_PREREQUISITE_STATE:
             return StartAgainError(text)
+        if not passes(state):
+            return UndecodableError(f"{text} (SQLSTATE {state})")
         return RetryError(text, reason="disconnected")
 
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:

@@ -26,6 +26,7 @@ from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan, mi
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
 from connectors.postgres.publication import ensure_publication, find_missing
+from connectors.postgres.publishedcolumns import publish_later_ones
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
 from connectors.postgres.session import connect, libpq
@@ -38,6 +39,7 @@ from connectors.postgres.slots import (
     wait_until_free,
 )
 from connectors.postgres.timelines import Timeline, read_timeline
+from connectors.postgres.undecodable import Attempts, UndecodableError
 from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpolicy import warn_if_unbounded
 
@@ -76,6 +78,7 @@ class PostgresSource:
         self._timeline: Timeline | None = None
         """As it was when it was asked for last."""
         self._stream: ReplicationStream | None = None
+        self._attempts = Attempts()
         self._decoder = Decoder(self._plan_for)
         self._relations: dict[tuple[str, str], Relation] = {}
         self._oids: dict[Relation, int] = {}
@@ -133,6 +136,7 @@ class PostgresSource:
             with connect(self._dsn, name=self._name, replication=True) as replication:
                 require_failover(replication, slot)
         ensure_publication(connection, self._publication, relations, manage=manage)
+        publish_later_ones(connection, self._publication, relations, manage=manage)
         for table, column, types in unknown_columns(relations):
             log.warning("type_unknown", table=table, column=column, types=types)
         return memberships(connection, self._publication, relations)
@@ -200,6 +204,7 @@ class PostgresSource:
             raise
         self._before = None  # readers that are made from now on are for what comes later
         self._stream = stream
+        self._attempts.began(after)
 
     def read(self, timeout_seconds: float) -> list[Event]:
         """Decode what has arrived."""
@@ -207,7 +212,11 @@ class PostgresSource:
         decode = decoder.decode
         events: list[Event] = []
         append = events.append
-        messages = self._streaming().read(READ_LIMIT_MESSAGES, timeout_seconds)
+        try:
+            messages = self._streaming().read(READ_LIMIT_MESSAGES, timeout_seconds)
+        except UndecodableError as error:
+            self._attempts.failed(error)
+            raise
         with understood("a change from the replication slot"):
             for message in messages:
                 if isinstance(message, Keepalive):

@@ -40,6 +40,8 @@ class CompiledExpression:
     """What it results in."""
     columns: tuple[str, ...]
     """The columns it reads, in the order of first use."""
+    computed: tuple[str, ...]
+    """The generated columns that it computes, since they are in no row."""
     evaluate: Callable[[Row], bytes]
     """A row in the relation's order to the JSON text of the value, `b"null"` for NULL.
 
@@ -51,32 +53,36 @@ class CompiledExpression:
 
 def compile_expression(sql: str, relation: Relation) -> CompiledExpression:
     """Compile `sql` against the columns of `relation`. Raises ExpressionError with the offset."""
-    return _compiled(sql, relation, _bound(sql, relation))
+    binder = Binder(relation)
+    return _compiled(sql, binder, _bound(sql, binder))
 
 
 def compile_condition(sql: str, relation: Relation) -> CompiledExpression:
     """Compile what must be boolean, such as `where`. Raises ExpressionError if it is not."""
-    tree = _bound(sql, relation)
+    binder = Binder(relation)
+    tree = _bound(sql, binder)
     if name_of(tree.type) not in {"bool", "unknown"}:
         raise ExpressionError(f"a condition must be of type boolean, not {shown(tree.type)}")
     if name_of(tree.type) == "unknown":
-        tree = Binder(relation).coerce(tree, BOOL)
-    return _compiled(sql, relation, tree)
+        tree = binder.coerce(tree, BOOL)
+    return _compiled(sql, binder, tree)
 
 
-def _bound(sql: str, relation: Relation) -> Tree:
+def _bound(sql: str, binder: Binder) -> Tree:
     try:
-        return Binder(relation).bind(parse(sql))
+        return binder.bind(parse(sql))
     except RejectedError as error:
         raise ExpressionError(f"this fails for every row: {error.explanation}") from error
 
 
-def _compiled(sql: str, relation: Relation, tree: Tree) -> CompiledExpression:
+def _compiled(sql: str, binder: Binder, tree: Tree) -> CompiledExpression:
     if name_of(tree.type) == "unknown":
-        tree = Binder(relation).coerce(tree, TEXT)
-    columns = tuple(dict.fromkeys(relation.columns[column.place].name for column in _columns(tree)))
+        tree = binder.coerce(tree, TEXT)
+    names = [column.name for column in binder.relation.columns]
+    columns = tuple(dict.fromkeys(names[column.place] for column in _columns(tree)))
+    computed = tuple(binder.computed)
     test = compile_test(tree) if name_of(tree.type) == "bool" else _no_condition
-    return CompiledExpression(sql, tree.type, columns, compile_json(tree), test)
+    return CompiledExpression(sql, tree.type, columns, computed, compile_json(tree), test)
 
 
 def _no_condition(_: Row) -> bool:

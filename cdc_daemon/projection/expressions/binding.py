@@ -52,6 +52,8 @@ class Binder:
         self.relation = relation
         self._places = {column.name: at for at, column in enumerate(relation.columns)}
         self._computed = {column.name: column for column in relation.computed}
+        self.computed: dict[str, None] = {}
+        """The generated columns that were met so far, and are in no row."""
 
     def bind(self, syntax: Syntax) -> Tree:
         """The typed tree. Raises ExpressionError."""
@@ -107,6 +109,7 @@ class Binder:
         if place is None and qualifier in owners and column in self.relation.excluded:
             raise ExpressionError(excluded_column(self.relation, column), name.at)
         if place is None and qualifier in owners and column in self._computed:
+            self.computed[column] = None
             return self._compute(self._computed[column], name.at)
         if place is None:
             raise ExpressionError(self._no_column(dotted), name.at)

@@ -50,7 +50,7 @@ class PlanDraft:
 
     @property
     def reads(self) -> Iterator[tuple[Relation, str]]:
-        """Every column that the projection reads, of any table."""
+        """Every column that the projection reads or computes, of any table."""
         yield from self._root.reads
         routing = self._config.routing
         names = self._id if routing is None else (*self._id, routing)
@@ -102,10 +102,9 @@ def _columns(table: Relation, reads: set[tuple[Relation, str]]) -> list[object]:
     columns = [column for column in table.columns if (table, column.name) in reads]
     protections = [column.protection.digest if column.protection else None for column in columns]
     types = [[column.name, type_name(column.type)] for column in columns]
-    names = {column.name for column in columns}
     generated = {
         column.name: column.generated.expression
         for column in (*table.columns, *table.computed)
-        if column.generated is not None and names.issuperset(column.generated.inputs)
+        if column.generated is not None and (table, column.name) in reads
     }
     return [table.replica_identity, types, protections, generated]

@@ -98,11 +98,13 @@ class LevelDraft:
         if config.where is not None:
             place = (*path, "where")
             self._where = self.scope.expression(place, config.where, compile_condition)
-        self._used = self.fields.reads.union(self._where.columns if self._where else ())
+        self._used = self.fields.reads | self.fields.computes
+        if self._where is not None:
+            self.use((*self._where.columns, *self._where.computed))
         self._check_names(path, context.mistakes)
 
     def use(self, columns: Iterable[str]) -> None:
-        """These columns are read, too."""
+        """These columns are read or computed, too."""
         self._used.update(columns)
 
     def settle(self, lent: Iterable[str]) -> None:
@@ -119,7 +121,7 @@ class LevelDraft:
 
     @property
     def reads(self) -> Iterator[tuple[Relation, str]]:
-        """Every column that is read here and below."""
+        """Every column that is read or computed here and below."""
         yield from ((self.table, name) for name in self._used - self._lenders.keys())
         for one in self.embeds:
             yield from one.reads
@@ -224,7 +226,7 @@ class EmbedDraft:
         path = (*self._path, "value")
         origin = self.level.scope.origin(path, self.name, config)
         context = self._context
-        self.level.use(origin.reads)
+        self.level.use(origin.reads | origin.computes)
         draft = FieldsDraft(
             [self._typed(path, origin)],
             context.config,
@@ -284,7 +286,7 @@ class EmbedDraft:
 
     @property
     def reads(self) -> Iterator[tuple[Relation, str]]:
-        """Every column that is read here and below."""
+        """Every column that is read or computed here and below."""
         yield from self.way.reads
         yield from self.level.reads
 

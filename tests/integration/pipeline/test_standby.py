@@ -29,6 +29,10 @@ TAKE_OVER_SECONDS = 10.0
 SENDER_TIMEOUT_SECONDS = 2
 ITEMS: dict[str, Any] = {"items": {"from": "item", "fields": {"id": None, "n": None}}}
 EXPECTED = {"items": "select id::text, jsonb_build_object('id', id, 'n', n) from item"}
+STARTING = (
+    "select count(*) from pg_stat_activity where wait_event_type = 'Lock' "
+    "and datname = current_database() and application_name like 'cdc-daemon%'"
+)
 SLOTS = "select active_pid from pg_replication_slots where database = current_database()"
 
 
@@ -172,6 +176,33 @@ def test_gives_way_to_whoever_stored_the_checkpoint(
     daemon.catch_up()
     assert assert_equal(database.dsn, rest, EXPECTED) == ROWS
     assert len(daemon.events("new_generation")) == 1
+
+
+def test_takes_over_while_the_other_compiles_a_changed_table_anew(
+    two: tuple[RunningDaemon, RunningDaemon],
+    connection: psycopg.Connection,
+    database: Database,
+    rest: Rest,
+) -> None:
+    """Both are in their starts at once; one goes on, the other waits, and every row is right."""
+    with psycopg.connect(database.dsn) as holding:
+        holding.execute("lock table pg_publication")
+        connection.execute("alter table item alter n type int using n + 1000")
+        until(lambda: connection.execute(STARTING).fetchone() == (2,), 30, "both are starting")
+        holding.rollback()
+
+    def states() -> set[str]:
+        return {str(daemon.status().get("state")) for daemon in two}
+
+    until(lambda: states() == {"streaming", "standby"}, 60, "one runs, one waits")
+    runs = next(daemon for daemon in two if daemon.status()["state"] == "streaming")
+    connection.execute("update item set n = -n where id % 2 = 0")
+    runs.catch_up()
+    until(lambda: not runs.status()["backfill"]["loads"], 30, "all rows are read again")
+    runs.catch_up()
+    assert assert_equal(database.dsn, rest, EXPECTED) == ROWS
+    assert set(rest.get("/_alias/items")) == {"items-000001"}
+    assert all(daemon.is_running for daemon in two)
 
 
 def test_two_that_start_at_once_are_one_that_runs(

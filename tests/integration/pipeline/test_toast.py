@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tests.generators.rest import Rest
     from tests.integration.pipeline.conftest import StartDaemon
 
+WAITING = (
+    "select count(*) from pg_locks where not granted and relation = 'odd'::regclass "
+    "and database = (select oid from pg_database where datname = current_database())"
+)
 LARGE = "(select string_agg(md5(i::text), '') from generate_series(1, 500) i)"
 
 
@@ -103,6 +107,33 @@ def test_keys_of_many_types_are_read_by(
     assert [int(document["n"].text) for _, document in rows.values()] == [1] * 6
     assert {len(document["body"]) for _, document in rows.values()} == {16_000}
     assert database.dsn
+
+
+def test_a_key_whose_label_is_renamed_before_its_row_is_read(
+    connection: psycopg.Connection, database: Database, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """The daemon goes on, and reads all rows again: their keys have other names now."""
+    connection.execute("create type kind as enum ('small', 'large')")
+    connection.execute("create table odd (kind kind primary key, n int, body text)")
+    connection.execute(f"insert into odd values ('small', 0, {LARGE}), ('large', 0, {LARGE})")
+    daemon = start_daemon({"odd": {"from": "odd", "fields": "*"}})
+    daemon.wait_until("streaming")
+    with psycopg.connect(database.dsn) as altering:
+        # Behind the update, before whoever reads the row.
+        with connection.transaction():
+            connection.execute("update odd set n = 1")
+            locking = threading.Thread(target=altering.execute, args=["lock table odd"])
+            locking.start()
+            until(lambda: connection.execute(WAITING).fetchone() == (1,), 10, "it queues up")
+        locking.join(10)
+        until(lambda: connection.execute(WAITING).fetchone() == (1,), 10, "the row is to be read")
+        altering.execute("alter type kind rename value 'large' to 'huge'")
+    daemon.catch_up()
+    until(lambda: daemon.events("repaired"), 30, "all rows are read again")
+    connection.execute("update odd set n = n + 1")
+    daemon.catch_up()
+    expected = {"odd": "select kind::text, to_jsonb(odd) from odd"}
+    assert assert_equal(database.dsn, rest, expected) == 2
 
 
 def test_kills_and_writers_with_large_values(

@@ -163,6 +163,41 @@ def test_a_condition_that_fails_for_a_row_stops_the_reading(
 
 
 @pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        ("perform deep(n)", "stack depth limit exceeded"),
+        ("raise exception 'no room' using errcode = 'out_of_memory'", "no room"),
+        ("raise exception 'broken' using errcode = 'io_error'", "broken"),
+    ],
+)
+def test_a_condition_that_the_server_has_no_room_for_stops_the_reading(
+    source: PostgresSource,
+    reader: PostgresChunkReader,
+    item: Relation,
+    connection: Connection,
+    fails: str,
+    said: str,
+) -> None:
+    """It would fail again and again, unlike the rows without it."""
+    connection.execute(
+        "create function deep(n int) returns boolean language plpgsql as "
+        f"$$ begin {fails}; return true; end $$".encode()
+    )
+    with pytest.raises(SourceError, match=f"by the condition failed: {said}"):
+        ids(source, reader, item, "deep(n)")
+
+
+def test_a_connection_that_is_ended_is_not_the_fault_of_a_condition(
+    source: PostgresSource, reader: PostgresChunkReader, item: Relation
+) -> None:
+    """While it is read by: the rows are read again by another one."""
+    chunk = planned(source, item)[0]
+    with pytest.raises(RetryError, match="terminating connection"):
+        reader.read(item, chunk, "pg_terminate_backend(pg_backend_pid())")
+    assert len(reader.read(item, chunk, "true").rows) == 20
+
+
+@pytest.mark.parametrize(
     ("where", "change", "said"),
     [
         ("id in (select id from wanted)", "drop table wanted", 'relation "wanted" does not exist'),
@@ -236,7 +271,7 @@ def test_a_condition_that_takes_too_long_stops_the_reading(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The source's vacuum horizon is held meanwhile; without a condition nothing limits it."""
-    monkeypatch.setattr("connectors.postgres.chunkreader.CONDITION_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr("connectors.postgres.readfailures.CONDITION_TIMEOUT_SECONDS", 1)
     (chunk, *_) = planned(source, item)
     with pytest.raises(SourceError, match="index or a simpler one"):
         reader.read(item, chunk, "pg_sleep(0.3) is not null")

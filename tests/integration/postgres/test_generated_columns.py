@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+import structlog
+from psycopg import sql
 
 from cdc_daemon.errors import SourceError
 from cdc_daemon.events import Generated
@@ -14,11 +16,13 @@ from tests.conftest import OF_THE_MACHINE
 from tests.generators.existing_rows import existing_rows
 from tests.integration.postgres.conftest import (
     Connection,
+    MakeRole,
     MakeSource,
     alarms,
     describe,
     one,
     read_commits,
+    run_advice,
     start,
     untouched,
 )
@@ -185,12 +189,10 @@ def test_a_table_that_joins_with_such_an_identity_keeps_the_slot(
     """Nothing that was mapped has been left out until then."""
     if not streams:
         pytest.skip(f"{OF_THE_MACHINE}none publishes them before PostgreSQL 18")
-    connection.execute(
-        "create publication pub for table only item with (publish_via_partition_root = true)"
-    )
     ids = source.describe([TableRequest("item", ("id",))])
     source.prepare(ids)
     source.create_place()
+    connection.execute("alter publication pub set (publish_generated_columns = none)")
     connection.execute(
         "create table whole (id int primary key, twice int generated always as (id * 2) stored); "
         "alter table whole replica identity full; insert into whole values (1)"
@@ -198,6 +200,59 @@ def test_a_table_that_joins_with_such_an_identity_keeps_the_slot(
     source.prepare([*ids, *source.describe([TableRequest("whole", ("id",))])])
     assert source.place() is not None
     connection.execute("update whole set id = 2")
+
+
+@pytest.fixture
+def plain(connection: Connection, *, streams: bool) -> None:
+    """A table without generated columns, in a publication that would leave them out."""
+    if not streams:
+        pytest.skip(f"{OF_THE_MACHINE}none publishes them before PostgreSQL 18")
+    connection.execute("create table plain (id int primary key, n int)")
+    connection.execute("alter table plain replica identity full; insert into plain values (1, 1)")
+    connection.execute(
+        "create publication pub for table only plain with (publish_via_partition_root = true)"
+    )
+
+
+@pytest.mark.usefixtures("plain")
+def test_columns_that_are_generated_later_are_seen_to_beforehand(
+    connection: Connection, make_source: MakeSource
+) -> None:
+    """The application's UPDATE would fail from then on; the slot stays, nothing was left out."""
+    verifying = make_source(publication={"manage": False})
+    relations = describe(verifying, "plain")
+    verifying.prepare(relations)
+    verifying.create_place()
+    source = make_source()
+    assert "publication pub" not in alarms(source, "plain"), "the next start does it"
+    source.prepare(relations)
+    assert source.place() is not None
+    connection.execute("alter table plain add twice int generated always as (n * 2) stored")
+    connection.execute("update plain set n = 2")
+    with untouched(connection):
+        source.prepare(relations)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("manage", [True, False])
+def test_a_publication_of_somebody_else_is_only_warned_about(
+    connection: Connection, make_source: MakeSource, make_role: MakeRole, *, manage: bool
+) -> None:
+    """At each start, and by `check`, with the SQL that mends it."""
+    name, dsn = make_role()
+    connection.execute(sql.SQL("grant select on plain to {}").format(sql.Identifier(name)))
+    source = make_source(dsn, publication={"manage": manage})
+    with untouched(connection), structlog.testing.capture_logs() as logs:
+        source.prepare(describe(source, "plain"))
+    (warned,) = [entry for entry in logs if entry["event"] == "publication_lacks_generated"]
+    said = alarms(source, "plain")["publication pub"]
+    assert said.startswith("warning: ")
+    assert warned["sql"] in said
+    run_advice(connection, said)
+    assert "publication pub" not in alarms(source, "plain")
+    with structlog.testing.capture_logs() as logs:
+        source.prepare(describe(source, "plain"))
+    assert "publication_lacks_generated" not in {entry["event"] for entry in logs}
 
 
 def test_partitions_may_generate_in_other_ways(

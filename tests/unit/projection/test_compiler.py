@@ -24,6 +24,7 @@ from cdc_daemon.events import (
 )
 from cdc_daemon.projection.compiler import Compiled, compile_projections
 from cdc_daemon.projection.hole import is_hole
+from cdc_daemon.shapes import shown
 from tests.generators.fakes import INT4, TEXT, table
 
 if TYPE_CHECKING:
@@ -221,6 +222,24 @@ def test_another_generation_expression_is_another_mapping() -> None:
     how = [Generated(expression, ("name",)) for expression in ("upper(name)", "lower(name)")]
     streamed = [table("id", "name", Column("loud", TEXT, generated=each)) for each in how]
     assert fingerprint(streamed[0]) != fingerprint(streamed[1])
+    where = [
+        fingerprint(with_computed(f"{one}(name)"), where="loud > 'a'")[0]
+        for one in ("upper", "lower")
+    ]
+    assert where[0] != where[1]
+
+
+def test_a_generated_column_that_nothing_shows_is_no_matter() -> None:
+    """Though all that it is made of is read: it may come, change and go."""
+    named = {"fields": {"name": None}, "where": "name <> ''"}
+    streamed = table("id", "name", Column("loud", TEXT, generated=Generated("x", ("name",))))
+    without = hotels(table("id", "name"), **named)
+    for relation in (with_computed(), streamed):
+        compiled = hotels(relation, **named)
+        assert compiled.projections[0].model.fingerprint == without.projections[0].model.fingerprint
+        assert shown(compiled.relations[0]) == ["id", "name"]
+    for reading in ({"where": "loud <> ''"}, {"fields": {"l": {"expression": "loud || ''"}}}):
+        assert "loud" in shown(hotels(with_computed(), **(named | reading)).relations[0])
 
 
 def test_an_input_that_was_not_sent_leaves_a_hole() -> None:

@@ -381,6 +381,15 @@ def test_generated_columns_that_are_not_streamed_are_computed() -> None:
     assert compiled(lower, embed=embed).model.fingerprint != plan.model.fingerprint
 
 
+def test_a_generated_column_that_nothing_shows_is_no_matter() -> None:
+    """Though all that it is made of is read: it may come, change and go."""
+    embed = {"rooms": ROOMS | {"fields": ["kind"]}}
+    plan = compiled(embed=embed)
+    without = compiled(replace(ROOM, computed=()), embed=embed)
+    assert plan.model.fingerprint == without.model.fingerprint
+    assert plan.root.embeds[0].level.relation.computed == ()
+
+
 def test_flat_projections_keep_their_fingerprint() -> None:
     """What was loaded by an earlier version is not loaded anew."""
     config = ProjectionConfig.model_validate({"from": "public.hotel", "fields": "*"})
