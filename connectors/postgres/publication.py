@@ -34,7 +34,8 @@ from pg_catalog.pg_publication_tables p, pg_catalog.to_jsonb(p) j where p.pubnam
 _LOCK_TIMEOUT: Final = "set local lock_timeout = '10s'"
 """Adding a table waits behind DDL and VACUUM; other DDL would queue up behind us."""
 _ATTEMPTS: Final = 5
-"""How often another process may change the publication while we are about to."""
+"""How often another process may change the publication while we are about to. What is the same
+after so many is there already, and doesn't help."""
 _EXISTS: Final = (errors.DuplicateObject, errors.UniqueViolation)
 _CONCURRENTLY: Final = "tuple concurrently updated"
 """An error without a class of its own."""
@@ -95,7 +96,7 @@ def ensure_publication(
         if _run(connection, name, relations, missing, script):
             log.info("publication_made", publication=name, sql=script)
             return
-    raise SourceError(f"another process keeps changing publication {name}: stop it first")
+    _require_none(missing, connection, name)
 
 
 def _unmanaged(connection: Connection, name: str, missing: Missing) -> str:
