@@ -77,6 +77,8 @@ class Daemon:
         self._stop_asked_at = 0.0
         self._at_once = threading.Event()
         self._failure: BaseException | None = None
+        self._before: Delivery | None = None
+        """That of the start before, where this one is in place."""
         self._recent: deque[int] = deque(maxlen=RECENT)
         """Outlives a start in place: `Backfill.recent`."""
         self._start = Start(
@@ -169,9 +171,11 @@ class Daemon:
         """Run with the tables as they are now. Raises SchemaChangedError when one changes."""
         self._state("starting")
         self.status.control = None
+        if self._before is not None:
+            self._before.let_end(self._stop)
         begun = self._start.begin()
         with self._start.reachable("sink", SinkError):
-            delivery = self._delivery(begun, monitor)
+            delivery = self._before = self._delivery(begun, monitor)
         try:
             if not monitor.is_alive():
                 monitor.start()

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+ENDING_SECONDS: Final = 0.1
+"""How often a stop is looked for meanwhile."""
+
 _index_of: Final = attrgetter("index")
 
 
@@ -196,6 +199,15 @@ class Delivery:
             lane.close()
         self._refresher.close()
         self.checkpointer.close()
+
+    def let_end(self, stopping: threading.Event) -> None:
+        """Wait, after `close`, until nothing is stored any more, or for a stop.
+
+        Where the deadline of a drain has passed a checkpoint may be on its way. It is of the same
+        owner as those of another start in this process, and would replace one of them.
+        """
+        while self.checkpointer.is_alive() and not stopping.is_set():
+            self.checkpointer.join(ENDING_SECONDS)
 
     def keep(self, letters: Sequence[DeadLetter]) -> None:
         """Store dead letters, for as long as it takes."""

@@ -245,6 +245,11 @@ class MemoryCheckpoints:
     def __init__(self, sink: MemorySink) -> None:
         self._sink = sink
         self.stored: dict[str, Checkpoint] = {}
+        self.begun = 0
+        """How often storing was begun."""
+        self.gate = threading.Event()
+        """Storing waits for it: cleared, nothing is answered."""
+        self.gate.set()
 
     def load(self, pipeline: str) -> Checkpoint | None:
         """The last one."""
@@ -252,6 +257,8 @@ class MemoryCheckpoints:
 
     def store(self, checkpoint: Checkpoint) -> None:
         """Keep it, unless the trouble strikes."""
+        self.begun += 1
+        self.gate.wait()
         self._sink.refuse_if_away()
         if self._sink.trouble.strikes(self._sink.trouble.store):
             raise RetryError("the checkpoint index is away")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.generators.rest import Rest
 
 PAGE = 5000
+EVERYTHING: Mapping[str, Any] = {"match_all": {}}
 SHOWN = 5
 SHOWN_CHARACTERS = 300
 SETTINGS = "-c timezone=UTC -c intervalstyle=iso_8601"
@@ -47,10 +48,13 @@ def expected(dsn: str, query: str) -> dict[str, Any]:
         return {key: parse(document) for key, document in rows}
 
 
-def documents(opensearch: Rest, alias: str) -> dict[str, tuple[int, Any]]:
+def documents(
+    opensearch: Rest, alias: str, within: Mapping[str, Any] = EVERYTHING
+) -> dict[str, tuple[int, Any]]:
     """Version and document by id, of everything that a search of `alias` finds."""
     return {
-        hit["_id"]: (int(hit["_version"].text), hit["_source"]) for hit in _hits(opensearch, alias)
+        hit["_id"]: (int(hit["_version"].text), hit["_source"])
+        for hit in _hits(opensearch, alias, within)
     }
 
 
@@ -64,16 +68,22 @@ def bare(document: dict[str, Any], fields: Collection[str] | None = None) -> dic
 
 
 def compare(
-    dsn: str, opensearch: Rest, queries: Mapping[str, str], may_lack: Collection[str] = ()
+    dsn: str,
+    opensearch: Rest,
+    queries: Mapping[str, str],
+    may_lack: Collection[str] = (),
+    within: Mapping[str, Any] = EVERYTHING,
 ) -> dict[str, Difference]:
     """Compare every row with every document of each read model.
 
     `may_lack`: fields that may be absent where they are null, as of columns that were added later.
+    `within`: finds the documents of the rows that `queries` give, where those aren't all.
     """
     differences = {}
     for alias, query in queries.items():
         wanted = {k: bare(v, may_lack) for k, v in expected(dsn, query).items()}
-        found = {k: bare(v, may_lack) for k, (_, v) in documents(opensearch, alias).items()}
+        hits = documents(opensearch, alias, within).items()
+        found = {k: bare(v, may_lack) for k, (_, v) in hits}
         differences[alias] = Difference(
             compared=len(wanted),
             missing=tuple(f"{key}: {wanted[key]}" for key in wanted if key not in found),
@@ -88,10 +98,14 @@ def compare(
 
 
 def assert_equal(
-    dsn: str, opensearch: Rest, queries: Mapping[str, str], may_lack: Collection[str] = ()
+    dsn: str,
+    opensearch: Rest,
+    queries: Mapping[str, str],
+    may_lack: Collection[str] = (),
+    within: Mapping[str, Any] = EVERYTHING,
 ) -> int:
     """Fail with the first differences unless all is equal; return how many were compared."""
-    differences = compare(dsn, opensearch, queries, may_lack)
+    differences = compare(dsn, opensearch, queries, may_lack, within)
     for alias, difference in differences.items():
         assert difference.none, (
             f"{alias}: {len(difference.missing)} missing, {len(difference.invented)} invented, "
@@ -106,8 +120,8 @@ def _first(texts: tuple[str, ...]) -> list[str]:
     return [text[:SHOWN_CHARACTERS] for text in texts[:SHOWN]]
 
 
-def _hits(opensearch: Rest, alias: str) -> Iterator[dict[str, Any]]:
-    query = {"size": PAGE, "sort": ["_doc"], "version": True}
+def _hits(opensearch: Rest, alias: str, within: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    query = {"size": PAGE, "sort": ["_doc"], "version": True, "query": within}
     page = parse(opensearch.text("POST", f"/{alias}/_search?scroll=1m", query))
     try:
         while page["hits"]["hits"]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.integration.pipeline.conftest import StartDaemon
 
 ROWS = int(os.environ.get("TRANSACTION_ROWS") or 300_000)
+PART_ROWS = 200_000
 ROWS_PER_SECOND = 1500
 """No slower than this, on a machine that others use as well."""
 MOST_MEGABYTES = 200
@@ -78,7 +79,19 @@ def test_large_transaction_is_folded_on_disk(
     assert spilled > 8_000_000
     assert memory.peak_bytes < MOST_MEGABYTES * 1_000_000
     assert list(daemon.spill.iterdir()) == []
-    assert assert_equal(database.dsn, rest, EXPECTED) == ROWS * 9 // 10
+    assert compared_in_parts(database.dsn, rest) == ROWS * 9 // 10
+    assert rest.get("/items/_count")["count"] == ROWS * 9 // 10
+
+
+def compared_in_parts(dsn: str, rest: Rest) -> int:
+    """As `assert_equal`, in the memory of some rows."""
+    compared = 0
+    for first in range(1, ROWS + 1, PART_ROWS):
+        last = first + PART_ROWS - 1
+        query = {"items": f"{EXPECTED['items']} where id between {first} and {last}"}
+        within = {"range": {"id": {"gte": first, "lte": last}}}
+        compared += assert_equal(dsn, rest, query, within=within)
+    return compared
 
 
 def test_rollback_leaves_nothing(database: Database, start_daemon: StartDaemon, rest: Rest) -> None:

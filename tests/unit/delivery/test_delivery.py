@@ -249,6 +249,29 @@ def test_a_drain_ends_at_its_deadline(deliver: Callable[..., Running]) -> None:
     sink.gate.set()
 
 
+def test_what_is_stored_after_a_drain_is_waited_for(deliver: Callable[..., Running]) -> None:
+    """Another start in this process would find its own checkpoint replaced; a stop doesn't wait."""
+    sink = MemorySink()
+    running = deliver(sink)
+    sink.checkpoints.gate.clear()
+    running.delivery.progress.received = Position(10)
+    assert not running.delivery.drain(time.monotonic() + 0.3, lambda: None)
+    assert wait_until(lambda: sink.checkpoints.begun == 1)
+    running.delivery.close()
+    stopping = threading.Event()
+    waiting = threading.Thread(target=running.delivery.let_end, args=[stopping])
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    assert not sink.checkpoints.stored
+    stopping.set()
+    waiting.join(5)
+    assert not waiting.is_alive()
+    sink.checkpoints.gate.set()
+    running.delivery.let_end(threading.Event())
+    assert sink.checkpoints.stored["pipe"].position == 10
+
+
 @pytest.mark.usefixtures("no_backoff")
 def test_senders_end_though_the_sink_is_away(deliver: Callable[..., Running]) -> None:
     """A closed delivery doesn't go on trying for ever (the fixture checks that its threads end)."""
