@@ -81,22 +81,34 @@ def ensure_publication(
     Raises SourceError with the SQL that mends it.
     """
     missing = find_missing(connection, name, relations)
-    if not missing:
-        return
+    while missing:
+        if not manage:
+            raise SourceError(_unmanaged(connection, name, missing))
+        script = missing.script(connection, ";\n  ")
+        try:
+            _run(connection, name, relations, missing, script)
+        except SourceError:
+            before, missing = missing, find_missing(connection, name, relations)
+            if missing == before:
+                raise
+            # Another daemon of this pipeline starts, too, and has made some of it just now.
+        else:
+            log.info("publication_made", publication=name, sql=script)
+            return
+
+
+def _unmanaged(connection: Connection, name: str, missing: Missing) -> str:
+    slot = (
+        "A slot that this pipeline has may stay: only what reads these tables is loaded"
+        if missing.may_keep_slot(connection.info.server_version)
+        else "If this pipeline has followed them before, drop its slot too, so that everything "
+        "is loaded anew: changes may be missing"
+    )
     script = missing.script(connection, ";\n  ")
-    if not manage:
-        slot = (
-            "A slot that this pipeline has may stay: only what reads these tables is loaded"
-            if missing.may_keep_slot(connection.info.server_version)
-            else "If this pipeline has followed them before, drop its slot too, so that everything "
-            "is loaded anew: changes may be missing"
-        )
-        raise SourceError(
-            f"publication {name} does not publish what the mapping needs, and publication.manage "
-            f"is false. {slot}. Run this as the owner of the tables:\n  {script};"
-        )
-    _run(connection, name, relations, missing, script)
-    log.info("publication_made", publication=name, sql=script)
+    return (
+        f"publication {name} does not publish what the mapping needs, and publication.manage "
+        f"is false. {slot}. Run this as the owner of the tables:\n  {script};"
+    )
 
 
 def _run(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
+from psycopg import errors
 
 from cdc_daemon.errors import SlotInUseError, SourceError
 from cdc_daemon.events import Position
@@ -15,6 +17,8 @@ from connectors.postgres.lsn import parse_lsn
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cdc_daemon.ports import RetentionBounds
     from connectors.postgres.session import Connection
 
@@ -98,17 +102,31 @@ def wait_until_free(connection: Connection, name: str, wait_seconds: float) -> N
 def create_slot(connection: Connection, name: str, *, failover: bool) -> NewSlot:
     """Create the slot on a replication connection and export its snapshot.
 
-    The snapshot lives until the next command on that connection.
+    The snapshot lives until the next command on that connection. Raises SlotInUseError if another
+    process has just made one.
     """
     log.info("creating_slot", slot=name)
     options = "SNAPSHOT 'export', FAILOVER true" if failover else "SNAPSHOT 'export'"
-    with mapped_errors("create the replication slot"):
+    with mapped_errors("create the replication slot"), _not_ours(name):
         found = connection.execute(
             f'CREATE_REPLICATION_SLOT "{name}" LOGICAL pgoutput ({options})'.encode()
         ).fetchone()
     if found is None:
         raise SourceError(f"the server did not answer when replication slot {name} was created")
     return NewSlot(parse_lsn(found[1]), found[2])
+
+
+@contextmanager
+def _not_ours(name: str) -> Iterator[None]:
+    """Tell by an error of the server that another daemon is where we thought that nobody was."""
+    try:
+        yield
+    except (errors.DuplicateObject, errors.ObjectInUse) as error:
+        raise SlotInUseError(
+            f"replication slot {name} was taken by another process just now: another daemon of "
+            "this pipeline starts. If only one is to run, stop the other; if one is to wait for "
+            "the other, set standby: true in both"
+        ) from error
 
 
 def require_failover(connection: Connection, slot: Slot) -> None:
@@ -124,8 +142,8 @@ def require_failover(connection: Connection, slot: Slot) -> None:
 
 
 def drop_slot(connection: Connection, name: str) -> None:
-    """Drop the slot if it is there."""
-    with mapped_errors("drop the replication slot"):
+    """Drop the slot if it is there. Raises SlotInUseError if somebody uses it."""
+    with mapped_errors("drop the replication slot"), _not_ours(name):
         connection.execute(
             "select pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots "
             "where slot_name = %s",

@@ -178,8 +178,11 @@ def test_two_that_start_at_once_are_one_that_runs(
     connection: psycopg.Connection, start_daemon: StartDaemon, database: Database, rest: Rest
 ) -> None:
     """On a pipeline that never ran: one loads, the other stands by; when it dies, that goes on."""
+    # One that is beaten to the slot only stands by after that time.
+    source = {"slot_wait": "1s"}
     both = [
-        start_daemon(ITEMS, standby=True, folder=name, start=False) for name in ("first", "second")
+        start_daemon(ITEMS, source=source, standby=True, folder=name, start=False)
+        for name in ("first", "second")
     ]
     for daemon in both:
         daemon.start()

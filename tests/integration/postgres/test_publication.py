@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import ChangeKind
 from tests.generators.existing_rows import existing_rows
 from tests.integration.postgres.conftest import (
+    WAIT_SECONDS,
     Connection,
     MakeSource,
     describe,
     read_commits,
     start,
     untouched,
+    wait_until,
+    waits_for_a_lock,
 )
 
 if TYPE_CHECKING:
     from connectors.postgres import PostgresSource
+    from tests.conftest import Database
 
 
 def members(connection: Connection) -> set[str]:
@@ -142,6 +148,45 @@ def test_a_locked_table_is_not_waited_for(connection: Connection, source: Postgr
         with pytest.raises(RetryError, match=r"lock timeout.*create publication"):
             source.prepare(relations)
     source.prepare(relations)
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+@pytest.mark.parametrize(
+    ("before", "meanwhile"),
+    [
+        ("", "create publication pub for table only t with (publish_via_partition_root = true)"),
+        ("", "create publication pub for table only u"),
+        ("create publication pub for table only u", "alter publication pub add table only t"),
+        (
+            "create publication pub for table only t",
+            "alter publication pub set (publish_via_partition_root = true)",
+        ),
+    ],
+)
+def test_a_publication_that_another_daemon_makes_at_the_same_time(
+    connection: Connection,
+    database: Database,
+    source: PostgresSource,
+    before: str,
+    meanwhile: str,
+    ends: str,
+) -> None:
+    """The later of the two waits, looks again, and adds what is missing still."""
+    connection.execute("create table t (id int primary key); create table u (id int primary key)")
+    connection.execute(before.encode())
+    relations = describe(source, "t")
+    with (
+        psycopg.connect(database.dsn) as another,
+        ThreadPoolExecutor() as threads,
+    ):
+        another.execute(meanwhile.encode())
+        preparing = threads.submit(source.prepare, relations)
+        wait_until(lambda: waits_for_a_lock(connection))
+        another.execute(ends.encode())
+        preparing.result(WAIT_SECONDS)
+    assert "public.t" in members(connection)
+    with untouched(connection):
+        source.prepare(relations)
 
 
 def test_inherited_tables_are_not_followed_by_accident(

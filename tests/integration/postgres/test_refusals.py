@@ -11,6 +11,8 @@ from psycopg import sql
 
 from cdc_daemon.errors import RetryError, SlotInUseError, SourceError
 from cdc_daemon.ports import TableRequest
+from connectors.postgres.session import connect
+from connectors.postgres.slots import create_slot, drop_slot
 from tests.integration.postgres.conftest import (
     Connection,
     MakeRole,
@@ -275,6 +277,20 @@ def test_a_slot_that_stays_in_use(make_source: MakeSource) -> None:
     first.close()
     second.prepare(relations)
     second.start(relations, place)
+
+
+@pytest.mark.usefixtures("item")
+def test_a_slot_that_another_daemon_takes_in_between(
+    database: Database, connection: Connection, make_source: MakeSource
+) -> None:
+    """Between a look and what follows it: as one that was in use all the time."""
+    with connect(database.dsn, name="test", replication=True) as replication:
+        create_slot(replication, database.name, failover=False)
+        with pytest.raises(SlotInUseError, match="set standby: true in both"):
+            create_slot(replication, database.name, failover=False)
+    start(make_source(), "item")
+    with pytest.raises(SlotInUseError, match="set standby: true in both"):
+        drop_slot(connection, database.name)
 
 
 def test_a_server_that_is_not_set_up(
