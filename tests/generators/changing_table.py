@@ -48,10 +48,20 @@ class Scene:
     def is_adopted(self, table: str) -> bool:
         """Whether the checkpoint knows its file; rows change, so that one is stored."""
         self.touch()
-        path = f"/cdc-daemon-checkpoints/_doc/{self.daemon.status()['pipeline']}"
-        shape = self.rest.get(path)["_source"]["checkpoint"]["shapes"][f"public.{table}"]
         query = "select relfilenode::text from pg_class where oid = %s::regclass"
-        return self._connection.execute(query, [table]).fetchone() == (shape["file"],)
+        found = self._connection.execute(query, [table]).fetchone()
+        return found == (self._stored_shape(table)["file"],)
+
+    def has_taken_in(self, partition: str) -> bool:
+        """Whether the checkpoint knows it: the start that took it in has stored that."""
+        [(oid,)] = self._connection.execute("select %s::regclass::oid::text", [partition])
+        return oid in self._stored_shape("item")["parts"]
+
+    def _stored_shape(self, table: str) -> dict[str, Any]:
+        index = "/cdc-daemon-checkpoints/_doc"
+        stored = self.rest.get(f"{index}/{self.daemon.status()['pipeline']}")["_source"]
+        shape: dict[str, Any] = stored["checkpoint"]["shapes"][f"public.{table}"]
+        return shape
 
     def settle(self) -> None:
         """Wait until the stream and all loads have caught up."""

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -45,7 +46,7 @@ FILL = (
     f"insert into item select i, i, repeat('x', 60), case when i % {EVERY_LARGE} = 0 then {LARGE}"
     " end from generate_series(%s::int, %s::int) i"
 ).replace(" % ", " %% ")
-CRASHES = 3
+LOST_COMMITS = 3
 FILL_REGION = (
     f"insert into item select i, i, repeat('x', 60), case when i % {EVERY_LARGE} = 0 then {LARGE}"
     " end, %s::text from generate_series(1, 2000) i"
@@ -325,43 +326,56 @@ def test_a_commit_that_nobody_sees_yet_while_rows_are_read(
     assert len(daemon.events("new_generation")) == 1
 
 
+@pytest.mark.usefixtures("items")
 def test_postgres_crashes_with_commits_that_chunks_have_seen(
-    items: psycopg.Connection,
     database: Database,
     start_daemon: StartDaemon,
     rest: Rest,
     postgres_server: PostgresServer,
 ) -> None:
     """Asynchronous commits are lost in the crash: no document shows what chunks read of them."""
-    items.execute("alter system set wal_writer_delay = '10s'")
-    items.execute("select pg_reload_conf()")
-    daemon = start_daemon(ITEMS, backfill={"chunk": "20kB", "rows_per_second": 600})
+    daemon = start_daemon(ITEMS, backfill={"chunk": "8kB", "rows_per_second": 400})
     until(lambda: rows_loaded(daemon), 30, "some rows are loaded")
-    lost = 0
-    for number in range(CRASHES):
-        commit_unsafely(database.dsn, number)
+    attempts, lost = count(1), 0
+    while lost < LOST_COMMITS:
+        with psycopg.connect(database.dsn, autocommit=True) as writing:
+            number = lost_by_a_crash(writing, attempts)
         postgres_server.kill()
         postgres_server.start()
         with psycopg.connect(database.dsn) as connection:
             query = "select count(*) from item where n = %s"
-            lost += connection.execute(query, [-number - 1]).fetchone() == (0,)
+            lost += connection.execute(query, [-number]).fetchone() == (0,)
         daemon.wait_until("loading", 60)
     daemon.wait_until("streaming", 60)
     daemon.catch_up()
     assert assert_equal(database.dsn, rest, EXPECTED) == ROWS
-    assert lost
-    with psycopg.connect(database.dsn, autocommit=True) as connection:
-        connection.execute("alter system reset wal_writer_delay")
-        connection.execute("select pg_reload_conf()")
 
 
-def commit_unsafely(dsn: str, number: int) -> None:
-    """Some rows of each page, so few that nobody hurries to write the log; a chunk has seen it."""
+def lost_by_a_crash(writing: psycopg.Connection, attempts: Iterator[int]) -> int:
+    """Commit until a chunk has seen what is in no written log yet; which attempt that was.
+
+    The daemon has the log written about once a second, while its chunks wait for the stream.
+    """
+    [(log_writer,)] = writing.execute(
+        "select pid from pg_stat_activity where backend_type = 'walwriter'"
+    )
+    os.kill(log_writer, signal.SIGSTOP)
+    writing.execute("set synchronous_commit = off")
+    return int(until(lambda: commit_unsafely(writing, next(attempts)), 60, "only a chunk has it"))
+
+
+def commit_unsafely(writing: psycopg.Connection, number: int) -> int:
+    """Some rows of each page, so few that nobody hurries to write the log; a chunk has seen it.
+
+    0 if the log has been written meanwhile, else `number`.
+    """
     read = (
         "select 1 from pg_stat_activity where application_name like 'cdc-daemon:%%'"
         " and query like '%%pg_current_wal_insert_lsn%%filenode%%' and query_start > %s"
     )
-    with psycopg.connect(dsn, autocommit=True, options="-c synchronous_commit=off") as connection:
-        connection.execute("update item set n = -%s - 1 where id %% 50 = %s", [number, number])
-        moment = connection.execute("select clock_timestamp() + interval '100 ms'").fetchone()
-        until(lambda: connection.execute(read, moment).fetchone(), 10, "a chunk has seen it")
+    before = lsn_of(writing)
+    writing.execute("update item set n = -%s where id %% 50 = %s", [number, number % 50])
+    moment = writing.execute("select clock_timestamp() + interval '100 ms'").fetchone()
+    until(lambda: writing.execute(read, moment).fetchone(), 10, "a chunk has seen it")
+    [(written,)] = writing.execute("select pg_current_wal_flush_lsn() - '0/0'")
+    return number if written <= before else 0

@@ -95,7 +95,7 @@ def test_an_empty_partition_is_taken_in(scene_of: Callable[..., Scene]) -> None:
     """People make one every day: nothing is loaded, and its rows come."""
     scene = scene_of(PARTED)
     scene.run("create table item_more partition of item for values from (300000) to (400000)")
-    scene.wait_until_noticed()
+    until(lambda: scene.has_taken_in("item_more"), 20, "it is taken in while it is empty")
     scene.run("insert into item select i, i, 'more' from generate_series(300000, 300010) i")
     scene.settle()
     scene.compare(items=EXPECTED)
