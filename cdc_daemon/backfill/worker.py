@@ -119,7 +119,8 @@ class Worker(threading.Thread):
         while (left := until - time.monotonic()) > 0 and not self._loads.closed:
             time.sleep(min(left, IDLE_SECONDS))
             if left > IDLE_SECONDS:
-                self._look(work)
+                with suppress(RetryError):  # the chunk is there: it must not be tried again
+                    self._look(work)
 
 
 def contents_of(projection: FlatProjection, rows: Sequence[Row]) -> dict[bytes, bytes | None]:
