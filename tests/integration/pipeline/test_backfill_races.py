@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import contextmanager
-from itertools import count
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -46,7 +45,7 @@ FILL = (
     f"insert into item select i, i, repeat('x', 60), case when i % {EVERY_LARGE} = 0 then {LARGE}"
     " end from generate_series(%s::int, %s::int) i"
 ).replace(" % ", " %% ")
-LOST_COMMITS = 3
+CRASHES = 3
 FILL_REGION = (
     f"insert into item select i, i, repeat('x', 60), case when i % {EVERY_LARGE} = 0 then {LARGE}"
     " end, %s::text from generate_series(1, 2000) i"
@@ -334,48 +333,68 @@ def test_postgres_crashes_with_commits_that_chunks_have_seen(
     postgres_server: PostgresServer,
 ) -> None:
     """Asynchronous commits are lost in the crash: no document shows what chunks read of them."""
-    daemon = start_daemon(ITEMS, backfill={"chunk": "8kB", "rows_per_second": 400})
+    # So many may wait that there is always one more to be read, for seconds.
+    load = {"chunk": "20kB", "rows_per_second": 600, "workers": 8}
+    daemon = start_daemon(ITEMS, backfill=load)
     until(lambda: rows_loaded(daemon), 30, "some rows are loaded")
-    attempts, lost = count(1), 0
-    while lost < LOST_COMMITS:
-        with psycopg.connect(database.dsn, autocommit=True) as writing:
-            number = lost_by_a_crash(writing, attempts)
-        postgres_server.kill()
+    lost = 0
+    for number in range(CRASHES):
+        with (
+            psycopg.connect(database.dsn, autocommit=True) as connection,
+            unwritten_log(connection),
+        ):
+            commit_unsafely(connection, number)
+            postgres_server.kill()
         postgres_server.start()
         with psycopg.connect(database.dsn) as connection:
             query = "select count(*) from item where n = %s"
-            lost += connection.execute(query, [-number]).fetchone() == (0,)
+            lost += connection.execute(query, [-number - 1]).fetchone() == (0,)
         daemon.wait_until("loading", 60)
     daemon.wait_until("streaming", 60)
     daemon.catch_up()
     assert assert_equal(database.dsn, rest, EXPECTED) == ROWS
+    assert lost
 
 
-def lost_by_a_crash(writing: psycopg.Connection, attempts: Iterator[int]) -> int:
-    """Commit until a chunk has seen what is in no written log yet; which attempt that was.
+@contextmanager
+def unwritten_log(connection: psycopg.Connection) -> Iterator[None]:
+    """Nobody writes the log while chunks wait for it: not the server, nor the daemon's clock."""
+    pids = until(lambda: frozen_log_writers(connection), 30, "nobody writes the log")
+    try:
+        yield
+    finally:
+        signal_all(pids, signal.SIGCONT)  # where the server still runs
 
-    The daemon has the log written about once a second, while its chunks wait for the stream.
-    """
-    [(log_writer,)] = writing.execute(
-        "select pid from pg_stat_activity where backend_type = 'walwriter'"
+
+def frozen_log_writers(connection: psycopg.Connection) -> list[int]:
+    """Both of them; none where the clock's was not there, or at work at that very moment."""
+    query = (
+        "select pid from pg_stat_activity where backend_type = 'walwriter' or state = 'idle'"
+        " and application_name like 'cdc-daemon:%'"
+        " and query ~ 'clock_timestamp|safe_wal_size|pg_logical_emit_message' order by 1"
     )
-    os.kill(log_writer, signal.SIGSTOP)
-    writing.execute("set synchronous_commit = off")
-    return int(until(lambda: commit_unsafely(writing, next(attempts)), 60, "only a chunk has it"))
+    pids = [pid for (pid,) in connection.execute(query)]
+    signal_all(pids, signal.SIGSTOP)
+    if len(pids) == 2 and [pid for (pid,) in connection.execute(query)] == pids:
+        return pids
+    signal_all(pids, signal.SIGCONT)
+    return []
 
 
-def commit_unsafely(writing: psycopg.Connection, number: int) -> int:
-    """Some rows of each page, so few that nobody hurries to write the log; a chunk has seen it.
+def signal_all(pids: list[int], number: signal.Signals) -> None:
+    """Send a signal to those that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
-    0 if the log has been written meanwhile, else `number`.
-    """
+
+def commit_unsafely(connection: psycopg.Connection, number: int) -> None:
+    """Some rows of each page, and nobody waits for the log; a chunk has seen it."""
     read = (
         "select 1 from pg_stat_activity where application_name like 'cdc-daemon:%%'"
         " and query like '%%pg_current_wal_insert_lsn%%filenode%%' and query_start > %s"
     )
-    before = lsn_of(writing)
-    writing.execute("update item set n = -%s where id %% 50 = %s", [number, number % 50])
-    moment = writing.execute("select clock_timestamp() + interval '100 ms'").fetchone()
-    until(lambda: writing.execute(read, moment).fetchone(), 10, "a chunk has seen it")
-    [(written,)] = writing.execute("select pg_current_wal_flush_lsn() - '0/0'")
-    return number if written <= before else 0
+    connection.execute("set synchronous_commit = off")
+    connection.execute("update item set n = -%s - 1 where id %% 50 = %s", [number, number])
+    moment = connection.execute("select clock_timestamp() + interval '100 ms'").fetchone()
+    until(lambda: connection.execute(read, moment).fetchone(), 10, "a chunk has seen it")
