@@ -20,8 +20,9 @@ $(VENV)-demo/installed: requirements/demo.txt pyproject.toml
 demo: $(VENV)-demo/installed  ## The main job on real servers, on your screen
 	$(VENV)-demo/bin/cdc-daemon demo
 
+# Two at a time, each worker with servers of its own: tests wait more than they work.
 test: $(VENV)/installed  ## All tests, on real servers
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PYTEST_ARGS)
 
 check: $(VENV)/installed  ## Lint, types, import contracts, formatting, manifests
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -160,5 +161,5 @@ def test_documents_are_what_the_oracle_says_after_every_transaction(
             counts["worlds"] += 1
     finally:
         with capsys.disabled():
-            print(f"\nassembly: {dict(counts)}; PROPERTY_SEED={seed}")  # noqa: T201 - how much, how to replay
+            print(f"\nassembly: {dict(counts)}; PROPERTY_SEED={seed}", file=sys.stderr)  # noqa: T201 - how much, how to replay
     assert counts["documents"]

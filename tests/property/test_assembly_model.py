@@ -6,6 +6,7 @@ PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def test_documents_are_what_a_naive_evaluation_makes(
                 counts["worlds"] += 1
         finally:
             with capsys.disabled():
-                print(f"\nmodel: {dict(counts)}; PROPERTY_SEED={seed}")  # noqa: T201 - how much, how to replay
+                print(f"\nmodel: {dict(counts)}; PROPERTY_SEED={seed}", file=sys.stderr)  # noqa: T201 - how much, how to replay
     assert counts["documents"]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 import time
 from collections import Counter
 from decimal import Decimal
@@ -415,7 +416,7 @@ def test_random_expressions_mean_the_same_as_in_postgresql(
             batch = [expressions.whole() for _ in range(BATCH)]
             _compare(connection, relation, rows, batch, counts)
     with capsys.disabled():
-        print(f"\nexpressions: {dict(counts)}; PROPERTY_SEED={SEED}")  # noqa: T201  how much, and how to replay it
+        print(f"\nexpressions: {dict(counts)}; PROPERTY_SEED={SEED}", file=sys.stderr)  # noqa: T201  how much, and how to replay it
     assert counts["compared"] > counts["refused here"] * 4, "too much is refused to mean anything"
 
 

@@ -7,6 +7,7 @@ Of the catalog's own text of random expressions; what the subset doesn't have is
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -63,7 +64,7 @@ def test_random_generated_columns_are_computed_as_in_postgresql(
         for column in relation.computed:
             _compare(connection, relation, column, rows, counts)
     with capsys.disabled():
-        print(f"\ngenerated columns: {dict(counts)}; PROPERTY_SEED={oracle.SEED}")  # noqa: T201  how much, and how to replay it
+        print(f"\ngenerated columns: {dict(counts)}; PROPERTY_SEED={oracle.SEED}", file=sys.stderr)  # noqa: T201  how much, and how to replay it
     assert counts["compared"] > counts["refused here"], "too much is refused to mean anything"
 
 

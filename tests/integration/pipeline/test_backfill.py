@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,10 @@ def test_kills_while_loading(
     assert resumed
     assert any(event["rows_before"] for event in resumed)
     with capsys.disabled():
-        print(f"\n[seed {seed}: {kills} kills while loading, {compared} documents compared]")  # noqa: T201 - property tests say what they did
+        print(  # noqa: T201 - property tests say what they did
+            f"\n[seed {seed}: {kills} kills while loading, {compared} documents compared]",
+            file=sys.stderr,
+        )
 
 
 def forget_generations(daemon: RunningDaemon) -> None:

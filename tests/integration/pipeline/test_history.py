@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,8 @@ def test_random_history(
         print(  # noqa: T201 - property tests say what they did
             f"\n[seed {seed}: {load.committed} transactions committed and {load.rolled_back}"
             f" rolled back in the last round, {compared} documents compared,"
-            f" {sampler.samples} sampled]"
+            f" {sampler.samples} sampled]",
+            file=sys.stderr,
         )
 
 

@@ -6,6 +6,7 @@ failed. Sessions race, so that the same steps may meet in another order.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import uuid
@@ -183,7 +184,7 @@ def test_random_schemas(
         with repeatable(seed + number):
             counts += played(Schema(database, daemon, rest, Random(seed + number)), kills=kills)
     with capsys.disabled():
-        print(f"\n[seed {seed}: {dict(counts)}]")  # noqa: T201 - property tests say what they did
+        print(f"\n[seed {seed}: {dict(counts)}]", file=sys.stderr)  # noqa: T201 - property tests say what they did
 
 
 def played(schema: Schema, *, kills: bool) -> Counter[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -106,7 +107,7 @@ def test_a_spoiled_read_model_comes_right_under_writers(
     assert repaired == set(EXPECTED)
     compared = assert_equal(database.dsn, rest, EXPECTED)
     with capsys.disabled():
-        print(f"\n[seed {seed}: {spoilt} documents spoilt, {compared} compared]")  # noqa: T201 - property tests say what they did
+        print(f"\n[seed {seed}: {spoilt} documents spoilt, {compared} compared]", file=sys.stderr)  # noqa: T201 - property tests say what they did
 
 
 def test_an_idle_source_is_no_obstacle(

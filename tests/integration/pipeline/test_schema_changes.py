@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -325,7 +326,9 @@ def test_tables_that_change_again_and_again_under_writers(
             scene.daemon.start()
     with capsys.disabled():
         committed = writer.committed + second.committed
-        print(f"[seed {seed}: {done} changes of the table, {committed} transactions]")  # noqa: T201
+        print(  # noqa: T201 - property tests say what they did
+            f"[seed {seed}: {done} changes of the table, {committed} transactions]", file=sys.stderr
+        )
     scene.settle()
     known = len(scene.daemon.events("schema_changed"))
     scene.run("alter table item add the_last int")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Self
@@ -139,7 +140,10 @@ def test_kills_and_writers_with_large_values(
         compared += assert_equal(database.dsn, rest, query)
         assert daemon.terminate() == 0
     with capsys.disabled():
-        print(f"\n[seed {seed}: {kills} kills, {compared} compared, {sampled} sampled]")  # noqa: T201 - property tests say what they did
+        print(  # noqa: T201 - property tests say what they did
+            f"\n[seed {seed}: {kills} kills, {compared} compared, {sampled} sampled]",
+            file=sys.stderr,
+        )
 
 
 def sample(rest: Rest) -> int:
