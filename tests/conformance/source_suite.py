@@ -471,7 +471,7 @@ class SourceSuite:
         follower.idle(1)
         began = time.monotonic()
         follower.source.read(0.3)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
 
     def test_wake_ends_a_read(self, follower: Follower) -> None:
         """From another thread, at once, also when it comes just before."""
