@@ -12,7 +12,7 @@ from cdc_daemon.assembly.touching import Touched
 from cdc_daemon.errors import RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from cdc_daemon.assembly.counting import Count
     from cdc_daemon.events import Position
@@ -36,6 +36,23 @@ class Assembled(NamedTuple):
     address: bytes
     body: bytes | None
     """None: there is no such document."""
+
+
+class Written(NamedTuple):
+    """A document that the sink has, as it was at `version`, or a newer one of it."""
+
+    projection: str
+    address: bytes
+    version: Position
+
+
+class Assembly(NamedTuple):
+    """Some documents as they are at one position of the state: their version."""
+
+    position: Position
+    documents: Sequence[Assembled]
+    looked_at: int
+    """How many of those that were asked for; one that lacks a value is in no assembly."""
 
 
 class JoinedProjection:
@@ -93,16 +110,32 @@ class JoinedProjections:
         self._projections = {plan.name: JoinedProjection(plan, store) for plan in plans}
         self._counts = counts(plans, store)
 
-    def apply(self, transactions: Sequence[tuple[Staged, Position]]) -> list[Pending]:
+    def apply(
+        self,
+        transactions: Sequence[tuple[Staged, Position]],
+        written: Sequence[Written] = (),
+        silent: Collection[str] = (),
+    ) -> list[Pending]:
         """Apply transactions to the state, all or nothing; return the documents that they touch,
         which are pending there from then on: each once, however many changes hit it.
+
+        Documents of `silent` projections aren't looked for. `written` ones were pending.
         """  # noqa: D205 - one sentence
-        return self._store.write(lambda batch: self._applied(transactions, batch))
+
+        def work(batch: Batch) -> list[Pending]:
+            self._note_written(written, batch)
+            return self._applied(transactions, silent, batch)
+
+        return self._store.write(work)
 
     def _applied(
-        self, transactions: Sequence[tuple[Staged, Position]], batch: Batch
+        self,
+        transactions: Sequence[tuple[Staged, Position]],
+        silent: Collection[str],
+        batch: Batch,
     ) -> list[Pending]:
-        listener = _Listener(self._projections.values(), self._counts, batch)
+        told = [one for one in self._projections.values() if one.name not in silent]
+        listener = _Listener(told, self._counts, batch)
         for staged, position in transactions:
             batch.apply(staged, position, listener)
         found = [
@@ -115,22 +148,29 @@ class JoinedProjections:
             batch.pending.mark(number, one.address, one.row_key, batch.position)
         return found
 
-    def assemble(self, pending: Iterable[Pending]) -> tuple[Position, list[Assembled]]:
-        """Documents as the state is, and where it is: their version.
+    def assemble(self, pending: Iterable[Pending], most_bytes: int | None = None) -> Assembly:
+        """These documents; or the first of them, until they are so large.
 
         One that lacks a value which isn't known yet is left out, and stays pending.
         """
-        return self._store.read(
-            lambda batch: (batch.position, list(self._assembled(pending, batch)))
-        )
+        return self._store.read(lambda batch: self._assembled(pending, most_bytes, batch))
 
-    def _assembled(self, pending: Iterable[Pending], batch: Batch) -> Iterator[Assembled]:
+    def _assembled(
+        self, pending: Iterable[Pending], most_bytes: int | None, batch: Batch
+    ) -> Assembly:
+        documents: list[Assembled] = []
+        size = looked_at = 0
         for name, address, key in pending:
+            looked_at += 1
             try:
                 body = self._projections[name].documents.at(batch, address, key)
             except RejectedError:
                 continue
-            yield Assembled(name, address, body)
+            documents.append(Assembled(name, address, body))
+            size += len(body or b"")
+            if most_bytes is not None and size >= most_bytes:
+                break
+        return Assembly(batch.position, documents, looked_at)
 
     def pending(self) -> list[Pending]:
         """All documents that the sink isn't known to have."""
@@ -141,7 +181,15 @@ class JoinedProjections:
             for found in batch.pending.of(one.number):
                 yield Pending(one.name, found.id, found.row_key)
 
-    def written(self, projection: str, addresses: Iterable[bytes], version: Position) -> None:
-        """The sink has these documents, as they were at `version`."""
-        number = self._projections[projection].number
-        self._store.write(lambda batch: batch.pending.written(number, addresses, version))
+    def reach(self, position: Position, written: Sequence[Written] = ()) -> None:
+        """Everything up to `position` is applied, or none of the state's; these are written."""
+
+        def work(batch: Batch) -> None:
+            self._note_written(written, batch)
+            batch.reached(position)
+
+        self._store.write(work)
+
+    def _note_written(self, written: Sequence[Written], batch: Batch) -> None:
+        for name, address, version in written:
+            batch.pending.written(self._projections[name].number, (address,), version)

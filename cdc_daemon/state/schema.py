@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from cdc_daemon.events import ColumnType, Relation
 
@@ -160,6 +160,12 @@ class Schema:
             tuple(found["dropped"]),
             found["next"],
         )
+
+    def without(self, tables: Collection[str]) -> Schema:
+        """With nothing kept of these tables that could be gone on with; their trees are dropped."""
+        left = {name: table for name, table in self.tables.items() if name not in tables}
+        gone = _parts(self) - _parts(replace(self, tables=left))
+        return replace(self, tables=left, dropped=(*self.dropped, *sorted(gone)))
 
     @property
     def to_load(self) -> list[str]:
