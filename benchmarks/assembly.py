@@ -116,6 +116,8 @@ class Bench:
         plans = compiled().plans
         self.store: Store = home.create(HERE)
         self.store.fit(wanted(plans))
+        for table in self.store.schema.to_load:
+            self.store.loaded(table)
         self._folder = folder
         self._joined = JoinedProjections(plans, self.store)
         self._position = 0

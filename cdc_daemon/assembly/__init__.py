@@ -5,8 +5,9 @@ from cdc_daemon.assembly.joined import (
     Assembly,
     JoinedProjections,
     Pending,
+    Slice,
     Written,
 )
 from cdc_daemon.assembly.wanting import wanted
 
-__all__ = ["Assembled", "Assembly", "JoinedProjections", "Pending", "Written", "wanted"]
+__all__ = ["Assembled", "Assembly", "JoinedProjections", "Pending", "Slice", "Written", "wanted"]

@@ -66,8 +66,6 @@ class Joiner:
         """What is received once all that is queued is on its way."""
         self._unsent: deque[Pending] = deque()
         self._in_flight = InFlight(delivery.dispatcher)
-        self.silent: Collection[str] = frozenset()
-        """Projections of which nothing is written: rows that they read are still being loaded."""
         self._has_applied = False
         self._synced_at = 0.0
         delivery.dispatcher.routed = frozenset(
@@ -135,9 +133,7 @@ class Joiner:
         if not self.holds:
             return
         if self._queue:
-            touched = self._projections.apply(
-                self._queue, self._in_flight.take_passed(), self.silent
-            )
+            touched = self._projections.apply(self._queue, self._in_flight.take_passed())
             self._has_applied = True
             self._forget_queue()
             self._unsent.extend(touched)

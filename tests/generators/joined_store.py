@@ -14,7 +14,7 @@ from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Position, 
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.state import Staged
 from tests.generators.fakes import INT4, table
-from tests.generators.states import new_store
+from tests.generators.states import fit_empty, new_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ class JoinedStore:
 
     def __init__(self, some: tuple[Plan, ...], store: Store, folder: Path) -> None:
         need = wanted(some)
-        store.fit(need)
+        fit_empty(store, need)
         self.store = store
         self.projections = JoinedProjections(some, store)
         self._folder = folder

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdc_daemon.assembly import JoinedProjections, Written, wanted
 from tests.generators.json_meaning import parse
+from tests.generators.states import fit_empty
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -21,7 +22,7 @@ class KeptDocuments:
     """A state with these plans, and what has come of it."""
 
     def __init__(self, plans: Sequence[Plan], store: Store, counts: Counter[str]) -> None:
-        store.fit(wanted(plans))
+        fit_empty(store, wanted(plans))
         self._projections = JoinedProjections(plans, store)
         self._counts = counts
         self._kept: dict[str, dict[str, bytes]] = {plan.name: {} for plan in plans}

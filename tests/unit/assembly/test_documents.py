@@ -9,7 +9,7 @@ from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Position, Unreadabl
 from cdc_daemon.projection.rejection import read_rejection
 from cdc_daemon.state import Staged
 from tests.generators.joined_store import CHAIN, ROOMS, TAGS, joined, plans
-from tests.generators.states import found_store, new_store
+from tests.generators.states import fit_empty, found_store, new_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,7 +119,7 @@ def test_what_was_applied_before_touches_nothing(tmp_path: Path) -> None:
     """A source that begins again tells of transactions that the state has."""
     some = plans(hotels={"embed": {"rooms": ROOMS}})
     with new_store(tmp_path / "state") as store:
-        store.fit(wanted(some))
+        fit_empty(store, wanted(some))
         projections = JoinedProjections(some, store)
         (hotel,) = (one for one in store.tables if one.name == "hotel")
         staged = Staged(store.tables, tmp_path, 10**6)
