@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from assembly import HERE, INT, MEMORY, TEXT
 from machine import describe
 
-from cdc_daemon.assembly import BOUNDS, Bounds, JoinedProjections, wanted
+from cdc_daemon.assembly import BOUNDS, Bounds, JoinedProjections, Written, wanted
 from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.events import Change, ChangeKind, Column, Position, Relation
 from cdc_daemon.projection.compiler import compile_projections
@@ -19,6 +19,7 @@ from cdc_daemon.state import Home, Staged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cdc_daemon.assembly import Pending
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Store
 
@@ -55,6 +56,8 @@ class Bench:
     def __init__(self, store: Store, folder: Path) -> None:
         self._some = plans()
         store.fit(wanted(self._some))
+        for table in store.schema.to_load:
+            store.loaded(table)
         self._store, self._folder = store, folder
         self._tables = {one.name: one for one in wanted(self._some).relations}
         self._joined = JoinedProjections(self._some, store)
@@ -67,14 +70,12 @@ class Bench:
         self._apply("chain", [(ChangeKind.INSERT, [b"1", b'"Royal"'])])
         while self._joined.wide_open():
             self._joined.fan_out()
-        found = [one.address for one in self._joined.pending()]
-        self._joined.written("hotels", found, Position(self._position))
+        self._assemble(self._joined.pending())
 
     def rename_at_once(self) -> None:
         """The chain is renamed, and nothing is left to a fan-out: print what that takes."""
         print(f"all at once: applied in {self._rename(AT_ONCE) * 1e3:,.0f} ms")
-        position, found = self._joined.assemble(self._joined.pending())
-        self._joined.written("hotels", [one.address for one in found], position)
+        self._assemble(self._joined.pending())
 
     def _rename(self, bounds: Bounds) -> float:
         self._joined = JoinedProjections(self._some, self._store, bounds)
@@ -102,9 +103,14 @@ class Bench:
         began = time.thread_time()
         pending = self._joined.fan_out()
         marked = time.thread_time()
-        position, found = self._joined.assemble(pending)
-        self._joined.written("hotels", [one.address for one in found], position)
+        self._assemble(pending)
         return marked - began, time.thread_time() - marked
+
+    def _assemble(self, pending: Sequence[Pending]) -> None:
+        """And say that the sink has them."""
+        position, found, _ = self._joined.assemble(pending)
+        written = [Written(one.projection, one.address, position) for one in found]
+        self._joined.reach(position, written)
 
     def _apply(self, table: str, changes: Sequence[tuple[ChangeKind, list[bytes]]]) -> None:
         one = Staged(self._store.tables, self._folder, MEMORY)

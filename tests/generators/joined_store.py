@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cdc_daemon.assembly import BOUNDS, JoinedProjections, wanted
+from cdc_daemon.assembly import BOUNDS, JoinedProjections, Written, wanted
 from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Position, Special
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.state import Staged
 from tests.generators.fakes import INT4, table
-from tests.generators.states import found_store, new_store
+from tests.generators.states import fit_empty, found_store, new_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ class JoinedStore:
         self, some: tuple[Plan, ...], store: Store, folder: Path, bounds: Bounds = BOUNDS
     ) -> None:
         need = wanted(some)
-        store.fit(need)
+        fit_empty(store, need)
         self.store = store
         self.projections = JoinedProjections(some, store, bounds)
         self._folder = folder
@@ -126,11 +126,12 @@ class JoinedStore:
 
     def written(self) -> None:
         """The sink has everything."""
-        for one in self.projections.pending():
-            self.projections.written(one.projection, [one.address], self._position)
+        at = self._position
+        pending = self.projections.pending()
+        self.projections.reach(at, [Written(one.projection, one.address, at) for one in pending])
 
     def _given(self, pending: list[Pending]) -> Given:
-        position, found = self.projections.assemble(pending)
+        position, found, _ = self.projections.assemble(pending)
         assert position == self._position
         assert len({one[:2] for one in found}) == len(found)
         return {_text(one.address): _parsed(one.body) for one in found}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cdc_daemon.assembly import Bounds, JoinedProjections, wanted
+from cdc_daemon.assembly import Bounds, JoinedProjections, Written, wanted
 from tests.generators.json_meaning import parse
+from tests.generators.states import fit_empty
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -30,7 +31,7 @@ class KeptDocuments:
     def __init__(
         self, plans: Sequence[Plan], store: Store, counts: Counter[str], rng: Random
     ) -> None:
-        store.fit(wanted(plans))
+        fit_empty(store, wanted(plans))
         self._rng = rng
         self._bounds = Bounds(rng.randint(1, 3), rng.choice((1, 5, 100)), rng.randint(1, 3))
         self._projections = JoinedProjections(plans, store, self._bounds)
@@ -83,14 +84,14 @@ class KeptDocuments:
             self._counts["restarts"] += 1
             self._projections = JoinedProjections(self._plans, self._store, self._bounds)
             assert set(pending) == set(self._projections.pending())
-        at, documents = self._projections.assemble(pending)
+        at, documents, _ = self._projections.assemble(pending)
         assert at == position
         assert len(documents) == len(pending) == len(set(pending))
         for name, address, body in documents:
             self._keep(name, address, body)
-        for name in self._kept:
-            addresses = [one.address for one in pending if one.projection == name]
-            self._projections.written(name, addresses, position)
+        self._projections.reach(
+            position, [Written(one.projection, one.address, position) for one in pending]
+        )
         assert not self._projections.pending()
 
     def _keep(self, name: str, address: bytes, body: bytes | None) -> None:
