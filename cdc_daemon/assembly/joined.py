@@ -234,9 +234,10 @@ class JoinedProjections:
 
     def _followed(self, work: Callable[[Batch, _Listener], None], batch: Batch) -> list[Pending]:
         """Do what changes rows; return the documents that it touches."""
-        self._wide = None
         listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
         work(batch, listener)
+        if any(touched.wide for touched in listener.touched.values()):
+            self._wide = None
         found = [
             one
             for projection, touched in listener.touched.items()
