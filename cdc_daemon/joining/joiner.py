@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.assembly import JoinedProjections
 from cdc_daemon.events import NOWHERE
-from cdc_daemon.joining.intake import Intake
+from cdc_daemon.joining.intake import Intake, Rejected
 from cdc_daemon.joining.sending import Sending
 from cdc_daemon.joining.widechanges import WideChanges
 
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+    from cdc_daemon.assembly import Slice
     from cdc_daemon.config.models import MemoryConfig
     from cdc_daemon.covering import Covered
     from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.delivery.fold import Content
     from cdc_daemon.events import Change, Commit, Position, Relation
-    from cdc_daemon.joining.intake import Rejected
     from cdc_daemon.projection.joined.plan import Plan
-    from cdc_daemon.state import Staged, Store
+    from cdc_daemon.state import Staged, Store, Table
 
 QUEUE_BYTES: Final = 8_000_000
 """Whole transactions that wait to be applied together: more are no faster."""
@@ -88,14 +89,18 @@ class Joiner:
         """The same of a table in another shape than they were compiled for."""
         self._intake.take_misfit(change)
 
-    def commit(self, commit: Commit) -> None:
-        """Queue what the transaction did. Raises SchemaChangedError on a shape unknown."""
+    def commit(self, commit: Commit) -> Staged | None:
+        """Queue what the transaction did, and return it, if it did anything.
+
+        Raises SchemaChangedError on a shape unknown.
+        """
         if not self._intake:
-            return
+            return None
         staged, rejected = self._intake.ended(commit)
         self._send_rejected(rejected, commit.position)
         self._queue.append((staged, commit.position))
         self._queued_bytes += staged.size_bytes
+        return staged
 
     def _send_rejected(self, rejected: Sequence[Rejected], position: Position) -> None:
         """To every read model that would show them."""
@@ -137,6 +142,22 @@ class Joiner:
     def step(self) -> bool:
         """Go on with changes that very many documents show; whether there is more to do now."""
         return self._wide.step(self._applied)
+
+    def load(self, table: Table, rows: Sequence[tuple[bytes, bytes]], progress: bytes) -> None:
+        """Put existing rows into the state; send documents that showed other ones."""
+        self._sending.add(self.projections.load(table, rows, progress))
+        self._sending.send()
+
+    def reject(self, relation: Relation, rows: Sequence[Content]) -> None:
+        """Existing rows can't be kept, since nobody can read their keys."""
+        rejected = [Rejected(relation, content) for content in rows]
+        self._send_rejected(rejected, self._delivery.progress.received)
+
+    def write_some(self, projection: str, after: bytes, most_bytes: int) -> Slice:
+        """Send the next documents of a projection, whatever the sink has of them."""
+        found = self.projections.every(projection, after, most_bytes)
+        self._sending.dispatch(projection, found.position, found.documents)
+        return found
 
     def keep(self, *, urgent: bool) -> None:
         """Bring the state to disk, if it is time: no more than is there may be confirmed."""

@@ -53,9 +53,13 @@ class Sending:
                 self._unsent.popleft()
 
     def _hand_over(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
+        self.dispatch(name, version, documents)
+        self.in_flight.sent(Written(name, one.address, version) for one in documents)
+
+    def dispatch(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
+        """Put documents of a projection, which aren't pending, into the lanes."""
         delivery = self._delivery
         contents = [(one.address, one.body) for one in documents]
         after = delivery.progress.received
         delivery.dispatcher.send(self._indices[name], version, contents, after=after)
         delivery.metrics.assembled(name, len(contents))
-        self.in_flight.sent(Written(name, one.address, version) for one in documents)
