@@ -172,7 +172,8 @@ class Pipeline:
             # While anything is held back, look only whether more has come, and don't wait for it.
             events = self._source.read(0.0 if held else self._patience_seconds())
             urgent = self._take(events)
-            held = self._hold_back() if events else self._release()
+            more = self._joiner is not None and self._joiner.step()
+            held = self._hold_back() if events or more else self._release()
             if self._backfill.has_work:
                 self._backfill.step()
                 self._state("loading" if self._backfill.loading else "streaming")
