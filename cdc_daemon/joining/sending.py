@@ -60,6 +60,8 @@ class Sending:
         """Put documents of a projection, which aren't pending, into the lanes."""
         delivery = self._delivery
         contents = [(one.address, one.body) for one in documents]
-        after = delivery.progress.received
+        progress = delivery.progress
+        # The last documents of a wide change are in the lanes when nothing of it is open any more.
+        after = progress.received if progress.incomplete is None else progress.incomplete
         delivery.dispatcher.send(self._indices[name], version, contents, after=after)
         delivery.metrics.assembled(name, len(contents))
