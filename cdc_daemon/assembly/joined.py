@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cdc_daemon.assembly.counting import Count
     from cdc_daemon.events import Position
     from cdc_daemon.projection.joined.plan import Plan
-    from cdc_daemon.state import Batch, Staged, Store, Table
+    from cdc_daemon.state import Batch, Staged, Store, Table, View
 
 
 SLICE: Final = 100
@@ -84,7 +84,7 @@ class Slice(NamedTuple):
 class JoinedProjection:
     """One plan at work."""
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: View) -> None:
         self.name = plan.name
         self.wanted = wanted([plan])
         self.root = store.tables[plan.root.relation]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.expressions import CompiledExpression
     from cdc_daemon.projection.joined.plan import Embed, Level
-    from cdc_daemon.state import Batch, Store
+    from cdc_daemon.state import Batch, View
 
 
 class Rows(Protocol):
@@ -39,7 +39,7 @@ class Node:
     """The step to the rows above; the root has none."""
 
     def __init__(
-        self, relation: Relation, rows: Rows, where: CompiledExpression | None, store: Store
+        self, relation: Relation, rows: Rows, where: CompiledExpression | None, store: View
     ) -> None:
         self.relation = relation
         self.above: Node | None = None
@@ -54,7 +54,7 @@ class Node:
         self._places: tuple[int, ...] = ()
         self._link_places: tuple[int, ...] = ()
 
-    def put_under(self, above: Node, up: Lookup, store: Store) -> None:
+    def put_under(self, above: Node, up: Lookup, store: View) -> None:
         """From here `up` leads to the rows of `above`."""
         self.above = above
         self.hop = Hop(up, store)
@@ -117,7 +117,7 @@ def differ(old: bytes | None, new: bytes | None, places: Iterable[int]) -> bool:
 class Nodes:
     """All nodes of a level, as the root, and of what lies below."""
 
-    def __init__(self, level: Level, columns: set[str], store: Store) -> None:
+    def __init__(self, level: Level, columns: set[str], store: View) -> None:
         self._store = store
         self._known: dict[tuple[Node, Lookup, object], Node] = {}
         self.of_table: dict[int, list[Node]] = {}
