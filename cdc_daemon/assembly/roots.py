@@ -47,6 +47,8 @@ class Node:
         own = {column.name for column in relation.columns}
         self.borrows: Final = where is not None and not own.issuperset(where.columns)
         """Whether `where` reads other rows than its own."""
+        self.path: tuple[str, ...] = ()
+        """The tables on the way up, each with the columns that lead there, for people."""
         self.way = b""
         """What tells the way up from others, also after a restart, and under another mapping."""
         self._rows = rows
@@ -59,6 +61,8 @@ class Node:
         self.above = above
         self.hop = Hop(up, store)
         self.way = _way(above, up)
+        columns = ", ".join(f"{name} = {other}" for name, other in up.pairs)
+        self.path = (f"{up.end.qualified_name} ({columns})", *above.path)
         self._link_places = tuple(self._table.place(name) for _, name in up.pairs)
 
     def read(self, columns: set[str]) -> None:
