@@ -1,6 +1,21 @@
 """Joined read models kept true: from changes of rows to the documents that show them."""
 
-from cdc_daemon.assembly.joined import Assembled, JoinedProjections, Pending, Slice
+from cdc_daemon.assembly.joined import (
+    Assembled,
+    Assembly,
+    JoinedProjections,
+    Pending,
+    Slice,
+    Written,
+)
 from cdc_daemon.assembly.wanting import wanted
 
-__all__ = ["Assembled", "JoinedProjections", "Pending", "Slice", "wanted"]
+__all__ = [
+    "Assembled",
+    "Assembly",
+    "JoinedProjections",
+    "Pending",
+    "Slice",
+    "Written",
+    "wanted",
+]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cdc_daemon.backfill.loads import ActiveLoad
     from cdc_daemon.backfill.statechunks import Beginning
     from cdc_daemon.backfill.window import LoadedChunk
-    from cdc_daemon.events import Generation, Position
+    from cdc_daemon.delivery.dispatcher import Dispatcher
     from cdc_daemon.joining import Joiner
     from cdc_daemon.projection.joined.plan import Plan
 
@@ -35,14 +35,15 @@ class JoinedLoads:
         self,
         joiner: Joiner,
         plans: Sequence[Plan],
-        generations: Mapping[str, Generation],
+        indices: Mapping[str, str],
         building: Collection[str],
+        dispatcher: Dispatcher,
     ) -> None:
         """`building`: the projections whose generation isn't whole."""
         self._joiner = joiner
         self._chunks = StateChunks(joiner.store, plans)
         self.writings = [
-            Writing(plan.name, generations[plan.name].index, plan.relation, joiner)
+            Writing(plan, indices[plan.name], joiner, dispatcher)
             for plan in plans
             if plan.name in building
         ]
@@ -80,7 +81,7 @@ class JoinedLoads:
     def has_work(self) -> bool:
         """Whether `step` has something to do, by now or later."""
         schema = self._joiner.store.schema
-        return bool(self.writings or schema.dropped or not schema.is_whole)
+        return bool(self.writings or self._joiner.projections.silent or schema.dropped)
 
     def step(self, *, may_write: bool) -> bool:
         """Do a slice of what can be done; whether there is more that needn't wait."""
@@ -89,7 +90,9 @@ class JoinedLoads:
             return True
         for name in sorted(projections.look_again()):
             log.info("state_whole", projection=name)
-        writing = next((one for one in self.writings if not (one.waits or one.mark)), None)
+        writing = next(
+            (one for one in self.writings if not (one.waits or one.mark is not None)), None
+        )
         if writing is None:
             return not store.drop_some()
         if may_write:
@@ -98,6 +101,6 @@ class JoinedLoads:
 
     def take_written(self) -> list[Writing]:
         """The generations of which every document is durable; they are written no longer."""
-        done = [one for one in self.writings if one.mark and self._joiner.passed(one.mark)]
+        done = [one for one in self.writings if one.is_durable]
         self.writings = [one for one in self.writings if one not in done]
         return done

@@ -67,6 +67,13 @@ class ActiveLoad:
         left = self.queue or self.postponed or self.lacking or self.out
         return self.planned and not left and is_done(self.todo or ())
 
+    @property
+    def phase(self) -> str:
+        """What it does: `planning`, `reading`, or `finishing` (all rows are durable)."""
+        if not self.planned:
+            return "planning"
+        return "finishing" if self.is_done else "reading"
+
     def take_up_postponed(self, now: float) -> None:
         """Chunks whose moment has come are next."""
         due = [chunk for moment, chunk in self.postponed if moment <= now]
@@ -95,6 +102,11 @@ class ActiveLoad:
     def names(self) -> tuple[str, ...]:
         """The projections that it is for."""
         return tuple(name for target in self.targets.values() for name in target.projections)
+
+    @property
+    def fills(self) -> frozenset[str]:
+        """The names of its targets."""
+        return frozenset(self.targets)
 
     @property
     def state(self) -> StateTarget | None:
@@ -167,7 +179,7 @@ class Loads:
         load: Load,
         settler: ChunkReader | None = None,
     ) -> None:
-        """Begin a load, or go on with it."""
+        """Begin a load, or go on with it: for `targets` by name."""
         with self._changed:
             self._number += 1
             self._active[self._number] = ActiveLoad(

@@ -1,4 +1,4 @@
-"""Rows that the state lacks: what is left to read of which tables, and chunks put in, slice by slice.
+"""Rows that the state lacks: what is left to read of its tables; chunks put in, slice by slice.
 
 How far it is stays in the state itself, written together with the rows.
 """
@@ -57,8 +57,10 @@ class StateChunks:
     def __init__(self, store: Store, plans: Sequence[Plan]) -> None:
         self._store = store
         self._plans = plans
-        self._stored: dict[int, Load] = _read(store.read(lambda batch: batch.progress))
-        """By the number of the table."""
+        stored = _read(store.read(lambda batch: batch.progress))
+        numbers = {table.number for table in store.tables.values()}
+        self._stored = {number: load for number, load in stored.items() if number in numbers}
+        """How far the load of each table is, by the table's number."""
 
     def expect(self, joined: Collection[str]) -> None:
         """These tables have come into the stream only now: note it before a checkpoint does."""

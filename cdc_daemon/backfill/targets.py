@@ -6,6 +6,7 @@ Workers make it, in their threads; the window knows each by its id or its key.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from cdc_daemon.errors import RejectedError, StopError
@@ -15,11 +16,12 @@ from cdc_daemon.projection.rejection import rejection
 from cdc_daemon.state import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from cdc_daemon.backfill.window import Transaction
     from cdc_daemon.events import Relation, Row
     from cdc_daemon.projection.flat import FlatProjection
-    from cdc_daemon.state import Table
+    from cdc_daemon.state import Staged, Table
 
 Contents = dict[bytes, bytes | None]
 """Id or key to document or row, or why there can't be one; None where there is to be none."""
@@ -86,9 +88,21 @@ class StateTarget:
         return read_key(hole(zip(columns, values, strict=True)))  # type: ignore[arg-type]  # JSON
 
 
-def state_name(table: Table) -> str:
-    """What the window knows the rows of a table by: no index has such a name."""
-    return f"state {table.number}"
+def state_name(number: int) -> str:
+    """What the window knows the rows of a table of the state by: no index has such a name."""
+    return f"state {number}"
+
+
+def note_touched(staged: Staged, window: Transaction, loading: Collection[str]) -> None:
+    """Note the rows that a transaction touches of the tables of the state that are loading."""
+    for segment in staged.segments():
+        for number, changes in segment.items():
+            name = state_name(number)
+            if name not in loading:
+                continue
+            if changes.truncated:
+                window.truncated(name)
+            deque(window.touching(name, changes.rows.items()), maxlen=0)
 
 
 def _protected(relation: Relation) -> str:

@@ -3,9 +3,9 @@
 A chunk was read in one snapshot, and waits until the stream has passed where the log ended then.
 A transaction that the snapshot doesn't see is newer than the chunk's rows, whatever its position:
 commits become visible in another order than they are in the log, and where they wait for a
-synchronous standby long after the stream has shown them. So each one takes the documents (or rows
-of the state) that it touches out of the chunks that don't see it, also out of those that are read later: it is remembered
-until every worker has taken a snapshot that sees it.
+synchronous standby long after the stream has shown them. So each one takes the documents, or rows
+of the state, that it touches out of the chunks that don't see it, also out of those that are read
+later: it is remembered until every worker has taken a snapshot that sees it.
 
 The procedure, and why it is right: `docs/explanation/backfill.md`.
 """

@@ -135,4 +135,3 @@ class Worker(threading.Thread):
             time.sleep(min(left, IDLE_SECONDS))
             if left > IDLE_SECONDS:
                 self._look(work)
-

@@ -12,8 +12,9 @@ from cdc_daemon.backfill.speed import Speed
 from cdc_daemon.events import Load
 
 if TYPE_CHECKING:
-    from cdc_daemon.events import Relation
+    from cdc_daemon.delivery.dispatcher import Dispatcher
     from cdc_daemon.joining import Joiner
+    from cdc_daemon.projection.joined.plan import Plan
 
 SLICE_BYTES: Final = 500_000
 """Documents of this size together are handed over before the stream is looked at again."""
@@ -22,26 +23,35 @@ SLICE_BYTES: Final = 500_000
 class Writing:
     """One generation. The reader calls it."""
 
-    def __init__(self, name: str, index: str, relation: Relation, joiner: Joiner) -> None:
-        self.relation = relation
-        self.index = index
-        self.names = (name,)
-        self.asked = Load(relation.qualified_name, self.names)
+    failure: Exception | None = None
+    """There is nothing that it could fail by, but by what ends the daemon."""
+
+    def __init__(self, plan: Plan, index: str, joiner: Joiner, dispatcher: Dispatcher) -> None:
+        self.relation = plan.relation
+        self.names = (plan.name,)
+        self.asked = Load(self.relation.qualified_name, self.names)
         self.rows = 0
         """Documents that were handed over."""
         self.speed = Speed()
         self.mark: tuple[int, ...] | None = None
         """Once all are handed over: what must be durable for the generation to be whole."""
-        self._name = name
+        self._name = plan.name
+        self._index = index
         self._joiner = joiner
+        self._dispatcher = dispatcher
         self._after = b""
         self._looked_at = 0
         self._all = 0
 
     @property
+    def fills(self) -> frozenset[str]:
+        """The index."""
+        return frozenset((self._index,))
+
+    @property
     def waits(self) -> bool:
         """Whether the state lacks something of it."""
-        return self._name in self._joiner.projections.held
+        return self._name in self._joiner.projections.silent
 
     @property
     def phase(self) -> str:
@@ -65,12 +75,16 @@ class Writing:
     def write_some(self, now: float) -> None:
         """Hand a slice over."""
         if not self._looked_at:
-            self._all = self._joiner.rows_of(self.relation)
+            self._all = self._joiner.store.count(self.relation)
         written = self._joiner.write_some(self._name, self._after, SLICE_BYTES)
         self.rows += len(written.documents)
+        self._after = written.last
         self._looked_at += written.looked_at
         self.speed.sampled(now, self.rows, max(0, self._all - self._looked_at))
-        if written.last is None:
-            self.mark = self._joiner.mark()
-        else:
-            self._after = written.last
+        if not written.looked_at:
+            self.mark = self._dispatcher.mark()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether the sink has every document."""
+        return self.mark is not None and self._dispatcher.passed(self.mark)

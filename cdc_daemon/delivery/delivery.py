@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.consistency.monitor import Monitor
+    from cdc_daemon.delivery.letters import Projection
     from cdc_daemon.events import Checkpoint, DeadLetter, DocumentOperation, Position
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import Rejection, Sink, WriteResult
-    from cdc_daemon.projection.flat import FlatProjection
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Delivery:
         *,
         configuration: Configuration,
         sink: Sink,
-        projections: Mapping[str, FlatProjection],
+        projections: Mapping[str, Projection],
         monitor: Monitor,
         metrics: Metrics,
         wake: Callable[[], None],
@@ -74,7 +74,7 @@ class Delivery:
         self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
         self.progress = Progress(self._lanes)
         self._pace.hidden = self.progress.hidden
-        self.dispatcher = Dispatcher(self._lanes, memory.queue, self.wait, self._reject)
+        self.dispatcher = Dispatcher(self._lanes, memory.queue, self.wait, self.reject)
         self.checkpointer = Checkpointer(
             sink.checkpoints, configuration.name, self._on_progress, self.fail
         )
@@ -241,7 +241,7 @@ class Delivery:
         self.metrics.bulk_retried(reason)
         self.metrics.failed()
 
-    def projection_of(self, index: str) -> FlatProjection:
+    def projection_of(self, index: str) -> Projection:
         """What fills an index."""
         return self._projections[index]
 
@@ -265,7 +265,10 @@ class Delivery:
             ]
         )
 
-    def _reject(self, index: str, position: Position, rejected: list[tuple[bytes, bytes]]) -> None:
+    def reject(
+        self, index: str, position: Position, rejected: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        """Keep rows that can't become documents of `index` as dead letters."""
         name = self._projections[index].name
         self.aside(lambda: self.keep(letters_of_rows(self._pipeline, name, position, rejected)))
 

@@ -84,12 +84,16 @@ class Store:
         """What a checkpoint names, to say which state it goes with."""
         return self._mark.state_id
 
+    def lacking(self, wanted: Wanted) -> list[str]:
+        """The tables of which rows would be missing, if that were wanted."""
+        return fitted(self.schema, wanted).to_load
+
     def fit(self, wanted: Wanted, anew: Collection[str] = ()) -> None:
         """Make place for what is wanted, once; `schema` says then what is to load and to count.
 
-        Of the tables to be loaded `anew` no row counts any longer.
+        Of the tables `anew` no row that is there counts any longer.
         """
-        self.schema = fitted(self.schema, wanted, anew)
+        self.schema = fitted(self.schema.without(anew), wanted)
         self._transact(lambda txn: self._make(wanted, txn))
 
     def _make(self, wanted: Wanted, txn: Transaction) -> None:
@@ -122,6 +126,11 @@ class Store:
         """Have `work` look at what was committed last."""
         with self._watched(), self._env.reading() as txn:
             return work(self._batch(txn))
+
+    def count(self, relation: Relation) -> int:
+        """How many rows there are of a table."""
+        tree = self.tables[relation].database
+        return self.read(lambda batch: size_of(batch.txn, tree)[0])
 
     def sync(self) -> Position:
         """Bring everything to disk; return up to where it is then."""

@@ -105,7 +105,7 @@ class JoinedStore:
         self._changes = []
         self._position = Position(self._position + 1)
         pending = self.projections.apply([(staged, self._position)])
-        position, found = self.projections.assemble(pending)
+        position, found, _ = self.projections.assemble(pending)
         assert position == self._position
         assert len({one[:2] for one in found}) == len(found)
         return {_text(one.address): _parsed(one.body) for one in found}
