@@ -10,12 +10,4 @@ from cdc_daemon.assembly.joined import (
 )
 from cdc_daemon.assembly.wanting import wanted
 
-__all__ = [
-    "Assembled",
-    "Assembly",
-    "JoinedProjections",
-    "Pending",
-    "Slice",
-    "Written",
-    "wanted",
-]
+__all__ = ["Assembled", "Assembly", "JoinedProjections", "Pending", "Slice", "Written", "wanted"]

@@ -1,7 +1,7 @@
 """The joined projections of a pipeline: transactions in, documents out, exact at each commit.
 
-A projection that reads what isn't all in the state yet is silent: nothing of it is given out until
-it is whole. Then every document of it is to be written, beside what changes from then on.
+Of a projection that reads what isn't all in the state yet nothing is given out: it is held, until
+it is whole. Then every document of it is to be written (`every`), beside what changes from then on.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 SLICE: Final = 100
-"""Rows of the root whose documents are assembled between two looks at the stream: about 5 ms where
-each shows a few rows."""
+"""Documents that are assembled between two looks at the stream: about 5 ms where each shows a few
+rows."""
 
 
 class Pending(NamedTuple):
@@ -74,9 +74,9 @@ class Slice(NamedTuple):
     """Where the state was: their version."""
     documents: Sequence[Assembled]
     looked_at: int
-    """How many rows; those that `where` leaves out have no document."""
+    """How many rows: those that `where` leaves out have no document; none where there are no more."""
     last: bytes
-    """The key of the last one; that which was asked from where there are no more."""
+    """The key of the last one."""
 
 
 class JoinedProjection:
@@ -136,15 +136,15 @@ class JoinedProjections:
         self._projections = {plan.name: JoinedProjection(plan, store) for plan in plans}
         self._counts = counts(plans, store)
         self._recounting = Recounting(self._counts, store)
-        self.silent: set[str] = set()
+        self.held: set[str] = set()
         """The projections that read what isn't all there yet."""
         self.look_again()
 
     def look_again(self) -> set[str]:
-        """More may be there by now: return which projections are silent no longer."""
-        has, before = self._store.schema.has, self.silent
-        self.silent = {name for name, one in self._projections.items() if not has(one.wanted)}
-        return before - self.silent
+        """More may be there: return which projections are held no longer."""
+        schema, before = self._store.schema, self.held
+        self.held = {name for name, one in self._projections.items() if not schema.has(one.wanted)}
+        return before - self.held
 
     def count_some(self) -> bool:
         """Count a slice of rows for counters that are new; whether there is nothing to count."""
@@ -155,10 +155,10 @@ class JoinedProjections:
     ) -> list[Pending]:
         """Put existing rows into the state, with how far the load is; return what they touch."""
 
-        def work(batch: Batch, listener: _Listener) -> None:
+        def loaded(batch: Batch, listener: _Listener) -> None:
             batch.load(table, rows, progress, listener)
 
-        return self._store.write(lambda batch: self._followed(work, batch))
+        return self._store.write(lambda batch: self._followed(loaded, batch))
 
     def apply(
         self,
@@ -168,19 +168,19 @@ class JoinedProjections:
         """Apply transactions to the state, all or nothing; return the documents that they touch,
         which are pending there from then on: each once, however many changes hit it.
 
-        `written` ones were pending.
+        The sink has those that are `written`.
         """  # noqa: D205 - one sentence
 
-        def work(batch: Batch, listener: _Listener) -> None:
+        def applied(batch: Batch, listener: _Listener) -> None:
             self._note_written(written, batch)
             for staged, position in transactions:
                 batch.apply(staged, position, listener)
 
-        return self._store.write(lambda batch: self._followed(work, batch))
+        return self._store.write(lambda batch: self._followed(applied, batch))
 
     def _followed(self, work: Callable[[Batch, _Listener], None], batch: Batch) -> list[Pending]:
         """Do what changes rows; return the documents that it touches."""
-        listener = _Listener(self._audible(), self._counts, batch)
+        listener = _Listener(self._unheld(), self._counts, batch)
         work(batch, listener)
         found = [
             one
@@ -221,12 +221,12 @@ class JoinedProjections:
         return self._store.read(lambda batch: list(self._all_pending(batch)))
 
     def _all_pending(self, batch: Batch) -> Iterator[Pending]:
-        for one in self._audible():
+        for one in self._unheld():
             for found in batch.pending.of(one.number):
                 yield Pending(one.name, found.id, found.row_key)
 
-    def _audible(self) -> list[JoinedProjection]:
-        return [one for name, one in self._projections.items() if name not in self.silent]
+    def _unheld(self) -> list[JoinedProjection]:
+        return [one for name, one in self._projections.items() if name not in self.held]
 
     def every(self, projection: str, after: bytes, most_bytes: int) -> Slice:
         """The next documents of a projection, those of the rows of its root behind a key.
@@ -252,12 +252,10 @@ class JoinedProjections:
 
 def _slice(one: JoinedProjection, after: bytes, most_bytes: int, batch: Batch) -> Slice:
     documents: list[Assembled] = []
-    size = looked_at = 0
-    last = after
+    size, looked_at, last = 0, 0, after
     for last, packed in islice(one.root.after(batch.txn, after), SLICE):
         looked_at += 1
-        address = one.documents.address(packed)
-        body = one.documents.at(batch, address, last)
+        body = one.documents.at(batch, address := one.documents.address(packed), last)
         if body is not None:
             documents.append(Assembled(one.name, address, body))
             size += len(body)

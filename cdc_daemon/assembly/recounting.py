@@ -35,7 +35,7 @@ class Recounting:
             count.counted_to = batch.counted_to(self._number(count))
 
     def some(self) -> bool:
-        """Count a slice of rows, once tables and indexes are whole; whether there is nothing to count."""
+        """Count a slice of rows, once tables and indexes are whole; whether nothing is left."""
         if not self._left:
             return True
         count = self._left[0]

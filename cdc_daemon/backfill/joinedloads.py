@@ -81,7 +81,7 @@ class JoinedLoads:
     def has_work(self) -> bool:
         """Whether `step` has something to do, by now or later."""
         schema = self._joiner.store.schema
-        return bool(self.writings or self._joiner.projections.silent or schema.dropped)
+        return bool(self.writings or self._joiner.projections.held or schema.dropped)
 
     def step(self, *, may_write: bool) -> bool:
         """Do a slice of what can be done; whether there is more that needn't wait."""

@@ -51,7 +51,7 @@ class Writing:
     @property
     def waits(self) -> bool:
         """Whether the state lacks something of it."""
-        return self._name in self._joiner.projections.silent
+        return self._name in self._joiner.projections.held
 
     @property
     def phase(self) -> str:

@@ -161,12 +161,6 @@ class Schema:
             found["next"],
         )
 
-    def without(self, tables: Collection[str]) -> Schema:
-        """With nothing kept of these tables that could be gone on with; their trees are dropped."""
-        left = {name: table for name, table in self.tables.items() if name not in tables}
-        gone = _parts(self) - _parts(replace(self, tables=left))
-        return replace(self, tables=left, dropped=(*self.dropped, *sorted(gone)))
-
     @property
     def to_load(self) -> list[str]:
         """The tables of which rows are missing."""
@@ -211,17 +205,18 @@ def tree_of_index(number: int) -> str:
     return f"index {number}"
 
 
-def fitted(kept: Schema, wanted: Wanted) -> Schema:
+def fitted(kept: Schema, wanted: Wanted, anew: Collection[str] = ()) -> Schema:
     """The schema for what is wanted, with all of what is kept that can be gone on with.
 
-    A table goes on if its key and every wanted column are as they were. A new table is to be
-    loaded, a new index to be built, a new aggregate to be counted; where their tables are new they
-    grow with them. An aggregate is counted anew, too, where a table of it lacks an index: its ways
-    may lead over that.
+    A table goes on if its key and every wanted column are as they were, and it isn't one of those
+    to be loaded `anew`. A new table is to be loaded, a new index to be built, a new aggregate to be
+    counted; where their tables are new they grow with them. An aggregate is counted anew, too,
+    where its ways lead over an index that isn't there yet.
     """
     numbers = _Numbers(kept.next)
+    going_on = {name: table for name, table in kept.tables.items() if name not in anew}
     tables = {
-        relation.qualified_name: _table(kept.tables.get(relation.qualified_name), relation, numbers)
+        relation.qualified_name: _table(going_on.get(relation.qualified_name), relation, numbers)
         for relation in wanted.relations
     }
     indexes = {one.text: _index(kept, one, tables[one.table], numbers) for one in wanted.indexes}

@@ -91,9 +91,9 @@ class Store:
     def fit(self, wanted: Wanted, anew: Collection[str] = ()) -> None:
         """Make place for what is wanted, once; `schema` says then what is to load and to count.
 
-        Of the tables `anew` no row that is there counts any longer.
+        Of the tables to be loaded `anew` no row counts any longer.
         """
-        self.schema = fitted(self.schema.without(anew), wanted)
+        self.schema = fitted(self.schema, wanted, anew)
         self._transact(lambda txn: self._make(wanted, txn))
 
     def _make(self, wanted: Wanted, txn: Transaction) -> None:
