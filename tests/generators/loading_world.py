@@ -76,7 +76,8 @@ class LoadingWorld:
         pending = self.projections.apply([(staged, self._position)])
         staged.close()
         self._counts["held back"] += len(self.projections.held)
-        self._send(*self.projections.assemble(pending))
+        assembly = self.projections.assemble(pending)
+        self._send(assembly.position, assembly.documents)
 
     def _load(self) -> None:
         """One part of one table; after the last one what lacks a value, until nothing does."""

@@ -339,7 +339,7 @@ def test_a_source_of_another_history_is_left_to_a_start(make: Callable[..., Read
         real(*given, **said)  # type: ignore[arg-type]  # as given
         reader.source.history = "system/2"
 
-    reader.source.start = fail_over  # type: ignore[method-assign,assignment]  # and fails over
+    reader.source.start = fail_over  # type: ignore[method-assign]  # and fails over
     reader.start()
     assert wait_until(lambda: bool(reader.failures))
     assert isinstance(reader.failures[0], StartAgainError)
