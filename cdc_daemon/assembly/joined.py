@@ -74,7 +74,7 @@ class Slice(NamedTuple):
     """Where the state was: their version."""
     documents: Sequence[Assembled]
     looked_at: int
-    """How many rows: those that `where` leaves out have no document; none where there are no more."""
+    """How many rows; none where there are no more. Not each of them has a document."""
     last: bytes
     """The key of the last one."""
 

@@ -73,8 +73,7 @@ class Store:
         """
         loaded = load(daemon.file, {})
         queries = {
-            name: document_sql(loaded, name, None)
-            for name in loaded.configuration.projections
+            name: document_sql(loaded, name, None) for name in loaded.configuration.projections
         }
         return assert_equal(self.dsn, self.opensearch, queries)
 
