@@ -291,6 +291,7 @@ class Daemon:
             covered=covered_tables(begun.checkpoint.covered, self._source.visibility),
         )
         joiner.begin()
+        self.status.keep(begun.store)
         return joiner
 
     def _drain(self, delivery: Delivery, pipeline: Pipeline) -> bool:

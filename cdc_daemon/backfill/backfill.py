@@ -359,15 +359,11 @@ class Backfill:
     def _put_some(self, load: ActiveLoad, chunk: LoadedChunk) -> None:
         """A slice at a time: the reader has the stream to read."""
         assert self._joined is not None  # noqa: S101 - it has begun the load
-        if self._joined.put_some(load, chunk, self._reject):
+        if self._joined.put_some(load, chunk):
             self._window.released(chunk)
             self._loads.durable(chunk)
             for name in load.names:
                 self._delivery.metrics.loaded(name, chunk.rows)
-
-    def _reject(self, name: str, rejected: Sequence[tuple[bytes, bytes]]) -> None:
-        index, received = self._generations[name].index, self._delivery.progress.received
-        self._delivery.reject(index, received, rejected)
 
     @property
     def _has_room(self) -> bool:

@@ -16,7 +16,7 @@ from cdc_daemon.backfill.statechunks import StateChunks
 from cdc_daemon.backfill.writing import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from cdc_daemon.backfill.loads import ActiveLoad
     from cdc_daemon.backfill.statechunks import Beginning
@@ -53,18 +53,11 @@ class JoinedLoads:
         """The loads of tables that lack rows."""
         return self._chunks.to_begin()
 
-    def put_some(
-        self,
-        load: ActiveLoad,
-        chunk: LoadedChunk,
-        reject: Callable[[str, Sequence[tuple[bytes, bytes]]], None],
-    ) -> bool:
+    def put_some(self, load: ActiveLoad, chunk: LoadedChunk) -> bool:
         """Put a slice of a chunk into the state; whether that was all."""
         put = self._chunks.slice_of(load, chunk)
         self._joiner.load(put.table, put.rows, put.progress)
-        if put.rejected:
-            for name in load.names:
-                reject(name, put.rejected)
+        self._joiner.reject(load.relation, put.rejected)
         self._chunks.took(chunk, put)
         return put.is_last
 

@@ -74,7 +74,7 @@ class Delivery:
         self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
         self.progress = Progress(self._lanes)
         self._pace.hidden = self.progress.hidden
-        self.dispatcher = Dispatcher(self._lanes, memory.queue, self.wait, self.reject)
+        self.dispatcher = Dispatcher(self._lanes, memory.queue, self.wait, self._reject)
         self.checkpointer = Checkpointer(
             sink.checkpoints, configuration.name, self._on_progress, self.fail
         )
@@ -265,10 +265,7 @@ class Delivery:
             ]
         )
 
-    def reject(
-        self, index: str, position: Position, rejected: Sequence[tuple[bytes, bytes]]
-    ) -> None:
-        """Keep rows that can't become documents of `index` as dead letters."""
+    def _reject(self, index: str, position: Position, rejected: list[tuple[bytes, bytes]]) -> None:
         name = self._projections[index].name
         self.aside(lambda: self.keep(letters_of_rows(self._pipeline, name, position, rejected)))
 

@@ -15,8 +15,8 @@ FIRST = (
     "insert into hotel select i, 'hotel ' || i, i % 6 from generate_series(1, 300) i",
     "insert into room select i, i % 310, 'kind ' || i % 3, i / 7.0 from generate_series(1, 2000) i",
     "insert into tag select i, 'tag ' || i from generate_series(1, 20) i",
-    "insert into hotel_tag select i % 300 + 1, i % 19 + 1 from generate_series(1, 900) i"
-    " on conflict do nothing",
+    "insert into hotel_tag select i, i % 19 + 1 from generate_series(1, 300) i",
+    "insert into hotel_tag select i, 20 from generate_series(1, 310) i",
 )
 CHANGES = (
     "update room set hotel_id = hotel_id + 1 where id % 7 = 0",
