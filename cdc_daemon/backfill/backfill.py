@@ -94,6 +94,7 @@ class Backfill:
         self._loading = frozenset[str]()
         self._joined = joined
         self._is_pressing = False
+        self._is_filling = False
 
     @property
     def loads(self) -> list[UnderWay]:
@@ -122,7 +123,12 @@ class Backfill:
     @property
     def active(self) -> bool:
         """Whether `step` has something to do."""
-        return bool(self._workers) or (self._joined is not None and self._joined.has_work)
+        return self._is_filling or (self._joined is not None and self._joined.has_work)
+
+    @property
+    def writes(self) -> bool:
+        """Whether generations are written, or shown, for which the source needn't be there."""
+        return any(not one.waits for one in self._writings) or bool(self._publishing.waiting)
 
     @property
     def is_pressing(self) -> bool:
@@ -207,6 +213,7 @@ class Backfill:
         )
 
     def _start_reading(self, begun: Sequence[object]) -> None:
+        self._is_filling = bool(self.loads)
         if begun:
             self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
         if self._loads.active and not self._workers:
@@ -282,7 +289,7 @@ class Backfill:
         self.note_durable()
         self._end_sweepings()
         self._publishing.publish(lambda load: self._end_load(load, "loaded"))
-        if not self.loads:
+        if self._is_filling and not self.loads:
             self._end()
 
     def pause(self, *, paused: bool) -> None:
@@ -448,6 +455,7 @@ class Backfill:
         )
 
     def _end(self) -> None:
+        self._is_filling = False
         self._loads.close()
         self._workers = []
         self._loads = Loads(self._config.workers, self._source.wake)
