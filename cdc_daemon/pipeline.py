@@ -173,6 +173,7 @@ class Pipeline:
             while self._backfill.writes and time.monotonic() < until and not self._stopping():
                 self._backfill.step()
                 if not self._backfill.is_pressing:
+                    self._release()
                     self._wait_alone()
         finally:
             self._delivery.dispatcher.wait_for_room = self._wait_for_room
