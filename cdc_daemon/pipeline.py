@@ -331,7 +331,10 @@ class Pipeline:
                 if count := counts[kind]:
                     metrics.received(relation.qualified_name, kind.name.lower(), count)
                     counts[kind] = 0
-        metrics.open_transactions(self._transactions.in_parts, self._transactions.held_bytes)
+        held_bytes = self._transactions.held_bytes
+        if self._joiner is not None:
+            held_bytes += self._joiner.held_bytes
+        metrics.open_transactions(self._transactions.in_parts, held_bytes)
 
     def report(self) -> None:
         """Tell the source how far we are, while stopping.
