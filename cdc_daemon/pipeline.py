@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cdc_daemon.joining import Joiner
     from cdc_daemon.ports import Source
     from cdc_daemon.projection.flat import FlatProjection
+    from cdc_daemon.state import Staged
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,9 @@ REPORT_SECONDS: Final = 0.1
 
 HEARTBEAT_SECONDS: Final = 0.5
 """While the queues are full nothing is read, but the source must hear from us."""
+
+ALONE_SECONDS: Final = 5.0
+"""While the source is away: it is tried again after about as long a pause."""
 
 HEALTHY_SECONDS: Final = 10.0
 """A connection that held so long was a good one: after it, waits between attempts begin anew."""
@@ -141,12 +145,11 @@ class Pipeline:
                 if self._stopping():
                     raise Stopped
                 self._delivery.raise_failure()
-                self._require_same_history()
-                self._source.start(
-                    self._relations,
-                    self._delivery.progress.received,
-                    whole=self._joiner is not None,
-                )
+                try:
+                    self._connect()
+                except RetryError:
+                    self._write_alone()
+                    raise
         # Only now: a source that crashes from here on cuts the stream, and this comes again.
         self._backfill.connected_again()
         self._filler.connected_again()
@@ -156,6 +159,29 @@ class Pipeline:
         self._delivery.heard_from_reader = time.monotonic()
         self._state("loading" if self._backfill.loading else "streaming")
         log.info("streaming", after=self._source.show(self._delivery.progress.received))
+
+    def _connect(self) -> None:
+        self._require_same_history()
+        received, whole = self._delivery.progress.received, self._joiner is not None
+        self._source.start(self._relations, received, whole=whole)
+
+    def _write_alone(self) -> None:
+        """The source is away: write what needs no more of it than the state has, for a while."""
+        until = time.monotonic() + ALONE_SECONDS
+        self._delivery.dispatcher.wait_for_room = self._wait_alone
+        try:
+            while self._backfill.writes and time.monotonic() < until and not self._stopping():
+                self._backfill.step()
+                if not self._backfill.is_pressing:
+                    self._release()
+                    self._wait_alone()
+        finally:
+            self._delivery.dispatcher.wait_for_room = self._wait_for_room
+
+    def _wait_alone(self) -> None:
+        self._delivery.wait(WAITED_FOR_SECONDS)
+        if self._stopping():
+            raise Stopped
 
     def _require_same_history(self) -> None:
         """After a failover or a restore the same position may be another commit."""
@@ -183,6 +209,8 @@ class Pipeline:
 
     def _patience_seconds(self) -> float:
         """How long to wait for the source, where nothing else wakes us."""
+        if self._backfill.is_pressing:
+            return 0.0
         waits = self._backfill.waits or self._filler.active
         return WAITED_FOR_SECONDS if waits else READ_TIMEOUT_SECONDS
 
@@ -233,11 +261,10 @@ class Pipeline:
             for route in self._transactions.committed(commit.xid)
             if route.fold and not self._is_left_out(route, commit)
         ]
-        if self._joiner is not None:
-            self._joiner.commit(commit)
-        if changed:
+        staged = None if self._joiner is None else self._joiner.commit(commit)
+        if changed or staged is not None:
             self._backfill.recent.append(commit.xid)
-        window = self._window_of(commit, changed)
+        window = self._window_of(commit, changed, staged)
         self._filler.begin(commit)
         for route in changed:
             fold = route.fold
@@ -274,12 +301,20 @@ class Pipeline:
         covered = self._covered.get(route.projection.relation.qualified_name)
         return position if covered is None else covered.version(position)
 
-    def _window_of(self, commit: Commit, changed: Sequence[Route]) -> Transaction | None:
-        """What notes the touched documents, if chunks that wait or will come may not see them."""
+    def _window_of(
+        self, commit: Commit, changed: Sequence[Route], staged: Staged | None
+    ) -> Transaction | None:
+        """What notes the touched documents, if chunks that wait or will come may not see them.
+
+        Of what goes into the state the rows are noted already.
+        """
         loading = self._backfill.loading
-        if loading and any(route.index in loading for route in changed):
-            return self._backfill.transaction(commit.xid)
-        return None
+        if not loading or not (staged or any(route.index in loading for route in changed)):
+            return None
+        window = self._backfill.transaction(commit.xid)
+        if window is not None and staged is not None:
+            self._backfill.streamed(staged, window)
+        return window
 
     def _pass(self, position: Position) -> None:
         """Everything up to `position` is on its way; or soon, where documents are joined."""
@@ -331,7 +366,10 @@ class Pipeline:
                 if count := counts[kind]:
                     metrics.received(relation.qualified_name, kind.name.lower(), count)
                     counts[kind] = 0
-        metrics.open_transactions(self._transactions.in_parts, self._transactions.held_bytes)
+        held_bytes = self._transactions.held_bytes
+        if self._joiner is not None:
+            held_bytes += self._joiner.held_bytes
+        metrics.open_transactions(self._transactions.in_parts, held_bytes)
 
     def report(self) -> None:
         """Tell the source how far we are, while stopping.

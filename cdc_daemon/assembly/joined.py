@@ -18,7 +18,7 @@ from cdc_daemon.assembly.reads import of_root
 from cdc_daemon.assembly.recounting import Recounting
 from cdc_daemon.assembly.roots import Nodes
 from cdc_daemon.assembly.touching import Touched
-from cdc_daemon.assembly.wanting import wanted
+from cdc_daemon.assembly.wanting import documents_of, wanted
 from cdc_daemon.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -72,13 +72,15 @@ class Assembly(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Some of all documents of a projection."""
+    """Some of all documents of a projection, in the order of the keys of the root's rows."""
 
     position: Position
     """Where the state was: their version."""
-    documents: list[Assembled]
-    last: bytes | None
-    """The key of the last row of the root; None where there are no more."""
+    documents: Sequence[Assembled]
+    looked_at: int
+    """How many rows; none where there are no more. Not each of them has a document."""
+    last: bytes
+    """The key of the last one."""
 
 
 class JoinedProjection:
@@ -88,7 +90,7 @@ class JoinedProjection:
         self.name = plan.name
         self.wanted = wanted([plan])
         self.root = store.tables[plan.root.relation]
-        self.number = store.schema.projections[plan.name]
+        self.number = store.schema.projections[documents_of(plan)]
         self.nodes = Nodes(plan.root, of_root(plan), store)
         self.documents = Documents(plan, store)
         self.fan_outs = FanOuts(self.number, self.nodes)
@@ -151,8 +153,7 @@ class JoinedProjections:
         self._bounds = bounds
         self._projections = {plan.name: JoinedProjection(plan, store) for plan in plans}
         self._counts = counts(plans, store)
-        every = dict.fromkeys(count for some in self._counts.values() for count in some)
-        self._recounting = Recounting(every, store)
+        self._recounting = Recounting(self._counts, store)
         self.held: set[str] = set()
         """The projections that read what isn't all there yet."""
         self._turns = deque(self._projections.values())
@@ -164,24 +165,24 @@ class JoinedProjections:
     def look_again(self) -> set[str]:
         """More may be there: return which projections are held no longer."""
         schema, before = self._store.schema, self.held
-        self.held = {name for name, one in self._projections.items() if not schema.has(one.wanted)}
+        self.held = {name for name, one in self._projections.items() if schema.lacks(one.wanted)}
         self._wide = None
         return before - self.held
 
     def count_some(self) -> bool:
-        """Count a slice of rows for counters that lack them; whether none are left."""
+        """Count a slice of rows for counters that are new; whether there is nothing to count."""
         return self._recounting.some()
 
     def load(
-        self, table: Table, rows: Iterable[tuple[bytes, bytes]], progress: bytes
+        self, table: Table, rows: Sequence[tuple[bytes, bytes]], progress: bytes
     ) -> list[Pending]:
         """Put existing rows into the state, with how far the load is; return what they touch."""
-        rows = list(rows)
-        return self._store.write(
-            lambda batch: self._followed(
-                lambda batch, listener: batch.load(table, rows, progress, listener), batch
-            )
-        )
+
+        def loaded(batch: Batch, listener: _Listener) -> None:
+            batch.load(table, rows, progress, listener)
+
+        self._wide = None
+        return self._store.write(lambda batch: self._followed(loaded, batch))
 
     def apply(
         self,
@@ -288,9 +289,9 @@ class JoinedProjections:
         return [one for name, one in self._projections.items() if name not in self.held]
 
     def every(self, projection: str, after: bytes, most_bytes: int) -> Slice:
-        """The next documents of a projection, by the keys of the root's rows behind `after`.
+        """The next documents of a projection, those of the rows of its root behind a key.
 
-        Rows without a document are left out. Bounded in number, and after `most_bytes`.
+        Bounded in number, and after `most_bytes`.
         """
         one = self._projections[projection]
         return self._store.read(lambda batch: _slice(one, after, most_bytes, batch))
@@ -311,14 +312,13 @@ class JoinedProjections:
 
 def _slice(one: JoinedProjection, after: bytes, most_bytes: int, batch: Batch) -> Slice:
     documents: list[Assembled] = []
-    size, last = 0, None
-    for key, packed in islice(one.root.after(batch.txn, after), SLICE):
-        last = key
-        address = one.documents.address(packed)
-        body = one.documents.at(batch, address, key)
+    size, looked_at, last = 0, 0, after
+    for last, packed in islice(one.root.after(batch.txn, after), SLICE):
+        looked_at += 1
+        body = one.documents.at(batch, address := one.documents.address(packed), last)
         if body is not None:
             documents.append(Assembled(one.name, address, body))
             size += len(body)
         if size >= most_bytes:
             break
-    return Slice(batch.position, documents, last)
+    return Slice(batch.position, documents, looked_at, last)

@@ -50,7 +50,7 @@ class Node:
         self.path: tuple[str, ...] = ()
         """The tables on the way up, each with the columns that lead there, for people."""
         self.way = b""
-        """What tells the way up from others, also after a restart, and under another mapping."""
+        """What tells the way up from others, also after a restart."""
         self._rows = rows
         self._table = store.tables[relation]
         self._places: tuple[int, ...] = ()

@@ -100,6 +100,8 @@ class Joiner:
         self._send_rejected(rejected, commit.position)
         self._queue.append((staged, commit.position))
         self._queued_bytes += staged.size_bytes
+        if staged.spilled_bytes:
+            self._delivery.metrics.spilled(staged.spilled_bytes)
         return staged
 
     def _send_rejected(self, rejected: Sequence[Rejected], position: Position) -> None:
@@ -110,6 +112,11 @@ class Joiner:
                 if relation in plan.relations:
                     index = self._indices[plan.name]
                     self._delivery.dispatcher.send(index, position, [content], after=after)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held of the transaction that is being read, in memory and on disk."""
+        return self._intake.held_bytes
 
     @property
     def holds(self) -> bool:

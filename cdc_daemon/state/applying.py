@@ -107,6 +107,10 @@ class Batch:
         """  # noqa: D205 - one sentence
         for key, packed in rows:
             self._put(table, key, packed, listener)
+        self.note_progress(progress)
+
+    def note_progress(self, progress: bytes) -> None:
+        """Keep how far the load is."""
         self.txn.put(PROGRESS, progress, db=self._meta)
 
     @property

@@ -119,7 +119,7 @@ def viewed(folder: Path, wanted: Wanted) -> Iterator[View]:
 
 def _has(schema: Schema, wanted: Wanted) -> bool:
     fitting = fitted(schema, wanted)
-    return fitting.next == schema.next and fitting.has(wanted)
+    return fitting.next == schema.next and not fitting.lacks(wanted)
 
 
 def compact(folder: Path) -> tuple[int, int]:
@@ -237,6 +237,6 @@ def _by_projection(
     with txn.cursor(database) as cursor:
         tally.update(key[:NUMBER_BYTES] for key in cursor.iternext(keys=True, values=False))
     return tuple(
-        (name, tally[number.to_bytes(NUMBER_BYTES, "big")])
+        (name.partition(" ")[0], tally[number.to_bytes(NUMBER_BYTES, "big")])
         for name, number in schema.projections.items()
     )

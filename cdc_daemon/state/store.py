@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from cdc_daemon.events import Position
+    from cdc_daemon.events import Position, Relation
     from cdc_daemon.state.applying import Batch
     from cdc_daemon.state.environment import Database, Environment, Transaction
     from cdc_daemon.state.mark import Mark
@@ -76,9 +76,9 @@ class Store(View):
         """What a checkpoint names, to say which state it goes with."""
         return self._mark.state_id
 
-    def lacking(self, wanted: Wanted) -> list[str]:
-        """The tables of which rows would be missing, if that were wanted."""
-        return fitted(self.schema, wanted).to_load
+    def fitting(self, wanted: Wanted) -> Schema:
+        """What there would be of what is wanted."""
+        return fitted(self.schema, wanted)
 
     def fit(self, wanted: Wanted, anew: Collection[str] = ()) -> None:
         """Make place for what is wanted, once; `schema` says then what is to load and to count.
@@ -109,6 +109,11 @@ class Store(View):
         """Have `work` look at what was committed last."""
         with self._watched():
             return super().read(work)
+
+    def count(self, relation: Relation) -> int:
+        """How many rows there are of a table."""
+        tree = self.tables[relation].database
+        return self.read(lambda batch: size_of(batch.txn, tree)[0])
 
     def sync(self) -> Position:
         """Bring everything to disk; return up to where it is then."""

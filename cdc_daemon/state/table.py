@@ -82,7 +82,11 @@ class Table:
 
     def whole_key(self, key: bytes, packed: bytes) -> bytes:
         """All of the key of a row, whatever its length."""
-        return self._whole_key(values_at(packed, self._key_places)) if is_cut(key) else key
+        return self._whole_key(self.key_values(packed)) if is_cut(key) else key
+
+    def key_values(self, packed: bytes) -> list[Value]:
+        """The values of a row in its key columns."""
+        return values_at(packed, self._key_places)
 
     def key(self, values: Sequence[Value]) -> bytes | None:
         """The key of the row with these values in its key columns (of the same types, or integers

@@ -11,6 +11,8 @@ import pytest
 from cdc_daemon.config.loader import load
 from cdc_daemon.explaining import document_sql
 from tests.generators.oracle import assert_equal
+from tests.generators.rest import Refused
+from tests.generators.running_daemon import until
 from tests.integration.pipeline.conftest import (  # noqa: F401 - the fixtures, for all tests here
     opensearch,
     postgres_server,
@@ -66,6 +68,11 @@ class Store:
             for statement in statements:
                 connection.execute(statement.encode())
 
+    def run_alone(self, statement: str) -> None:
+        """Run a statement that can't be in a transaction."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
     def assert_equal(self, daemon: RunningDaemon) -> int:
         """Every document is what the source says, by the SQL that its projection means.
 
@@ -76,6 +83,18 @@ class Store:
             name: document_sql(loaded, name, None) for name in loaded.configuration.projections
         }
         return assert_equal(self.dsn, self.opensearch, queries)
+
+    def wait_until_equal(self, daemon: RunningDaemon, seconds: float = 60.0) -> None:
+        """For what the daemon must notice first: a table that was altered."""
+
+        def is_equal() -> bool:
+            try:
+                self.assert_equal(daemon)
+            except (AssertionError, Refused):
+                return False
+            return True
+
+        until(is_equal, seconds, "all documents are right", poll_seconds=0.5)
 
 
 @pytest.fixture
