@@ -201,6 +201,9 @@ class Source(Protocol):
         the message has the SQL that mends it.
         """
 
+    def memberships(self, relations: Sequence[Relation]) -> Mapping[str, str]:
+        """What `prepare` would say of those that belong to the stream already; touches nothing."""
+
     def held_by(self) -> str | None:
         """Who follows the source in our place, for people; None if nobody does.
 

@@ -6,21 +6,32 @@ Pure, but for looking at the sink's indices, and adding fields to them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from cdc_daemon.events import NOWHERE, Checkpoint, Load
 from cdc_daemon.projection.joined.plan import Plan
 from cdc_daemon.shapes import altered, shown
+from cdc_daemon.state import Here, boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from cdc_daemon.errors import SchemaChangedError
     from cdc_daemon.events import Generation, Position, Relation, Shape
-    from cdc_daemon.ports import Sink
+    from cdc_daemon.ports import ReadModel
     from cdc_daemon.projection.flat import FlatProjection
 
     Mapped: TypeAlias = FlatProjection | Plan
+
+
+class Indices(Protocol):
+    """What of a `Sink` is asked here."""
+
+    def find_generation(self, index: str) -> str | None:
+        """As `Sink` has it."""
+
+    def extend_generation(self, generation: Generation, model: ReadModel) -> bool:
+        """As `Sink` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +99,7 @@ def resume(
     pipeline: str,
     found: Found,
     projections: Sequence[Mapped],
-    sink: Sink,
+    sink: Indices,
     show: Callable[[Position], str],
 ) -> Resumption:
     """Compare what was found with what is configured."""
@@ -120,7 +131,7 @@ def _all_anew(
 
 
 def _gone_on_with(
-    kept: Checkpoint, found: Found, projections: Sequence[Mapped], sink: Sink
+    kept: Checkpoint, found: Found, projections: Sequence[Mapped], sink: Indices
 ) -> Resumption:
     now = found.memberships
     joined = {table for table in now if now[table] != kept.memberships.get(table)}
@@ -300,7 +311,7 @@ def _reason_for(
     projection: Mapped,
     generations: Mapping[str, Generation],
     joined: Collection[str],
-    sink: Sink,
+    sink: Indices,
 ) -> str | None:
     generation = generations.get(projection.name)
     if generation is None:
@@ -317,7 +328,7 @@ def _reason_for(
     return _reason_of_fields(projection, generation, sink)
 
 
-def _reason_of_fields(projection: Mapped, generation: Generation, sink: Sink) -> str | None:
+def _reason_of_fields(projection: Mapped, generation: Generation, sink: Indices) -> str | None:
     """Of a read model of every column: new ones are added to the index, where it takes them."""
     digests, fields = projection.model.digests, generation.fields
     retyped = sorted(name for name in digests.keys() & fields if digests[name] != fields[name])
@@ -338,6 +349,21 @@ def _reason_of_state(plan: Plan, found: Found, unfinished: Collection[str]) -> s
     if lacking is not None and plan.name not in {*unfinished} & {*found.held}:
         return f"the state lacks {lacking}, as they are mapped now"
     return None
+
+
+def here_of(pipeline: str, found: Found) -> Here:
+    """What the state of joined read models is compared with."""
+    kept = found.checkpoint
+    return Here(
+        pipeline=pipeline,
+        source_id=found.source_id,
+        boot_id=boot_id(),
+        place=found.place,
+        checkpoint=None if kept is None else kept.position,
+        checkpoint_state_id="" if kept is None else kept.state_id,
+        checkpoint_source_id="" if kept is None else kept.source_id,
+        shared=found.shared,
+    )
 
 
 def tables_of(projection: Mapped) -> set[str]:

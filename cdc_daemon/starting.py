@@ -32,9 +32,8 @@ from cdc_daemon.pipeline import Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.showing import Showing
-from cdc_daemon.resuming import loads_of, resume, unsearched
+from cdc_daemon.resuming import here_of, loads_of, resume, unsearched
 from cdc_daemon.shapes import difference
-from cdc_daemon.state import Here, boot_id
 
 if TYPE_CHECKING:
     import threading
@@ -216,17 +215,7 @@ class Start:
 
     def _with_state(self, compiled: Compiled, found: Found) -> Found:
         """Look at the state, too."""
-        kept = found.checkpoint
-        here = Here(
-            pipeline=self._configuration.name,
-            source_id=found.source_id,
-            boot_id=boot_id(),
-            place=found.place,
-            checkpoint=None if kept is None else kept.position,
-            checkpoint_state_id="" if kept is None else kept.state_id,
-            checkpoint_source_id="" if kept is None else kept.source_id,
-            shared=found.shared,
-        )
+        here = here_of(self._configuration.name, found)
         config = self._configuration.state
         state = self._state = Kept(config.path, here, self._source.show, config.max_size)
         return replace(

@@ -48,11 +48,11 @@ class Kept:
 
     def lacking(self, plans: Sequence[Plan]) -> dict[str, str]:
         """What would have to be loaded or made, for people, by the names of projections."""
-        return {} if self._store is None else _lacking(self._store.fitting(wanted(plans)), plans)
+        return {} if self._store is None else lacking_of(self._store.fitting(wanted(plans)), plans)
 
     def held(self, plans: Sequence[Plan]) -> set[str]:
         """The projections of which nothing was given out so far, because something lacked."""
-        return set() if self._store is None else {*_lacking(self._store.schema, plans)}
+        return set() if self._store is None else {*lacking_of(self._store.schema, plans)}
 
     def open(self, need: Wanted, anew: Collection[str], *, all_anew: bool) -> Store:
         """The state with room for what is wanted; the tables `anew`, or all, without their rows."""
@@ -76,6 +76,7 @@ class Kept:
             store.close()
 
 
-def _lacking(schema: Schema, plans: Sequence[Plan]) -> dict[str, str]:
+def lacking_of(schema: Schema, plans: Sequence[Plan]) -> dict[str, str]:
+    """What of it isn't there that these plans want, for people, by their names."""
     lacking = {plan.name: schema.lacks(wanted([plan])) for plan in plans}
     return {name: what for name, what in lacking.items() if what}

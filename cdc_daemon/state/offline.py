@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.errors import StateError
 from cdc_daemon.events import NOWHERE
 from cdc_daemon.state.applying import position_in
-from cdc_daemon.state.deciding import Here, reason_not_to_open
+from cdc_daemon.state.deciding import Here, Rebuild, reason_not_to_open
 from cdc_daemon.state.environment import DATA, Environment, size_of
 from cdc_daemon.state.mark import boot_id, owned, owner, read_mark, sync_folder, write_mark
-from cdc_daemon.state.opening import file_bytes
+from cdc_daemon.state.opening import decided, file_bytes
 from cdc_daemon.state.schema import (
     COUNTERS,
     FAN_OUTS,
@@ -34,7 +34,7 @@ from cdc_daemon.state.schema import (
 from cdc_daemon.state.viewing import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cdc_daemon.events import Position
     from cdc_daemon.state.environment import Transaction
@@ -97,6 +97,23 @@ def inspect(folder: Path) -> Inspection:
         file_bytes(folder),
     )
     return shell if shell.lost else _looked_into(shell)
+
+
+def foreseen(
+    folder: Path, here: Here, show: Callable[[Position], str]
+) -> tuple[str | None, Schema]:
+    """Why a start would not go on with the state, None where it would; and what is kept in it."""
+    mark = read_mark(folder)
+    reason = reason_not_to_open(mark, here, file_bytes(folder))
+    if reason is not None or mark is None:
+        return reason, Schema()
+    env = Environment(folder, most_bytes=None, readonly=True)
+    try:
+        decision = decided(env, mark, here, show)
+        reason = decision.reason if isinstance(decision, Rebuild) else None
+        return reason, View(env, {name: env.kept(name) for name in TREES}).schema
+    finally:
+        env.close()
 
 
 @contextmanager

@@ -137,6 +137,13 @@ class PostgresSource:
             log.warning("type_unknown", table=table, column=column, types=types)
         return memberships(connection, self._publication, relations)
 
+    def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """Of those that are in the publication."""
+        connection = self._query_connection()
+        absent = find_missing(connection, self._publication, relations).absent
+        found = memberships(connection, self._publication, relations)
+        return {name: member for name, member in found.items() if name not in absent}
+
     def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
         """Look at everything that could keep the relations from being followed."""
         patient = Patient(self._config, self._name, self._slot, self._publication)

@@ -398,6 +398,10 @@ class ScriptedSource:
         """All is well."""
         return {relation.qualified_name: "member" for relation in relations}
 
+    def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """All belong to it."""
+        return self.prepare(relations)
+
     def held_by(self) -> str | None:
         """Nobody."""
         return None

@@ -48,3 +48,18 @@ def test_rows_and_documents_are_looked_at_beside_the_daemon(
     rest.post("/hotels/_update/7?refresh", {"doc": {"chain": {"name": "altered"}}})
     found = said(daemon, "preview", "hotels", "7")
     assert (found["verdict"], found["differing"]) == ("differs", ["chain.name"])
+    (index,) = rest.get("/_alias/hotels")
+    assert said(daemon, "plan")["steps"] == [{"action": "keep", "subject": index, "why": ""}]
+    whole = json.loads(daemon.file.read_text())
+    embed = whole["projections"]["hotels"]["embed"]
+    embed["mates"] = {"count": "mate", "on": {"hotel_id": "id"}}
+    del embed["tags"]
+    store.execute("create table mate (id int primary key, hotel_id int)")
+    daemon.file.write_text(json.dumps(whole))
+    steps = [(one["action"], one["subject"]) for one in said(daemon, "plan")["steps"]]
+    assert steps == [
+        ("publish", "public.mate"),
+        ("create", "a new index of hotels"),
+        ("write", "hotels"),
+        ("load", "public.mate"),
+    ]
