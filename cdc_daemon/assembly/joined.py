@@ -260,19 +260,28 @@ class JoinedProjections:
     def _assembled(
         self, pending: Iterable[Pending], most_bytes: int | None, batch: Batch
     ) -> Assembly:
-        documents: list[Assembled] = []
+        documents: dict[tuple[str, bytes], Assembled] = {}
         size = looked_at = 0
-        for name, address, key in pending:
+        for one in pending:
             looked_at += 1
-            try:
-                body = self._projections[name].documents.at(batch, address, key)
-            except RejectedError:
-                continue
-            documents.append(Assembled(name, address, body))
-            size += len(body or b"")
+            for found in self._of(one, batch):
+                documents[found[:2]] = found
+                size += len(found.body or b"")
             if most_bytes is not None and size >= most_bytes:
                 break
-        return Assembly(batch.position, documents, looked_at)
+        return Assembly(batch.position, [*documents.values()], looked_at)
+
+    def _of(self, pending: Pending, batch: Batch) -> Iterator[Assembled]:
+        """The document at an address; and where it is by now, if it is on another shard."""
+        name, address, key = pending
+        documents = self._projections[name].documents
+        try:
+            body = documents.at(batch, address, key)
+            yield Assembled(name, address, body)
+            if body is None and (now := documents.moved_to(batch, address, key)) is not None:
+                yield Assembled(name, now, documents.at(batch, now, key))
+        except RejectedError:
+            return
 
     def pending(self) -> list[Pending]:
         """All documents that the sink isn't known to have."""
@@ -285,6 +294,11 @@ class JoinedProjections:
 
     def _unheld(self) -> list[JoinedProjection]:
         return [one for name, one in self._projections.items() if name not in self.held]
+
+    def forget_pending(self, projection: str) -> None:
+        """All documents of a projection are going to be written, whatever is pending of it."""
+        number = self._projections[projection].number
+        self._store.write(lambda batch: batch.pending.forget(number))
 
     def every(self, projection: str, after: bytes, most_bytes: int) -> Slice:
         """The next documents of a projection, those of the rows of its root behind a key.

@@ -162,6 +162,8 @@ class Joiner:
 
     def write_some(self, projection: str, after: bytes, most_bytes: int) -> Slice:
         """Send the next documents of a projection, whatever the sink has of them."""
+        if not after:
+            self.projections.forget_pending(projection)
         found = self.projections.every(projection, after, most_bytes)
         self._sending.dispatch(projection, found.position, found.documents)
         return found
