@@ -51,20 +51,6 @@ class Documents:
         packed = self._table.row(batch.txn, key)
         return None if packed is None else self.address(packed)
 
-    def moved_to(self, batch: Batch, address: bytes, key: bytes) -> bytes | None:
-        """Where the document is that was at `address`, if only its shard is another one.
-
-        Who deletes it in the one place must write it in the other again: these may be the same.
-        """
-        packed = self._table.row(batch.txn, key) if self._plan.routing is not None else None
-        if packed is None:
-            return None
-        now = self.address(packed)
-        if now == address or now.startswith(_WITHOUT_ID):
-            return None
-        same_id = address.startswith(self._plan.id_of(self._addressing.row(packed)))
-        return now if same_id else None
-
     def at(self, batch: Batch, address: bytes, key: bytes) -> bytes | None:
         """The document at an address, a rejection, or None where there is none.
 

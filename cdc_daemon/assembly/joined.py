@@ -260,28 +260,19 @@ class JoinedProjections:
     def _assembled(
         self, pending: Iterable[Pending], most_bytes: int | None, batch: Batch
     ) -> Assembly:
-        documents: dict[tuple[str, bytes], Assembled] = {}
+        documents: list[Assembled] = []
         size = looked_at = 0
-        for one in pending:
+        for name, address, key in pending:
             looked_at += 1
-            for found in self._of(one, batch):
-                documents[found[:2]] = found
-                size += len(found.body or b"")
+            try:
+                body = self._projections[name].documents.at(batch, address, key)
+            except RejectedError:
+                continue
+            documents.append(Assembled(name, address, body))
+            size += len(body or b"")
             if most_bytes is not None and size >= most_bytes:
                 break
-        return Assembly(batch.position, [*documents.values()], looked_at)
-
-    def _of(self, pending: Pending, batch: Batch) -> Iterator[Assembled]:
-        """The document at an address; and where it is by now, if it is on another shard."""
-        name, address, key = pending
-        documents = self._projections[name].documents
-        try:
-            body = documents.at(batch, address, key)
-            yield Assembled(name, address, body)
-            if body is None and (now := documents.moved_to(batch, address, key)) is not None:
-                yield Assembled(name, now, documents.at(batch, now, key))
-        except RejectedError:
-            return
+        return Assembly(batch.position, documents, looked_at)
 
     def pending(self) -> list[Pending]:
         """All documents that the sink isn't known to have."""

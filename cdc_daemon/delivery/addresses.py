@@ -18,13 +18,6 @@ def parted(address: bytes) -> tuple[bytes, bytes | None]:
 
 
 def routed(index: str, address: bytes, version: int, body: bytes | None) -> DocumentOperation:
-    """The operation on the document at an address.
-
-    A document that moves is deleted in one place and written in another, which may be on the same
-    shard: there both are one document to the sink. So the delete is one below, where no commit
-    ends: it does nothing to what was written, in whatever order they come.
-    """
+    """The operation on the document at an address."""
     document_id, routing = parted(address)
-    if body is None:
-        version -= 1
     return DocumentOperation(index, document_id, version, body, routing)

@@ -40,7 +40,6 @@ TABLES = {
         ),
         table("hotel_id", "tag_id", name="hotel_tag", key=("hotel_id", "tag_id")),
         table("id", "name", name="tag"),
-        table("id", Column("area", INT4, nullable=False), name="place"),
     )
 }
 CHAIN: dict[str, Any] = {"one": "public.chain", "on": {"id": "chain_id"}, "fields": ["name"]}

@@ -126,17 +126,3 @@ def test_what_was_applied_before_touches_nothing(tmp_path: Path) -> None:
         staged.put(Change(hotel, ChangeKind.INSERT, [b"1" for _ in hotel.columns]))
         assert len(projections.apply([(staged, Position(5))])) == 1
         assert projections.apply([(staged, Position(5))]) == []
-
-
-def test_a_document_that_moves_is_written_where_it_is_by_who_deletes_it(tmp_path: Path) -> None:
-    """Both places may be on one shard, where a delete alone would take the new one along."""
-    with joined(tmp_path, places={"from": "public.place", "routing": "area"}) as store:
-        store.insert("place", id=1, area=7)
-        store.commit()
-        store.update("place", 1, area=8)
-        moved = store.commit()
-        assert moved == {"1 7": None, "1 8": {"id": 1}}
-        store.projections.reach(Position(2), [Written("places", b'"1""8"', Position(2))])
-        assert store.pending() == moved
-        store.delete("place", 1)
-        assert store.commit() == {"1 8": None}
