@@ -6,15 +6,22 @@ SQL; what a test asserts besides is that the change was one of a document at all
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+
+from cdc_daemon.embedded.ports import free_port
+from tests.generators.hotels import PROJECTIONS, Hotels, fill
+from tests.generators.rest import Rest
+from tests.generators.running_daemon import RunningDaemon, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
-    from tests.generators.hotels import Hotels
+    from cdc_daemon.embedded import OpenSearchServer, PostgresServer
 
 MADE = """
 insert into chain values (100, 'Royal', 5), (101, 'Plain', 2);
@@ -37,6 +44,62 @@ delete from hotel_amenity where hotel_id >= 100;
 delete from review where id >= 1000;
 delete from answer where id >= 1000;
 """
+
+
+@pytest.fixture(scope="module")
+def following(
+    postgres_server: PostgresServer,
+    opensearch: OpenSearchServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Hotels]:
+    """A daemon that has loaded hotels, for all tests of a module."""
+    name = f"hotels_{uuid.uuid4().hex[:8]}"
+    folder, port = tmp_path_factory.mktemp(name), free_port()
+    with psycopg.connect(postgres_server.dsn, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    dsn = postgres_server.dsn_of(name)
+    fill(dsn)
+    said = {
+        "name": name,
+        "source": {"type": "postgres", "dsn": dsn},
+        "sink": {"type": "opensearch", "hosts": [opensearch.url]},
+        "projections": PROJECTIONS,
+        "state": {"path": str(folder / "data")},
+        "web": {"listen": f"127.0.0.1:{port}"},
+    }
+    file = folder / "cdc-daemon.yaml"
+    file.write_text(json.dumps(said))
+    daemon, server = RunningDaemon(file, port, dsn), Rest(opensearch.url)
+    daemon.start()
+    try:
+        yield Hotels(daemon, server, dsn)
+    finally:
+        daemon.close()
+        print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
+        for projection in PROJECTIONS:
+            server.delete(f"/{projection}-*")
+        _drop(postgres_server, name)
+
+
+def _drop(server: PostgresServer, name: str) -> None:
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(active_pid) from pg_replication_slots"
+            " where database = %s and active",
+            [name],
+        )
+        until(lambda: _free(connection, name), 10, "the slot is free")
+        connection.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
+            " where database = %s",
+            [name],
+        )
+        connection.execute(f"drop database {name} with (force)")
+
+
+def _free(connection: psycopg.Connection, name: str) -> bool:
+    query = "select from pg_replication_slots where database = %s and active"
+    return connection.execute(query, [name]).fetchone() is None
 
 
 @pytest.fixture
