@@ -27,8 +27,8 @@ MADE = """
 insert into chain values (100, 'Royal', 5), (101, 'Plain', 2);
 insert into hotel values (100, 'Grand', 100, 'Rome', repeat('about', 700)),
                          (101, 'Small', 101, 'Oslo', 'short');
-insert into room values (100, 1, 'suite', 300, repeat('n', 4000)), (100, 2, 'single', 80),
-                        (101, 1, 'double', 120);
+insert into room values (100, 1, 'suite', 300, repeat('n', 4000)), (100, 2, 'single', 80, 'x'),
+                        (101, 1, 'double', 120, null);
 insert into amenity values (100, 'pool'), (101, 'sauna');
 insert into hotel_amenity values (100, 100), (100, 101), (101, 101);
 insert into review values (1000, 100, 5, 'good'), (1001, 100, 2, 'bad'), (1002, 101, 3, '');
