@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cdc_daemon.state.applying import Batch
 from cdc_daemon.state.counters import Counters
 from cdc_daemon.state.environment import DamagedError, FullError, drop_some, size_of
+from cdc_daemon.state.fanouts import FanOutSet
 from cdc_daemon.state.mark import write_mark
 from cdc_daemon.state.pending import PendingSet
 from cdc_daemon.state.schema import (
     COUNTERS,
+    FAN_OUTS,
     META,
     PENDING,
     SCHEMA,
@@ -31,7 +33,7 @@ from cdc_daemon.state.schema import (
 from cdc_daemon.state.table import Index, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from cdc_daemon.events import Position, Relation
@@ -52,6 +54,7 @@ class Figures:
     rows: dict[str, int]
     """By table."""
     pending: int
+    fan_outs: int
     used_bytes: int
     map_bytes: int
     syncs: int
@@ -84,9 +87,16 @@ class Store:
         """What a checkpoint names, to say which state it goes with."""
         return self._mark.state_id
 
-    def fit(self, wanted: Wanted) -> None:
-        """Make place for what is wanted, once; `schema` says then what is to load and to count."""
-        self.schema = fitted(self.schema, wanted)
+    def fitting(self, wanted: Wanted) -> Schema:
+        """What there would be of what is wanted."""
+        return fitted(self.schema, wanted)
+
+    def fit(self, wanted: Wanted, anew: Collection[str] = ()) -> None:
+        """Make place for what is wanted, once; `schema` says then what is to load and to count.
+
+        Of the tables to be loaded `anew` no row counts any longer.
+        """
+        self.schema = fitted(self.schema, wanted, anew)
         self._transact(lambda txn: self._make(wanted, txn))
 
     def _make(self, wanted: Wanted, txn: Transaction) -> None:
@@ -119,6 +129,11 @@ class Store:
         """Have `work` look at what was committed last."""
         with self._watched(), self._env.reading() as txn:
             return work(self._batch(txn))
+
+    def count(self, relation: Relation) -> int:
+        """How many rows there are of a table."""
+        tree = self.tables[relation].database
+        return self.read(lambda batch: size_of(batch.txn, tree)[0])
 
     def sync(self) -> Position:
         """Bring everything to disk; return up to where it is then."""
@@ -195,6 +210,7 @@ class Store:
             self._trees,
             Counters(txn, self._trees[COUNTERS]),
             PendingSet(txn, self._trees[PENDING]),
+            FanOutSet(txn, self._trees[FAN_OUTS]),
         )
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
@@ -227,9 +243,11 @@ class Store:
                 for table in self.tables.values()
             }
             waiting, _ = size_of(txn, self._trees[PENDING])
+            fan_outs, _ = size_of(txn, self._trees[FAN_OUTS])
         return Figures(
             rows,
             waiting,
+            fan_outs,
             self._env.used_bytes,
             self._env.map_bytes,
             self._syncs,
