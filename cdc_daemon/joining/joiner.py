@@ -165,7 +165,7 @@ class Joiner:
         if not after:
             self.projections.forget_pending(projection)
         found = self.projections.every(projection, after, most_bytes)
-        self._sending.dispatch(projection, found.position, found.documents)
+        self._sending.dispatch(found.documents)
         return found
 
     def keep(self, *, urgent: bool) -> None:
