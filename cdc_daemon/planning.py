@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from cdc_daemon.assembly import wanted
 from cdc_daemon.claim import Claim
 from cdc_daemon.errors import RetryError, SourceError
-from cdc_daemon.joining.keeping import lacking_of
+from cdc_daemon.joining.keeping import lacking_of, missing_of
 from cdc_daemon.projection.joined.plan import Plan
 from cdc_daemon.resuming import here_of, resume, tables_of, unsearched
 from cdc_daemon.state import folder_of
@@ -152,5 +152,5 @@ class _Planning:
             return replace(found, state_lost=lost)
         fitting = fitted(schema, wanted(plans))
         self._to_load = {*fitting.to_load}
-        lacking = lacking_of(fitting, plans)
-        return replace(found, lacking=lacking, held={*lacking_of(schema, plans)})
+        lacking = lacking_of(schema, fitting, plans)
+        return replace(found, lacking=lacking, held={*missing_of(schema, plans)})

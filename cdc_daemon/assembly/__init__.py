@@ -10,7 +10,7 @@ from cdc_daemon.assembly.joined import (
     Written,
 )
 from cdc_daemon.assembly.looking import Document, Look, Shown
-from cdc_daemon.assembly.wanting import wanted
+from cdc_daemon.assembly.wanting import documents_of, wanted
 
 __all__ = [
     "BOUNDS",
@@ -24,5 +24,6 @@ __all__ = [
     "Shown",
     "Slice",
     "Written",
+    "documents_of",
     "wanted",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from cdc_daemon.assembly import wanted
+from cdc_daemon.assembly import documents_of, wanted
 from cdc_daemon.state import GoOn, Home, Rebuild, folder_of
 
 if TYPE_CHECKING:
@@ -48,11 +48,13 @@ class Kept:
 
     def lacking(self, plans: Sequence[Plan]) -> dict[str, str]:
         """What would have to be loaded or made, for people, by the names of projections."""
-        return {} if self._store is None else lacking_of(self._store.fitting(wanted(plans)), plans)
+        if self._store is None:
+            return {}
+        return lacking_of(self._store.schema, self._store.fitting(wanted(plans)), plans)
 
     def held(self, plans: Sequence[Plan]) -> set[str]:
         """The projections of which nothing was given out so far, because something lacked."""
-        return set() if self._store is None else {*lacking_of(self._store.schema, plans)}
+        return set() if self._store is None else {*missing_of(self._store.schema, plans)}
 
     def open(self, need: Wanted, anew: Collection[str], *, all_anew: bool) -> Store:
         """The state with room for what is wanted; the tables `anew`, or all, without their rows."""
@@ -76,7 +78,17 @@ class Kept:
             store.close()
 
 
-def lacking_of(schema: Schema, plans: Sequence[Plan]) -> dict[str, str]:
+def lacking_of(schema: Schema, fitting: Schema, plans: Sequence[Plan]) -> dict[str, str]:
+    """What lacks in `fitting`, which `schema` would become, for people, by the names of `plans`.
+
+    What was pending of a read model goes with its mapping, and doesn't come back with it.
+    """
+    unknown = [plan.name for plan in plans if documents_of(plan) not in schema.projections]
+    forgotten = dict.fromkeys(unknown, "which documents are still to be written")
+    return forgotten | missing_of(fitting, plans)
+
+
+def missing_of(schema: Schema, plans: Sequence[Plan]) -> dict[str, str]:
     """What of it isn't there that these plans want, for people, by their names."""
     lacking = {plan.name: schema.lacks(wanted([plan])) for plan in plans}
     return {name: what for name, what in lacking.items() if what}
