@@ -16,6 +16,7 @@ from cdc_daemon import log as logging
 from cdc_daemon.backfill.backfill import RECENT, Backfill
 from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
+from cdc_daemon.backfill.joinedloads import JoinedLoads
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.covering import covered_tables
@@ -32,6 +33,7 @@ from cdc_daemon.errors import (
     StopError,
     TakenOverError,
 )
+from cdc_daemon.joining import Joiner
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.schemawatch import SchemaWatch
@@ -174,6 +176,12 @@ class Daemon:
         if self._before is not None:
             self._before.let_end(self._stop)
         begun = self._start.begin()
+        try:
+            self._run_begun(begun, monitor)
+        finally:
+            self._start.let_go()
+
+    def _run_begun(self, begun: Begun, monitor: Monitor) -> None:
         with self._start.reachable("sink", SinkError):
             delivery = self._before = self._delivery(begun, monitor)
         try:
@@ -198,7 +206,7 @@ class Daemon:
             sink=self._sink,
             projections={
                 begun.checkpoint.generations[projection.name].index: projection
-                for projection in begun.compiled.projections
+                for projection in begun.compiled.mapped
             },
             monitor=monitor,
             metrics=self.metrics,
@@ -210,9 +218,14 @@ class Daemon:
     def _follow(self, begun: Begun, delivery: Delivery) -> None:
         compiled, checkpoint = begun.compiled, begun.checkpoint
         delivery.resume(checkpoint, begun.written)
-        backfill = self._backfill(begun, delivery)
-        filler = HoleFiller(self._source, delivery)
-        pipeline = self._pipeline(begun, delivery, backfill, filler)
+        joiner = self._joiner(begun, delivery)
+        backfill = self._backfill(begun, delivery, joiner)
+        flat = {
+            checkpoint.generations[projection.name].index: projection
+            for projection in compiled.projections
+        }
+        filler = HoleFiller(self._source, delivery, flat)
+        pipeline = self._pipeline(begun, delivery, backfill, filler, joiner)
         watch = SchemaWatch(
             self._start.shapes,
             compiled.relations,
@@ -242,7 +255,12 @@ class Daemon:
         log.info("stopped", drained=self._drain(delivery, pipeline))
 
     def _pipeline(
-        self, begun: Begun, delivery: Delivery, backfill: Backfill, filler: HoleFiller
+        self,
+        begun: Begun,
+        delivery: Delivery,
+        backfill: Backfill,
+        filler: HoleFiller,
+        joiner: Joiner | None,
     ) -> Pipeline:
         compiled, checkpoint = begun.compiled, begun.checkpoint
         return Pipeline(
@@ -260,16 +278,38 @@ class Daemon:
             spill_folder=self._configuration.state.path / "spill",
             stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
             state=self._state,
+            joiner=joiner,
             covered=covered_tables(checkpoint.covered, self._source.visibility),
         )
+
+    def _joiner(self, begun: Begun, delivery: Delivery) -> Joiner | None:
+        if begun.store is None:
+            return None
+        joiner = Joiner(
+            store=begun.store,
+            plans=begun.compiled.plans,
+            indices=delivery.indices,
+            delivery=delivery,
+            memory=self._configuration.memory,
+            folder=self._configuration.state.path / "spill",
+            covered=covered_tables(begun.checkpoint.covered, self._source.visibility),
+        )
+        joiner.begin()
+        self.status.keep(begun.store)
+        return joiner
 
     def _drain(self, delivery: Delivery, pipeline: Pipeline) -> bool:
         deadline = time.monotonic() + self._configuration.shutdown.deadline
         return delivery.drain(deadline, pipeline.report)
 
-    def _backfill(self, begun: Begun, delivery: Delivery) -> Backfill:
+    def _backfill(self, begun: Begun, delivery: Delivery, joiner: Joiner | None) -> Backfill:
         compiled, checkpoint = begun.compiled, begun.checkpoint
         config = self._configuration
+        joined = None
+        if joiner is not None:
+            joined = JoinedLoads(
+                joiner, compiled.plans, delivery.indices, checkpoint.building, delivery.dispatcher
+            )
         backfill = Backfill(
             config=config.backfill,
             source=self._source,
@@ -279,10 +319,12 @@ class Daemon:
             queue_bytes=config.memory.queue,
             all_loaded=self._all_loaded,
             recent=self._recent,
+            joined=joined,
         )
         backfill.begin(checkpoint.loads, compiled)
+        backfill.begin_joined()
         self.status.load(backfill, Control(backfill, compiled, delivery))
-        if config.backfill.mode == "only" and not checkpoint.loads:
+        if config.backfill.mode == "only" and not backfill.loads:
             self._all_loaded()
         return backfill
 

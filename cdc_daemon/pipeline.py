@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.delivery.transactions import Route
     from cdc_daemon.events import Event, Relation
+    from cdc_daemon.joining import Joiner
     from cdc_daemon.ports import Source
     from cdc_daemon.projection.flat import FlatProjection
+    from cdc_daemon.state import Staged
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,9 @@ REPORT_SECONDS: Final = 0.1
 
 HEARTBEAT_SECONDS: Final = 0.5
 """While the queues are full nothing is read, but the source must hear from us."""
+
+ALONE_SECONDS: Final = 5.0
+"""While the source is away: it is tried again after about as long a pause."""
 
 HEALTHY_SECONDS: Final = 10.0
 """A connection that held so long was a good one: after it, waits between attempts begin anew."""
@@ -80,6 +85,7 @@ class Pipeline:
         spill_folder: Path,
         stopping: Callable[[], bool],
         state: Callable[[str], None],
+        joiner: Joiner | None = None,
         covered: Mapping[str, Covered] = MappingProxyType({}),
     ) -> None:
         self._source = source
@@ -90,7 +96,10 @@ class Pipeline:
         self._filler = filler
         self._stopping = stopping
         self._state = state
-        self._transactions = OpenTransactions(relations, indices, transaction_bytes, spill_folder)
+        self._joiner = joiner
+        self._transactions = OpenTransactions(
+            relations, indices, transaction_bytes, spill_folder, joiner
+        )
         self._covered = covered
         self._released_at = 0.0
         self._reported_at = 0.0
@@ -111,6 +120,8 @@ class Pipeline:
             return
         finally:
             self._transactions.forget()
+            if self._joiner is not None:
+                self._joiner.forget()
 
     def _follow_while_connected(self) -> None:
         """Return when a good connection was lost; raise RetryError when it was none."""
@@ -134,15 +145,43 @@ class Pipeline:
                 if self._stopping():
                     raise Stopped
                 self._delivery.raise_failure()
-                self._require_same_history()
-                self._source.start(self._relations, self._delivery.progress.received)
+                try:
+                    self._connect()
+                except RetryError:
+                    self._write_alone()
+                    raise
         # Only now: a source that crashes from here on cuts the stream, and this comes again.
         self._backfill.connected_again()
         self._filler.connected_again()
+        if self._joiner is not None:
+            self._joiner.connected_again()
         # The source may have been away for long: that was no sign of a reader that is stuck.
         self._delivery.heard_from_reader = time.monotonic()
         self._state("loading" if self._backfill.loading else "streaming")
         log.info("streaming", after=self._source.show(self._delivery.progress.received))
+
+    def _connect(self) -> None:
+        self._require_same_history()
+        received, whole = self._delivery.progress.received, self._joiner is not None
+        self._source.start(self._relations, received, whole=whole)
+
+    def _write_alone(self) -> None:
+        """The source is away: write what needs no more of it than the state has, for a while."""
+        until = time.monotonic() + ALONE_SECONDS
+        self._delivery.dispatcher.wait_for_room = self._wait_alone
+        try:
+            while self._backfill.writes and time.monotonic() < until and not self._stopping():
+                self._backfill.step()
+                if not self._backfill.is_pressing:
+                    self._release()
+                    self._wait_alone()
+        finally:
+            self._delivery.dispatcher.wait_for_room = self._wait_for_room
+
+    def _wait_alone(self) -> None:
+        self._delivery.wait(WAITED_FOR_SECONDS)
+        if self._stopping():
+            raise Stopped
 
     def _require_same_history(self) -> None:
         """After a failover or a restore the same position may be another commit."""
@@ -159,7 +198,8 @@ class Pipeline:
             # While anything is held back, look only whether more has come, and don't wait for it.
             events = self._source.read(0.0 if held else self._patience_seconds())
             urgent = self._take(events)
-            held = self._hold_back() if events else self._release()
+            more = self._joiner is not None and self._joiner.step()
+            held = self._hold_back() if events or more else self._release()
             if self._backfill.has_work:
                 self._backfill.step()
                 self._state("loading" if self._backfill.loading else "streaming")
@@ -169,6 +209,8 @@ class Pipeline:
 
     def _patience_seconds(self) -> float:
         """How long to wait for the source, where nothing else wakes us."""
+        if self._backfill.is_pressing:
+            return 0.0
         waits = self._backfill.waits or self._filler.active
         return WAITED_FOR_SECONDS if waits else READ_TIMEOUT_SECONDS
 
@@ -183,17 +225,31 @@ class Pipeline:
                 destination.counts[event.kind] += 1
                 for apply, fold in destination.targets:
                     apply(event, fold)
+                if destination.take_row is not None:
+                    destination.take_row(event)
             elif type(event) is Commit:
                 self._commit(event)
-            elif type(event) is Watermark:
-                self._pass(event.position)
-                urgent = urgent or event.urgent
-            elif isinstance(event, StreamStart | StreamStop | StreamAbort):
-                transactions.follow(event)
+            else:
+                urgent = self._turn(event) or urgent
                 destinations = transactions.destinations
-        if spilled := transactions.spill_if_large():
-            self._delivery.metrics.spilled(spilled)
+        self._settle()
         return urgent
+
+    def _turn(self, event: Event) -> bool:
+        """Another transaction is meant from now on, or none; whether the source waits for us."""
+        if isinstance(event, Watermark):
+            self._pass(event.position)
+            return event.urgent
+        if isinstance(event, StreamStart | StreamStop | StreamAbort):
+            self._transactions.follow(event)
+        return False
+
+    def _settle(self) -> None:
+        """What was read together is joined together, and what it needs of memory is bounded."""
+        if self._joiner is not None:
+            self._joiner.flush()
+        if spilled := self._transactions.spill_if_large():
+            self._delivery.metrics.spilled(spilled)
 
     def _commit(self, commit: Commit) -> None:
         """Send what the transaction made of the documents, all at the version of its commit."""
@@ -205,9 +261,10 @@ class Pipeline:
             for route in self._transactions.committed(commit.xid)
             if route.fold and not self._is_left_out(route, commit)
         ]
-        if changed:
+        staged = None if self._joiner is None else self._joiner.commit(commit)
+        if changed or staged is not None:
             self._backfill.recent.append(commit.xid)
-        window = self._window_of(commit, changed)
+        window = self._window_of(commit, changed, staged)
         self._filler.begin(commit)
         for route in changed:
             fold = route.fold
@@ -244,14 +301,26 @@ class Pipeline:
         covered = self._covered.get(route.projection.relation.qualified_name)
         return position if covered is None else covered.version(position)
 
-    def _window_of(self, commit: Commit, changed: Sequence[Route]) -> Transaction | None:
-        """What notes the touched documents, if chunks that wait or will come may not see them."""
+    def _window_of(
+        self, commit: Commit, changed: Sequence[Route], staged: Staged | None
+    ) -> Transaction | None:
+        """What notes the touched documents, if chunks that wait or will come may not see them.
+
+        Of what goes into the state the rows are noted already.
+        """
         loading = self._backfill.loading
-        if loading and any(route.index in loading for route in changed):
-            return self._backfill.transaction(commit.xid)
-        return None
+        if not loading or not (staged or any(route.index in loading for route in changed)):
+            return None
+        window = self._backfill.transaction(commit.xid)
+        if window is not None and staged is not None:
+            self._backfill.streamed(staged, window)
+        return window
 
     def _pass(self, position: Position) -> None:
+        """Everything up to `position` is on its way; or soon, where documents are joined."""
+        if self._joiner is not None and self._joiner.holds:
+            self._joiner.passed(position)
+            return
         progress = self._delivery.progress
         progress.received = max(progress.received, position)
 
@@ -277,6 +346,8 @@ class Pipeline:
         delivery.monitor.advanced(
             received=delivery.progress.received, indexed=durable, searchable=searchable
         )
+        if self._joiner is not None:
+            self._joiner.keep(urgent=urgent)
         confirmable = delivery.progress.confirmable()
         delivery.checkpointer.offer(confirmable, delivery.dispatcher.sent, urgent=urgent)
         told = (min(confirmable, delivery.checkpointer.stored), searchable)
@@ -295,7 +366,10 @@ class Pipeline:
                 if count := counts[kind]:
                     metrics.received(relation.qualified_name, kind.name.lower(), count)
                     counts[kind] = 0
-        metrics.open_transactions(self._transactions.in_parts, self._transactions.held_bytes)
+        held_bytes = self._transactions.held_bytes
+        if self._joiner is not None:
+            held_bytes += self._joiner.held_bytes
+        metrics.open_transactions(self._transactions.in_parts, held_bytes)
 
     def report(self) -> None:
         """Tell the source how far we are, while stopping.

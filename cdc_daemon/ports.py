@@ -201,6 +201,9 @@ class Source(Protocol):
         the message has the SQL that mends it.
         """
 
+    def memberships(self, relations: Sequence[Relation]) -> Mapping[str, str]:
+        """What `prepare` would say of those that belong to the stream already; touches nothing."""
+
     def held_by(self) -> str | None:
         """Who follows the source in our place, for people; None if nobody does.
 
@@ -219,8 +222,10 @@ class Source(Protocol):
     def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> ChunkReader:
         """A reader of chunks of about that size, with its own connection, for another thread."""
 
-    def start(self, relations: Sequence[Relation], after: Position) -> None:
+    def start(self, relations: Sequence[Relation], after: Position, *, whole: bool = False) -> None:
         """Begin the stream just after `after`; rows come with the columns of `relations`.
+
+        `whole`: no transaction in parts before it ends, however large.
 
         Changes of a table that had, or has by now, another shape come under a relation of their own
         that `stands_for` the one that was given. Raises StartAgainError if the source doesn't keep
@@ -487,8 +492,13 @@ class DeadLetterStore(Protocol):
 class DocumentReader(Protocol):
     """Looks documents up, for people and for verification."""
 
-    def get(self, index: str, document_id: str) -> tuple[int, bytes] | None:
-        """Version and document, whether searchable yet or not; None if there is none."""
+    def get(
+        self, index: str, document_id: str, routing: str | None = None
+    ) -> tuple[int, bytes] | None:
+        """Version and document, whether searchable yet or not; None if there is none.
+
+        `index` may be an alias. Without `routing` the id says the shard.
+        """
 
 
 class SourceFactory(Protocol):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.joined.plan import Step
-    from cdc_daemon.state import Batch, Index, Store, Table
+    from cdc_daemon.state import Batch, Index, Table, View
 
     Found: TypeAlias = "tuple[bytes, bytes]"
     """A row: its key and its values, packed."""
@@ -72,7 +72,7 @@ class Lookup:
             for name, other in self.pairs
         )
 
-    def bound(self, store: Store) -> Find:
+    def bound(self, store: View) -> Find:
         """The function that finds them."""
         start, end = store.tables[self.start], store.tables[self.end]
         wanted = self.wanted
@@ -83,7 +83,7 @@ class Lookup:
         places = [start.place(others[name]) for name in identity_of(self.end)]
         return partial(_by_key, end, places)
 
-    def rows(self, store: Store, *, all_at_once: bool) -> FindRows:
+    def rows(self, store: View, *, all_at_once: bool) -> FindRows:
         """The same for who needs no keys; faster where all are taken."""
         find, wanted = self.bound(store), self.wanted
         if wanted is None or self.order.reverse or not all_at_once:
@@ -91,6 +91,37 @@ class Lookup:
         start = store.tables[self.start]
         places = [start.place(other) for _, other in self.pairs]
         return partial(_rows_by_index, store.indexes[wanted.text], places)
+
+
+class Hop:
+    """A lookup whose rows may be many: they can be had in parts."""
+
+    def __init__(self, lookup: Lookup, store: View) -> None:
+        self.find = lookup.bound(store)
+        start, end = store.tables[lookup.start], store.tables[lookup.end]
+        wanted = lookup.wanted
+        self._index = None if wanted is None else store.indexes[wanted.text]
+        self._places = [start.place(other) for _, other in lookup.pairs]
+        self._end = end
+
+    def group(self, packed: bytes) -> bytes | None:
+        """The group of the rows that are equal to this one; None where one is at most."""
+        return None if self._index is None else self._index.group(values_at(packed, self._places))
+
+    def keys(self, batch: Batch, group: bytes) -> Iterator[bytes]:
+        """Those of the rows of a group."""
+        return iter(()) if self._index is None else self._index.keys(batch.txn, group)
+
+    def entries(self, batch: Batch, group: bytes, begin: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Where each row of a group is, from `begin` on, and its key."""
+        return iter(()) if self._index is None else self._index.entries(batch.txn, group, begin)
+
+    def rows(self, batch: Batch, keys: Iterable[bytes]) -> Iterator[Found]:
+        """The rows of these keys that are there."""
+        for key in keys:
+            row = self._end.row(batch.txn, key)
+            if row is not None:
+                yield key, row
 
 
 def downwards(step: Step, near: Relation, order: Order = NO_ORDER) -> Lookup:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cdc_daemon.delivery.addresses import routed
 from cdc_daemon.events import BEYOND, NOWHERE, DocumentOperation
 from cdc_daemon.projection.hole import MARK_BYTE as HOLE
 from cdc_daemon.projection.rejection import MARK_BYTE as REJECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 
     from cdc_daemon.delivery.fold import Content
     from cdc_daemon.delivery.lanes import Lanes
@@ -37,6 +38,8 @@ class _Way(NamedTuple):
     version: Position
     after: Position
     lanes: Lanes
+    waits: bool
+    """While the queues are full."""
 
 
 class Dispatcher:
@@ -58,6 +61,8 @@ class Dispatcher:
         self._reject = reject
         self.leave_out: Callable[[str, bytes, bytes], None] = _refuse
         """Called with each document that lacks a value; who fills them sets it."""
+        self.routed: Collection[str] = ()
+        """The indices whose contents come with addresses; who fills them sets it."""
         self.sent = 0
         """Operations put into lanes so far."""
         self.highest = NOWHERE
@@ -76,20 +81,29 @@ class Dispatcher:
     def send(
         self, index: str, position: Position, contents: Iterable[Content], *, after: Position
     ) -> int:
-        """Put contents, each id once, as operations of version `position`; return how many.
+        """Put contents, each id or address once, as operations of version `position`; return how
+        many.
 
         `after` is where the commit before them ends: what is durable while they are pending.
-        """
-        way = _Way(index, position, after, self._lanes)
+        """  # noqa: D205 - one sentence
+        way = _Way(index, position, after, self._lanes, waits=True)
         return self._behind(self._loading, way, contents)
 
-    def load(self, index: str, position: Position, documents: Mapping[bytes, bytes | None]) -> int:
-        """Put loaded documents, as `send` does, but without waiting, and as part of no position.
+    def load(
+        self,
+        index: str,
+        position: Position,
+        contents: Iterable[Content],
+        *,
+        after: Position = BEYOND,
+    ) -> int:
+        """Put contents, as `send` does, but without waiting, and out of the way of what is sent.
 
-        Whoever loads looks at `loading_bytes` before.
+        Where `after` isn't given they are part of no position. Whoever loads looks at
+        `loading_bytes` before.
         """
-        way = _Way(index, position, BEYOND, self._loading)
-        sent = self._behind(self._lanes, way, documents.items())
+        way = _Way(index, position, after, self._loading, waits=False)
+        sent = self._behind(self._lanes, way, contents)
         self.release()
         return sent
 
@@ -117,6 +131,7 @@ class Dispatcher:
 
     def _spread(self, way: _Way, contents: Iterable[Content]) -> int:
         index, version = way.of, way.version
+        operation = routed if index in self.routed else DocumentOperation
         self.highest = max(self.highest, version)
         lanes = way.lanes.adapt()
         buckets: list[dict[bytes, DocumentOperation]] = [{} for _ in way.lanes]
@@ -137,7 +152,7 @@ class Dispatcher:
                     continue
                 size += len(body)
             at = hash(document_id) % lanes
-            buckets[at][document_id] = DocumentOperation(index, document_id, version, body)
+            buckets[at][document_id] = operation(index, document_id, version, body)
             sizes[at] += size
             if sizes[at] >= CHUNK_BYTES:
                 sent += self._put(way, buckets, sizes)
@@ -151,7 +166,7 @@ class Dispatcher:
     def _put(
         self, way: _Way, buckets: list[dict[bytes, DocumentOperation]], sizes: list[int]
     ) -> int:
-        while way.after != BEYOND and self._lanes.size_bytes >= self._queue_bytes:
+        while way.waits and self._lanes.size_bytes >= self._queue_bytes:
             self.release()
             self.wait_for_room()
         sent = 0

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
     from cdc_daemon.state.counters import Counters
     from cdc_daemon.state.environment import Database, Transaction
+    from cdc_daemon.state.fanouts import FanOutSet
     from cdc_daemon.state.pending import PendingSet
     from cdc_daemon.state.staging import Segment, Staged, TableSegment
     from cdc_daemon.state.table import Table
 
 POSITION: Final = b"position"
 PROGRESS: Final = b"progress"
+COUNTED: Final = b"counted "
+"""Begins the names of how far aggregates are counted."""
 
 
 class Listener(Protocol):
@@ -60,15 +63,19 @@ class Batch:
         databases: Mapping[str, Database],
         counters: Counters,
         pending: PendingSet,
+        fan_outs: FanOutSet,
     ) -> None:
         self.txn = txn
         self.counters = counters
         self.pending = pending
+        self.fan_outs = fan_outs
         self._tables = tables
         self._meta = databases[META]
         self._holes = databases[HOLES]
         self.position = position_in(txn, self._meta)
         """Everything up to here is applied."""
+        self.applying = self.position
+        """Where the transaction ends that is being applied."""
         self.changed = 0
         """Rows that are other bytes now."""
         self.same = 0
@@ -78,6 +85,7 @@ class Batch:
         """Apply a transaction that ends at `position`; one that was applied before is left out."""
         if position <= self.position:
             return
+        self.applying = position
         for segment in staged.segments():
             self._apply_segment(segment, listener)
         self.position = position
@@ -99,12 +107,24 @@ class Batch:
         """  # noqa: D205 - one sentence
         for key, packed in rows:
             self._put(table, key, packed, listener)
+        self.note_progress(progress)
+
+    def note_progress(self, progress: bytes) -> None:
+        """Keep how far the load is."""
         self.txn.put(PROGRESS, progress, db=self._meta)
 
     @property
     def progress(self) -> bytes:
         """How far the load is, as it was given; empty if it was never."""
         return self.txn.get(PROGRESS, b"", db=self._meta)
+
+    def counted_to(self, aggregate: int) -> bytes:
+        """The key of the last row that an aggregate, which is being counted, was counted from."""
+        return self.txn.get(COUNTED + b"%d" % aggregate, b"", db=self._meta)
+
+    def note_counted(self, aggregate: int, key: bytes) -> None:
+        """It was counted from the rows up to this one."""
+        self.txn.put(COUNTED + b"%d" % aggregate, key, db=self._meta)
 
     def holes(self, table: Table) -> Iterator[bytes]:
         """The keys of rows that lack a value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter as Tally
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,26 +13,33 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.errors import StateError
 from cdc_daemon.events import NOWHERE
 from cdc_daemon.state.applying import position_in
-from cdc_daemon.state.deciding import Here, reason_not_to_open
+from cdc_daemon.state.deciding import Here, Rebuild, reason_not_to_open
 from cdc_daemon.state.environment import DATA, Environment, size_of
 from cdc_daemon.state.mark import boot_id, owned, owner, read_mark, sync_folder, write_mark
-from cdc_daemon.state.opening import file_bytes
+from cdc_daemon.state.opening import decided, file_bytes
 from cdc_daemon.state.schema import (
     COUNTERS,
+    FAN_OUTS,
     HOLES,
     META,
     NUMBER_BYTES,
     PENDING,
     SCHEMA,
+    TREES,
     Schema,
+    fitted,
     tree_of_index,
     tree_of_table,
 )
+from cdc_daemon.state.viewing import View
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from cdc_daemon.events import Position
     from cdc_daemon.state.environment import Transaction
     from cdc_daemon.state.mark import Mark
+    from cdc_daemon.state.schema import Wanted
 
 ASKED_FOR: Final = "a person asked for it to be loaded anew (cdc-daemon state rebuild)"
 
@@ -69,6 +77,8 @@ class Inspection:
     holes: int = 0
     pending: tuple[tuple[str, int], ...] = ()
     """By projection."""
+    fan_outs: tuple[tuple[str, int], ...] = ()
+    """The same."""
     dropped: tuple[str, ...] = ()
     """What nobody reads, and is still there."""
 
@@ -87,6 +97,46 @@ def inspect(folder: Path) -> Inspection:
         file_bytes(folder),
     )
     return shell if shell.lost else _looked_into(shell)
+
+
+def foreseen(
+    folder: Path, here: Here, show: Callable[[Position], str]
+) -> tuple[str | None, Schema]:
+    """Why a start would not go on with the state, None where it would; and what is kept in it."""
+    mark = read_mark(folder)
+    reason = reason_not_to_open(mark, here, file_bytes(folder))
+    if reason is not None or mark is None:
+        return reason, Schema()
+    env = Environment(folder, most_bytes=None, readonly=True)
+    try:
+        decision = decided(env, mark, here, show)
+        reason = decision.reason if isinstance(decision, Rebuild) else None
+        return reason, View(env, {name: env.kept(name) for name in TREES}).schema
+    finally:
+        env.close()
+
+
+@contextmanager
+def viewed(folder: Path, wanted: Wanted) -> Iterator[View]:
+    """What is wanted of a state, to be read. Raises StateError where it doesn't have all of it."""
+    mark = _required_mark(folder)
+    reason = _reason(mark, folder)
+    env = None if reason else Environment(folder, most_bytes=None, readonly=True)
+    try:
+        view = None if env is None else View(env, {name: env.kept(name) for name in TREES})
+        if env is None or view is None or not _has(view.schema, wanted):
+            lacking = "not all that this configuration reads is there yet"
+            raise StateError(f"the state in {folder} can't be asked: {reason or lacking}")
+        view.lay_out(wanted, env.kept)
+        yield view
+    finally:
+        if env is not None:
+            env.close()
+
+
+def _has(schema: Schema, wanted: Wanted) -> bool:
+    fitting = fitted(schema, wanted)
+    return fitting.next == schema.next and not fitting.lacks(wanted)
 
 
 def compact(folder: Path) -> tuple[int, int]:
@@ -163,7 +213,8 @@ def _looked_into(shell: Inspection) -> Inspection:
                 trees=tuple(_trees(env, txn, schema)),
                 counters=_entries(env, txn, COUNTERS),
                 holes=_entries(env, txn, HOLES),
-                pending=_pending(env, txn, schema),
+                pending=_by_projection(env, txn, PENDING, schema),
+                fan_outs=_by_projection(env, txn, FAN_OUTS, schema),
                 dropped=schema.dropped,
             )
     finally:
@@ -193,14 +244,16 @@ def _entries(env: Environment, txn: Transaction, tree: str) -> int:
     return 0 if database is None else size_of(txn, database)[0]
 
 
-def _pending(env: Environment, txn: Transaction, schema: Schema) -> tuple[tuple[str, int], ...]:
-    database = env.found(PENDING, txn)
+def _by_projection(
+    env: Environment, txn: Transaction, tree: str, schema: Schema
+) -> tuple[tuple[str, int], ...]:
+    database = env.found(tree, txn)
     if database is None:
         return ()
     tally: Tally[bytes] = Tally()
     with txn.cursor(database) as cursor:
         tally.update(key[:NUMBER_BYTES] for key in cursor.iternext(keys=True, values=False))
     return tuple(
-        (name, tally[number.to_bytes(NUMBER_BYTES, "big")])
+        (name.partition(" ")[0], tally[number.to_bytes(NUMBER_BYTES, "big")])
         for name, number in schema.projections.items()
     )

@@ -55,9 +55,10 @@ class Home:
             try:
                 env = Environment(self._folder, most_bytes=self._most)
                 opened.callback(env.close)
-                decision = _decide(env, mark, here, show)
+                decision = decided(env, mark, here, show)
                 if isinstance(decision, GoOn):
-                    store = self._store(env, replace(mark, boot_id=here.boot_id))
+                    known = replace(mark, boot_id=here.boot_id, source_id=here.source_id)
+                    store = self._store(env, known)
                     opened.pop_all()
                     return store, decision
             except DamagedError as error:
@@ -88,7 +89,8 @@ class Home:
         return Store(self._folder, env, opened)
 
 
-def _decide(env: Environment, mark: Mark, here: Here, show: Callable[[Position], str]) -> Decision:
+def decided(env: Environment, mark: Mark, here: Here, show: Callable[[Position], str]) -> Decision:
+    """What a start does with a state that could be opened."""
     with env.reading() as txn:
         meta = env.found(META, txn)
         stored = None if meta is None else txn.get(STATE_ID, db=meta)

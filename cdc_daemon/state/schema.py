@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from cdc_daemon.events import ColumnType, Relation
 
-META, HOLES, COUNTERS, PENDING = "meta", "holes", "counters", "pending"
-TREES: Final = (META, HOLES, COUNTERS, PENDING)
+META, HOLES, COUNTERS, PENDING, FAN_OUTS = "meta", "holes", "counters", "pending", "fanouts"
+TREES: Final = (META, HOLES, COUNTERS, PENDING, FAN_OUTS)
 """The trees that every state has; those of tables and indexes have numbers."""
 SCHEMA: Final = b"schema"
 """Where it is stored, in `META`."""
@@ -82,7 +82,7 @@ class Wanted:
     indexes: tuple[IndexWanted, ...] = ()
     aggregates: tuple[AggregateWanted, ...] = ()
     projections: tuple[str, ...] = ()
-    """Each by a text that is another one where its documents are."""
+    """Each by its name and, after a space, what is another text where its documents are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +167,25 @@ class Schema:
         return [name for name, table in self.tables.items() if not table.loaded]
 
     @property
+    def to_build(self) -> list[str]:
+        """The indexes that lack entries of rows that are there."""
+        return [text for text, index in self.indexes.items() if not index.built]
+
+    @property
     def to_count(self) -> list[str]:
         """The aggregates whose counters must be counted from the rows that are there."""
         return [text for text, one in self.aggregates.items() if not one.counted]
+
+    def lacks(self, wanted: Wanted) -> str:
+        """What isn't there of it, for people; empty where all is that there is a place for."""
+        names = {relation.qualified_name for relation in wanted.relations}
+        if tables := names.intersection(self.to_load):
+            return f"rows of {', '.join(sorted(tables))}"
+        if {one.text for one in wanted.indexes}.intersection(self.to_build):
+            return "an index of rows"
+        if {one.text for one in wanted.aggregates}.intersection(self.to_count):
+            return "counters of rows"
+        return ""
 
     def counted(self, aggregate: str) -> Schema:
         """With the counters of an aggregate right."""
@@ -197,22 +213,26 @@ def tree_of_index(number: int) -> str:
     return f"index {number}"
 
 
-def fitted(kept: Schema, wanted: Wanted) -> Schema:
+def fitted(kept: Schema, wanted: Wanted, anew: Collection[str] = ()) -> Schema:
     """The schema for what is wanted, with all of what is kept that can be gone on with.
 
-    A table goes on if its key and every wanted column are as they were. A new table is to be
-    loaded, a new index to be built, a new aggregate to be counted; where their tables are new they
-    grow with them.
+    A table goes on if its key and every wanted column are as they were, and it isn't one of those
+    to be loaded `anew`. A new table is to be loaded, a new index to be built, a new aggregate to be
+    counted; where their tables are new they grow with them. An aggregate is counted anew, too,
+    where its ways lead over an index that isn't there yet.
     """
     numbers = _Numbers(kept.next)
+    going_on = {name: table for name, table in kept.tables.items() if name not in anew}
     tables = {
-        relation.qualified_name: _table(kept.tables.get(relation.qualified_name), relation, numbers)
+        relation.qualified_name: _table(going_on.get(relation.qualified_name), relation, numbers)
         for relation in wanted.relations
     }
+    indexes = {one.text: _index(kept, one, tables[one.table], numbers) for one in wanted.indexes}
+    lacking = {one.table for one in indexes.values() if not one.built}
     schema = Schema(
         tables,
-        {one.text: _index(kept, one, tables[one.table], numbers) for one in wanted.indexes},
-        {one.text: _aggregate(kept, one, tables, numbers) for one in wanted.aggregates},
+        indexes,
+        {one.text: _aggregate(kept, one, tables, lacking, numbers) for one in wanted.aggregates},
         _numbered(kept.projections, wanted.projections, numbers),
     )
     left = _parts(kept) - _parts(schema)
@@ -228,11 +248,15 @@ def _index(kept: Schema, wanted: IndexWanted, table: TableKept, numbers: _Number
 
 
 def _aggregate(
-    kept: Schema, wanted: AggregateWanted, tables: dict[str, TableKept], numbers: _Numbers
+    kept: Schema,
+    wanted: AggregateWanted,
+    tables: dict[str, TableKept],
+    lacking: set[int],
+    numbers: _Numbers,
 ) -> AggregateKept:
     found = kept.aggregates.get(wanted.text)
     own = tuple(tables[name].number for name in wanted.tables)
-    if found is not None and found.tables == own:
+    if found is not None and found.tables == own and not lacking & {*own}:
         return found
     return AggregateKept(numbers.take(), own, counted=min(own) >= kept.next)
 
@@ -255,13 +279,14 @@ def _parts(schema: Schema) -> set[str]:
         *(tree_of_index(index.number) for index in schema.indexes.values()),
         *(f"{COUNTERS} {aggregate.number}" for aggregate in schema.aggregates.values()),
         *(f"{PENDING} {number}" for number in schema.projections.values()),
+        *(f"{FAN_OUTS} {number}" for number in schema.projections.values()),
     }
 
 
 def place_of(part: str) -> tuple[str, bytes]:
     """The tree in which a part is, and what its keys begin with."""
     kind, number = part.split()
-    if kind in {HOLES, COUNTERS, PENDING}:
+    if kind in TREES:
         return kind, int(number).to_bytes(NUMBER_BYTES, "big")
     return part, b""
 

@@ -55,6 +55,8 @@ class Missing:
     """What adds it; none where nothing is missing."""
     only_tables: bool = True
     """Whether it has always published all of what it holds."""
+    absent: frozenset[str] = frozenset()
+    """The tables that it doesn't hold, by their qualified names."""
 
     def __bool__(self) -> bool:
         return bool(self.statements)
@@ -204,7 +206,8 @@ def find_missing(connection: Connection, name: str, relations: Sequence[Relation
             sql.SQL("alter publication {} add table {}").format(quoted, _tables(absent))
         )
     whole = all_operations and via_root and leaves_out != "values"
-    return Missing(tuple(statements), only_tables=whole)
+    names = frozenset(each.qualified_name for each in absent)
+    return Missing(tuple(statements), only_tables=whole, absent=names)
 
 
 def _create(connection: Connection, name: str, relations: Sequence[Relation]) -> sql.Composed:

@@ -141,6 +141,13 @@ class PostgresSource:
             log.warning("type_unknown", table=table, column=column, types=types)
         return memberships(connection, self._publication, relations)
 
+    def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """Of those that are in the publication."""
+        connection = self._query_connection()
+        absent = find_missing(connection, self._publication, relations).absent
+        found = memberships(connection, self._publication, relations)
+        return {name: member for name, member in found.items() if name not in absent}
+
     def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
         """Look at everything that could keep the relations from being followed."""
         patient = Patient(self._config, self._name, self._slot, self._publication)
@@ -181,7 +188,7 @@ class PostgresSource:
         """Reads them, for another thread."""
         return PostgresChunkReader(self._dsn, self._name, self._before, chunk_bytes, self._timeline)
 
-    def start(self, relations: Sequence[Relation], after: Position) -> None:
+    def start(self, relations: Sequence[Relation], after: Position, *, whole: bool = False) -> None:
         """Stream from just after `after`."""
         self._end_stream()
         self._know(relations)
@@ -191,7 +198,9 @@ class PostgresSource:
         stream = ReplicationStream(connection, self._config.status_interval, self._wake_fd)
         try:
             self._require_timeline(connection)
-            stream.start(self._slot, self._publication, after, origin=self._config.origin)
+            stream.start(
+                self._slot, self._publication, after, origin=self._config.origin, whole=whole
+            )
         except SourceError as error:
             stream.close()
             raise SourceError(

@@ -218,7 +218,7 @@ class Meeting:
     def _release(self, received: Position) -> None:
         while (chunk := self.window.ready(received)) is not None:
             self.window.released(chunk)
-            documents = chunk.documents["t"].items()
+            documents = chunk.contents["t"].items()
             self.rows |= {key.decode(): orjson.loads(value or b"null") for key, value in documents}
 
 
@@ -309,6 +309,7 @@ class SourceSuite:
         said = [follower.source.prepare(follower.relations) for _ in range(3)]
         assert said[0].keys() == {follower.relation.qualified_name}
         assert said[0] == said[1] == said[2]
+        assert follower.source.memberships(follower.relations) == said[0]
 
     def test_identity_stays(self, upstream: Upstream, follower: Follower) -> None:
         """The history is the same for every connection."""

@@ -187,7 +187,12 @@ class MemoryDocuments:
     def __init__(self, sink: MemorySink) -> None:
         self._sink = sink
 
-    def get(self, index: str, document_id: str) -> tuple[int, bytes] | None:
+    def get(
+        self,
+        index: str,
+        document_id: str,
+        routing: str | None = None,  # noqa: ARG002 - one shard
+    ) -> tuple[int, bytes] | None:
         """Version and document."""
         found = self._sink.index(index).documents.get(b'"%b"' % document_id.encode())
         return None if found is None or found[1] is None else (found[0], found[1])
@@ -400,6 +405,10 @@ class ScriptedSource:
         """All is well."""
         return {relation.qualified_name: "member" for relation in relations}
 
+    def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """All belong to it."""
+        return self.prepare(relations)
+
     def held_by(self) -> str | None:
         """Nobody."""
         return None
@@ -416,7 +425,7 @@ class ScriptedSource:
         """A reader of the blocks."""
         return MemoryChunkReader(self)
 
-    def start(self, relations: Sequence[Relation], after: Position) -> None:  # noqa: ARG002 - the port
+    def start(self, relations: Sequence[Relation], after: Position, *, whole: bool = False) -> None:  # noqa: ARG002 - the port
         """Note from where."""
         self.started.append(after)
 

@@ -9,6 +9,7 @@ import pytest
 from cdc_daemon.backfill import loads as loads_module
 from cdc_daemon.backfill import worker as worker_module
 from cdc_daemon.backfill.loads import Loads
+from cdc_daemon.backfill.targets import IndexTarget
 from cdc_daemon.backfill.worker import Worker
 from cdc_daemon.errors import RetryError
 from tests.generators.fakes import Below, MemoryChunkReader, ScriptedSource, wait_until
@@ -53,7 +54,7 @@ def test_a_chunk_comes_once_though_the_source_is_lost_after_it(
     monkeypatch.setattr(loads_module, "IDLE_SECONDS", LOOK_SECONDS)
     monkeypatch.setattr(worker_module, "IDLE_SECONDS", LOOK_SECONDS)
     loads, failures = Loads(1, lambda: None), list[BaseException]()
-    loads.add(HOTELS.relation, {"hotels-000001": HOTELS}, FIRST)
+    loads.add(HOTELS.relation, {"hotels-000001": IndexTarget(HOTELS)}, FIRST)
     reader = LosesItsConnection(ScriptedSource(blocks()[:1]))
     worker = Worker(0, loads, reader, ROWS_OF_BLOCK / (10 * LOOK_SECONDS), failures.append)
     worker.start()

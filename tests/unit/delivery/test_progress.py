@@ -74,7 +74,7 @@ class Positions(RuleBasedStateMachine):
         """Rows of a chunk are released."""
         version = self.progress.received
         some = {key: body or b"{}" for key, body in documents if (index, key) not in self.given()}
-        self.dispatcher.load(index, version, some)
+        self.dispatcher.load(index, version, some.items())
         self.loaded.extend((index, key, version) for key in some)
 
     def given(self) -> set[tuple[str, bytes]]:

@@ -1,0 +1,78 @@
+"""From documents that were touched to the lanes: assembled a slice at a time, never forgotten."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.assembly import Written
+from cdc_daemon.joining.inflight import InFlight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from cdc_daemon.assembly import Assembled, JoinedProjections, Pending
+    from cdc_daemon.delivery.delivery import Delivery
+
+SLICE_DOCUMENTS: Final = 500
+SLICE_BYTES: Final = 1_000_000
+"""So much is assembled before it is handed over: between slices the bound of the queues is kept."""
+
+
+class Sending:
+    """What is to be sent, and what was sent and may not be there yet."""
+
+    def __init__(
+        self, projections: JoinedProjections, indices: Mapping[str, str], delivery: Delivery
+    ) -> None:
+        """`indices` by the names of the projections."""
+        self._projections = projections
+        self._indices = indices
+        self._delivery = delivery
+        self._unsent: deque[Pending] = deque()
+        self.in_flight = InFlight(delivery.dispatcher)
+
+    def __bool__(self) -> bool:
+        return bool(self._unsent)
+
+    def add(self, some: Iterable[Pending]) -> None:
+        """These are to be sent, after the others."""
+        self._unsent.extend(some)
+
+    def send(self, *, aside: bool = False) -> None:
+        """Send all. Where that is interrupted (a stop, a lost source), the next call goes on.
+
+        `aside`: out of the way of whatever else is sent.
+        """
+        while self._unsent:
+            slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
+            assembly = self._projections.assemble(slice_, SLICE_BYTES)
+            self._dispatch(assembly.documents, aside=aside)
+            self.in_flight.sent(
+                Written(one.projection, one.address, assembly.position)
+                for one in assembly.documents
+            )
+            # Only now: what is sent twice is the same, what is forgotten would be missing.
+            for _ in range(assembly.looked_at):
+                self._unsent.popleft()
+
+    def _dispatch(self, documents: Sequence[Assembled], *, aside: bool) -> None:
+        progress = self._delivery.progress
+        # The last documents of a wide change are in the lanes when nothing of it is open any more.
+        after = progress.received if progress.incomplete is None else progress.incomplete
+        dispatcher = self._delivery.dispatcher
+        self._put(documents, partial(dispatcher.load if aside else dispatcher.send, after=after))
+
+    def load(self, documents: Sequence[Assembled]) -> None:
+        """Put documents of a generation that is being written into the lanes."""
+        self._put(documents, self._delivery.dispatcher.load)
+
+    def _put(self, documents: Sequence[Assembled], put: Callable[..., int]) -> None:
+        for (name, version), some in groupby(
+            documents, key=lambda one: (one.projection, one.version)
+        ):
+            contents = [(one.address, one.body) for one in some]
+            put(self._indices[name], version, contents)
+            self._delivery.metrics.assembled(name, len(contents))
