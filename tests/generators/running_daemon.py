@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
+from cdc_daemon.embedded.guard import Guard
 from tests.generators.rest import Refused, Rest
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class RunningDaemon:
         self._dsn = dsn
         self._web = Rest(f"http://127.0.0.1:{port}")
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
+        """Ends it where a worker that runs tests is killed."""
 
     def start(self, program: Sequence[str] = PROGRAM) -> None:
         """Start it (or `program` in its place) and return at once."""
@@ -63,6 +66,8 @@ class RunningDaemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        self._dismiss_guard()
+        self._guard = Guard(self._process.pid, signal.SIGKILL)
 
     @property
     def is_running(self) -> bool:
@@ -159,6 +164,12 @@ class RunningDaemon:
         """Make sure that it has ended."""
         if self.is_running:
             self.kill()
+        self._dismiss_guard()
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """What it logged under `name`, oldest first."""
