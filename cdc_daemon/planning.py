@@ -13,10 +13,11 @@ from cdc_daemon.claim import Claim
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.joining.keeping import lacking_of, missing_of
 from cdc_daemon.projection.joined.plan import Plan
-from cdc_daemon.resuming import here_of, resume, tables_of, unsearched
+from cdc_daemon.resuming import resume, tables_of, unsearched
 from cdc_daemon.state import folder_of
 from cdc_daemon.state.offline import foreseen
 from cdc_daemon.state.schema import fitted
+from cdc_daemon.statestart import here_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

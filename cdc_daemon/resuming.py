@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from cdc_daemon.events import NOWHERE, Checkpoint, Load
 from cdc_daemon.projection.joined.plan import Plan
 from cdc_daemon.shapes import altered, shown
-from cdc_daemon.state import Here, boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -349,21 +348,6 @@ def _reason_of_state(plan: Plan, found: Found, unfinished: Collection[str]) -> s
     if lacking is not None and plan.name not in {*unfinished} & {*found.held}:
         return f"the state lacks {lacking}, as they are mapped now"
     return None
-
-
-def here_of(pipeline: str, found: Found) -> Here:
-    """What the state of joined read models is compared with."""
-    kept = found.checkpoint
-    return Here(
-        pipeline=pipeline,
-        source_id=found.source_id,
-        boot_id=boot_id(),
-        place=found.place,
-        checkpoint=None if kept is None else kept.position,
-        checkpoint_state_id="" if kept is None else kept.state_id,
-        checkpoint_source_id="" if kept is None else kept.source_id,
-        shared=found.shared,
-    )
 
 
 def tables_of(projection: Mapped) -> set[str]:

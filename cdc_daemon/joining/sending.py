@@ -59,9 +59,8 @@ class Sending:
                 self._unsent.popleft()
 
     def _dispatch(self, documents: Sequence[Assembled], *, aside: bool) -> None:
-        progress = self._delivery.progress
         # The last documents of a wide change are in the lanes when nothing of it is open any more.
-        after = progress.received if progress.incomplete is None else progress.incomplete
+        after = self._delivery.progress.reachable()
         dispatcher = self._delivery.dispatcher
         self._put(documents, partial(dispatcher.load if aside else dispatcher.send, after=after))
 

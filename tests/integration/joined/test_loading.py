@@ -6,23 +6,27 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.generators.budget import rounds, seeded
+from tests.generators.controlled_daemon import ControlledDaemon
 from tests.generators.hotel_writers import HotelWriters
+from tests.generators.rest import Refused
 from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import HOTELS
 from tests.integration.joined.test_stream import FIRST
+from tests.integration.pipeline.test_repair import spoil
 
 if TYPE_CHECKING:
-    import pytest
-
     from cdc_daemon.embedded import PostgresServer
+    from tests.generators.rest import Rest
     from tests.generators.running_daemon import RunningDaemon
     from tests.integration.joined.conftest import Store
     from tests.integration.pipeline.conftest import StartDaemon
 
 SLOWLY: dict[str, Any] = {"chunk": "20kB", "rows_per_second": 1_500}
 """About two seconds for all tables."""
-MANY = "insert into hotel select i, 'more', 1 from generate_series(1000, 30000) i"
+MANY = "insert into hotel select i, 'more' from generate_series(1000, 30000) i"
 
 
 def under_way(daemon: RunningDaemon) -> set[tuple[str, str]]:
@@ -223,3 +227,26 @@ def test_without_a_load_there_is_no_joined_read_model(
     daemon = start_daemon(HOTELS, backfill={"mode": "never"})
     assert daemon.wait(60) != 0
     assert "a joined read model needs every row of its tables" in daemon.said()
+
+
+def test_documents_are_written_again_when_asked(
+    store: Store, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """What somebody spoiled behind the daemon's back is right, or gone; no row is read again."""
+    store.execute(*FIRST, MANY)
+    daemon = ControlledDaemon(start_daemon(HOTELS, start=False))
+    daemon.load()
+    assert spoil(rest, "hotels") > 50
+    daemon.start(projection="hotels")
+    assert all(load["repairs"] for load in daemon.loads())
+    daemon.running.kill()
+    daemon.running.start()
+    with HotelWriters(store.dsn, 7):
+        until(daemon.done, 60, "all is repaired")
+    daemon.running.catch_up()
+    assert store.assert_equal(daemon.running) > 29_000
+    assert loaded_since(daemon.running, 1) == []
+    with pytest.raises(Refused, match="no condition chooses"):
+        daemon.start(projection="hotels", where="id = 1")
+    with pytest.raises(Refused, match="only joined read models"):
+        daemon.start(table="public.room")
