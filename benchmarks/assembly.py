@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from machine import describe
 
-from cdc_daemon.assembly import JoinedProjections, wanted
+from cdc_daemon.assembly import JoinedProjections, Written, wanted
 from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Position, Relation
 from cdc_daemon.projection.compiler import compile_projections
@@ -116,6 +116,8 @@ class Bench:
         plans = compiled().plans
         self.store: Store = home.create(HERE)
         self.store.fit(wanted(plans))
+        for table in self.store.schema.to_load:
+            self.store.loaded(table)
         self._folder = folder
         self._joined = JoinedProjections(plans, self.store)
         self._position = 0
@@ -138,9 +140,10 @@ class Bench:
         for begin in range(0, len(changes), batch):
             pending = self._joined.apply(self.staged(changes[begin : begin + batch]))
             if assemble:
-                position, found = self._joined.assemble(pending)
+                position, found, _ = self._joined.assemble(pending)
                 documents += len(found)
-                self._joined.written("orders", [one.address for one in found], position)
+                written = [Written("orders", one.address, position) for one in found]
+                self._joined.reach(position, written)
         return documents
 
     def load(self) -> None:

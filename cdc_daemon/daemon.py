@@ -32,6 +32,7 @@ from cdc_daemon.errors import (
     StopError,
     TakenOverError,
 )
+from cdc_daemon.joining import Joiner
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.schemawatch import SchemaWatch
@@ -170,6 +171,12 @@ class Daemon:
         self._state("starting")
         self.status.control = None
         begun = self._start.begin()
+        try:
+            self._run_begun(begun, monitor)
+        finally:
+            self._start.let_go()
+
+    def _run_begun(self, begun: Begun, monitor: Monitor) -> None:
         with self._start.reachable("sink", SinkError):
             delivery = self._delivery(begun, monitor)
         try:
@@ -194,7 +201,7 @@ class Daemon:
             sink=self._sink,
             projections={
                 begun.checkpoint.generations[projection.name].index: projection
-                for projection in begun.compiled.projections
+                for projection in begun.compiled.mapped
             },
             monitor=monitor,
             metrics=self.metrics,
@@ -207,7 +214,11 @@ class Daemon:
         compiled, checkpoint = begun.compiled, begun.checkpoint
         delivery.resume(checkpoint, begun.written)
         backfill = self._backfill(begun, delivery)
-        filler = HoleFiller(self._source, delivery)
+        flat = {
+            checkpoint.generations[projection.name].index: projection
+            for projection in compiled.projections
+        }
+        filler = HoleFiller(self._source, delivery, flat)
         pipeline = self._pipeline(begun, delivery, backfill, filler)
         watch = SchemaWatch(
             self._start.shapes,
@@ -256,8 +267,24 @@ class Daemon:
             spill_folder=self._configuration.state.path / "spill",
             stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
             state=self._state,
+            joiner=self._joiner(begun, delivery),
             covered=covered_tables(checkpoint.covered, self._source.visibility),
         )
+
+    def _joiner(self, begun: Begun, delivery: Delivery) -> Joiner | None:
+        if begun.store is None:
+            return None
+        joiner = Joiner(
+            store=begun.store,
+            plans=begun.compiled.plans,
+            indices=delivery.indices,
+            delivery=delivery,
+            transaction_bytes=self._configuration.memory.transaction,
+            folder=self._configuration.state.path / "spill",
+            covered=covered_tables(begun.checkpoint.covered, self._source.visibility),
+        )
+        joiner.begin()
+        return joiner
 
     def _drain(self, delivery: Delivery, pipeline: Pipeline) -> bool:
         deadline = time.monotonic() + self._configuration.shutdown.deadline

@@ -10,7 +10,6 @@ from cdc_daemon import registry
 from cdc_daemon.errors import CdcError, ConfigurationError, SourceError
 from cdc_daemon.ports import Doctor, Finding, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
-from cdc_daemon.projection.joined.refusal import refuse_joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,11 +85,10 @@ class _Examination:
         projections = self._loaded.configuration.projections
         try:
             compiled = compile_projections(projections, self._relations, self._loaded.locate)
-            refuse_joined(projections, self._loaded.locate)
         except ConfigurationError as error:
             found = [Finding("mapping", "problem", line) for line in str(error).splitlines()]
             return None, [Diagnosis("mapping", each) for each in found]
-        self.models = [projection.model for projection in compiled.projections]
+        self.models = compiled.models
         names = ", ".join(model.name for model in self.models)
         return compiled, [
             Diagnosis("mapping", Finding("read models", "ok", f"{names}: they fit the tables"))

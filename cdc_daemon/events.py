@@ -301,6 +301,8 @@ class DocumentOperation:
     version: int
     body: bytes | None
     """The document as JSON on one line; None deletes it."""
+    routing: bytes | None = None
+    """What says its shard, as a JSON string; None where the id does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +446,10 @@ class Checkpoint:
     """What the tables looked like when it was begun from, by their names."""
     covered: dict[str, Coverage] = field(default_factory=dict)
     """By the table's name."""
+    state_id: str = ""
+    """The state of joined read models that it goes with; empty where there is none."""
+    building: tuple[str, ...] = ()
+    """The joined projections whose generation isn't searched yet: how far it is, the state says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,9 @@ class Metrics:
         self._loaded = self._counter(
             "cdc_load_rows_total", "Existing rows loaded", "pipeline", "projection"
         )
+        self._states_lost = self._counter(
+            "cdc_states_lost_total", "States given up, and loaded anew", "pipeline"
+        ).labels(pipeline)
         self._last_error = self._gauge(
             "cdc_last_error_timestamp_seconds", "When the last error happened", "pipeline"
         ).labels(pipeline)
@@ -169,6 +172,10 @@ class Metrics:
     def loaded(self, projection: str, rows: int) -> None:
         """Existing rows were read."""
         self._loaded.labels(self.pipeline, projection).inc(rows)
+
+    def state_lost(self) -> None:
+        """The state of joined read models can't be gone on with."""
+        self._states_lost.inc()
 
     def latency(self, stage: str, seconds: Sequence[float]) -> None:
         """Transactions passed a stage."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.delivery.transactions import Route
     from cdc_daemon.events import Event, Relation
+    from cdc_daemon.joining import Joiner
     from cdc_daemon.ports import Source
     from cdc_daemon.projection.flat import FlatProjection
 
@@ -80,6 +81,7 @@ class Pipeline:
         spill_folder: Path,
         stopping: Callable[[], bool],
         state: Callable[[str], None],
+        joiner: Joiner | None = None,
         covered: Mapping[str, Covered] = MappingProxyType({}),
     ) -> None:
         self._source = source
@@ -90,7 +92,10 @@ class Pipeline:
         self._filler = filler
         self._stopping = stopping
         self._state = state
-        self._transactions = OpenTransactions(relations, indices, transaction_bytes, spill_folder)
+        self._joiner = joiner
+        self._transactions = OpenTransactions(
+            relations, indices, transaction_bytes, spill_folder, joiner
+        )
         self._covered = covered
         self._released_at = 0.0
         self._reported_at = 0.0
@@ -111,6 +116,8 @@ class Pipeline:
             return
         finally:
             self._transactions.forget()
+            if self._joiner is not None:
+                self._joiner.forget()
 
     def _follow_while_connected(self) -> None:
         """Return when a good connection was lost; raise RetryError when it was none."""
@@ -135,10 +142,16 @@ class Pipeline:
                     raise Stopped
                 self._delivery.raise_failure()
                 self._require_same_history()
-                self._source.start(self._relations, self._delivery.progress.received)
+                self._source.start(
+                    self._relations,
+                    self._delivery.progress.received,
+                    whole=self._joiner is not None,
+                )
         # Only now: a source that crashes from here on cuts the stream, and this comes again.
         self._backfill.connected_again()
         self._filler.connected_again()
+        if self._joiner is not None:
+            self._joiner.connected_again()
         # The source may have been away for long: that was no sign of a reader that is stuck.
         self._delivery.heard_from_reader = time.monotonic()
         self._state("loading" if self._backfill.loading else "streaming")
@@ -183,17 +196,31 @@ class Pipeline:
                 destination.counts[event.kind] += 1
                 for apply, fold in destination.targets:
                     apply(event, fold)
+                if destination.take_row is not None:
+                    destination.take_row(event)
             elif type(event) is Commit:
                 self._commit(event)
-            elif type(event) is Watermark:
-                self._pass(event.position)
-                urgent = urgent or event.urgent
-            elif isinstance(event, StreamStart | StreamStop | StreamAbort):
-                transactions.follow(event)
+            else:
+                urgent = self._turn(event) or urgent
                 destinations = transactions.destinations
-        if spilled := transactions.spill_if_large():
-            self._delivery.metrics.spilled(spilled)
+        self._settle()
         return urgent
+
+    def _turn(self, event: Event) -> bool:
+        """Another transaction is meant from now on, or none; whether the source waits for us."""
+        if isinstance(event, Watermark):
+            self._pass(event.position)
+            return event.urgent
+        if isinstance(event, StreamStart | StreamStop | StreamAbort):
+            self._transactions.follow(event)
+        return False
+
+    def _settle(self) -> None:
+        """What was read together is joined together, and what it needs of memory is bounded."""
+        if self._joiner is not None:
+            self._joiner.flush()
+        if spilled := self._transactions.spill_if_large():
+            self._delivery.metrics.spilled(spilled)
 
     def _commit(self, commit: Commit) -> None:
         """Send what the transaction made of the documents, all at the version of its commit."""
@@ -205,6 +232,8 @@ class Pipeline:
             for route in self._transactions.committed(commit.xid)
             if route.fold and not self._is_left_out(route, commit)
         ]
+        if self._joiner is not None:
+            self._joiner.commit(commit)
         if changed:
             self._backfill.recent.append(commit.xid)
         window = self._window_of(commit, changed)
@@ -252,6 +281,10 @@ class Pipeline:
         return None
 
     def _pass(self, position: Position) -> None:
+        """Everything up to `position` is on its way; or soon, where documents are joined."""
+        if self._joiner is not None and self._joiner.holds:
+            self._joiner.passed(position)
+            return
         progress = self._delivery.progress
         progress.received = max(progress.received, position)
 
@@ -277,6 +310,8 @@ class Pipeline:
         delivery.monitor.advanced(
             received=delivery.progress.received, indexed=durable, searchable=searchable
         )
+        if self._joiner is not None:
+            self._joiner.keep(urgent=urgent)
         confirmable = delivery.progress.confirmable()
         delivery.checkpointer.offer(confirmable, delivery.dispatcher.sent, urgent=urgent)
         told = (min(confirmable, delivery.checkpointer.stored), searchable)

@@ -6,9 +6,10 @@ Pure, but for looking at the sink's indices, and adding fields to them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from cdc_daemon.events import NOWHERE, Checkpoint, Load
+from cdc_daemon.projection.joined.plan import Plan
 from cdc_daemon.shapes import altered, shown
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Generation, Position, Relation, Shape
     from cdc_daemon.ports import Sink
     from cdc_daemon.projection.flat import FlatProjection
+
+    Mapped: TypeAlias = FlatProjection | Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,10 @@ class Found:
     unexplained: SchemaChangedError | None = None
     """What the stream has shown of a table: if the catalog doesn't explain it, its rows are read
     again, after which nothing of that shape counts any more."""
+    state_lost: str | None = None
+    """Why the state of joined read models can't be gone on with; None where it can."""
+    lacking: Collection[str] = ()
+    """The tables of which it lacks rows that are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +76,16 @@ class Resumption:
     repaired: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By table: the projections whose index is searched, and to be made right by that."""
 
+    @property
+    def renewed(self) -> set[str]:
+        """The tables of which no row counts that the state of joined read models has."""
+        return {*self.joined, *self.altered}
+
 
 def resume(
     pipeline: str,
     found: Found,
-    projections: Sequence[FlatProjection],
+    projections: Sequence[Mapped],
     sink: Sink,
     show: Callable[[Position], str],
 ) -> Resumption:
@@ -92,9 +104,9 @@ def resume(
 
 
 def _all_anew(
-    kept: Checkpoint, found: Found, projections: Sequence[FlatProjection], reason: str
+    kept: Checkpoint, found: Found, projections: Sequence[Mapped], reason: str
 ) -> Resumption:
-    unfinished = being_filled(kept.loads)
+    unfinished = unsearched(kept)
     return Resumption(
         Checkpoint(kept.pipeline, NOWHERE, found.source_id, memberships=dict(found.memberships)),
         kept,
@@ -106,7 +118,7 @@ def _all_anew(
 
 
 def _gone_on_with(
-    kept: Checkpoint, found: Found, projections: Sequence[FlatProjection], sink: Sink
+    kept: Checkpoint, found: Found, projections: Sequence[Mapped], sink: Sink
 ) -> Resumption:
     now = found.memberships
     joined = {table for table in now if now[table] != kept.memberships.get(table)}
@@ -115,13 +127,17 @@ def _gone_on_with(
         for projection in projections
         if (why := _reason_for(projection, kept.generations, joined, sink)) is not None
     }
-    unfinished = being_filled(kept.loads)
+    unfinished = unsearched(kept)
+    for plan in projections:
+        if isinstance(plan, Plan) and (why := _reason_of_state(plan, found, unfinished)):
+            reasons.setdefault(plan.name, why)
     tables = _altered(found, kept, projections, reasons)
     repaired: dict[str, tuple[str, ...]] = {}
     for projection in projections:
-        table = projection.relation.qualified_name
-        if table in tables and projection.name not in reasons:
-            if projection.name in unfinished:
+        if projection.name in reasons:
+            continue
+        for table in tables_of(projection) & tables.keys():
+            if projection.name in unfinished or isinstance(projection, Plan):
                 reasons[projection.name] = f"table {table} has changed: {tables[table]}"
             else:
                 repaired[table] = (*repaired.get(table, ()), projection.name)
@@ -150,6 +166,7 @@ def _gone_on_with(
                 for table, coverage in kept.covered.items()
                 if kept.position < coverage.end
             },
+            building=tuple(name for name in kept.building if name in good),
         ),
         kept,
         reasons,
@@ -172,21 +189,23 @@ def _gone_on_with(
 def _altered(
     found: Found,
     kept: Checkpoint,
-    projections: Sequence[FlatProjection],
+    projections: Sequence[Mapped],
     anew: Mapping[str, str],
 ) -> dict[str, str]:
     """The tables whose documents have to be made again from all rows, and why."""
     tables: dict[str, str] = {}
     for projection in projections:
-        relation = projection.relation
-        table = relation.qualified_name
-        why = _rows_altered(relation, kept.shapes.get(table), found.shapes.get(table))
+        for relation in projection.relations:
+            table = relation.qualified_name
+            why = _rows_altered(relation, kept.shapes.get(table), found.shapes.get(table))
+            if why is not None:
+                tables.setdefault(table, why)
         generation = kept.generations.get(projection.name)
         if generation is not None and projection.name not in anew:
             gone = sorted(generation.fields.keys() - projection.model.digests.keys())
-            why = why or (f"column {', '.join(gone)} is gone" if gone else None)
-        if why is not None:
-            tables.setdefault(table, why)
+            if gone:
+                table = projection.relation.qualified_name
+                tables.setdefault(table, f"column {', '.join(gone)} is gone")
     change = found.unexplained
     if change is not None and not _is_other(found, kept, change.table):
         tables.setdefault(change.table, change.why)
@@ -276,7 +295,7 @@ def _reason_of_return(
 
 
 def _reason_for(
-    projection: FlatProjection,
+    projection: Mapped,
     generations: Mapping[str, Generation],
     joined: Collection[str],
     sink: Sink,
@@ -288,7 +307,7 @@ def _reason_for(
         return "its mapping or its table has changed"
     if sink.find_generation(generation.index) != generation.uuid:
         return f"index {generation.index} is gone, or is another one of that name"
-    if (table := projection.relation.qualified_name) in joined:
+    for table in sorted(tables_of(projection) & {*joined}):
         return (
             f"table {table} was not in the stream all the time (it was taken out of the "
             "publication, or made anew): changes of it would be missing"
@@ -296,7 +315,7 @@ def _reason_for(
     return _reason_of_fields(projection, generation, sink)
 
 
-def _reason_of_fields(projection: FlatProjection, generation: Generation, sink: Sink) -> str | None:
+def _reason_of_fields(projection: Mapped, generation: Generation, sink: Sink) -> str | None:
     """Of a read model of every column: new ones are added to the index, where it takes them."""
     digests, fields = projection.model.digests, generation.fields
     retyped = sorted(name for name in digests.keys() & fields if digests[name] != fields[name])
@@ -306,6 +325,26 @@ def _reason_of_fields(projection: FlatProjection, generation: Generation, sink: 
     if added and not sink.extend_generation(generation, projection.model):
         return f"index {generation.index} has had a column {added} of another type"
     return None
+
+
+def _reason_of_state(plan: Plan, found: Found, unfinished: Collection[str]) -> str | None:
+    """Where rows are missing already while it is built, it goes on being built."""
+    if found.state_lost is not None:
+        return found.state_lost
+    lacking = sorted(tables_of(plan) & {*found.lacking})
+    if lacking and plan.name not in unfinished:
+        return f"rows of {', '.join(lacking)} are read into the state, with all that is mapped now"
+    return None
+
+
+def tables_of(projection: Mapped) -> set[str]:
+    """The names of the tables that it reads."""
+    return {relation.qualified_name for relation in projection.relations}
+
+
+def unsearched(kept: Checkpoint) -> set[str]:
+    """The projections that have a generation, which nobody searches yet."""
+    return being_filled(kept.loads) | {*kept.building}
 
 
 def being_filled(loads: Iterable[Load]) -> set[str]:

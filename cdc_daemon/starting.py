@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from cdc_daemon.assembly import wanted
 from cdc_daemon.claim import Claim
 from cdc_daemon.covering import Covered
 from cdc_daemon.errors import (
@@ -25,13 +26,14 @@ from cdc_daemon.errors import (
 )
 from cdc_daemon.events import Load
 from cdc_daemon.generations import create, drop, publish
+from cdc_daemon.joining import Kept
 from cdc_daemon.pipeline import Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_projections
-from cdc_daemon.projection.joined.refusal import refuse_joined
 from cdc_daemon.projection.showing import Showing
-from cdc_daemon.resuming import being_filled, loads_of, resume
+from cdc_daemon.resuming import loads_of, resume, unsearched
 from cdc_daemon.shapes import difference
+from cdc_daemon.state import Here, boot_id
 
 if TYPE_CHECKING:
     import threading
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import Sink, Source
     from cdc_daemon.projection.compiler import Compiled
     from cdc_daemon.resuming import Found, Resumption
+    from cdc_daemon.state import Store
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +58,8 @@ class Begun(NamedTuple):
     """To go on from."""
     written: Position
     """No document that is there has a higher version."""
+    store: Store | None
+    """The state of joined read models, if there are any."""
 
 
 class Start:
@@ -86,6 +91,7 @@ class Start:
         self._shapes: Mapping[str, Shape] = {}
         """Those that the mappings are compiled for."""
         self._is_first = True
+        self._state: Kept | None = None
         self._unexplained: SchemaChangedError | None = None
         """What the stream has shown of a table, until a start has seen to it."""
 
@@ -104,8 +110,18 @@ class Start:
         try:
             return self._begin()
         except StopError as error:
+            self.let_go()
             self._require_unchanged(error)
             raise
+        except BaseException:
+            self.let_go()
+            raise
+
+    def let_go(self) -> None:
+        """What was begun is over: close the state."""
+        if self._state is not None:
+            state, self._state = self._state, None
+            state.close()
 
     def _require_unchanged(self, error: StopError) -> None:
         """Tables are looked at again and again: what is wrong may be that two looks don't fit."""
@@ -121,16 +137,16 @@ class Start:
     def _begin(self) -> Begun:
         compiled, shapes = self._compile()
         with self.reachable("sink", SinkError):
-            self._sink.preflight([projection.model for projection in compiled.projections])
+            self._sink.preflight(compiled.models)
             kept = self._claim.kept(self._stopping, self._standing_by)
         if self._stopping.is_set():
             raise Stopped
         if self._configuration.standby:  # it may have waited for days
             self.shapes.close()
             compiled, shapes = self._compile()
-        checkpoint, written = self._resume(compiled, shapes, kept)
+        begun = self._resume(compiled, shapes, kept)
         self._unexplained = None
-        return Begun(compiled, checkpoint, written)
+        return begun
 
     def _compile(self) -> tuple[Compiled, Mapping[str, Shape]]:
         """Look the tables up and compile the projections: nothing is touched.
@@ -138,7 +154,6 @@ class Start:
         Their shapes come first: what changes in between is found by the next look at them.
         """
         projections = self._configuration.projections
-        refuse_joined(projections, self._loaded.locate)
         names = self._tables
         try:
             with self.reachable("source", SourceError):
@@ -160,17 +175,18 @@ class Start:
 
     def _resume(
         self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None
-    ) -> tuple[Checkpoint, Position]:
+    ) -> Begun:
         """Check both sides, see where the pipeline was, and make what it lacks."""
         found = self._look(compiled, shapes, kept)
         with self.reachable("sink", SinkError):
             resumption = resume(
                 self._configuration.name,
                 found,
-                compiled.projections,
+                compiled.mapped,
                 self._sink,
                 self._source.show,
             )
+        resumption = self._from_state(resumption)
         self._require_progress(found, resumption)
         covered = self._covered(compiled, found, resumption)
         with self.reachable("sink", SinkError):
@@ -178,6 +194,7 @@ class Start:
             drop(resumption.left_over, self._sink)
             for gone in resumption.forgotten:
                 log.warning("projection_removed", projection=gone.projection, index=gone.index)
+            store = self._open_state(compiled, found, resumption)
             checkpoint = self._with_loads(compiled, resumption, found, covered)
         if resumption.new_place:
             with self.reachable("source", SourceError):
@@ -185,7 +202,7 @@ class Start:
             with self.reachable("sink", SinkError):
                 self._sink.checkpoints.store(checkpoint)
         self._publish_loaded(checkpoint)
-        return checkpoint, resumption.written
+        return Begun(compiled, checkpoint, resumption.written, store)
 
     def _look(
         self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None
@@ -193,11 +210,53 @@ class Start:
         with self.reachable("source", SourceError):
             memberships = self._source.prepare(compiled.relations)
             found = self._claim.found(kept, memberships)
-        return replace(found, shapes=shapes, unexplained=self._unexplained)
+        found = replace(found, shapes=shapes, unexplained=self._unexplained)
+        return self._with_state(compiled, found) if compiled.plans else found
+
+    def _with_state(self, compiled: Compiled, found: Found) -> Found:
+        """Look at the state, too."""
+        kept = found.checkpoint
+        here = Here(
+            pipeline=self._configuration.name,
+            source_id=found.source_id,
+            boot_id=boot_id(),
+            place=found.place,
+            checkpoint=None if kept is None else kept.position,
+            checkpoint_state_id="" if kept is None else kept.state_id,
+            checkpoint_source_id="" if kept is None else kept.source_id,
+            shared=found.shared,
+        )
+        config = self._configuration.state
+        state = self._state = Kept(config.path, here, self._source.show, config.max_size)
+        lacking = state.lacking(wanted(compiled.plans))
+        return replace(found, state_lost=state.lost, lacking=lacking)
+
+    def _from_state(self, resumption: Resumption) -> Resumption:
+        """Where the state is behind the checkpoint, the stream begins there."""
+        begin = None if self._state is None else self._state.ask_from
+        if begin is None or resumption.new_place:
+            return resumption
+        checkpoint = resumption.checkpoint
+        position = min(begin, checkpoint.position)
+        return replace(resumption, checkpoint=replace(checkpoint, position=position))
+
+    def _open_state(self, compiled: Compiled, found: Found, resumption: Resumption) -> Store | None:
+        """Before the checkpoint says what is to be loaded: a crash in between loads it again."""
+        if self._state is None:
+            return None
+        lost = found.state_lost
+        if lost is not None and found.checkpoint is not None and found.checkpoint.state_id:
+            log.warning("state_lost", reason=lost)
+            self._metrics.state_lost()
+        return self._state.open(
+            wanted(compiled.plans),
+            resumption.renewed,
+            all_anew=lost is not None or resumption.new_place,
+        )
 
     def _publish_loaded(self, checkpoint: Checkpoint) -> None:
         with self.reachable("sink", SinkError):
-            unfinished = being_filled(checkpoint.loads)
+            unfinished = unsearched(checkpoint)
             for name, generation in checkpoint.generations.items():
                 if name not in unfinished:
                     publish(self._sink, generation)
@@ -267,12 +326,15 @@ class Start:
         for name, reason in resumption.anew.items():
             log.warning("new_generation", projection=name, reason=reason)
         made = create(
-            [each.model for each in compiled.projections if each.name in resumption.anew],
+            [model for model in compiled.models if model.name in resumption.anew],
             self._sink,
         )
         before = resumption.checkpoint
+        built = [plan.name for plan in compiled.plans if plan.name in made]
         checkpoint = replace(
             before,
+            state_id="" if self._state is None else self._state.id,
+            building=(*before.building, *built),
             generations={**before.generations, **made},
             loads=(*before.loads, *self._loads(compiled, resumption, made, covered)),
             shapes=dict(found.shapes),

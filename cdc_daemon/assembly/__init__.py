@@ -1,6 +1,13 @@
 """Joined read models kept true: from changes of rows to the documents that show them."""
 
-from cdc_daemon.assembly.joined import Assembled, JoinedProjections, Pending
+from cdc_daemon.assembly.joined import (
+    Assembled,
+    Assembly,
+    JoinedProjections,
+    Pending,
+    Slice,
+    Written,
+)
 from cdc_daemon.assembly.wanting import wanted
 
-__all__ = ["Assembled", "JoinedProjections", "Pending", "wanted"]
+__all__ = ["Assembled", "Assembly", "JoinedProjections", "Pending", "Slice", "Written", "wanted"]

@@ -3,11 +3,14 @@
 A counter is the sum of what each path adds, from a row of the first table on the way to a counted
 row. Paths that a change may alter are taken away as they are in the state before, and added as they
 are in the state after; all others are the same in both.
+
+Counters that are new while their rows are there already are counted row by row (`recounting`): a
+path counts from the moment when the row that it begins at has been.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.assembly import reads, tally
 from cdc_daemon.assembly.lookup import downwards, upwards
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     Count: TypeAlias = "OwnCount | PathCount"
     Path: TypeAlias = "tuple[Found, ...]"
 
+NOTHING: Final = b""
+"""Below every key."""
+
 
 class OwnCount:
     """An aggregate of rows that are one step away, and add what they themselves say."""
@@ -41,6 +47,10 @@ class OwnCount:
         self._places = [self._table.place(name) for name in columns]
         self._rows = LevelRows(embed.level, columns, store)
         self._adds = _adds_of(embed, store)
+        self.names = _names_of(embed)
+        self.first = self._table
+        self.counted_to: bytes | None = None
+        """Rows of `first` up to this key count; None: all."""
 
     def before(
         self, batch: Batch, table: Table, key: bytes, old: bytes | None, new: bytes | None
@@ -48,10 +58,10 @@ class OwnCount:
         """Nothing: what it added is known by the old row."""
 
     def after(
-        self, batch: Batch, _table: Table, _key: bytes, old: bytes | None, new: bytes | None
+        self, batch: Batch, _table: Table, key: bytes, old: bytes | None, new: bytes | None
     ) -> None:
         """Take away what the old row added, add what the new one adds; at once where it can be."""
-        if not differ(old, new, self._places):
+        if not differ(old, new, self._places) or not _is_counted(self, key):
             return
         gone, come = self._added(batch, old), self._added(batch, new)
         if gone is not None and come is not None and gone[0] == come[0]:
@@ -60,6 +70,12 @@ class OwnCount:
             return
         if gone is not None:
             self._move(batch, gone[0], [one.negated for one in gone[1]])
+        if come is not None:
+            self._move(batch, *come)
+
+    def count(self, batch: Batch, found: Found) -> None:
+        """Add what a row of `first` adds, which has not counted yet."""
+        come = self._added(batch, found[1])
         if come is not None:
             self._move(batch, *come)
 
@@ -92,6 +108,10 @@ class PathCount:
         self._adds = _adds_of(embed, store)
         links = (store.tables[step.relation].number for step in embed.steps[:-1])
         self.tables = {*self._nodes, *links}
+        self.names = _names_of(embed)
+        self.first = store.tables[embed.steps[0].relation]
+        self.counted_to: bytes | None = None
+        """Paths from rows of `first` up to this key count; None: all."""
         self._keys: set[bytes] = set()
         self._places: list[int] = []
 
@@ -99,6 +119,9 @@ class PathCount:
         self, batch: Batch, table: Table, key: bytes, old: bytes | None, new: bytes | None
     ) -> None:
         """The state still has the old row: take away what it added."""
+        if self.counted_to == NOTHING:
+            self._keys, self._places = set(), []
+            return
         self._keys = set(self._counted_by(batch, table, key, old, new))
         self._places = [
             at for at, link in enumerate(self._links) if link.is_touched(table, old, new)
@@ -132,10 +155,19 @@ class PathCount:
         if not (self._keys or self._places):
             return
         for path in self._paths(batch, table, key, packed):
-            group = self._index.group_of(path[0][1])
-            if group is not None:
-                for number, by in self._added(batch, path):
-                    batch.counters.move(number, group, by if sign > 0 else by.negated)
+            if _is_counted(self, path[0][0]):
+                self._move_path(batch, path, sign)
+
+    def _move_path(self, batch: Batch, path: Path, sign: int) -> None:
+        group = self._index.group_of(path[0][1])
+        if group is not None:
+            for number, by in self._added(batch, path):
+                batch.counters.move(number, group, by if sign > 0 else by.negated)
+
+    def count(self, batch: Batch, found: Found) -> None:
+        """Add what the paths from a row of `first` add, which have not counted yet."""
+        for tail in self._tails(batch, found, 0):
+            self._move_path(batch, (found, *tail), 1)
 
     def _added(self, batch: Batch, path: Path) -> Iterator[tuple[int, Counter]]:
         """What one path adds to each counter."""
@@ -208,6 +240,15 @@ class Link:
         return table is self._table and differ(old, new, self._places)
 
 
+def _is_counted(count: Count, key: bytes) -> bool:
+    """Whether paths from the row of that key count by now."""
+    return count.counted_to is None or key <= count.counted_to
+
+
+def _names_of(embed: Embed) -> tuple[str, ...]:
+    return tuple(name for name, _ in tally.counters_of(embed))
+
+
 def _index_of(embed: Embed, above: Level, store: Store) -> Index:
     """Its groups are those of the counters."""
     wanted = downwards(embed.steps[0], above.relation).wanted
@@ -223,7 +264,7 @@ def _adds_of(embed: Embed, store: Store) -> list[tuple[int, Callable[[Row], Coun
 def counts(plans: Sequence[Plan], store: Store) -> dict[int, list[Count]]:
     """All that are kept, each once, by the numbers of the tables that move them."""
     found = {
-        tuple(name for name, _ in tally.counters_of(embed)): (embed, level)
+        _names_of(embed): (embed, level)
         for plan in plans
         for level in levels_of(plan.root)
         for embed in level.embeds

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cdc_daemon.delivery.fold import Content
     from cdc_daemon.events import Commit, Position
     from cdc_daemon.ports import ChunkReader, Source
+    from cdc_daemon.projection.flat import FlatProjection
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +36,13 @@ Keys = dict["Name", tuple[str, ...]]
 class HoleFiller:
     """The holes of a pipeline. The reader calls it; a thread reads."""
 
-    def __init__(self, source: Source, delivery: Delivery) -> None:
+    def __init__(
+        self, source: Source, delivery: Delivery, projections: Mapping[str, FlatProjection]
+    ) -> None:
+        """`projections` by their indices."""
         self._source = source
         self._delivery = delivery
+        self._projections = projections
         self._holes = Holes()
         self._xid = 0
         self._after: Position | None = None
@@ -176,7 +181,7 @@ class HoleFiller:
     def _read(
         self, reader: ChunkReader, index: str, keys: Mapping[Name, tuple[str, ...]]
     ) -> Answer:
-        projection = self._delivery.projection_of(index)
+        projection = self._projections[index]
         read = reader.read_keys(projection.relation, projection.key, list(keys.values()))
         found = contents_of(projection, read.rows)
         contents = {(index, document_id): body for document_id, body in found.items()}

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.consistency.monitor import Monitor
+    from cdc_daemon.delivery.letters import Projection
     from cdc_daemon.events import Checkpoint, DeadLetter, DocumentOperation, Position
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import Rejection, Sink, WriteResult
-    from cdc_daemon.projection.flat import FlatProjection
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Delivery:
         *,
         configuration: Configuration,
         sink: Sink,
-        projections: Mapping[str, FlatProjection],
+        projections: Mapping[str, Projection],
         monitor: Monitor,
         metrics: Metrics,
         wake: Callable[[], None],
@@ -241,7 +241,7 @@ class Delivery:
         self.metrics.bulk_retried(reason)
         self.metrics.failed()
 
-    def projection_of(self, index: str) -> FlatProjection:
+    def projection_of(self, index: str) -> Projection:
         """What fills an index."""
         return self._projections[index]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cdc_daemon.delivery.addresses import routed
 from cdc_daemon.events import NOWHERE, DocumentOperation
 from cdc_daemon.projection.hole import MARK_BYTE as HOLE
 from cdc_daemon.projection.rejection import MARK_BYTE as REJECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from cdc_daemon.delivery.fold import Content
     from cdc_daemon.delivery.lanes import Lanes
@@ -42,6 +43,8 @@ class Dispatcher:
         self._reject = reject
         self.leave_out: Callable[[str, bytes, bytes], None] = _refuse
         """Called with each document that lacks a value; who fills them sets it."""
+        self.routed: Collection[str] = ()
+        """The indices whose contents come with addresses; who fills them sets it."""
         self.sent = 0
         """Operations put into lanes so far."""
         self.highest = NOWHERE
@@ -55,10 +58,12 @@ class Dispatcher:
     def send(
         self, index: str, position: Position, contents: Iterable[Content], *, after: Position
     ) -> int:
-        """Put contents, each id once, as operations of version `position`; return how many.
+        """Put contents, each id or address once, as operations of version `position`; return how
+        many.
 
         `after` is where the commit before them ends: what is durable while they are pending.
-        """
+        """  # noqa: D205 - one sentence
+        operation = routed if index in self.routed else DocumentOperation
         self.highest = max(self.highest, position)
         lanes = self._lanes.adapt()
         buckets: list[dict[bytes, DocumentOperation]] = [{} for _ in self._lanes]
@@ -79,7 +84,7 @@ class Dispatcher:
                     continue
                 size += len(body)
             at = hash(document_id) % lanes
-            buckets[at][document_id] = DocumentOperation(index, document_id, position, body)
+            buckets[at][document_id] = operation(index, document_id, position, body)
             sizes[at] += size
             if sizes[at] >= CHUNK_BYTES:
                 sent += self._put(index, after, buckets, sizes)

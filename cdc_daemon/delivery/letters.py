@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from cdc_daemon.delivery.addresses import parted
 from cdc_daemon.events import DeadLetter, Position
 from cdc_daemon.projection.rejection import read_rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from cdc_daemon.events import Relation
     from cdc_daemon.ports import Rejection
-    from cdc_daemon.projection.flat import FlatProjection
 
 
-def letter_of_rejection(
-    pipeline: str, projection: FlatProjection, rejection: Rejection
-) -> DeadLetter:
+class Projection(Protocol):
+    """A projection whose documents are written."""
+
+    @property
+    def name(self) -> str:
+        """The read model."""
+
+    @property
+    def relation(self) -> Relation:
+        """The table whose rows have a document each."""
+
+    @property
+    def columns_shown(self) -> Mapping[str, str]:
+        """Field to column, for fields that show a column as it is."""
+
+
+def letter_of_rejection(pipeline: str, projection: Projection, rejection: Rejection) -> DeadLetter:
     """A dead letter for an operation that the sink refused.
 
     The row is taken back from the document, as far as the document shows it: it costs nothing to
@@ -44,16 +59,16 @@ def letter_of_rejection(
 def letters_of_rows(
     pipeline: str, projection: str, position: Position, rejected: Sequence[tuple[bytes, bytes]]
 ) -> list[DeadLetter]:
-    """Dead letters for rows that can't become documents."""
+    """Dead letters for rows that can't become documents, by the addresses of those."""
     now = time.time()
     letters = []
-    for document_id, content in rejected:
+    for address, content in rejected:
         said = read_rejection(content)
         letters.append(
             DeadLetter(
                 pipeline=pipeline,
                 projection=projection,
-                id=_text(document_id),
+                id=_text(parted(address)[0]),
                 position=position,
                 reason=said.reason,
                 explanation=said.explanation,
@@ -75,7 +90,7 @@ def _digits(number: str) -> orjson.Fragment:
     return orjson.Fragment(number)
 
 
-def _row(projection: FlatProjection, body: bytes) -> dict[str, bytes] | None:
+def _row(projection: Projection, body: bytes) -> dict[str, bytes] | None:
     """None where the document is JSON for PostgreSQL only: half a surrogate, depth 2000."""
     try:
         document: dict[str, Any] = json.loads(body, parse_float=_digits, parse_int=_digits)

@@ -33,6 +33,8 @@ class Progress:
         """No more than this may be confirmed, durable or not. Only the reader sets it."""
         self.unfilled: Position | None = None
         """Beyond this documents lack a value. Only the reader sets it."""
+        self.synced: Position | None = None
+        """Beyond this the state of joined read models isn't on disk. Only the reader sets it."""
         self.building: frozenset[str] = frozenset()
         """Indices that nobody searches yet: they are part of no position but the durable one."""
 
@@ -49,8 +51,8 @@ class Progress:
 
     def confirmable(self) -> Position:
         """Everything up to here may be forgotten by the source."""
-        durable = self.durable()
-        return durable if self.held is None else min(durable, self.held)
+        bounds = (self.durable(), self.held, self.synced)
+        return min(bound for bound in bounds if bound is not None)
 
     def reachable(self) -> Position:
         """What can be durable without anything more being read from the source."""

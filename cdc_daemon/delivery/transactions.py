@@ -7,17 +7,31 @@ it ends, between others: it has folds of its own until then. All of them share o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.events import ChangeKind, StreamAbort, StreamStart, StreamStop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cdc_daemon.events import Change, Relation
     from cdc_daemon.projection.flat import FlatProjection
+
+
+class RowTaker(Protocol):
+    """Who takes rows themselves, and not what projections make of them."""
+
+    @property
+    def relations(self) -> Collection[Relation]:
+        """Of these tables."""
+
+    def take(self, change: Change) -> None:
+        """A change of the transaction that is being read."""
+
+    def take_misfit(self, change: Change) -> None:
+        """The same of a table in another shape than it was known in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +46,7 @@ class Route:
 class Destination:
     """Where the changes of one relation go, and how many there were of each kind."""
 
-    __slots__ = ("counts", "relation", "targets")
+    __slots__ = ("counts", "relation", "take_row", "targets")
 
     def __init__(self, relation: Relation, routes: Sequence[Route], counts: list[int]) -> None:
         self.relation = relation
@@ -41,11 +55,19 @@ class Destination:
             for route in routes
             if route.projection.relation is relation
         ]
+        self.take_row: Callable[[Change], None] | None = None
         self.counts = counts
 
 
 class Destinations(dict["Relation", Destination]):
     """Where the changes of each relation go; of a table in another shape, made when one comes."""
+
+    def __init__(self, usual: Mapping[Relation, Destination], rows: RowTaker | None = None) -> None:
+        super().__init__(usual)
+        self._rows = rows
+        if rows is not None:
+            for relation in rows.relations:
+                self[relation].take_row = rows.take
 
     def __missing__(self, relation: Relation) -> Destination:
         if relation.stands_for is None:
@@ -53,6 +75,8 @@ class Destinations(dict["Relation", Destination]):
         usual = self[relation.stands_for]
         made = Destination(relation, (), usual.counts)
         made.targets = [(_note_misfit, fold) for _, fold in usual.targets]
+        if usual.take_row is not None and self._rows is not None:
+            made.take_row = self._rows.take_misfit
         self[relation] = made
         return made
 
@@ -83,8 +107,10 @@ class OpenTransactions:
         indices: Sequence[tuple[FlatProjection, str]],
         most_bytes: int,
         folder: Path,
+        rows: RowTaker | None = None,
     ) -> None:
         self._indices = indices
+        self._rows = rows
         self._most_bytes = most_bytes
         self._folder = folder
         self.counts = {relation: [0] * (max(ChangeKind) + 1) for relation in relations}
@@ -143,10 +169,11 @@ class OpenTransactions:
         routes = [
             Route(projection, index, Fold(self._folder)) for projection, index in self._indices
         ]
-        destinations = Destinations(
-            (relation, Destination(relation, routes, counts))
+        usual = {
+            relation: Destination(relation, routes, counts)
             for relation, counts in self.counts.items()
-        )
+        }
+        destinations = Destinations(usual, self._rows)
         return OpenTransaction(routes, destinations)
 
     def _start(self, part: StreamStart) -> None:

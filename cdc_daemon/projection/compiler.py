@@ -37,6 +37,16 @@ class Compiled:
     plans: tuple[Plan, ...] = ()
     """Of the joined projections."""
 
+    @property
+    def mapped(self) -> tuple[FlatProjection | Plan, ...]:
+        """All projections, flat and joined."""
+        return (*self.projections, *self.plans)
+
+    @property
+    def models(self) -> list[ReadModel]:
+        """Of all of them."""
+        return [projection.model for projection in self.mapped]
+
 
 def compile_projections(
     configs: Mapping[str, ProjectionConfig],

@@ -65,6 +65,11 @@ class FlatProjection:
         """The read model."""
         return self.model.name
 
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """Every table that it reads: one."""
+        return (self.relation,)
+
     def apply(self, change: Change, fold: Folding) -> None:
         """Put what `change` makes of the documents; a row that can't be one is put as rejected,
         one that lacks a value as a hole.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 POSITION: Final = b"position"
 PROGRESS: Final = b"progress"
+COUNTED: Final = b"counted "
+"""Begins the names of how far aggregates are counted."""
 
 
 class Listener(Protocol):
@@ -105,6 +107,14 @@ class Batch:
     def progress(self) -> bytes:
         """How far the load is, as it was given; empty if it was never."""
         return self.txn.get(PROGRESS, b"", db=self._meta)
+
+    def counted_to(self, aggregate: int) -> bytes:
+        """The key of the last row that an aggregate, which is being counted, was counted from."""
+        return self.txn.get(COUNTED + b"%d" % aggregate, b"", db=self._meta)
+
+    def note_counted(self, aggregate: int, key: bytes) -> None:
+        """It was counted from the rows up to this one."""
+        self.txn.put(COUNTED + b"%d" % aggregate, key, db=self._meta)
 
     def holes(self, table: Table) -> Iterator[bytes]:
         """The keys of rows that lack a value."""

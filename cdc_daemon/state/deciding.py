@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from cdc_daemon.events import NOWHERE
 from cdc_daemon.state.mark import FORMAT
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class Here:
     """K; None where there is no checkpoint."""
     checkpoint_state_id: str
     """The state that the checkpoint goes with; empty where there is none."""
+    checkpoint_source_id: str = ""
+    """The history of the source that the checkpoint is of."""
+    shared: Position = NOWHERE
+    """Up to where that history is the source's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +85,14 @@ def reason_not_to_open(mark: Mark | None, here: Here, file_bytes: int) -> str | 
 
 
 def decide(mark: Mark, position: Position, here: Here, show: Callable[[Position], str]) -> Decision:
-    """Compare a state that could be opened, and is at `position`, with source and checkpoint.
-
-    Another history of the source is another source, also where that lacks nothing of the state (a
-    failover): `Source.shared_until` isn't asked.
-    """
-    if mark.source_id != here.source_id:
+    """Compare a state that could be opened, and is at `position`, with source and checkpoint."""
+    if mark.source_id not in {here.source_id, here.checkpoint_source_id}:
         return Rebuild(f"the source is another one: {here.source_id}, it was {mark.source_id}")
+    if mark.source_id != here.source_id and position > here.shared:
+        return Rebuild(
+            f"a failover has lost what the source had beyond {show(here.shared)}, and the state is "
+            f"at {show(position)}"
+        )
     if here.checkpoint_state_id and mark.state_id != here.checkpoint_state_id:
         return Rebuild("the checkpoint goes with another state: this one is a copy, or an old one")
     if here.place is None:

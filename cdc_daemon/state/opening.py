@@ -57,7 +57,8 @@ class Home:
                 opened.callback(env.close)
                 decision = _decide(env, mark, here, show)
                 if isinstance(decision, GoOn):
-                    store = self._store(env, replace(mark, boot_id=here.boot_id))
+                    known = replace(mark, boot_id=here.boot_id, source_id=here.source_id)
+                    store = self._store(env, known)
                     opened.pop_all()
                     return store, decision
             except DamagedError as error:

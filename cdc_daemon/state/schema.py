@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from cdc_daemon.events import ColumnType, Relation
 
@@ -171,6 +171,14 @@ class Schema:
         """The aggregates whose counters must be counted from the rows that are there."""
         return [text for text, one in self.aggregates.items() if not one.counted]
 
+    def has(self, wanted: Wanted) -> bool:
+        """Whether all of it is there: every row, every entry of an index, every counter."""
+        return (
+            all(self.tables[one.qualified_name].loaded for one in wanted.relations)
+            and all(self.indexes[one.text].built for one in wanted.indexes)
+            and all(self.aggregates[one.text].counted for one in wanted.aggregates)
+        )
+
     def counted(self, aggregate: str) -> Schema:
         """With the counters of an aggregate right."""
         one = replace(self.aggregates[aggregate], counted=True)
@@ -197,22 +205,26 @@ def tree_of_index(number: int) -> str:
     return f"index {number}"
 
 
-def fitted(kept: Schema, wanted: Wanted) -> Schema:
+def fitted(kept: Schema, wanted: Wanted, anew: Collection[str] = ()) -> Schema:
     """The schema for what is wanted, with all of what is kept that can be gone on with.
 
-    A table goes on if its key and every wanted column are as they were. A new table is to be
-    loaded, a new index to be built, a new aggregate to be counted; where their tables are new they
-    grow with them.
+    A table goes on if its key and every wanted column are as they were, and it isn't one of those
+    to be loaded `anew`. A new table is to be loaded, a new index to be built, a new aggregate to be
+    counted; where their tables are new they grow with them. An aggregate is counted anew, too,
+    where its ways lead over an index that isn't there yet.
     """
     numbers = _Numbers(kept.next)
+    going_on = {name: table for name, table in kept.tables.items() if name not in anew}
     tables = {
-        relation.qualified_name: _table(kept.tables.get(relation.qualified_name), relation, numbers)
+        relation.qualified_name: _table(going_on.get(relation.qualified_name), relation, numbers)
         for relation in wanted.relations
     }
+    indexes = {one.text: _index(kept, one, tables[one.table], numbers) for one in wanted.indexes}
+    lacking = {one.table for one in indexes.values() if not one.built}
     schema = Schema(
         tables,
-        {one.text: _index(kept, one, tables[one.table], numbers) for one in wanted.indexes},
-        {one.text: _aggregate(kept, one, tables, numbers) for one in wanted.aggregates},
+        indexes,
+        {one.text: _aggregate(kept, one, tables, lacking, numbers) for one in wanted.aggregates},
         _numbered(kept.projections, wanted.projections, numbers),
     )
     left = _parts(kept) - _parts(schema)
@@ -228,11 +240,15 @@ def _index(kept: Schema, wanted: IndexWanted, table: TableKept, numbers: _Number
 
 
 def _aggregate(
-    kept: Schema, wanted: AggregateWanted, tables: dict[str, TableKept], numbers: _Numbers
+    kept: Schema,
+    wanted: AggregateWanted,
+    tables: dict[str, TableKept],
+    lacking: set[int],
+    numbers: _Numbers,
 ) -> AggregateKept:
     found = kept.aggregates.get(wanted.text)
     own = tuple(tables[name].number for name in wanted.tables)
-    if found is not None and found.tables == own:
+    if found is not None and found.tables == own and not lacking & {*own}:
         return found
     return AggregateKept(numbers.take(), own, counted=min(own) >= kept.next)
 

@@ -20,7 +20,7 @@ from cdc_daemon.events import UNCHANGED, ChangeKind
 from cdc_daemon.state.rows import filled, is_incomplete
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from cdc_daemon.events import Change, Relation, Row
@@ -59,12 +59,22 @@ class Staged:
         self._most = most_bytes
         self._segment: Segment = {}
         self._size = 0
+        self._left_out: frozenset[int] = frozenset()
         self._file: BinaryIO | None = None
         self.spilled_bytes = 0
         """How much of it is on disk."""
 
     def __bool__(self) -> bool:
         return bool(self._segment or self._file)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of it is in memory."""
+        return self._size
+
+    def leave_out(self, relations: Iterable[Relation]) -> None:
+        """What it did to the rows of these tables isn't applied."""
+        self._left_out = frozenset(self._tables[relation].number for relation in relations)
 
     def put(self, change: Change) -> None:
         """Take a change in; 2 us for one of ten columns.
@@ -87,6 +97,12 @@ class Staged:
 
     def segments(self) -> Iterator[Segment]:
         """What is to be applied, one after the other; again from the beginning each time."""
+        for segment in self._all_segments():
+            for number in self._left_out:
+                segment.pop(number, None)
+            yield segment
+
+    def _all_segments(self) -> Iterator[Segment]:
         if self._file is not None:
             self._file.seek(0)
             while self._file.tell() < self.spilled_bytes:

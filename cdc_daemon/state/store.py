@@ -31,7 +31,7 @@ from cdc_daemon.state.schema import (
 from cdc_daemon.state.table import Index, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from cdc_daemon.events import Position, Relation
@@ -84,9 +84,16 @@ class Store:
         """What a checkpoint names, to say which state it goes with."""
         return self._mark.state_id
 
-    def fit(self, wanted: Wanted) -> None:
-        """Make place for what is wanted, once; `schema` says then what is to load and to count."""
-        self.schema = fitted(self.schema, wanted)
+    def lacking(self, wanted: Wanted) -> list[str]:
+        """The tables of which rows would be missing, if that were wanted."""
+        return fitted(self.schema, wanted).to_load
+
+    def fit(self, wanted: Wanted, anew: Collection[str] = ()) -> None:
+        """Make place for what is wanted, once; `schema` says then what is to load and to count.
+
+        Of the tables to be loaded `anew` no row counts any longer.
+        """
+        self.schema = fitted(self.schema, wanted, anew)
         self._transact(lambda txn: self._make(wanted, txn))
 
     def _make(self, wanted: Wanted, txn: Transaction) -> None:

@@ -95,6 +95,15 @@ class Table:
         """The row of that key, packed."""
         return txn.get(key, db=self.database)
 
+    def after(self, txn: Transaction, key: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The rows behind that key, packed, each with its own, in the order of keys."""
+        with txn.cursor(self.database) as cursor:
+            there = cursor.set_range(key) if key else cursor.first()
+            if there and cursor.key() == key:
+                there = cursor.next()
+            if there:
+                yield from cursor.iternext(keys=True, values=True)
+
 
 def _key_maker(
     places: Sequence[int], encoders: Sequence[Encoder]

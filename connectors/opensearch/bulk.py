@@ -35,6 +35,8 @@ ALL_WELL: Final = '{"errors":false'
 
 _INDEX: Final = b'{"index":{%b%b,"version":%d,"version_type":"external_gte"}}\n%b\n'
 _DELETE: Final = b'{"delete":{%b%b,"version":%d,"version_type":"external_gte"}}\n'
+_ROUTED: Final = b'%b,"routing":%b'
+"""In place of the id."""
 
 _RETRY_STATUS: Final = 429
 _SERVER_ERRORS: Final = 500
@@ -71,12 +73,19 @@ def encode(operations: Sequence[DocumentOperation]) -> bytes:
     targets = _Targets()
     return b"".join(
         [
-            _INDEX % (targets[operation.index], operation.id, operation.version, body)
+            _INDEX % (targets[operation.index], _name(operation), operation.version, body)
             if (body := operation.body) is not None
-            else _DELETE % (targets[operation.index], operation.id, operation.version)
+            else _DELETE % (targets[operation.index], _name(operation), operation.version)
             for operation in operations
         ]
     )
+
+
+def _name(operation: DocumentOperation) -> bytes:
+    """The id, and the routing if there is one."""
+    if operation.routing is None:
+        return operation.id
+    return _ROUTED % (operation.id, operation.routing)
 
 
 def triage(operations: Sequence[DocumentOperation], answer: str) -> WriteResult:

@@ -85,7 +85,9 @@ class ReplicationStream:
         self._asked = False
         self._asked_at = self._asking_since = 0.0
 
-    def start(self, slot: str, publication: str, after: int, *, origin: str = "any") -> None:
+    def start(
+        self, slot: str, publication: str, after: int, *, origin: str = "any", whole: bool = False
+    ) -> None:
         """Begin streaming; raises SourceError or RetryError if the server won't."""
         high, low = after >> 32, after & 0xFFFFFFFF
         quoted = publication.replace('"', '""').replace("'", "''")
@@ -93,7 +95,8 @@ class ReplicationStream:
         by_origin = "" if origin == "any" else f", origin '{origin}'"
         command = (
             f'START_REPLICATION SLOT "{slot}" LOGICAL {high:X}/{low:X} '
-            f"(proto_version '2', streaming 'on', publication_names '\"{quoted}\"'{by_origin})"
+            f"(proto_version '2', streaming '{'off' if whole else 'on'}', "
+            f"publication_names '\"{quoted}\"'{by_origin})"
         )
         self._connection.add_notice_handler(self._hear)
         with mapped_errors("start replication"):

@@ -177,7 +177,7 @@ class PostgresSource:
         """Reads them, for another thread."""
         return PostgresChunkReader(self._dsn, self._name, self._before, chunk_bytes, self._timeline)
 
-    def start(self, relations: Sequence[Relation], after: Position) -> None:
+    def start(self, relations: Sequence[Relation], after: Position, *, whole: bool = False) -> None:
         """Stream from just after `after`."""
         self._end_stream()
         self._know(relations)
@@ -187,7 +187,9 @@ class PostgresSource:
         stream = ReplicationStream(connection, self._config.status_interval, self._wake_fd)
         try:
             self._require_timeline(connection)
-            stream.start(self._slot, self._publication, after, origin=self._config.origin)
+            stream.start(
+                self._slot, self._publication, after, origin=self._config.origin, whole=whole
+            )
         except SourceError as error:
             stream.close()
             raise SourceError(

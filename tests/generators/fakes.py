@@ -409,7 +409,7 @@ class ScriptedSource:
         """A reader of the blocks."""
         return MemoryChunkReader(self)
 
-    def start(self, relations: Sequence[Relation], after: Position) -> None:  # noqa: ARG002 - the port
+    def start(self, relations: Sequence[Relation], after: Position, *, whole: bool = False) -> None:  # noqa: ARG002 - the port
         """Note from where."""
         self.started.append(after)
 

@@ -14,7 +14,7 @@ from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Position, 
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.state import Staged
 from tests.generators.fakes import INT4, table
-from tests.generators.states import new_store
+from tests.generators.states import fit_empty, new_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ class JoinedStore:
 
     def __init__(self, some: tuple[Plan, ...], store: Store, folder: Path) -> None:
         need = wanted(some)
-        store.fit(need)
+        fit_empty(store, need)
         self.store = store
         self.projections = JoinedProjections(some, store)
         self._folder = folder
@@ -105,7 +105,7 @@ class JoinedStore:
         self._changes = []
         self._position = Position(self._position + 1)
         pending = self.projections.apply([(staged, self._position)])
-        position, found = self.projections.assemble(pending)
+        position, found, _ = self.projections.assemble(pending)
         assert position == self._position
         assert len({one[:2] for one in found}) == len(found)
         return {_text(one.address): _parsed(one.body) for one in found}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cdc_daemon.assembly import JoinedProjections, wanted
+from cdc_daemon.assembly import JoinedProjections, Written, wanted
 from tests.generators.json_meaning import parse
+from tests.generators.states import fit_empty
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -21,7 +22,7 @@ class KeptDocuments:
     """A state with these plans, and what has come of it."""
 
     def __init__(self, plans: Sequence[Plan], store: Store, counts: Counter[str]) -> None:
-        store.fit(wanted(plans))
+        fit_empty(store, wanted(plans))
         self._projections = JoinedProjections(plans, store)
         self._counts = counts
         self._kept: dict[str, dict[str, bytes]] = {plan.name: {} for plan in plans}
@@ -29,14 +30,14 @@ class KeptDocuments:
     def apply(self, batch: Sequence[tuple[Staged, Position]]) -> None:
         """Apply transactions in one batch, and keep what is given out."""
         pending = self._projections.apply(batch)
-        position, documents = self._projections.assemble(pending)
+        position, documents, _ = self._projections.assemble(pending)
         assert position == batch[-1][1]
         assert len(documents) == len(pending) == len(set(pending))
         for name, address, body in documents:
             self._keep(name, address, body)
-        for name in self._kept:
-            addresses = [one.address for one in pending if one.projection == name]
-            self._projections.written(name, addresses, position)
+        self._projections.reach(
+            position, [Written(one.projection, one.address, position) for one in pending]
+        )
         assert not self._projections.pending()
         for staged, _ in batch:
             staged.close()

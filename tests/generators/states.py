@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cdc_daemon.events import Relation, Row
-    from cdc_daemon.state import Batch, Store
+    from cdc_daemon.state import Batch, Store, Wanted
 
 HOTEL = table("id", "name", "city")
 BY_CITY = IndexWanted("public.hotel", (Part("city", TEXT),))
@@ -60,6 +60,13 @@ def found_store(folder: Path, state_id: str = "") -> Iterator[Store]:
         store.close()
     finally:
         home.close()
+
+
+def fit_empty(store: Store, wanted: Wanted) -> None:
+    """Fit a state to a source that has no rows yet."""
+    store.fit(wanted)
+    for name in store.schema.to_load:
+        store.loaded(name)
 
 
 def staged(store: Store, folder: Path, changes: list[Change], most_bytes: int = MANY) -> Staged:

@@ -7,18 +7,17 @@ PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
 from cdc_daemon.events import Position
-from cdc_daemon.ports import TableRequest
 from cdc_daemon.state import Staged
 from cdc_daemon.values import SESSION_SETTINGS
-from connectors.postgres.catalog import describe
 from tests.generators import worlds
 from tests.generators.budget import rounds, seeded
+from tests.generators.catalog import Catalog
 from tests.generators.evaluator import documents
 from tests.generators.kept_documents import KeptDocuments
 from tests.generators.model_history import ModelHistory
@@ -29,40 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from cdc_daemon.events import Relation
     from tests.conftest import Database
 
 BATCHES = 20
-
-
-class Catalog:
-    """What PostgreSQL knows of tables and writes of values; nothing is left in it."""
-
-    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-        self._connection = connection
-        self._written: dict[tuple[str, str], str] = {}
-
-    def relations(self, world: worlds.World) -> dict[str, Relation]:
-        """The whole tables."""
-        names = [table.qualified for table in world.tables]
-        with self._connection.transaction(force_rollback=True):
-            for statement in world.ddl:
-                self._connection.execute(statement.encode())
-            found = describe(self._connection, [TableRequest(name) for name in names])
-        return dict(zip(names, found, strict=True))
-
-    def written(self, type_: str, text: str) -> str:
-        """A value as PostgreSQL writes it."""
-        if type_ == "mood":
-            return text
-        if (type_, text) not in self._written:
-            query = f"select cast(%s as {type_})"
-            result = self._connection.execute(query.encode(), [text]).pgresult
-            assert result is not None
-            value = result.get_value(0, 0)
-            assert value is not None
-            self._written[type_, text] = value.decode()
-        return self._written[type_, text]
 
 
 def test_documents_are_what_a_naive_evaluation_makes(

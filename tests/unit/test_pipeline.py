@@ -121,7 +121,7 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Reader]]:  
             indices=[(HOTELS, INDEX)],
             delivery=delivery,
             backfill=backfill,
-            filler=HoleFiller(source, delivery),
+            filler=HoleFiller(source, delivery, {INDEX: HOTELS}),
             transaction_bytes=transaction_bytes,
             spill_folder=tmp_path / "spill",
             stopping=stop.is_set,
@@ -335,11 +335,11 @@ def test_a_source_of_another_history_is_left_to_a_start(make: Callable[..., Read
     reader.source.script = [[insert(1), commit(110)], RetryError("connection lost")]
     real = reader.source.start
 
-    def fail_over(*given: object) -> None:
-        real(*given)  # type: ignore[arg-type]  # as given
+    def fail_over(*given: object, **said: object) -> None:
+        real(*given, **said)  # type: ignore[arg-type]  # as given
         reader.source.history = "system/2"
 
-    reader.source.start = fail_over  # type: ignore[method-assign,assignment]  # and fails over
+    reader.source.start = fail_over  # type: ignore[method-assign]  # and fails over
     reader.start()
     assert wait_until(lambda: bool(reader.failures))
     assert isinstance(reader.failures[0], StartAgainError)

@@ -153,6 +153,20 @@ class Plan:
         return self.model.name
 
     @property
+    def relation(self) -> Relation:
+        """The table whose rows have a document each."""
+        return self.root.relation
+
+    @property
+    def columns_shown(self) -> dict[str, str]:
+        """Field to column, for fields that show a column of the root as it is."""
+        return {
+            field.name: field.column.name
+            for field in self.root.fields
+            if field.column is not None and field.part.conversion.always is None
+        }
+
+    @property
     def relations(self) -> tuple[Relation, ...]:
         """Every table that it reads, each once."""
         return tuple(dict.fromkeys(relations_of(self.root)))

@@ -40,7 +40,7 @@ def test_sums_have_as_many_digits_as_their_longest_value(tmp_path: Path) -> None
 
 def body(store: JoinedStore) -> bytes | None:
     """The document that is pending, as it is sent."""
-    _, (document,) = store.projections.assemble(store.projections.pending())
+    (document,) = store.projections.assemble(store.projections.pending()).documents
     return document.body
 
 

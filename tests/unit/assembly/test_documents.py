@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cdc_daemon.assembly import JoinedProjections, wanted
+from cdc_daemon.assembly import JoinedProjections, Written, wanted
 from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Position, Unreadable
 from cdc_daemon.projection.rejection import read_rejection
 from cdc_daemon.state import Staged
 from tests.generators.joined_store import CHAIN, ROOMS, TAGS, joined, plans
-from tests.generators.states import found_store, new_store
+from tests.generators.states import fit_empty, found_store, new_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ def test_a_value_that_cannot_be_read_rejects_the_documents_that_show_it(tmp_path
         staged.put(Change(chain, ChangeKind.INSERT, list(row), has_unchanged=True))
         pending = store.projections.apply([(staged, Position(9))])
         assert [one.projection for one in pending] == ["hotels"]
-        _, (found,) = store.projections.assemble(pending)
+        (found,) = store.projections.assemble(pending).documents
         assert read_rejection(found.body or b"").reason == "not_utf8"
 
 
@@ -89,7 +89,7 @@ def test_a_document_that_lacks_a_value_waits(tmp_path: Path) -> None:
         row = [b"1" if column.name == "id" else UNCHANGED for column in hotel.columns]
         staged.put(Change(hotel, ChangeKind.UPDATE, list(row), has_unchanged=True))
         pending = store.projections.apply([(staged, Position(9))])
-        assert store.projections.assemble(pending) == (9, [])
+        assert store.projections.assemble(pending) == (9, [], 1)
         assert store.projections.pending() == pending
 
 
@@ -102,15 +102,16 @@ def test_documents_are_pending_until_the_sink_has_them(tmp_path: Path) -> None:
         store.commit()
         store.delete("hotel", 2)
         store.commit()
-        store.projections.written("hotels", [b'"1"', b'"2"'], Position(1))
+        written = [Written("hotels", address, Position(1)) for address in (b'"1"', b'"2"')]
+        store.projections.reach(Position(1), written)
     with found_store(tmp_path / "state") as found:
         found.fit(wanted(some))
         projections = JoinedProjections(some, found)
         pending = projections.pending()
         assert [one.address for one in pending] == [b'"2"']
-        position, (document,) = projections.assemble(pending)
+        position, (document,), _ = projections.assemble(pending)
         assert (position, document.body) == (2, None)
-        projections.written("hotels", [b'"2"'], position)
+        projections.reach(position, [Written("hotels", b'"2"', position)])
         assert projections.pending() == []
 
 
@@ -118,7 +119,7 @@ def test_what_was_applied_before_touches_nothing(tmp_path: Path) -> None:
     """A source that begins again tells of transactions that the state has."""
     some = plans(hotels={"embed": {"rooms": ROOMS}})
     with new_store(tmp_path / "state") as store:
-        store.fit(wanted(some))
+        fit_empty(store, wanted(some))
         projections = JoinedProjections(some, store)
         (hotel,) = (one for one in store.tables if one.name == "hotel")
         staged = Staged(store.tables, tmp_path, 10**6)

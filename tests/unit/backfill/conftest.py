@@ -166,7 +166,7 @@ def assembled(
         indices=[(HOTELS, index)],
         delivery=delivery,
         backfill=backfill,
-        filler=HoleFiller(source, delivery),
+        filler=HoleFiller(source, delivery, {index: HOTELS}),
         transaction_bytes=1_000_000,
         spill_folder=folder / "spill",
         stopping=stop.is_set,

@@ -1,0 +1,72 @@
+"""The state of joined read models as a start finds it: gone on with, or begun anew."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from cdc_daemon.state import GoOn, Home, Rebuild, folder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    from cdc_daemon.events import Position
+    from cdc_daemon.state import Here, Store, Wanted
+
+
+class Kept:
+    """The folder, taken by this process until it is closed; and what is in it."""
+
+    def __init__(
+        self, path: Path, here: Here, show: Callable[[Position], str], most_bytes: int | None
+    ) -> None:
+        """Look at what there is. Raises StateError where another process has the folder."""
+        self._here = here
+        self._home = Home(folder_of(path, here.pipeline), most_bytes)
+        with ExitStack() as stack:
+            stack.callback(self._home.close)
+            self._store, self._decision = self._home.find(here, show)
+            stack.pop_all()
+
+    @property
+    def lost(self) -> str | None:
+        """Why it can't be gone on with; None where it can."""
+        return self._decision.reason if isinstance(self._decision, Rebuild) else None
+
+    @property
+    def ask_from(self) -> Position | None:
+        """Where the stream is to begin; None where that is not for the state to say."""
+        return self._decision.ask_from if isinstance(self._decision, GoOn) else None
+
+    @property
+    def id(self) -> str:
+        """What the checkpoint names it by, once it is open."""
+        return "" if self._store is None else self._store.id
+
+    def lacking(self, wanted: Wanted) -> set[str]:
+        """The tables of which rows would have to be loaded."""
+        if self._store is None:
+            return {relation.qualified_name for relation in wanted.relations}
+        return set(self._store.lacking(wanted))
+
+    def open(self, wanted: Wanted, anew: Collection[str], *, all_anew: bool) -> Store:
+        """The state with room for what is wanted; the tables `anew`, or all, without their rows."""
+        if all_anew:
+            self._close_store()
+        if self._store is None:
+            self._store = self._home.create(self._here)
+        self._store.fit(wanted, anew)
+        return self._store
+
+    def close(self) -> None:
+        """Bring the state to disk, and let the folder go."""
+        try:
+            self._close_store()
+        finally:
+            self._home.close()
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            store, self._store = self._store, None
+            store.close()

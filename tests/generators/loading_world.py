@@ -1,0 +1,139 @@
+"""A world whose rows come into a state by chunks, beside the stream; in memory.
+
+A chunk holds the rows of a part of a table's keys as they are when it is read, and is put in at
+once: what happens in between is the window's. A row that moves from an unread part into a read one
+is only in the stream, without what didn't change: at the end such rows are read by their keys.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from cdc_daemon.assembly import JoinedProjections, wanted
+from cdc_daemon.events import Position
+from cdc_daemon.state import Staged
+from tests.generators.json_meaning import parse
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from cdc_daemon.assembly import Assembled
+    from cdc_daemon.projection.joined.plan import Plan
+    from cdc_daemon.state import Store, Table
+    from tests.generators.model_history import ModelHistory
+
+PARTS = 4
+
+
+class LoadingWorld:
+    """A state that is being filled, and a sink that takes what comes out of it."""
+
+    def __init__(
+        self,
+        history: ModelHistory,
+        store: Store,
+        plans: Sequence[Plan],
+        folder: Path,
+        counts: Counter[str],
+        anew: Iterable[str] = (),
+    ) -> None:
+        known = set(store.schema.projections)
+        store.fit(wanted(plans), set(anew))
+        self.projections = JoinedProjections(plans, store)
+        self.plans = plans
+        self.relations = wanted(plans).relations
+        self.history, self.rng, self._store = history, history.rng, store
+        self._folder, self._counts = folder, counts
+        self._unread = {name: list(range(PARTS)) for name in store.schema.to_load}
+        new = {plan.name for plan in plans} - known
+        self._after = dict.fromkeys(self.projections.held | new, b"")
+        """How far each generation is that is to be written."""
+        self.sink: dict[tuple[str, str], tuple[int, bytes | None]] = {}
+        self._position = store.read(lambda batch: batch.position)
+
+    def step(self) -> bool:
+        """Something happens; whether all is loaded and written."""
+        work = [self._transact, self._load, self._count, self._write]
+        self.rng.choice(work)()
+        self.projections.look_again()
+        return not (self._unread or self.projections.held or self._after)
+
+    def documents(self, plan: Plan) -> dict[str, Any]:
+        """What the sink has, by id."""
+        found = {key: body for (name, key), (_, body) in self.sink.items() if name == plan.name}
+        return {key: parse(body) for key, body in found.items() if body is not None}
+
+    def _transact(self) -> None:
+        self._position = Position(self._position + 1)
+        staged = Staged(self._store.tables, self._folder, self.rng.choice((300, 10**6)))
+        for change in self.history.transaction():
+            if change.relation in self._store.tables:
+                staged.put(change)
+        pending = self.projections.apply([(staged, self._position)])
+        staged.close()
+        self._counts["held back"] += len(self.projections.held)
+        assembly = self.projections.assemble(pending)
+        self._send(assembly.position, assembly.documents)
+
+    def _load(self) -> None:
+        """One part of one table; after the last one what lacks a value, until nothing does."""
+        if not self._unread:
+            return
+        name = self.rng.choice(sorted(self._unread))
+        parts = self._unread[name]
+        (table,) = (one for at, one in self._store.tables.items() if at.qualified_name == name)
+        rows = self._rows(table)
+        if parts:
+            part = parts.pop(self.rng.randrange(len(parts)))
+            rows = [row for row in rows if crc32(row[0]) % PARTS == part]
+        else:
+            lacking = self._store.read(lambda batch: set(batch.holes(table)))
+            self._counts["lacked a value"] += len(lacking)
+            rows = [row for row in rows if row[0] in lacking]
+            del self._unread[name]
+        assert not self.projections.load(table, rows, b"so far") or self._after != {}
+        if name not in self._unread:
+            assert not self._store.read(lambda batch: set(batch.holes(table)))
+            self._store.loaded(name)
+
+    def _rows(self, table: Table) -> list[tuple[bytes, bytes]]:
+        names = [column.name for column in table.relation.columns]
+        rows = self.history.rows(table.relation)
+        return [table.load([row[name] for name in names], odd=False) for row in rows]
+
+    def _count(self) -> None:
+        """Only of tables and indexes that are whole."""
+        if not self._unread and self._store.index_some():
+            self.projections.count_some()
+
+    def _write(self) -> None:
+        for name in self._after.keys() - self.projections.held:
+            position, documents, last = self.projections.every(name, self._after[name], 100)
+            self._counts["written"] += len(documents)
+            self._send(position, documents)
+            if last is None:
+                del self._after[name]
+            else:
+                self._after[name] = last
+
+    def _send(self, position: int, documents: Iterable[Assembled]) -> None:
+        for name, address, body in documents:
+            key, _ = json.JSONDecoder().raw_decode(address.decode())
+            version, before = self.sink.get((name, key), (0, None))
+            assert position >= version
+            assert position > version or body == before, "two contents of one version"
+            self.sink[name, key] = position, body
+
+    def restarted(self, store: Store, plans: Sequence[Plan], anew: Iterable[str]) -> LoadingWorld:
+        """The same with other projections over what the state has."""
+        made = LoadingWorld(self.history, store, plans, self._folder, self._counts, anew)
+        made.sink = {
+            (name, key): found
+            for (name, key), found in self.sink.items()
+            if name not in made.projections.held
+        }
+        return made
