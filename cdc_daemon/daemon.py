@@ -16,6 +16,7 @@ from cdc_daemon import log as logging
 from cdc_daemon.backfill.backfill import RECENT, Backfill
 from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
+from cdc_daemon.backfill.joinedloads import JoinedLoads
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.covering import covered_tables
@@ -213,13 +214,14 @@ class Daemon:
     def _follow(self, begun: Begun, delivery: Delivery) -> None:
         compiled, checkpoint = begun.compiled, begun.checkpoint
         delivery.resume(checkpoint, begun.written)
-        backfill = self._backfill(begun, delivery)
+        joiner = self._joiner(begun, delivery)
+        backfill = self._backfill(begun, delivery, joiner)
         flat = {
             checkpoint.generations[projection.name].index: projection
             for projection in compiled.projections
         }
         filler = HoleFiller(self._source, delivery, flat)
-        pipeline = self._pipeline(begun, delivery, backfill, filler)
+        pipeline = self._pipeline(begun, delivery, backfill, filler, joiner)
         watch = SchemaWatch(
             self._start.shapes,
             compiled.relations,
@@ -249,7 +251,12 @@ class Daemon:
         log.info("stopped", drained=self._drain(delivery, pipeline))
 
     def _pipeline(
-        self, begun: Begun, delivery: Delivery, backfill: Backfill, filler: HoleFiller
+        self,
+        begun: Begun,
+        delivery: Delivery,
+        backfill: Backfill,
+        filler: HoleFiller,
+        joiner: Joiner | None,
     ) -> Pipeline:
         compiled, checkpoint = begun.compiled, begun.checkpoint
         return Pipeline(
@@ -267,7 +274,7 @@ class Daemon:
             spill_folder=self._configuration.state.path / "spill",
             stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
             state=self._state,
-            joiner=self._joiner(begun, delivery),
+            joiner=joiner,
             covered=covered_tables(checkpoint.covered, self._source.visibility),
         )
 
@@ -284,15 +291,21 @@ class Daemon:
             covered=covered_tables(begun.checkpoint.covered, self._source.visibility),
         )
         joiner.begin()
+        self.status.keep(begun.store)
         return joiner
 
     def _drain(self, delivery: Delivery, pipeline: Pipeline) -> bool:
         deadline = time.monotonic() + self._configuration.shutdown.deadline
         return delivery.drain(deadline, pipeline.report)
 
-    def _backfill(self, begun: Begun, delivery: Delivery) -> Backfill:
+    def _backfill(self, begun: Begun, delivery: Delivery, joiner: Joiner | None) -> Backfill:
         compiled, checkpoint = begun.compiled, begun.checkpoint
         config = self._configuration
+        joined = None
+        if joiner is not None:
+            joined = JoinedLoads(
+                joiner, compiled.plans, delivery.indices, checkpoint.building, delivery.dispatcher
+            )
         backfill = Backfill(
             config=config.backfill,
             source=self._source,
@@ -302,10 +315,12 @@ class Daemon:
             queue_bytes=config.memory.queue,
             all_loaded=self._all_loaded,
             recent=self._recent,
+            joined=joined,
         )
         backfill.begin(checkpoint.loads, compiled)
+        backfill.begin_joined()
         self.status.load(backfill, Control(backfill, compiled, delivery))
-        if config.backfill.mode == "only" and not checkpoint.loads:
+        if config.backfill.mode == "only" and not backfill.loads:
             self._all_loaded()
         return backfill
 

@@ -87,6 +87,11 @@ class Metrics:
         self._loaded = self._counter(
             "cdc_load_rows_total", "Existing rows loaded", "pipeline", "projection"
         )
+        self._assembled = self._counter(
+            "cdc_documents_assembled_total",
+            "Documents of joined read models made from the state",
+            *("pipeline", "projection"),
+        )
         self._states_lost = self._counter(
             "cdc_states_lost_total", "States given up, and loaded anew", "pipeline"
         ).labels(pipeline)
@@ -172,6 +177,10 @@ class Metrics:
     def loaded(self, projection: str, rows: int) -> None:
         """Existing rows were read."""
         self._loaded.labels(self.pipeline, projection).inc(rows)
+
+    def assembled(self, projection: str, count: int) -> None:
+        """Documents were made from the state."""
+        self._assembled.labels(self.pipeline, projection).inc(count)
 
     def state_lost(self) -> None:
         """The state of joined read models can't be gone on with."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from cdc_daemon.joining import Joiner
     from cdc_daemon.ports import Source
     from cdc_daemon.projection.flat import FlatProjection
+    from cdc_daemon.state import Staged
 
 log = structlog.get_logger(__name__)
 
@@ -182,6 +183,8 @@ class Pipeline:
 
     def _patience_seconds(self) -> float:
         """How long to wait for the source, where nothing else wakes us."""
+        if self._backfill.is_pressing:
+            return 0.0
         waits = self._backfill.waits or self._filler.active
         return WAITED_FOR_SECONDS if waits else READ_TIMEOUT_SECONDS
 
@@ -232,11 +235,10 @@ class Pipeline:
             for route in self._transactions.committed(commit.xid)
             if route.fold and not self._is_left_out(route, commit)
         ]
-        if self._joiner is not None:
-            self._joiner.commit(commit)
-        if changed:
+        staged = None if self._joiner is None else self._joiner.commit(commit)
+        if changed or staged is not None:
             self._backfill.recent.append(commit.xid)
-        window = self._window_of(commit, changed)
+        window = self._window_of(commit, changed, staged)
         self._filler.begin(commit)
         for route in changed:
             fold = route.fold
@@ -273,12 +275,20 @@ class Pipeline:
         covered = self._covered.get(route.projection.relation.qualified_name)
         return position if covered is None else covered.version(position)
 
-    def _window_of(self, commit: Commit, changed: Sequence[Route]) -> Transaction | None:
-        """What notes the touched documents, if chunks that wait or will come may not see them."""
+    def _window_of(
+        self, commit: Commit, changed: Sequence[Route], staged: Staged | None
+    ) -> Transaction | None:
+        """What notes the touched documents, if chunks that wait or will come may not see them.
+
+        Of what goes into the state the rows are noted already.
+        """
         loading = self._backfill.loading
-        if loading and any(route.index in loading for route in changed):
-            return self._backfill.transaction(commit.xid)
-        return None
+        if not loading or not (staged or any(route.index in loading for route in changed)):
+            return None
+        window = self._backfill.transaction(commit.xid)
+        if window is not None and staged is not None:
+            self._backfill.streamed(staged, window)
+        return window
 
     def _pass(self, position: Position) -> None:
         """Everything up to `position` is on its way; or soon, where documents are joined."""

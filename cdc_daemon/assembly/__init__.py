@@ -1,5 +1,6 @@
 """Joined read models kept true: from changes of rows to the documents that show them."""
 
+from cdc_daemon.assembly.climbing import BOUNDS, Bounds
 from cdc_daemon.assembly.joined import (
     Assembled,
     Assembly,
@@ -10,4 +11,14 @@ from cdc_daemon.assembly.joined import (
 )
 from cdc_daemon.assembly.wanting import wanted
 
-__all__ = ["Assembled", "Assembly", "JoinedProjections", "Pending", "Slice", "Written", "wanted"]
+__all__ = [
+    "BOUNDS",
+    "Assembled",
+    "Assembly",
+    "Bounds",
+    "JoinedProjections",
+    "Pending",
+    "Slice",
+    "Written",
+    "wanted",
+]

@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.assembly import reads, tally
+from cdc_daemon.assembly.climbing import Climb
 from cdc_daemon.assembly.lookup import downwards, upwards
 from cdc_daemon.assembly.roles import LevelRows, LinkRows
-from cdc_daemon.assembly.roots import Nodes, differ
+from cdc_daemon.assembly.roots import Node, Nodes, differ
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.projection.joined.plan import levels_of
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from cdc_daemon.assembly.lookup import Found
-    from cdc_daemon.assembly.roots import Seen
     from cdc_daemon.events import Row
     from cdc_daemon.projection.joined.plan import Embed, Level, Plan
     from cdc_daemon.state import Batch, Counter, Index, Store, Table
@@ -138,7 +138,7 @@ class PathCount:
         self, batch: Batch, table: Table, key: bytes, old: bytes | None, new: bytes | None
     ) -> Iterator[bytes]:
         """The keys of counted rows that are read with this one, as it was or as it is."""
-        seen: Seen = set()
+        climb = Climb(batch, Node.exists)
         for node in self._nodes.get(table.number, ()):
             if not node.is_touched(old, new):
                 continue
@@ -147,7 +147,7 @@ class PathCount:
                 continue
             for row in (old, new):
                 if row is not None:
-                    yield from (found for found, _ in node.climb(batch, row, seen, every=True))
+                    yield from (found for found, _ in climb.up(node, row))
 
     def _move(
         self, batch: Batch, table: Table, key: bytes, packed: bytes | None, sign: int

@@ -6,11 +6,14 @@ it is whole. Then every document of it is to be written (`every`), beside what c
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cdc_daemon.assembly.climbing import BOUNDS
 from cdc_daemon.assembly.counting import counts
 from cdc_daemon.assembly.documents import Documents
+from cdc_daemon.assembly.fanning import FanOuts
 from cdc_daemon.assembly.reads import of_root
 from cdc_daemon.assembly.recounting import Recounting
 from cdc_daemon.assembly.roots import Nodes
@@ -21,6 +24,7 @@ from cdc_daemon.errors import RejectedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from cdc_daemon.assembly.climbing import Bounds
     from cdc_daemon.assembly.counting import Count
     from cdc_daemon.events import Position
     from cdc_daemon.projection.joined.plan import Plan
@@ -68,13 +72,15 @@ class Assembly(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Some of all documents of a projection."""
+    """Some of all documents of a projection, in the order of the keys of the root's rows."""
 
     position: Position
     """Where the state was: their version."""
-    documents: list[Assembled]
-    last: bytes | None
-    """The key of the last row of the root; None where there are no more."""
+    documents: Sequence[Assembled]
+    looked_at: int
+    """How many rows; none where there are no more. Not each of them has a document."""
+    last: bytes
+    """The key of the last one."""
 
 
 class JoinedProjection:
@@ -87,17 +93,27 @@ class JoinedProjection:
         self.number = store.schema.projections[plan.name]
         self.nodes = Nodes(plan.root, of_root(plan), store)
         self.documents = Documents(plan, store)
+        self.fan_outs = FanOuts(self.number, self.nodes)
 
     def touched(self, batch: Batch, found: Touched) -> Iterator[Pending]:
-        """The documents that differ, or may."""
+        """The documents that differ, or may; those of fan-outs come later."""
         left = dict(found.left)
-        for key in found.rows:
-            address = self.documents.address_of(batch, key)
-            if address is not None:
-                left.pop(address, None)
-                yield Pending(self.name, address, key)
+        for one in self._of(batch, found.rows):
+            left.pop(one.address, None)
+            yield one
         for address, key in left.items():
             yield Pending(self.name, address, key)
+        self.fan_outs.open(batch, found.wide)
+
+    def fanned_out(self, batch: Batch, most: int) -> Iterator[Pending]:
+        """Documents of fan-outs that are open."""
+        return self._of(batch, self.fan_outs.go_on(batch, most))
+
+    def _of(self, batch: Batch, rows: Iterable[bytes]) -> Iterator[Pending]:
+        for key in rows:
+            address = self.documents.address_of(batch, key)
+            if address is not None:
+                yield Pending(self.name, address, key)
 
 
 class _Listener:
@@ -108,10 +124,13 @@ class _Listener:
         projections: Iterable[JoinedProjection],
         counts: Mapping[int, Sequence[Count]],
         batch: Batch,
+        bounds: Bounds,
     ) -> None:
         self._batch = batch
         self._counts = counts
-        self.touched = {one: Touched(one.nodes, one.documents, batch) for one in projections}
+        self.touched = {
+            one: Touched(one.nodes, one.documents, batch, bounds) for one in projections
+        }
 
     def before(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
         for count in self._counts.get(table.number, ()):
@@ -129,14 +148,18 @@ class _Listener:
 class JoinedProjections:
     """All plans of a pipeline over one state, which has what `wanted` says."""
 
-    def __init__(self, plans: Sequence[Plan], store: Store) -> None:
+    def __init__(self, plans: Sequence[Plan], store: Store, bounds: Bounds = BOUNDS) -> None:
         self._store = store
+        self._bounds = bounds
         self._projections = {plan.name: JoinedProjection(plan, store) for plan in plans}
         self._counts = counts(plans, store)
-        every = dict.fromkeys(count for some in self._counts.values() for count in some)
-        self._recounting = Recounting(every, store)
+        self._recounting = Recounting(self._counts, store)
         self.held: set[str] = set()
         """The projections that read what isn't all there yet."""
+        self._turns = deque(self._projections.values())
+        """Whose fan-outs are gone on with next."""
+        self._wide: dict[str, Position] | None = None
+        """What `wide_open` says, as long as nothing has changed it."""
         self.look_again()
 
     def look_again(self) -> set[str]:
@@ -146,19 +169,19 @@ class JoinedProjections:
         return before - self.held
 
     def count_some(self) -> bool:
-        """Count a slice of rows for counters that lack them; whether none are left."""
+        """Count a slice of rows for counters that are new; whether there is nothing to count."""
         return self._recounting.some()
 
     def load(
-        self, table: Table, rows: Iterable[tuple[bytes, bytes]], progress: bytes
+        self, table: Table, rows: Sequence[tuple[bytes, bytes]], progress: bytes
     ) -> list[Pending]:
         """Put existing rows into the state, with how far the load is; return what they touch."""
-        rows = list(rows)
-        return self._store.write(
-            lambda batch: self._followed(
-                lambda batch, listener: batch.load(table, rows, progress, listener), batch
-            )
-        )
+
+        def loaded(batch: Batch, listener: _Listener) -> None:
+            batch.load(table, rows, progress, listener)
+
+        self._wide = None
+        return self._store.write(lambda batch: self._followed(loaded, batch))
 
     def apply(
         self,
@@ -168,7 +191,8 @@ class JoinedProjections:
         """Apply transactions to the state, all or nothing; return the documents that they touch,
         which are pending there from then on: each once, however many changes hit it.
 
-        The sink has those that are `written`.
+        Where a row is shown in too many, these are left to `fan_out`. The sink has those that are
+        `written`.
         """  # noqa: D205 - one sentence
 
         def applied(batch: Batch, listener: _Listener) -> None:
@@ -176,21 +200,55 @@ class JoinedProjections:
             for staged, position in transactions:
                 batch.apply(staged, position, listener)
 
+        self._wide = None
         return self._store.write(lambda batch: self._followed(applied, batch))
+
+    def fan_out(self) -> list[Pending]:
+        """Go on with what `apply` has left, for a moment; return the documents that it has come to,
+        which are pending from then on. They may be none, although `wide_open` says there is more.
+        """  # noqa: D205 - one sentence
+        wide = self.wide_open()
+        projection = next((one for one in self._turns if one.name in wide), None)
+        if projection is None:
+            return []
+        self._turns.remove(projection)
+        self._turns.append(projection)
+        self._wide = None
+        return self._store.write(lambda batch: self._fanned_out(projection, batch))
+
+    def _fanned_out(self, projection: JoinedProjection, batch: Batch) -> list[Pending]:
+        found = list(dict.fromkeys(projection.fanned_out(batch, self._bounds.piece)))
+        self._mark(found, batch)
+        return found
+
+    def wide_open(self) -> dict[str, Position]:
+        """The projections of which `fan_out` has documents left, each with the oldest change that
+        these may not show: such a projection is complete up to before it.
+        """  # noqa: D205 - one sentence
+        if self._wide is None:
+            self._wide = self._store.read(self._oldest)
+        return self._wide
+
+    def _oldest(self, batch: Batch) -> dict[str, Position]:
+        oldest = ((one.name, one.fan_outs.oldest(batch)) for one in self._unheld())
+        return {name: position for name, position in oldest if position is not None}
 
     def _followed(self, work: Callable[[Batch, _Listener], None], batch: Batch) -> list[Pending]:
         """Do what changes rows; return the documents that it touches."""
-        listener = _Listener(self._unheld(), self._counts, batch)
+        listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
         work(batch, listener)
         found = [
             one
             for projection, touched in listener.touched.items()
             for one in projection.touched(batch, touched)
         ]
+        self._mark(found, batch)
+        return found
+
+    def _mark(self, found: Iterable[Pending], batch: Batch) -> None:
         for one in found:
             number = self._projections[one.projection].number
             batch.pending.mark(number, one.address, one.row_key, batch.position)
-        return found
 
     def assemble(self, pending: Iterable[Pending], most_bytes: int | None = None) -> Assembly:
         """These documents; or the first of them, until they are so large.
@@ -229,9 +287,9 @@ class JoinedProjections:
         return [one for name, one in self._projections.items() if name not in self.held]
 
     def every(self, projection: str, after: bytes, most_bytes: int) -> Slice:
-        """The next documents of a projection, by the keys of the root's rows behind `after`.
+        """The next documents of a projection, those of the rows of its root behind a key.
 
-        Rows without a document are left out. Bounded in number, and after `most_bytes`.
+        Bounded in number, and after `most_bytes`.
         """
         one = self._projections[projection]
         return self._store.read(lambda batch: _slice(one, after, most_bytes, batch))
@@ -252,14 +310,13 @@ class JoinedProjections:
 
 def _slice(one: JoinedProjection, after: bytes, most_bytes: int, batch: Batch) -> Slice:
     documents: list[Assembled] = []
-    size, last = 0, None
-    for key, packed in islice(one.root.after(batch.txn, after), SLICE):
-        last = key
-        address = one.documents.address(packed)
-        body = one.documents.at(batch, address, key)
+    size, looked_at, last = 0, 0, after
+    for last, packed in islice(one.root.after(batch.txn, after), SLICE):
+        looked_at += 1
+        body = one.documents.at(batch, address := one.documents.address(packed), last)
         if body is not None:
             documents.append(Assembled(one.name, address, body))
             size += len(body)
         if size >= most_bytes:
             break
-    return Slice(batch.position, documents, last)
+    return Slice(batch.position, documents, looked_at, last)

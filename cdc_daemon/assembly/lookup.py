@@ -93,6 +93,37 @@ class Lookup:
         return partial(_rows_by_index, store.indexes[wanted.text], places)
 
 
+class Hop:
+    """A lookup whose rows may be many: they can be had in parts."""
+
+    def __init__(self, lookup: Lookup, store: Store) -> None:
+        self.find = lookup.bound(store)
+        start, end = store.tables[lookup.start], store.tables[lookup.end]
+        wanted = lookup.wanted
+        self._index = None if wanted is None else store.indexes[wanted.text]
+        self._places = [start.place(other) for _, other in lookup.pairs]
+        self._end = end
+
+    def group(self, packed: bytes) -> bytes | None:
+        """The group of the rows that are equal to this one; None where one is at most."""
+        return None if self._index is None else self._index.group(values_at(packed, self._places))
+
+    def keys(self, batch: Batch, group: bytes) -> Iterator[bytes]:
+        """Those of the rows of a group."""
+        return iter(()) if self._index is None else self._index.keys(batch.txn, group)
+
+    def entries(self, batch: Batch, group: bytes, begin: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Where each row of a group is, from `begin` on, and its key."""
+        return iter(()) if self._index is None else self._index.entries(batch.txn, group, begin)
+
+    def rows(self, batch: Batch, keys: Iterable[bytes]) -> Iterator[Found]:
+        """The rows of these keys that are there."""
+        for key in keys:
+            row = self._end.row(batch.txn, key)
+            if row is not None:
+                yield key, row
+
+
 def downwards(step: Step, near: Relation, order: Order = NO_ORDER) -> Lookup:
     """From a row of `near` to those that the step leads to."""
     return Lookup(near, step.relation, step.pairs, order)

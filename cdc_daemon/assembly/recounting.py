@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
     from cdc_daemon.assembly.counting import Count
     from cdc_daemon.state import Batch, Store
@@ -22,10 +22,12 @@ SLICE: Final = 500
 class Recounting:
     """The aggregates of a state that must be counted."""
 
-    def __init__(self, counts: Iterable[Count], store: Store) -> None:
+    def __init__(self, counts: Mapping[int, Sequence[Count]], store: Store) -> None:
+        """`counts` by the numbers of the tables that move them."""
         self._store = store
         lacking = set(store.schema.to_count)
-        self._left = [count for count in counts if lacking.intersection(count.names)]
+        every = dict.fromkeys(count for some in counts.values() for count in some)
+        self._left = [count for count in every if lacking.intersection(count.names)]
         store.read(self._look)
 
     def _look(self, batch: Batch) -> None:
@@ -33,7 +35,7 @@ class Recounting:
             count.counted_to = batch.counted_to(self._number(count))
 
     def some(self) -> bool:
-        """Count a slice of rows, once tables and indexes are whole; whether none are left."""
+        """Count a slice of rows, once tables and indexes are whole; whether nothing is left."""
         if not self._left:
             return True
         count = self._left[0]

@@ -1,4 +1,4 @@
-"""The roles that a table has in a plan, and the way from each up to the rows of the root.
+"""The roles that a table has in a plan, each with the next step of its way up to the root.
 
 A role is a node; nodes lead upwards by the lookups that assembly goes down. What two embeds ask in
 the same way is one node.
@@ -6,24 +6,23 @@ the same way is one node.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Protocol
 
+import orjson
+
 from cdc_daemon.assembly import reads
-from cdc_daemon.assembly.lookup import Lookup, upwards
+from cdc_daemon.assembly.lookup import Hop, Lookup, upwards
 from cdc_daemon.assembly.roles import LevelRows, LinkRows
-from cdc_daemon.state import value_at
+from cdc_daemon.state import WAY_BYTES, value_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import TypeAlias
+    from collections.abc import Iterable
 
-    from cdc_daemon.assembly.lookup import Found
     from cdc_daemon.events import Relation
+    from cdc_daemon.projection.expressions import CompiledExpression
     from cdc_daemon.projection.joined.plan import Embed, Level
     from cdc_daemon.state import Batch, Store
-
-    Seen: TypeAlias = "set[tuple[Node, bytes]]"
-    """Rows that were met on the way up, each in its role."""
 
 
 class Rows(Protocol):
@@ -36,11 +35,20 @@ class Rows(Protocol):
 class Node:
     """The rows of a table in one role."""
 
-    def __init__(self, relation: Relation, rows: Rows, *, borrows: bool, store: Store) -> None:
+    hop: Hop
+    """The step to the rows above; the root has none."""
+
+    def __init__(
+        self, relation: Relation, rows: Rows, where: CompiledExpression | None, store: Store
+    ) -> None:
         self.relation = relation
         self.above: Node | None = None
-        self.borrows: Final = borrows
+        self.where: Final = None if where is None else where.sql
+        own = {column.name for column in relation.columns}
+        self.borrows: Final = where is not None and not own.issuperset(where.columns)
         """Whether `where` reads other rows than its own."""
+        self.way = b""
+        """What tells the way up from others, also after a restart, and under another mapping."""
         self._rows = rows
         self._table = store.tables[relation]
         self._places: tuple[int, ...] = ()
@@ -49,7 +57,8 @@ class Node:
     def put_under(self, above: Node, up: Lookup, store: Store) -> None:
         """From here `up` leads to the rows of `above`."""
         self.above = above
-        self._find = up.bound(store)
+        self.hop = Hop(up, store)
+        self.way = _way(above, up)
         self._link_places = tuple(self._table.place(name) for _, name in up.pairs)
 
     def read(self, columns: set[str]) -> None:
@@ -74,32 +83,25 @@ class Node:
         """Whether the row belongs to others than before."""
         return differ(old, new, self._link_places)
 
+    def counts(self, batch: Batch, packed: bytes) -> bool:
+        """Whether `where` includes the row in the state as it is, or can't be told."""
+        return self._rows.may_count(batch, packed)
+
     def may_count(self, batch: Batch, packed: bytes) -> bool:
-        """Whether the row counts by itself."""
+        """Whether the row counts by itself: whatever other rows are, or were."""
         return self.borrows or self._rows.may_count(batch, packed)
 
-    def climb(
-        self, batch: Batch, packed: bytes, seen: Seen, *, every: bool = False
-    ) -> Iterator[Found]:
-        """The rows of the root that a row is read with, as the state is; none that is in `seen`.
+    def exists(self, _batch: Batch, _packed: bytes) -> bool:
+        """True: the row is there."""
+        return True
 
-        Only over rows that count, unless `every`. Many ways may lead over one row, and are gone on
-        with once.
-        """
-        above = self.above
-        if above is None:
-            return
-        for found in self._find(batch, packed):
-            here = (above, found[0])
-            if here in seen:
-                continue
-            seen.add(here)
-            if not (every or above._rows.may_count(batch, found[1])):  # noqa: SLF001 - of the same class
-                continue
-            if above.above is None:
-                yield found
-            else:
-                yield from above.climb(batch, found[1], seen, every=every)
+
+def _way(above: Node, up: Lookup) -> bytes:
+    """All that a climb in a later state depends on."""
+    where = None if above.borrows else above.where
+    ends = up.start.qualified_name, up.end.qualified_name
+    text = orjson.dumps([above.way.hex(), where, ends, up.pairs])
+    return blake2b(text, digest_size=WAY_BYTES).digest()
 
 
 def differ(old: bytes | None, new: bytes | None, places: Iterable[int]) -> bool:
@@ -120,6 +122,8 @@ class Nodes:
         self._known: dict[tuple[Node, Lookup, object], Node] = {}
         self.of_table: dict[int, list[Node]] = {}
         """By the number of the table."""
+        self.of_way: dict[bytes, Node] = {}
+        """One of those that have the same way: a climb from there is the same."""
         root = self._level_node(level, columns)
         self._add(root)
         self._below(level, root)
@@ -133,33 +137,28 @@ class Nodes:
     def _embed(self, embed: Embed, above: Level, node: Node) -> Node:
         near = above.relation
         for at, step in enumerate(embed.steps[:-1]):
-            link = Node(
-                step.relation, LinkRows(step, self._store), borrows=False, store=self._store
-            )
-            where = None if step.where is None else step.where.sql
-            node = self._known_or(link, node, upwards(step, near), where)
+            link = Node(step.relation, LinkRows(step, self._store), step.where, self._store)
+            node = self._known_or(link, node, upwards(step, near))
             node.read(reads.of_link(embed, at))
             near = step.relation
         columns = reads.of_embedded(embed, above)
         found = self._level_node(embed.level, columns)
-        where = embed.level.where.sql if embed.level.where else None
-        alike = found if found.borrows else where
-        node = self._known_or(found, node, upwards(embed.steps[-1], near), alike)
+        node = self._known_or(found, node, upwards(embed.steps[-1], near))
         node.read(columns)
         return node
 
-    def _known_or(self, node: Node, above: Node, up: Lookup, alike: object) -> Node:
+    def _known_or(self, node: Node, above: Node, up: Lookup) -> Node:
+        alike = node if node.borrows else node.where
         known = self._known.setdefault((above, up, alike), node)
         if known is node:
             node.put_under(above, up, self._store)
+            self.of_way[node.way] = node
             self._add(node)
         return known
 
     def _level_node(self, level: Level, columns: set[str]) -> Node:
-        own = {column.name for column in level.relation.columns}
-        borrows = level.where is not None and not own.issuperset(level.where.columns)
         rows = LevelRows(level, columns, self._store)
-        node = Node(level.relation, rows, borrows=borrows, store=self._store)
+        node = Node(level.relation, rows, level.where, self._store)
         node.read(columns)
         return node
 

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
-from cdc_daemon.backfill.loads import Loads
+from cdc_daemon.backfill.loads import ActiveLoad, Loads
 from cdc_daemon.backfill.nudging import Nudging
+from cdc_daemon.backfill.publishing import Publishing
 from cdc_daemon.backfill.report import MOST_ENDED, Ended, report, report_ended
 from cdc_daemon.backfill.requests import Requests
 from cdc_daemon.backfill.sweeping import Sweeping
+from cdc_daemon.backfill.targets import IndexTarget, note_touched, state_name
 from cdc_daemon.backfill.window import Window
 from cdc_daemon.backfill.worker import Worker
-from cdc_daemon.delivery.retrying import retrying
-from cdc_daemon.generations import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.backfill.joinedloads import JoinedLoads
+    from cdc_daemon.backfill.report import UnderWay
+    from cdc_daemon.backfill.targets import Target
     from cdc_daemon.backfill.window import LoadedChunk, Transaction
+    from cdc_daemon.backfill.writing import Writing
     from cdc_daemon.config.models import BackfillConfig
     from cdc_daemon.delivery.delivery import Delivery
-    from cdc_daemon.events import Generation, Load
+    from cdc_daemon.events import Generation, Load, Relation
     from cdc_daemon.ports import ChunkReader, Sink, Source
     from cdc_daemon.projection.compiler import Compiled
+    from cdc_daemon.state import Staged
 
 log = structlog.get_logger(__name__)
 
@@ -65,10 +68,10 @@ class Backfill:
         queue_bytes: int,
         all_loaded: Callable[[], None],
         recent: deque[int],
+        joined: JoinedLoads | None = None,
     ) -> None:
         self._config = config
         self._source = source
-        self._sink = sink
         self._delivery = delivery
         self._generations = generations
         self._queue_bytes = queue_bytes // QUEUE_SHARE
@@ -76,7 +79,7 @@ class Backfill:
         self._loads = Loads(config.workers, source.wake)
         self._window = Window(config.workers)
         self._written: deque[Written] = deque()
-        self._unpublished: list[ActiveLoad] = []
+        self._publishing = Publishing(delivery, sink, generations)
         self._sweepings: list[Sweeping] = []
         self._ended: deque[Ended] = deque(maxlen=MOST_ENDED)
         self.requests = Requests(source.wake)
@@ -89,16 +92,27 @@ class Backfill:
         """Whether the stream has begun: what is read before would have to be read again."""
         self._released_at = 0.0
         self._loading = frozenset[str]()
+        self._joined = joined
+        self._is_pressing = False
 
     @property
-    def loads(self) -> list[ActiveLoad]:
-        """The loads that aren't done."""
-        return [*self._unfinished, *self._unpublished]
+    def loads(self) -> list[UnderWay]:
+        """What isn't done, of loads and of generations that are written."""
+        return [*self._stored, *self._into_state, *self._writings, *self._publishing.waiting]
 
     @property
-    def _unfinished(self) -> list[ActiveLoad]:
-        """The loads that a start would have to go on with."""
-        return [*self._loads.active, *self.sweeping]
+    def _stored(self) -> list[ActiveLoad]:
+        """The loads that a start would have to go on with, by the checkpoint."""
+        return [*(load for load in self._loads.active if load.state is None), *self.sweeping]
+
+    @property
+    def _into_state(self) -> list[ActiveLoad]:
+        """The same by the state."""
+        return [load for load in self._loads.active if load.state is not None]
+
+    @property
+    def _writings(self) -> Sequence[Writing]:
+        return () if self._joined is None else self._joined.writings
 
     @property
     def waits(self) -> bool:
@@ -108,11 +122,16 @@ class Backfill:
     @property
     def active(self) -> bool:
         """Whether `step` has something to do."""
-        return bool(self._workers)
+        return bool(self._workers) or (self._joined is not None and self._joined.has_work)
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether the last step has left something that needn't wait for anybody."""
+        return self._is_pressing
 
     @property
     def loading(self) -> frozenset[str]:
-        """The indices that rows are being read for."""
+        """The indices, and tables of the state, that are being filled."""
         return self._loading
 
     @property
@@ -128,7 +147,7 @@ class Backfill:
     @property
     def has_work(self) -> bool:
         """Whether the reader should call `step`."""
-        return bool(self._workers) or bool(self.requests)
+        return self.active or bool(self.requests)
 
     @property
     def is_paused(self) -> bool:
@@ -151,29 +170,45 @@ class Backfill:
         compiled: Compiled,
     ) -> None:
         """Begin these loads, or go on with them. The reader calls it, between transactions."""
-        if loads:
-            self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
         relations = {relation.qualified_name: relation for relation in compiled.relations}
         for load in loads:
             targets = {
-                self._generations[projection.name].index: projection
+                self._generations[projection.name].index: IndexTarget(projection)
                 for projection in compiled.projections
                 if projection.name in load.projections
             }
-            self._loads.add(
-                relations[load.table], targets, load, self.new_reader() if load.repairs else None
-            )
             if not load.repairs:
                 self._delivery.progress.building |= targets.keys()
-            self._loading |= targets.keys()
-            log.info(
-                "loading",
-                table=load.table,
-                projections=list(load.projections),
-                resumed=load.todo is not None,
-                rows_before=load.rows,
-                why=load.why,
-            )
+            self._add(relations[load.table], targets, load)
+        self._start_reading(loads)
+
+    def begin_joined(self) -> None:
+        """Begin what joined read models lack, or go on with it. As `begin`."""
+        if self._joined is None:
+            return
+        begun = list(self._joined.to_begin())
+        for relation, target, load in begun:
+            self._add(relation, {state_name(target.table.number): target}, load)
+        names = [name for writing in self._writings for name in writing.names]
+        self._delivery.progress.building |= {self._generations[name].index for name in names}
+        self._loading |= self._delivery.progress.building
+        self._start_reading(begun)
+
+    def _add(self, relation: Relation, targets: Mapping[str, Target], load: Load) -> None:
+        self._loads.add(relation, targets, load, self.new_reader() if load.repairs else None)
+        self._loading |= targets.keys()
+        log.info(
+            "loading",
+            table=load.table,
+            projections=list(load.projections),
+            resumed=load.todo is not None,
+            rows_before=load.rows,
+            why=load.why,
+        )
+
+    def _start_reading(self, begun: Sequence[object]) -> None:
+        if begun:
+            self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
         if self._loads.active and not self._workers:
             self._start_workers()
 
@@ -186,11 +221,12 @@ class Backfill:
         self.begin([load], compiled)
         self._note()
 
-    def cancel(self, load: ActiveLoad) -> None:
+    def cancel(self, load: UnderWay) -> None:
         """Read no more of a repair; its read models stay as they are by now. The reader calls it.
 
         What has been written of it is as right as what the stream writes.
         """
+        assert isinstance(load, ActiveLoad)  # noqa: S101 - nothing else is a repair
         log.info("load_cancelled", table=load.relation.qualified_name, projections=list(load.names))
         self._give_up(load, "cancelled")
 
@@ -234,16 +270,18 @@ class Backfill:
     def step(self) -> None:
         """Do what can be done now: what was asked, take chunks, release them, note what is done."""
         self.requests.carry_out()
-        if not self._workers:
+        if not self.active:
             return
         self._give_up_failed()
         self._take()
         self._delivery.progress.held = self._window.held()
-        self._release()
+        self._is_pressing = self._release()
+        if self._joined is not None:
+            self._is_pressing |= self._joined.step(may_write=self._has_room)
         self._nudging.waits(self._delivery.progress.received, self._window.waits_for())
         self.note_durable()
         self._end_sweepings()
-        self._publish()
+        self._publishing.publish(lambda load: self._end_load(load, "loaded"))
         if not self.loads:
             self._end()
 
@@ -285,7 +323,7 @@ class Backfill:
 
     def _take(self) -> None:
         for worker, seen, chunk in self._loads.arrivals():
-            if not self._loads.has(chunk):
+            if self._loads.of(chunk) is None:
                 continue
             if chunk.connection != self._loads.connection:
                 self._loads.again(chunk)
@@ -296,14 +334,19 @@ class Backfill:
         for worker, seen in self._loads.snapshots():
             self._window.snapshot_taken(worker, seen)
 
-    def _release(self) -> None:
+    def _release(self) -> bool:
+        """Let chunks go that the stream has passed; whether there is more that needn't wait."""
         delivery = self._delivery
         while self._may_release():
             received = delivery.progress.received
             chunk = self._window.ready(received)
             if chunk is None:
-                return
-            for index, documents in chunk.documents.items():
+                return False
+            load = self._loads.of(chunk)
+            if load is not None and load.state is not None:
+                self._put_some(load, chunk)
+                return True
+            for index, documents in chunk.contents.items():
                 delivery.dispatcher.send(index, received, documents.items(), after=received)
                 delivery.metrics.loaded(delivery.projection_of(index).name, chunk.rows)
             delivery.dispatcher.release()
@@ -311,10 +354,24 @@ class Backfill:
             self._window.released(chunk)
             self._released_at = time.monotonic()
             self._written.append(Written(chunk, delivery.dispatcher.mark()))
+        return False
+
+    def _put_some(self, load: ActiveLoad, chunk: LoadedChunk) -> None:
+        """A slice at a time: the reader has the stream to read."""
+        assert self._joined is not None  # noqa: S101 - it has begun the load
+        if self._joined.put_some(load, chunk):
+            self._window.released(chunk)
+            self._loads.durable(chunk)
+            for name in load.names:
+                self._delivery.metrics.loaded(name, chunk.rows)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._delivery.dispatcher.size_bytes <= self._queue_bytes
 
     def _may_release(self) -> bool:
         """While there is room; or after a while all the same: a busy stream starves no load."""
-        if self._delivery.dispatcher.size_bytes <= self._queue_bytes:
+        if self._has_room:
             return True
         return time.monotonic() - self._released_at >= STARVING_SECONDS
 
@@ -324,19 +381,38 @@ class Backfill:
         while self._written and self._delivery.dispatcher.passed(self._written[0].mark):
             self._loads.durable(self._written.popleft().chunk)
         for load in self._loads.take_done():
-            if load.repairs:
-                self._sweep(load)
-            else:
-                self._unpublished.append(load)
-        if len(self._written) < before or self._unpublished:
+            self._finish(load)
+        if self._joined is not None:
+            self._publishing.waiting.extend(self._joined.take_written())
+        if len(self._written) < before or self._publishing.waiting:
             self._note()
         now = time.monotonic()
         for load in self._loads.active:
             if load.planned:
                 load.speed.sampled(now, load.rows, load.blocks_left)
 
+    def _finish(self, load: ActiveLoad) -> None:
+        """All of its chunks are durable."""
+        if load.state is not None:
+            self._finish_table(load)
+        elif load.repairs:
+            self._sweep(load)
+        else:
+            self._publishing.waiting.append(load)
+
+    def _finish_table(self, load: ActiveLoad) -> None:
+        assert self._joined is not None  # noqa: S101 - as above
+        lacking = self._joined.finish(load)
+        if lacking:
+            self._loads.read_rows(load, lacking)
+        else:
+            log.info("rows_kept", table=load.relation.qualified_name, rows=load.rows)
+            self._end_load(load, "loaded")
+
     def _note(self) -> None:
-        self._delivery.checkpointer.note(tuple(load.stored() for load in self._unfinished))
+        loads = tuple(load.stored() for load in self._stored)
+        building = tuple(name for writing in self._writings for name in writing.names)
+        self._delivery.checkpointer.note(loads, building)
 
     def _sweep(self, load: ActiveLoad) -> None:
         dispatcher = self._delivery.dispatcher
@@ -357,8 +433,8 @@ class Backfill:
             self._end_load(sweeping.load, "repaired")
         self._note()
 
-    def _end_load(self, load: ActiveLoad, outcome: str) -> None:
-        self._loading -= load.targets.keys()
+    def _end_load(self, load: UnderWay, outcome: str) -> None:
+        self._loading -= load.fills
         reason = "" if load.failure is None else str(load.failure)
         self._ended.append(
             Ended(
@@ -371,36 +447,6 @@ class Backfill:
             )
         )
 
-    def _publish(self) -> None:
-        """Let searches see what is loaded, once the checkpoint says that it is.
-
-        In this order a crash in between costs nothing: a start publishes what is loaded.
-        """
-        if not self._unpublished or self._names(self._unpublished) & self._stored_names():
-            return
-        for load in list(self._unpublished):
-            log.info("loaded", table=load.relation.qualified_name, rows=load.rows)
-            # From now on refreshed like the others, so that nothing is missed after this refresh.
-            self._delivery.progress.building -= load.targets.keys()
-            for projection in load.targets.values():
-                self._delivery.aside(partial(self._show, self._generations[projection.name]))
-            # Only now: a source that is lost meanwhile must not end it half way.
-            self._end_load(load, "loaded")
-            self._unpublished.remove(load)
-
-    def _show(self, generation: Generation) -> None:
-        for attempt in retrying():
-            with attempt:
-                publish(self._sink, generation)
-
-    def _stored_names(self) -> set[str]:
-        return {
-            name for load in self._delivery.checkpointer.stored_loads for name in load.projections
-        }
-
-    def _names(self, loads: Sequence[ActiveLoad]) -> set[str]:
-        return {projection.name for load in loads for projection in load.targets.values()}
-
     def _end(self) -> None:
         self._loads.close()
         self._workers = []
@@ -408,3 +454,7 @@ class Backfill:
         self._window = Window(self._config.workers)
         self._delivery.progress.held = None
         self._all_loaded()
+
+    def streamed(self, staged: Staged, window: Transaction) -> None:
+        """Note which rows of tables that are read into the state a transaction has touched."""
+        note_touched(staged, window, self._loading)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from cdc_daemon.backfill.backfill import Backfill
-    from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.backfill.report import UnderWay
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.events import Position, Relation
     from cdc_daemon.projection.compiler import Compiled
@@ -157,7 +157,7 @@ class Control:
         for load in loads:
             self._backfill.cancel(load)
 
-    def _require_cancellable(self, load: ActiveLoad, names: Collection[str]) -> None:
+    def _require_cancellable(self, load: UnderWay, names: Collection[str]) -> None:
         table, own = load.relation.qualified_name, ", ".join(load.names)
         if not load.repairs:
             raise ConflictError(

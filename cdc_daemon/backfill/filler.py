@@ -10,7 +10,7 @@ import structlog
 
 from cdc_daemon.backfill.holes import Answer, Holes
 from cdc_daemon.backfill.nudging import Nudging
-from cdc_daemon.backfill.worker import contents_of
+from cdc_daemon.backfill.targets import contents_of
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import CdcError, RetryError, RewrittenError
 from cdc_daemon.projection.hole import is_hole, read_key

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.backfill.speed import Speed
+from cdc_daemon.backfill.targets import StateTarget
 from cdc_daemon.backfill.todo import blocks, is_done, merged, resumed, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from cdc_daemon.backfill.targets import Target
     from cdc_daemon.backfill.window import LoadedChunk
     from cdc_daemon.events import Chunk, Load, Relation
     from cdc_daemon.ports import ChunkReader, Visibility
-    from cdc_daemon.projection.flat import FlatProjection
 
 SPARE_CHUNKS: Final = 2
 """Chunks that wait for the stream or for the sink, beside one for each worker: this bounds what
@@ -36,8 +37,8 @@ class ActiveLoad:
 
     number: int
     relation: Relation
-    targets: Mapping[str, FlatProjection]
-    """Index to the projection that fills it."""
+    targets: Mapping[str, Target]
+    """By the name of what is filled: an index, or a table of the state."""
     asked: Load
     """What is to be done, and how far it was when it was begun or gone on with."""
     todo: tuple[Chunk, ...] | None
@@ -50,6 +51,8 @@ class ActiveLoad:
     queue: deque[Chunk] = field(default_factory=deque)
     postponed: list[tuple[float, Chunk]] = field(default_factory=list)
     """Chunks that are read again, each from a moment on."""
+    lacking: tuple[tuple[str, ...], ...] = ()
+    """Keys of rows that are to be read once more, because the state lacks a value of them."""
     planned: bool = False
     out: int = 0
     """Chunks that are being read, wait, or aren't durable."""
@@ -61,8 +64,15 @@ class ActiveLoad:
     @property
     def is_done(self) -> bool:
         """Whether everything is read and durable."""
-        is_read = not self.queue and not self.postponed and not self.out
-        return self.planned and is_read and is_done(self.todo or ())
+        left = self.queue or self.postponed or self.lacking or self.out
+        return self.planned and not left and is_done(self.todo or ())
+
+    @property
+    def phase(self) -> str:
+        """What it does: `planning`, `reading`, or `finishing` (all rows are durable)."""
+        if not self.planned:
+            return "planning"
+        return "finishing" if self.is_done else "reading"
 
     def take_up_postponed(self, now: float) -> None:
         """Chunks whose moment has come are next."""
@@ -91,7 +101,23 @@ class ActiveLoad:
     @property
     def names(self) -> tuple[str, ...]:
         """The projections that it is for."""
-        return tuple(projection.name for projection in self.targets.values())
+        return tuple(name for target in self.targets.values() for name in target.projections)
+
+    @property
+    def fills(self) -> frozenset[str]:
+        """The names of its targets."""
+        return frozenset(self.targets)
+
+    @property
+    def state(self) -> StateTarget | None:
+        """The table of the state that it fills, if it does."""
+        target = next(iter(self.targets.values()))
+        return target if isinstance(target, StateTarget) else None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns of `lacking`."""
+        return () if self.state is None else self.state.key
 
     def settle(self, reader: ChunkReader) -> None:
         """Wait, as `ChunkReader.settle` does, unless that has been waited for."""
@@ -120,10 +146,11 @@ class ActiveLoad:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker is to do: plan a load, read a chunk of it, or only take a snapshot."""
+    """What a worker is to do: plan a load, read a chunk or rows of it, or only take a snapshot."""
 
     load: ActiveLoad | None = None
     chunk: Chunk | None = None
+    keys: tuple[tuple[str, ...], ...] = ()
     connection: int = 0
     """Which connection of the stream it is given out under."""
 
@@ -148,11 +175,11 @@ class Loads:
     def add(
         self,
         relation: Relation,
-        targets: Mapping[str, FlatProjection],
+        targets: Mapping[str, Target],
         load: Load,
         settler: ChunkReader | None = None,
     ) -> None:
-        """Begin a load, or go on with it."""
+        """Begin a load, or go on with it: for `targets` by name."""
         with self._changed:
             self._number += 1
             self._active[self._number] = ActiveLoad(
@@ -175,10 +202,17 @@ class Loads:
             del self._active[load.number]
             self._changed.notify_all()
 
-    def has(self, chunk: LoadedChunk) -> bool:
-        """Whether somebody still wants the chunk."""
+    def of(self, chunk: LoadedChunk) -> ActiveLoad | None:
+        """The load of a chunk, if somebody still wants it."""
         with self._changed:
-            return chunk.load in self._active
+            return self._active.get(chunk.load)
+
+    def read_rows(self, load: ActiveLoad, keys: Iterable[tuple[str, ...]]) -> None:
+        """Go on with a load that seemed done: the state lacks values of these rows."""
+        with self._changed:
+            load.lacking = tuple(keys)
+            self._active[load.number] = load
+            self._changed.notify_all()
 
     def take(self) -> Work | None:
         """Wait for work; None when there will be none. Workers call it."""
@@ -204,7 +238,11 @@ class Loads:
                 return Work(load, connection=self.connection)
             if load.planned and load.queue:
                 load.out += 1
-                return Work(load, load.queue.popleft(), self.connection)
+                return Work(load, load.queue.popleft(), connection=self.connection)
+            if load.lacking:
+                load.out += 1
+                keys, load.lacking = load.lacking, ()
+                return Work(load, keys=keys, connection=self.connection)
         return None
 
     def planned(self, load: ActiveLoad, chunks: Iterable[Chunk]) -> None:
@@ -275,7 +313,8 @@ class Loads:
         with self._changed:
             load = self._active[chunk.load]
             load.out -= 1
-            if load.planned:
+            # Rows that were read by key are looked for again where they lack a value.
+            if load.planned and chunk.chunk is not None:
                 load.postponed.append((time.monotonic() + wait_seconds, chunk.chunk))
             self._changed.notify_all()
 
@@ -285,8 +324,9 @@ class Loads:
             load = self._active.get(chunk.load)
             if load is not None:
                 load.out -= 1
-                load.rows += chunk.rows
-                load.todo = without(load.todo or (), chunk.chunk)
+                if chunk.chunk is not None:
+                    load.rows += chunk.rows
+                    load.todo = without(load.todo or (), chunk.chunk)
                 self._changed.notify_all()
 
     def take_done(self) -> list[ActiveLoad]:

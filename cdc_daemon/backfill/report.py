@@ -4,14 +4,58 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from cdc_daemon.backfill.loads import ActiveLoad
-    from cdc_daemon.events import Position
+    from cdc_daemon.backfill.speed import Speed
+    from cdc_daemon.events import Load, Position, Relation
 
 MOST_ENDED: Final = 20
 """So many loads that ended are remembered: enough for who waits for one of them."""
+
+
+class UnderWay(Protocol):
+    """A load of a table's rows, or a generation that is written from the state."""
+
+    @property
+    def relation(self) -> Relation:
+        """The table; of a generation that of its root."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The projections that it is for."""
+
+    @property
+    def asked(self) -> Load:
+        """What was to be done."""
+
+    @property
+    def repairs(self) -> bool:
+        """As `Load.repairs` is."""
+
+    @property
+    def phase(self) -> str:
+        """What it does now."""
+
+    @property
+    def rows(self) -> int:
+        """How much of it is done."""
+
+    @property
+    def share_done(self) -> float:
+        """0.0 to 1.0."""
+
+    @property
+    def fills(self) -> frozenset[str]:
+        """What is filled: indices, or a table of the state."""
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it can't go on."""
+
+    @property
+    def speed(self) -> Speed:
+        """How fast it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +72,7 @@ class Ended:
     time: float = field(default_factory=time.time)
 
 
-def report(load: ActiveLoad) -> dict[str, Any]:
+def report(load: UnderWay) -> dict[str, Any]:
     """How far a load is."""
     return {
         "table": load.relation.qualified_name,
@@ -36,7 +80,7 @@ def report(load: ActiveLoad) -> dict[str, Any]:
         "repairs": load.repairs,
         "why": load.asked.why,
         "partly": bool(load.asked.where),
-        "phase": phase(load),
+        "phase": load.phase,
         "rows": load.rows,
         "share": round(load.share_done, 4),
         "rows_per_second": _rounded(load.speed.rows_per_second()),
@@ -54,13 +98,6 @@ def report_ended(ended: Ended) -> dict[str, Any]:
         "rows": ended.rows,
         "time": ended.time,
     }
-
-
-def phase(load: ActiveLoad) -> str:
-    """What a load does: `planning`, `reading`, or `finishing` (all rows are durable)."""
-    if not load.planned:
-        return "planning"
-    return "finishing" if load.is_done else "reading"
 
 
 def _rounded(number: float | None) -> float | None:

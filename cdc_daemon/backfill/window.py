@@ -3,9 +3,9 @@
 A chunk was read in one snapshot, and waits until the stream has passed where the log ended then.
 A transaction that the snapshot doesn't see is newer than the chunk's rows, whatever its position:
 commits become visible in another order than they are in the log, and where they wait for a
-synchronous standby long after the stream has shown them. So each one takes the documents that it
-touches out of the chunks that don't see it, also out of those that are read later: it is remembered
-until every worker has taken a snapshot that sees it.
+synchronous standby long after the stream has shown them. So each one takes the documents, or rows
+of the state, that it touches out of the chunks that don't see it, also out of those that are read
+later: it is remembered until every worker has taken a snapshot that sees it.
 
 The procedure, and why it is right: `docs/explanation/backfill.md`.
 """
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from cdc_daemon.backfill.targets import Contents
     from cdc_daemon.delivery.fold import Content
     from cdc_daemon.events import Chunk, Position
     from cdc_daemon.ports import Visibility
@@ -35,16 +36,17 @@ MOST_TRANSACTIONS: Final = 20_000
 
 @dataclass(slots=True)
 class LoadedChunk:
-    """A chunk that was read, as documents."""
+    """A chunk that was read, as what its load is for."""
 
     load: int
     """Which load it belongs to."""
-    chunk: Chunk
+    chunk: Chunk | None
+    """None where rows were read by their keys."""
     rest: Chunk | None
     seen: Visibility
     reached: Position
-    documents: dict[str, dict[bytes, bytes | None]]
-    """Index to document id to document, or why it can't be one; None where there is to be none."""
+    contents: dict[str, Contents]
+    """By the name of what is filled: an index, or a table of the state."""
     rows: int
     connection: int = 0
     """Which connection of the stream it was asked for under."""
@@ -100,8 +102,8 @@ class Window:
         if not all(one.whole for one in unseen):
             return False
         for one in unseen:
-            for index in one.truncated & chunk.documents.keys():
-                chunk.documents[index].clear()
+            for index in one.truncated & chunk.contents.keys():
+                chunk.contents[index].clear()
             for index, ids in one.touched.items():
                 _remove(chunk, index, ids)
         self._waiting.append(chunk)
@@ -188,13 +190,13 @@ class Transaction:
     def truncated(self, index: str) -> None:
         """All documents from before it are gone."""
         for chunk in self._blind:
-            chunk.documents.get(index, {}).clear()
+            chunk.contents.get(index, {}).clear()
         if self._remembered is not None:
             self._remembered.truncated.add(index)
 
     def touching(self, index: str, contents: Iterable[Content]) -> Iterator[Content]:
         """Let contents pass, and note which documents they are for."""
-        documents = [chunk.documents[index] for chunk in self._blind if index in chunk.documents]
+        documents = [chunk.contents[index] for chunk in self._blind if index in chunk.contents]
         for content in contents:
             for some in documents:
                 some.pop(content[0], None)
@@ -204,7 +206,7 @@ class Transaction:
 
 
 def _remove(chunk: LoadedChunk, index: str, ids: Iterable[bytes]) -> None:
-    documents = chunk.documents.get(index)
+    documents = chunk.contents.get(index)
     if documents:
         for document_id in ids:
             documents.pop(document_id, None)

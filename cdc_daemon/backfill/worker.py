@@ -1,4 +1,4 @@
-"""A worker: reads chunks on its own connection, and makes documents of their rows."""
+"""A worker: reads rows on its own connection, and makes of them what their load is for."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from cdc_daemon.backfill.loads import IDLE_SECONDS
 from cdc_daemon.backfill.window import LoadedChunk
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import CdcError, RetryError, RewrittenError, StopError
-from cdc_daemon.events import PartlyUnreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from cdc_daemon.backfill.loads import ActiveLoad, Loads, Work
-    from cdc_daemon.events import Chunk, Row
-    from cdc_daemon.ports import ChunkReader
-    from cdc_daemon.projection.flat import FlatProjection
+    from cdc_daemon.events import Chunk
+    from cdc_daemon.ports import ChunkReader, ChunkRows, FoundRows
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +60,8 @@ class Worker(threading.Thread):
         try:
             self._do(work)
         except RewrittenError as error:
+            if work.keys:
+                raise RetryError(str(error)) from error
             log.warning("table_rewritten", reason=str(error))
             if work.load is not None:
                 self._loads.rewritten(work.load)
@@ -83,6 +83,8 @@ class Worker(threading.Thread):
             self._look(work)
         elif load.cancelled:
             load.end_settling()
+        elif work.keys:
+            self._read_keys(work, load)
         elif work.chunk is None:
             load.settle(self._reader)
             self._loads.planned(load, self._reader.plan(load.relation))
@@ -95,24 +97,37 @@ class Worker(threading.Thread):
     def _read(self, work: Work, load: ActiveLoad, chunk: Chunk) -> None:
         began = time.monotonic()
         read = self._reader.read(load.relation, chunk, load.asked.where)
+        self._bring(work, load, read, read.chunk, read.rest)
+        if self._rows_per_second:
+            self._rest(work, began + len(read.rows) / self._rows_per_second)
+
+    def _read_keys(self, work: Work, load: ActiveLoad) -> None:
+        self._bring(work, load, self._reader.read_keys(load.relation, load.key, work.keys))
+
+    def _bring(
+        self,
+        work: Work,
+        load: ActiveLoad,
+        read: ChunkRows | FoundRows,
+        chunk: Chunk | None = None,
+        rest: Chunk | None = None,
+    ) -> None:
         # Where only some rows are read nobody looks for the documents of rows that are left out.
-        make = contents_of if load.asked.where else documents_of
-        documents = {
-            index: make(projection, read.rows) for index, projection in load.targets.items()
+        every = bool(load.asked.where)
+        contents = {
+            name: target.contents(read.rows, every=every) for name, target in load.targets.items()
         }
         loaded = LoadedChunk(
             load=load.number,
-            chunk=read.chunk,
-            rest=read.rest,
+            chunk=chunk,
+            rest=rest,
             seen=read.seen,
             reached=read.reached,
-            documents=documents,
+            contents=contents,
             rows=len(read.rows),
             connection=work.connection,
         )
         self._loads.brought(self._number, read.seen, loaded)
-        if self._rows_per_second:
-            self._rest(work, began + len(read.rows) / self._rows_per_second)
 
     def _rest(self, work: Work, until: float) -> None:
         """Do nothing, but for a snapshot now and then: the window must be able to forget."""
@@ -120,16 +135,3 @@ class Worker(threading.Thread):
             time.sleep(min(left, IDLE_SECONDS))
             if left > IDLE_SECONDS:
                 self._look(work)
-
-
-def contents_of(projection: FlatProjection, rows: Sequence[Row]) -> dict[bytes, bytes | None]:
-    """Id to content of every row; None where `where` leaves it out."""
-    contents: dict[bytes, bytes | None] = dict.fromkeys(map(projection.id_of_any, rows))
-    return {**contents, **documents_of(projection, rows)}
-
-
-def documents_of(projection: FlatProjection, rows: Sequence[Row]) -> dict[bytes, bytes | None]:
-    """Id to document of every row that has one, or to why it can't be one."""
-    unreadable = isinstance(rows, PartlyUnreadable)
-    load_row = projection.load_partly_unreadable if unreadable else projection.load
-    return dict(content for row in rows if (content := load_row(row)) is not None)

@@ -46,6 +46,7 @@ def inspect(file: ConfigurationFile = DEFAULT_FILE, output: Output = "text") -> 
     if output == "json":
         whole = asdict(found) | {"folder": str(folder), "position": show(found.position)}
         whole["pending"] = dict(found.pending)
+        whole["fan_outs"] = dict(found.fan_outs)
         typer.echo(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())
     else:
         typer.echo("\n".join(_lines(found, show)))
@@ -113,6 +114,8 @@ def _lines(found: Inspection, show: Callable[[Position], str]) -> Iterator[str]:
     yield f"{'holes':{_WIDTH}}{found.holes:,}"
     for name, count in found.pending:
         yield f"{'pending':{_WIDTH}}{count:,} documents of {name}"
+    for name, count in found.fan_outs:
+        yield f"{'fan-outs':{_WIDTH}}{count:,} of {name}"
     for part in found.dropped:
         yield f"{'to be dropped':{_WIDTH}}{part}"
     yield ""

@@ -45,6 +45,7 @@ class Checkpointer(threading.Thread):
         self._changed = threading.Condition()
         self._wanted = NOWHERE
         self._wanted_loads: tuple[Load, ...] = ()
+        self._wanted_building: tuple[str, ...] = ()
         self._written: Position | None = None
         self._documents = 0
         self._due = 0.0
@@ -56,6 +57,7 @@ class Checkpointer(threading.Thread):
         self._checkpoint = checkpoint
         self._wanted = checkpoint.position
         self._wanted_loads = checkpoint.loads
+        self._wanted_building = checkpoint.building
         self.start()
 
     @property
@@ -86,18 +88,26 @@ class Checkpointer(threading.Thread):
         return self._checkpoint.loads
 
     @property
+    def stored_building(self) -> tuple[str, ...]:
+        """The joined projections of which the stored checkpoint says that nobody searches them."""
+        return self._checkpoint.building
+
+    @property
     def is_current(self) -> bool:
         """Whether all that was noted, but for the position, is stored."""
         stored = self._checkpoint
-        return (stored.loads, stored.written) == (self._wanted_loads, self._written)
+        noted = (self._wanted_loads, self._wanted_building, self._written)
+        return (stored.loads, stored.building, stored.written) == noted
 
-    def note(self, loads: tuple[Load, ...]) -> None:
-        """This is still to be loaded: store it with the next checkpoint, soon."""
+    def note(self, loads: tuple[Load, ...], building: tuple[str, ...] = ()) -> None:
+        """This is still to be loaded, or written: store it with the next checkpoint, soon."""
         with self._changed:
-            if loads != self._wanted_loads:
-                self._wanted_loads = loads
-                # A load that is done is waited for: searches are to see it.
-                wait = INTERVAL_SECONDS if len(loads) >= len(self.stored_loads) else 0.0
+            if (loads, building) != (self._wanted_loads, self._wanted_building):
+                self._wanted_loads, self._wanted_building = loads, building
+                # One that is done is waited for: searches are to see it.
+                left = len(loads) + len(building)
+                before = len(self.stored_loads) + len(self.stored_building)
+                wait = INTERVAL_SECONDS if left >= before else 0.0
                 self._due = min(self._due, self._stored_at + wait)
                 self._changed.notify_all()
 
@@ -137,6 +147,7 @@ class Checkpointer(threading.Thread):
                         self._checkpoint,
                         position=max(self._wanted, self.stored),
                         loads=self._wanted_loads,
+                        building=self._wanted_building,
                         written=self._written,
                     )
                 self._changed.wait(wait if new else None)
@@ -151,7 +162,5 @@ class Checkpointer(threading.Thread):
         with self._changed:
             self._checkpoint = replace(checkpoint, shapes=self._checkpoint.shapes)
             self._stored_at = time.monotonic()
-            self._due = self._stored_at + (
-                IDLE_INTERVAL_SECONDS if self._wanted_loads == checkpoint.loads else 0.0
-            )
+            self._due = self._stored_at + (IDLE_INTERVAL_SECONDS if self.is_current else 0.0)
         self._on_stored()

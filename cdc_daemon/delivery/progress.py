@@ -7,7 +7,7 @@ first, then what is still pending, so that nothing slips between the two.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.events import NOWHERE, Position
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cdc_daemon.delivery.lane import Batch, Lane
+
+
+EVERYWHERE: Final = Position(2**64)
+"""Above all positions: where there is no such bound."""
 
 
 class Progress:
@@ -33,7 +37,7 @@ class Progress:
         """No more than this may be confirmed, durable or not. Only the reader sets it."""
         self.unfilled: Position | None = None
         """Beyond this documents lack a value. Only the reader sets it."""
-        self.synced: Position | None = None
+        self.synced: Position = EVERYWHERE
         """Beyond this the state of joined read models isn't on disk. Only the reader sets it."""
         self.building: frozenset[str] = frozenset()
         """Indices that nobody searches yet: they are part of no position but the durable one."""
@@ -51,8 +55,8 @@ class Progress:
 
     def confirmable(self) -> Position:
         """Everything up to here may be forgotten by the source."""
-        bounds = (self.durable(), self.held, self.synced)
-        return min(bound for bound in bounds if bound is not None)
+        durable = min(self.durable(), self.synced)
+        return durable if self.held is None else min(durable, self.held)
 
     def reachable(self) -> Position:
         """What can be durable without anything more being read from the source."""

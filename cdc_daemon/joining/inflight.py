@@ -19,6 +19,9 @@ class InFlight:
         self._dispatcher = dispatcher
         self._sent: deque[tuple[tuple[int, ...], Written]] = deque()
 
+    def __bool__(self) -> bool:
+        return bool(self._sent)
+
     def sent(self, some: Iterable[Written]) -> None:
         """These were put into the lanes just now."""
         mark = self._dispatcher.mark()

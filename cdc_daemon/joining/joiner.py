@@ -9,20 +9,21 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.assembly import JoinedProjections, Written
-from cdc_daemon.errors import SchemaChangedError
+from cdc_daemon.events import NOWHERE
 from cdc_daemon.joining.inflight import InFlight
-from cdc_daemon.state import Staged
+from cdc_daemon.joining.intake import Intake, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from cdc_daemon.assembly import Assembled, Pending
+    from cdc_daemon.assembly import Assembled, Pending, Slice
     from cdc_daemon.covering import Covered
     from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.delivery.fold import Content
     from cdc_daemon.events import Change, Commit, Position, Relation
     from cdc_daemon.projection.joined.plan import Plan
-    from cdc_daemon.state import Store
+    from cdc_daemon.state import Staged, Store, Table
 
 SLICE_DOCUMENTS: Final = 500
 SLICE_BYTES: Final = 1_000_000
@@ -50,23 +51,20 @@ class Joiner:
         covered: Mapping[str, Covered] = MappingProxyType({}),
     ) -> None:
         """`indices` by the names of the projections; `folder` is for what is spilled."""
-        self._store = store
-        self._projections = JoinedProjections(plans, store)
+        self.store = store
+        self.projections = JoinedProjections(plans, store)
+        self._plans = plans
         self._indices = indices
         self._delivery = delivery
-        self._transaction_bytes = transaction_bytes
-        self._folder = folder
-        self._covered = covered
-        self._staged = self._stage()
-        self._misfits: dict[str, str] = {}
-        """Why changes of a table can't be understood, by its name."""
+        self._intake = Intake(store, covered, transaction_bytes, folder)
         self._queue: list[tuple[Staged, Position]] = []
         self._queued_bytes = 0
         self._reached = delivery.progress.received
         """What is received once all that is queued is on its way."""
         self._unsent: deque[Pending] = deque()
         self._in_flight = InFlight(delivery.dispatcher)
-        self._has_applied = False
+        self._sent = 0
+        """How many documents of all read models had been sent at the last sync."""
         self._synced_at = 0.0
         delivery.dispatcher.routed = frozenset(
             indices[plan.name] for plan in plans if plan.routing is not None
@@ -74,45 +72,44 @@ class Joiner:
 
     def begin(self) -> None:
         """Nothing was sent yet: what the sink isn't known to have is sent again."""
-        self._unsent = deque(self._projections.pending())
+        self._unsent = deque(self.projections.pending())
+        self._delivery.progress.synced = NOWHERE
         self._sync()
 
     @property
     def relations(self) -> Collection[Relation]:
         """The tables that any of them reads."""
-        return self._store.tables.keys()
+        return self.store.tables.keys()
 
     def take(self, change: Change) -> None:
         """A change of the transaction that is being read, of one of the `relations`."""
-        self._staged.put(change)
+        self._intake.take(change)
 
     def take_misfit(self, change: Change) -> None:
         """The same of a table in another shape than they were compiled for."""
-        relation = change.relation
-        self._misfits.setdefault(relation.qualified_name, relation.misfit)
+        self._intake.take_misfit(change)
 
-    def commit(self, commit: Commit) -> None:
-        """Queue what the transaction did. Raises SchemaChangedError on a shape unknown."""
-        if not (self._staged or self._misfits):
-            return
-        left_out = {
-            relation.qualified_name: relation
-            for relation in self.relations
-            if self._is_left_out(relation, commit)
-        }
-        for table in self._misfits.keys() - left_out.keys():
-            shown_by = (commit.position, commit.xid)
-            raise SchemaChangedError(table, self._misfits[table], shown_by=shown_by)
-        self._misfits = {}
-        self._staged.leave_out(left_out.values())
-        self._queue.append((self._staged, commit.position))
-        self._queued_bytes += self._staged.size_bytes
-        self._staged = self._stage()
+    def commit(self, commit: Commit) -> Staged | None:
+        """Queue what the transaction did, and return it, if it did anything.
 
-    def _is_left_out(self, relation: Relation, commit: Commit) -> bool:
-        """Whether the load of the table has what the transaction did to it."""
-        covered = self._covered.get(relation.qualified_name)
-        return covered is not None and covered.leaves_out(commit.position, commit.xid)
+        Raises SchemaChangedError on a shape unknown.
+        """
+        if not self._intake:
+            return None
+        staged, rejected = self._intake.ended(commit)
+        self._send_rejected(rejected, commit.position)
+        self._queue.append((staged, commit.position))
+        self._queued_bytes += staged.size_bytes
+        return staged
+
+    def _send_rejected(self, rejected: Sequence[Rejected], position: Position) -> None:
+        """To every read model that would show them."""
+        after = self._delivery.progress.received
+        for relation, content in rejected:
+            for plan in self._plans:
+                if relation in plan.relations:
+                    index = self._indices[plan.name]
+                    self._delivery.dispatcher.send(index, position, [content], after=after)
 
     @property
     def holds(self) -> bool:
@@ -133,8 +130,7 @@ class Joiner:
         if not self.holds:
             return
         if self._queue:
-            touched = self._projections.apply(self._queue, self._in_flight.take_passed())
-            self._has_applied = True
+            touched = self.projections.apply(self._queue, self._in_flight.take_passed())
             self._forget_queue()
             self._unsent.extend(touched)
         self._send()
@@ -144,7 +140,7 @@ class Joiner:
     def _send(self) -> None:
         while self._unsent:
             slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
-            assembly = self._projections.assemble(slice_, SLICE_BYTES)
+            assembly = self.projections.assemble(slice_, SLICE_BYTES)
             for name, documents in groupby(assembly.documents, key=lambda one: one.projection):
                 self._send_some(name, assembly.position, list(documents))
             # Only now: what is sent twice is the same, what is forgotten would be missing.
@@ -152,23 +148,46 @@ class Joiner:
                 self._unsent.popleft()
 
     def _send_some(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
+        self._dispatch(name, version, documents)
+        self._in_flight.sent(Written(name, one.address, version) for one in documents)
+
+    def _dispatch(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
         dispatcher = self._delivery.dispatcher
         contents = [(one.address, one.body) for one in documents]
         after = self._delivery.progress.received
         dispatcher.send(self._indices[name], version, contents, after=after)
-        self._in_flight.sent(Written(name, one.address, version) for one in documents)
+        self._delivery.metrics.assembled(name, len(contents))
+
+    def load(self, table: Table, rows: Sequence[tuple[bytes, bytes]], progress: bytes) -> None:
+        """Put existing rows into the state; send documents that showed other ones."""
+        self._unsent.extend(self.projections.load(table, rows, progress))
+        self._send()
+
+    def reject(self, relation: Relation, rows: Sequence[Content]) -> None:
+        """Existing rows can't be kept, since nobody can read their keys."""
+        rejected = [Rejected(relation, content) for content in rows]
+        self._send_rejected(rejected, self._delivery.progress.received)
+
+    def write_some(self, projection: str, after: bytes, most_bytes: int) -> Slice:
+        """Send the next documents of a projection, whatever the sink has of them."""
+        found = self.projections.every(projection, after, most_bytes)
+        self._dispatch(projection, found.position, found.documents)
+        return found
 
     def keep(self, *, urgent: bool) -> None:
         """Bring the state to disk, if it is time: no more than is there may be confirmed."""
-        wait = SYNC_SECONDS if self._has_applied else IDLE_SYNC_SECONDS
+        busy = self._in_flight or self._sent != self._delivery.dispatcher.sent
+        wait = SYNC_SECONDS if busy else IDLE_SYNC_SECONDS
         if urgent or time.monotonic() - self._synced_at >= wait:
             self._sync()
 
     def _sync(self) -> None:
         progress = self._delivery.progress
-        self._projections.reach(progress.received, self._in_flight.take_passed())
-        progress.synced = self._store.sync()
-        self._has_applied = False
+        written = self._in_flight.take_passed()
+        if written or progress.received > progress.synced:
+            self.projections.reach(progress.received, written)
+            progress.synced = self.store.sync()
+        self._sent = self._delivery.dispatcher.sent
         self._synced_at = time.monotonic()
 
     def connected_again(self) -> None:
@@ -178,9 +197,7 @@ class Joiner:
 
     def forget(self) -> None:
         """Let go of what was read, and isn't in the state."""
-        self._staged.close()
-        self._staged = self._stage()
-        self._misfits = {}
+        self._intake.forget()
         self._forget_queue()
         self._reached = self._delivery.progress.received
 
@@ -189,6 +206,3 @@ class Joiner:
             staged.close()
         self._queue = []
         self._queued_bytes = 0
-
-    def _stage(self) -> Staged:
-        return Staged(self._store.tables, self._folder, self._transaction_bytes)

@@ -7,6 +7,7 @@ transaction of the source.
 from cdc_daemon.state.applying import Batch, Deaf, Listener
 from cdc_daemon.state.counters import Counter, counted, counted_only
 from cdc_daemon.state.deciding import GoOn, Here, Rebuild
+from cdc_daemon.state.fanouts import WAY_BYTES, FanOut
 from cdc_daemon.state.mark import boot_id
 from cdc_daemon.state.opening import Home, folder_of
 from cdc_daemon.state.ordering import key_encoder
@@ -17,10 +18,12 @@ from cdc_daemon.state.store import Store
 from cdc_daemon.state.table import Index, Table, ordered
 
 __all__ = [
+    "WAY_BYTES",
     "AggregateWanted",
     "Batch",
     "Counter",
     "Deaf",
+    "FanOut",
     "GoOn",
     "Here",
     "Home",

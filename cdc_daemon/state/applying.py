@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.state.counters import Counters
     from cdc_daemon.state.environment import Database, Transaction
+    from cdc_daemon.state.fanouts import FanOutSet
     from cdc_daemon.state.pending import PendingSet
     from cdc_daemon.state.staging import Segment, Staged, TableSegment
     from cdc_daemon.state.table import Table
@@ -62,15 +63,19 @@ class Batch:
         databases: Mapping[str, Database],
         counters: Counters,
         pending: PendingSet,
+        fan_outs: FanOutSet,
     ) -> None:
         self.txn = txn
         self.counters = counters
         self.pending = pending
+        self.fan_outs = fan_outs
         self._tables = tables
         self._meta = databases[META]
         self._holes = databases[HOLES]
         self.position = position_in(txn, self._meta)
         """Everything up to here is applied."""
+        self.applying = self.position
+        """Where the transaction ends that is being applied."""
         self.changed = 0
         """Rows that are other bytes now."""
         self.same = 0
@@ -80,6 +85,7 @@ class Batch:
         """Apply a transaction that ends at `position`; one that was applied before is left out."""
         if position <= self.position:
             return
+        self.applying = position
         for segment in staged.segments():
             self._apply_segment(segment, listener)
         self.position = position
@@ -101,6 +107,10 @@ class Batch:
         """  # noqa: D205 - one sentence
         for key, packed in rows:
             self._put(table, key, packed, listener)
+        self.note_progress(progress)
+
+    def note_progress(self, progress: bytes) -> None:
+        """Keep how far the load is."""
         self.txn.put(PROGRESS, progress, db=self._meta)
 
     @property

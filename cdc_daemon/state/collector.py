@@ -33,6 +33,7 @@ class StateCollector(Collector):
         yield rows
         for name, meaning, value in (
             ("pending_documents", "Documents that the sink doesn't have yet", figures.pending),
+            ("fan_outs", "Groups of documents that aren't all pending yet", figures.fan_outs),
             ("used_bytes", "How much of the state's file has been used", figures.used_bytes),
             ("map_bytes", "How much the file may hold before its map grows", figures.map_bytes),
         ):

@@ -18,6 +18,7 @@ from cdc_daemon.state.mark import boot_id, owned, owner, read_mark, sync_folder,
 from cdc_daemon.state.opening import file_bytes
 from cdc_daemon.state.schema import (
     COUNTERS,
+    FAN_OUTS,
     HOLES,
     META,
     NUMBER_BYTES,
@@ -69,6 +70,8 @@ class Inspection:
     holes: int = 0
     pending: tuple[tuple[str, int], ...] = ()
     """By projection."""
+    fan_outs: tuple[tuple[str, int], ...] = ()
+    """The same."""
     dropped: tuple[str, ...] = ()
     """What nobody reads, and is still there."""
 
@@ -163,7 +166,8 @@ def _looked_into(shell: Inspection) -> Inspection:
                 trees=tuple(_trees(env, txn, schema)),
                 counters=_entries(env, txn, COUNTERS),
                 holes=_entries(env, txn, HOLES),
-                pending=_pending(env, txn, schema),
+                pending=_by_projection(env, txn, PENDING, schema),
+                fan_outs=_by_projection(env, txn, FAN_OUTS, schema),
                 dropped=schema.dropped,
             )
     finally:
@@ -193,8 +197,10 @@ def _entries(env: Environment, txn: Transaction, tree: str) -> int:
     return 0 if database is None else size_of(txn, database)[0]
 
 
-def _pending(env: Environment, txn: Transaction, schema: Schema) -> tuple[tuple[str, int], ...]:
-    database = env.found(PENDING, txn)
+def _by_projection(
+    env: Environment, txn: Transaction, tree: str, schema: Schema
+) -> tuple[tuple[str, int], ...]:
+    database = env.found(tree, txn)
     if database is None:
         return ()
     tally: Tally[bytes] = Tally()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import ColumnType, Relation
 
-META, HOLES, COUNTERS, PENDING = "meta", "holes", "counters", "pending"
-TREES: Final = (META, HOLES, COUNTERS, PENDING)
+META, HOLES, COUNTERS, PENDING, FAN_OUTS = "meta", "holes", "counters", "pending", "fanouts"
+TREES: Final = (META, HOLES, COUNTERS, PENDING, FAN_OUTS)
 """The trees that every state has; those of tables and indexes have numbers."""
 SCHEMA: Final = b"schema"
 """Where it is stored, in `META`."""
@@ -271,13 +271,14 @@ def _parts(schema: Schema) -> set[str]:
         *(tree_of_index(index.number) for index in schema.indexes.values()),
         *(f"{COUNTERS} {aggregate.number}" for aggregate in schema.aggregates.values()),
         *(f"{PENDING} {number}" for number in schema.projections.values()),
+        *(f"{FAN_OUTS} {number}" for number in schema.projections.values()),
     }
 
 
 def place_of(part: str) -> tuple[str, bytes]:
     """The tree in which a part is, and what its keys begin with."""
     kind, number = part.split()
-    if kind in {HOLES, COUNTERS, PENDING}:
+    if kind in TREES:
         return kind, int(number).to_bytes(NUMBER_BYTES, "big")
     return part, b""
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cdc_daemon.state.applying import Batch
 from cdc_daemon.state.counters import Counters
 from cdc_daemon.state.environment import DamagedError, FullError, drop_some, size_of
+from cdc_daemon.state.fanouts import FanOutSet
 from cdc_daemon.state.mark import write_mark
 from cdc_daemon.state.pending import PendingSet
 from cdc_daemon.state.schema import (
     COUNTERS,
+    FAN_OUTS,
     META,
     PENDING,
     SCHEMA,
@@ -52,6 +54,7 @@ class Figures:
     rows: dict[str, int]
     """By table."""
     pending: int
+    fan_outs: int
     used_bytes: int
     map_bytes: int
     syncs: int
@@ -126,6 +129,11 @@ class Store:
         """Have `work` look at what was committed last."""
         with self._watched(), self._env.reading() as txn:
             return work(self._batch(txn))
+
+    def count(self, relation: Relation) -> int:
+        """How many rows there are of a table."""
+        tree = self.tables[relation].database
+        return self.read(lambda batch: size_of(batch.txn, tree)[0])
 
     def sync(self) -> Position:
         """Bring everything to disk; return up to where it is then."""
@@ -202,6 +210,7 @@ class Store:
             self._trees,
             Counters(txn, self._trees[COUNTERS]),
             PendingSet(txn, self._trees[PENDING]),
+            FanOutSet(txn, self._trees[FAN_OUTS]),
         )
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
@@ -234,9 +243,11 @@ class Store:
                 for table in self.tables.values()
             }
             waiting, _ = size_of(txn, self._trees[PENDING])
+            fan_outs, _ = size_of(txn, self._trees[FAN_OUTS])
         return Figures(
             rows,
             waiting,
+            fan_outs,
             self._env.used_bytes,
             self._env.map_bytes,
             self._syncs,

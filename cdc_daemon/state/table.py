@@ -15,6 +15,7 @@ from cdc_daemon.state.keys import (
     in_order,
     is_cut,
     row_key,
+    row_key_of,
 )
 from cdc_daemon.state.ordering import inverted, key_encoder, order_encoder
 from cdc_daemon.state.rows import pack, pack_odd, value_at, values_at
@@ -81,7 +82,11 @@ class Table:
 
     def whole_key(self, key: bytes, packed: bytes) -> bytes:
         """All of the key of a row, whatever its length."""
-        return self._whole_key(values_at(packed, self._key_places)) if is_cut(key) else key
+        return self._whole_key(self.key_values(packed)) if is_cut(key) else key
+
+    def key_values(self, packed: bytes) -> list[Value]:
+        """The values of a row in its key columns."""
+        return values_at(packed, self._key_places)
 
     def key(self, values: Sequence[Value]) -> bytes | None:
         """The key of the row with these values in its key columns (of the same types, or integers
@@ -184,6 +189,13 @@ class Index:
         entries = read(txn, self.database, group)
         return islice(in_order(entries, len(group), reverse=reverse), most)
 
+    def entries(
+        self, txn: Transaction, group: bytes, begin: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Each entry of a group, from `begin` on, and the key of its row; in the order of LMDB."""
+        for key, value in _forward(txn, self.database, group, begin):
+            yield key, row_key_of(key, value)
+
     def rows(self, txn: Transaction, group: bytes, *, most: int | None = None) -> list[bytes]:
         """The rows of a group, packed, in order: 1 us each."""
         get, database = txn.get, self.table.database
@@ -191,9 +203,11 @@ class Index:
         return [row for key in keys if (row := get(key, db=database)) is not None]
 
 
-def _forward(txn: Transaction, database: Database, group: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _forward(
+    txn: Transaction, database: Database, group: bytes, begin: bytes = b""
+) -> Iterator[tuple[bytes, bytes]]:
     with txn.cursor(database) as cursor:
-        if cursor.set_range(group):
+        if cursor.set_range(begin or group):
             for key, value in cursor.iternext(keys=True, values=True):
                 if not key.startswith(group):
                     return

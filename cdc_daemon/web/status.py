@@ -9,6 +9,7 @@ from cdc_daemon import __version__
 from cdc_daemon.backfill.collector import BackfillCollector
 from cdc_daemon.consistency.collector import DelayCollector
 from cdc_daemon.consistency.monitor import STAGES
+from cdc_daemon.state.collector import StateCollector
 
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import Source
+    from cdc_daemon.state import Store
 
 STUCK_SECONDS: Final = 60.0
 """A reader that has not come round for so long is stuck: every wait of it is far shorter."""
@@ -41,6 +43,7 @@ class Status:
         self._monitor: Monitor | None = None
         self._delivery: Delivery | None = None
         self._source: Source | None = None
+        self._store: Store | None = None
         self.control: Control | None = None
         """What can be changed while it runs; None before it runs."""
         self._collectors: dict[type[Collector], Collector] = {}
@@ -62,6 +65,11 @@ class Status:
         self.control = control
         name = self._loaded.configuration.name
         self._collect(BackfillCollector(backfill, name))
+
+    def keep(self, store: Store) -> None:
+        """What is kept for joined read models is known from now on."""
+        self._store = store
+        self._collect(StateCollector(store, self._loaded.configuration.name))
 
     def _collect(self, collector: Collector) -> None:
         """Show its numbers with the metrics, in place of those from before a start in place."""
@@ -104,6 +112,13 @@ class Status:
             shown["clock_offset_seconds"] = self._monitor.clock_offset_seconds
         if self._delivery is not None and self._source is not None:
             shown.update(self._positions(self._delivery, self._source))
+        if self._store is not None:
+            figures = self._store.figures
+            shown["kept"] = {
+                "rows": figures.rows,
+                "pending_documents": figures.pending,
+                "used_bytes": figures.used_bytes,
+            }
         if self.control is not None:
             shown["backfill"] = self.control.show()
         return shown

@@ -142,6 +142,8 @@ def _from_document(document: dict[str, Any]) -> Checkpoint:
         written=None if kept.get("written") is None else Position(kept["written"]),
         shapes={table: _shape(parts) for table, parts in kept.get("shapes", {}).items()},
         covered={table: _coverage(parts) for table, parts in kept.get("covered", {}).items()},
+        state_id=kept.get("state_id", ""),
+        building=tuple(kept.get("building", ())),
     )
 
 

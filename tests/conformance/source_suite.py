@@ -218,7 +218,7 @@ class Meeting:
     def _release(self, received: Position) -> None:
         while (chunk := self.window.ready(received)) is not None:
             self.window.released(chunk)
-            documents = chunk.documents["t"].items()
+            documents = chunk.contents["t"].items()
             self.rows |= {key.decode(): orjson.loads(value or b"null") for key, value in documents}
 
 

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cdc_daemon.assembly import JoinedProjections, wanted
+from cdc_daemon.assembly import BOUNDS, JoinedProjections, Written, wanted
 from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Position, Special
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.state import Staged
 from tests.generators.fakes import INT4, table
-from tests.generators.states import fit_empty, new_store
+from tests.generators.states import fit_empty, found_store, new_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from cdc_daemon.assembly import Bounds, Pending
     from cdc_daemon.events import Relation, Value
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Store
@@ -64,11 +65,13 @@ def plans(**mappings: dict[str, Any]) -> tuple[Plan, ...]:
 class JoinedStore:
     """The state, its projections, and a transaction that is being made."""
 
-    def __init__(self, some: tuple[Plan, ...], store: Store, folder: Path) -> None:
+    def __init__(
+        self, some: tuple[Plan, ...], store: Store, folder: Path, bounds: Bounds = BOUNDS
+    ) -> None:
         need = wanted(some)
         fit_empty(store, need)
         self.store = store
-        self.projections = JoinedProjections(some, store)
+        self.projections = JoinedProjections(some, store, bounds)
         self._folder = folder
         self._relations = {relation.name: relation for relation in need.relations}
         self._position = store.read(lambda batch: batch.position)
@@ -104,7 +107,30 @@ class JoinedStore:
             staged.put(change)
         self._changes = []
         self._position = Position(self._position + 1)
-        pending = self.projections.apply([(staged, self._position)])
+        return self._given(self.projections.apply([(staged, self._position)]))
+
+    def fan_out(self) -> Given:
+        """What the next piece of a fan-out gives out."""
+        return self._given(self.projections.fan_out())
+
+    def fan_out_all(self) -> Given:
+        """What all of them give out."""
+        found: Given = {}
+        while self.projections.wide_open():
+            found |= self.fan_out()
+        return found
+
+    def pending(self) -> Given:
+        """What a start gives out again."""
+        return self._given(self.projections.pending())
+
+    def written(self) -> None:
+        """The sink has everything."""
+        at = self._position
+        some = [Written(one.projection, one.address, at) for one in self.projections.pending()]
+        self.projections.reach(at, some)
+
+    def _given(self, pending: list[Pending]) -> Given:
         position, found, _ = self.projections.assemble(pending)
         assert position == self._position
         assert len({one[:2] for one in found}) == len(found)
@@ -155,7 +181,18 @@ def _parsed(body: bytes | None) -> Any:
 
 
 @contextmanager
-def joined(folder: Path, **mappings: dict[str, Any]) -> Iterator[JoinedStore]:
+def joined(
+    folder: Path, bounds: Bounds = BOUNDS, /, **mappings: dict[str, Any]
+) -> Iterator[JoinedStore]:
     """A new state with these projections."""
     with new_store(folder / "state") as store:
-        yield JoinedStore(plans(**mappings), store, folder)
+        yield JoinedStore(plans(**mappings), store, folder, bounds)
+
+
+@contextmanager
+def reopened(
+    folder: Path, bounds: Bounds = BOUNDS, /, **mappings: dict[str, Any]
+) -> Iterator[JoinedStore]:
+    """The state that `joined` has left there, with these projections."""
+    with found_store(folder / "state") as store:
+        yield JoinedStore(plans(**mappings), store, folder, bounds)

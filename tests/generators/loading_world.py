@@ -112,13 +112,12 @@ class LoadingWorld:
 
     def _write(self) -> None:
         for name in self._after.keys() - self.projections.held:
-            position, documents, last = self.projections.every(name, self._after[name], 100)
-            self._counts["written"] += len(documents)
-            self._send(position, documents)
-            if last is None:
+            written = self.projections.every(name, self._after[name], 100)
+            self._counts["written"] += len(written.documents)
+            self._send(written.position, written.documents)
+            self._after[name] = written.last
+            if not written.looked_at:
                 del self._after[name]
-            else:
-                self._after[name] = last
 
     def _send(self, position: int, documents: Iterable[Assembled]) -> None:
         for name, address, body in documents:

@@ -62,19 +62,21 @@ class Follower:
     """The changes of one world, through a slot of its own."""
 
     def __init__(
-        self, source: PostgresSource, compiled: Compiled, store: Store, counts: Counter[str]
+        self, source: PostgresSource, store: Store, counts: Counter[str], kept: KeptDocuments
     ) -> None:
         self._source, self._store, self._counts = source, store, counts
-        self.kept = KeptDocuments(compiled.plans, store, counts)
+        self._kept = kept
         (tick,) = source.describe([TableRequest("public.tick")])
         relations = [*store.tables, tick]
         source.prepare(relations)
         source.start(relations, source.create_place())
         self._events: list[Any] = []
 
-    def follow(self, transactions: int, folder: Path, most_bytes: int) -> None:
-        """Apply that many transactions in one batch."""
-        self.kept.apply([self._transaction(folder, most_bytes) for _ in range(transactions)])
+    def follow(self, transactions: int, folder: Path, most_bytes: int) -> Position:
+        """Apply that many transactions in one batch; return where the last one ends."""
+        batch = [self._transaction(folder, most_bytes) for _ in range(transactions)]
+        self._kept.apply(batch)
+        return batch[-1][1]
 
     def _transaction(self, folder: Path, most_bytes: int) -> tuple[Staged, Position]:
         staged = Staged(self._store.tables, folder, most_bytes)
@@ -98,6 +100,7 @@ class Run:
 
     history: WorldHistory
     follower: Follower
+    kept: KeptDocuments
     compiled: Compiled
     mappings: dict[str, Any]
     counts: Counter[str]
@@ -109,25 +112,23 @@ class Run:
         transactions = rng.choice((1, 1, 1, 2, 3))
         for _ in range(transactions):
             self.told += [*self.history.transact(TICK), "commit"]
-        self.follower.follow(transactions, folder, rng.choice((300, 10**6)))
+        position = self.follower.follow(transactions, folder, rng.choice((300, 10**6)))
         for plan in self.compiled.plans:
-            self._compare(plan)
+            self._compare(plan, position)
 
-    def _compare(self, plan: Plan) -> None:
-        found = self.follower.kept.of(plan)
+    def _compare(self, plan: Plan, position: Position) -> None:
+        for differing in self.kept.differing(plan, self._meant(plan), position):
+            mapping = worlds.shown(self.mappings[plan.name])
+            pytest.fail("\n".join([differing, mapping, *self.history.world.ddl, *self.told]))
+
+    def _meant(self, plan: Plan) -> dict[str, Any] | None:
         try:
             meant = self.history.documents(documents_sql(plan))
         except psycopg.errors.QueryCanceled:
             self.counts["oracle too slow"] += 1
-            return
+            return None
         self.counts["documents"] += len(meant)
-        for key in found.keys() | meant:
-            if found.get(key) != meant.get(key):
-                ddl, mapping = self.history.world.ddl, worlds.shown(self.mappings[plan.name])
-                lines = [mapping, *ddl, *self.told]
-                pytest.fail(
-                    f"{key}: {found.get(key)}\nmeant: {meant.get(key)}\n" + "\n".join(lines)
-                )
+        return meant
 
 
 def test_documents_are_what_the_oracle_says_after_every_transaction(
@@ -151,8 +152,9 @@ def test_documents_are_what_the_oracle_says_after_every_transaction(
                 found = source.describe([TableRequest(name) for name in names])
                 relations = dict(zip(names, found, strict=True))
                 mappings, compiled = random_plans(rng, history.world, relations)
-                follower = Follower(source, compiled, store, counts)
-                run = Run(history, follower, compiled, mappings, counts)
+                kept = KeptDocuments(compiled.plans, store, counts, rng)
+                follower = Follower(source, store, counts, kept)
+                run = Run(history, follower, kept, compiled, mappings, counts)
                 for _ in range(BATCHES):
                     run.batch(tmp_path)
                 source.give_up_place()

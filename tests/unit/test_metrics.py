@@ -29,7 +29,7 @@ LOADING = SimpleNamespace(
     ids_remembered=7,
     is_paused=True,
 )
-STATE = SimpleNamespace(figures=Figures({"public.hotel": 5}, 1, 2, 3, 4, 0.5))
+STATE = SimpleNamespace(figures=Figures({"public.hotel": 5}, 1, 2, 3, 4, 5, 0.5))
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
 
 

@@ -134,7 +134,7 @@ class History(RuleBasedStateMachine):
         """What the stream has passed is written."""
         while (chunk := self.window.ready(Position(self.received))) is not None:
             self.window.released(chunk)
-            for key, body in chunk.documents[INDEX].items():
+            for key, body in chunk.contents[INDEX].items():
                 self.write(key, self.received, body)
 
     def write(self, key: bytes, version: int, body: bytes | None) -> None:
@@ -203,7 +203,7 @@ def test_a_transaction_that_is_not_visible_yet_holds_the_checkpoint() -> None:
     assert window.arrived(loaded(Seen(frozenset()), 50, {b"a": b"old", b"b": b"old"}))
     chunk = window.ready(Position(110))
     assert chunk is not None
-    assert chunk.documents == {INDEX: {b"b": b"old"}}
+    assert chunk.contents == {INDEX: {b"b": b"old"}}
     window.snapshot_taken(0, Seen(frozenset({7})))
     assert window.held() is None
     window.released(chunk)

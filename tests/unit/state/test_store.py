@@ -182,23 +182,24 @@ def test_an_aggregate_is_counted_anew_where_its_rows_do_not_bring_it_along(tmp_p
 
 
 def test_what_nobody_reads_is_dropped_in_slices(tmp_path: Path) -> None:
-    """Tables, indexes, counters and pending documents of what is no longer configured."""
+    """Tables, indexes, counters, pending documents, fan-outs of what is no longer configured."""
     with new_store(tmp_path) as store:
         store.fit(Wanted((HOTEL,), (BY_CITY,), (COUNT,), ("hotels",)))
         apply(store, tmp_path, 1, *hotels(0, 5000))
         number = store.schema.projections["hotels"]
         store.write(lambda batch: batch.pending.mark(number, b'"1"', b"k", Position(1)))
+        store.write(lambda batch: batch.fan_outs.open(number, b"8 bytes.", b"g", Position(1)))
         state_id = store.id
     with found_store(tmp_path, state_id) as store:
         store.fit(Wanted((table("id", name="room"),)))
-        assert len(store.schema.dropped) == 5
+        assert len(store.schema.dropped) == 6
         slices = 0
         while not store.drop_some():
             slices += 1
         assert slices >= 6
         assert not store.schema.dropped
         store.sync()
-        assert store.figures.pending == 0
+        assert (store.figures.pending, store.figures.fan_outs) == (0, 0)
     found = inspect(tmp_path)
     assert [(tree.table, tree.entries) for tree in found.trees] == [("public.room", 0)]
     before, after = compact(tmp_path)

@@ -1,0 +1,99 @@
+"""Joined read models on their way to be whole: rows into the state, then every document once.
+
+    chunks of rows ▶ values that are lacking ▶ indexes ▶ counters ▶ documents ▶ shown to searches
+
+The first two are loads of tables like any other; the rest is done here, a slice at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cdc_daemon.backfill.statechunks import StateChunks
+from cdc_daemon.backfill.writing import Writing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.backfill.statechunks import Beginning
+    from cdc_daemon.backfill.window import LoadedChunk
+    from cdc_daemon.delivery.dispatcher import Dispatcher
+    from cdc_daemon.joining import Joiner
+    from cdc_daemon.projection.joined.plan import Plan
+
+log = structlog.get_logger(__name__)
+
+
+class JoinedLoads:
+    """Of one pipeline. The reader calls it."""
+
+    def __init__(
+        self,
+        joiner: Joiner,
+        plans: Sequence[Plan],
+        indices: Mapping[str, str],
+        building: Collection[str],
+        dispatcher: Dispatcher,
+    ) -> None:
+        """`building`: the projections whose generation isn't whole."""
+        self._joiner = joiner
+        self._chunks = StateChunks(joiner.store, plans)
+        self.writings = [
+            Writing(plan, indices[plan.name], joiner, dispatcher)
+            for plan in plans
+            if plan.name in building
+        ]
+        """Generations that aren't whole."""
+
+    def to_begin(self) -> Iterator[Beginning]:
+        """The loads of tables that lack rows."""
+        return self._chunks.to_begin()
+
+    def put_some(self, load: ActiveLoad, chunk: LoadedChunk) -> bool:
+        """Put a slice of a chunk into the state; whether that was all."""
+        put = self._chunks.slice_of(load, chunk)
+        self._joiner.load(put.table, put.rows, put.progress)
+        self._joiner.reject(load.relation, put.rejected)
+        self._chunks.took(chunk, put)
+        return put.is_last
+
+    def finish(self, load: ActiveLoad) -> Sequence[tuple[str, ...]]:
+        """All chunks of a table are there: what is still to be read, or else it is whole."""
+        lacking = self._chunks.lacking(load)
+        if lacking:
+            log.info("values_lacking", table=load.relation.qualified_name, rows=len(lacking))
+        else:
+            self._chunks.loaded(load)
+        return lacking
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `step` has something to do, by now or later."""
+        schema = self._joiner.store.schema
+        return bool(self.writings or self._joiner.projections.held or schema.dropped)
+
+    def step(self, *, may_write: bool) -> bool:
+        """Do a slice of what can be done; whether there is more that needn't wait."""
+        store, projections = self._joiner.store, self._joiner.projections
+        if not store.schema.to_load and not (store.index_some() and projections.count_some()):
+            return True
+        for name in sorted(projections.look_again()):
+            log.info("state_whole", projection=name)
+        writing = next(
+            (one for one in self.writings if not (one.waits or one.mark is not None)), None
+        )
+        if writing is None:
+            return not store.drop_some()
+        if may_write:
+            writing.write_some(time.monotonic())
+        return may_write
+
+    def take_written(self) -> list[Writing]:
+        """The generations of which every document is durable; they are written no longer."""
+        done = [one for one in self.writings if one.is_durable]
+        self.writings = [one for one in self.writings if one not in done]
+        return done

@@ -1,0 +1,100 @@
+"""Fan-outs: changes of rows that many documents show, until all of these are pending.
+
+What such documents have in common is a group of an index: the rows that refer to the one that has
+changed. It is gone over in slices, in the order of its entries. A change that comes meanwhile
+begins no fan-out of its own: the group is gone over once more, so that one which never stops
+changing is done with each change in two times at most.
+
+projection (4 bytes) | way (8 bytes) | group
+-> first | again | where it goes on
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cdc_daemon.events import NOWHERE, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cdc_daemon.state.environment import Database, Transaction
+
+WAY_BYTES: Final = 8
+"""A digest: the same way under another mapping has the same one."""
+_NUMBER: Final = Struct(">I")
+_GROUP_FROM: Final = _NUMBER.size + WAY_BYTES
+_HEAD: Final = Struct(">QQ")
+
+
+class FanOut(NamedTuple):
+    """One of them."""
+
+    way: bytes
+    """From the rows of the group to the documents."""
+    group: bytes
+    first: Position
+    """The oldest change for which the group is gone over."""
+    again: Position = NOWHERE
+    """The oldest one that has come since it was begun; NOWHERE: none."""
+    begin: bytes = b""
+    """The entry that is next; empty: nothing of it is done."""
+
+    @property
+    def oldest(self) -> Position:
+        """Of all changes of which a document may not be pending yet."""
+        return min(self.first, self.again or self.first)
+
+
+class FanOutSet:
+    """The fan-outs that are open, within one transaction."""
+
+    def __init__(self, txn: Transaction, database: Database) -> None:
+        self._txn = txn
+        self._database = database
+
+    def open(self, projection: int, way: bytes, group: bytes, at: Position) -> None:
+        """A change at this position shows in all documents of the group."""
+        found = self._txn.get(_NUMBER.pack(projection) + way + group, db=self._database)
+        one = FanOut(way, group, at) if found is None else _unpacked(way, group, found)
+        if one.begin:
+            one = one._replace(again=min(one.again or at, at))
+        else:
+            one = one._replace(first=min(one.first, at))
+        self._put(projection, one)
+
+    def went_on(self, projection: int, one: FanOut, begin: bytes) -> None:
+        """The entries before `begin` are done; all of them where it is empty."""
+        if begin:
+            self._put(projection, one._replace(begin=begin))
+        elif one.again:
+            self._put(projection, FanOut(one.way, one.group, one.again))
+        else:
+            self.drop(projection, one)
+
+    def drop(self, projection: int, one: FanOut) -> None:
+        """It is for nobody any longer."""
+        self._txn.delete(_NUMBER.pack(projection) + one.way + one.group, db=self._database)
+
+    def of(self, projection: int, after: bytes = b"") -> Iterator[FanOut]:
+        """Those of a projection; if `after` is way and group of one, those that come after it."""
+        prefix = _NUMBER.pack(projection)
+        with self._txn.cursor(self._database) as cursor:
+            there = cursor.set_range(prefix + after)
+            if there and after and cursor.key() == prefix + after:
+                there = cursor.next()
+            if there:
+                for key, value in cursor.iternext(keys=True, values=True):
+                    if not key.startswith(prefix):
+                        return
+                    yield _unpacked(key[_NUMBER.size : _GROUP_FROM], key[_GROUP_FROM:], value)
+
+    def _put(self, projection: int, one: FanOut) -> None:
+        key = _NUMBER.pack(projection) + one.way + one.group
+        self._txn.put(key, _HEAD.pack(one.first, one.again) + one.begin, db=self._database)
+
+
+def _unpacked(way: bytes, group: bytes, value: bytes) -> FanOut:
+    first, again = _HEAD.unpack_from(value)
+    return FanOut(way, group, Position(first), Position(again), value[_HEAD.size :])
