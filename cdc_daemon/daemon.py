@@ -286,7 +286,7 @@ class Daemon:
             plans=begun.compiled.plans,
             indices=delivery.indices,
             delivery=delivery,
-            transaction_bytes=self._configuration.memory.transaction,
+            memory=self._configuration.memory,
             folder=self._configuration.state.path / "spill",
             covered=covered_tables(begun.checkpoint.covered, self._source.visibility),
         )

@@ -173,7 +173,8 @@ class Pipeline:
             # While anything is held back, look only whether more has come, and don't wait for it.
             events = self._source.read(0.0 if held else self._patience_seconds())
             urgent = self._take(events)
-            held = self._hold_back() if events else self._release()
+            more = self._joiner is not None and self._joiner.step()
+            held = self._hold_back() if events or more else self._release()
             if self._backfill.has_work:
                 self._backfill.step()
                 self._state("loading" if self._backfill.loading else "streaming")
@@ -340,7 +341,10 @@ class Pipeline:
                 if count := counts[kind]:
                     metrics.received(relation.qualified_name, kind.name.lower(), count)
                     counts[kind] = 0
-        metrics.open_transactions(self._transactions.in_parts, self._transactions.held_bytes)
+        held_bytes = self._transactions.held_bytes
+        if self._joiner is not None:
+            held_bytes += self._joiner.held_bytes
+        metrics.open_transactions(self._transactions.in_parts, held_bytes)
 
     def report(self) -> None:
         """Tell the source how far we are, while stopping.

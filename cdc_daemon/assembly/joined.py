@@ -18,7 +18,7 @@ from cdc_daemon.assembly.reads import of_root
 from cdc_daemon.assembly.recounting import Recounting
 from cdc_daemon.assembly.roots import Nodes
 from cdc_daemon.assembly.touching import Touched
-from cdc_daemon.assembly.wanting import wanted
+from cdc_daemon.assembly.wanting import documents_of, wanted
 from cdc_daemon.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class JoinedProjection:
         self.name = plan.name
         self.wanted = wanted([plan])
         self.root = store.tables[plan.root.relation]
-        self.number = store.schema.projections[plan.name]
+        self.number = store.schema.projections[documents_of(plan)]
         self.nodes = Nodes(plan.root, of_root(plan), store)
         self.documents = Documents(plan, store)
         self.fan_outs = FanOuts(self.number, self.nodes)

@@ -40,8 +40,13 @@ def wanted(plans: Sequence[Plan]) -> Wanted:
         tuple(relations),
         tuple(indexes.values()),
         tuple(aggregates.values()),
-        tuple(plan.name for plan in plans),
+        tuple(documents_of(plan) for plan in plans),
     )
+
+
+def documents_of(plan: Plan) -> str:
+    """What the state knows the documents of a plan by: those of another mapping are others."""
+    return f"{plan.name} {plan.model.fingerprint}"
 
 
 def _counted(embed: Embed) -> Iterable[Relation]:

@@ -54,8 +54,18 @@ def lines(shown: dict[str, Any], now: float) -> Iterator[str]:
     yield _line("dead letters", _count(shown.get("dead_letters")))
     for projection, index in sorted((shown.get("indices") or {}).items()):
         yield _line("read model", f"{projection} -> {index}")
+    if kept := shown.get("kept"):
+        yield _line("kept rows", _kept(kept))
     yield _line("version", f"{shown.get('version')}, configuration {shown.get('configuration')}")
     yield _line("running for", _age(now - float(shown.get("started_at") or now)))
+
+
+def _kept(kept: dict[str, Any]) -> str:
+    """What the state of joined read models holds."""
+    return (
+        f"{sum(kept['rows'].values()):,} of {len(kept['rows'])} tables, "
+        f"{kept['pending_documents']:,} documents pending, {kept['used_bytes']:,} bytes"
+    )
 
 
 def _line(label: str, value: object) -> str:

@@ -37,6 +37,9 @@ class Progress:
         """No more than this may be confirmed, durable or not. Only the reader sets it."""
         self.unfilled: Position | None = None
         """Beyond this documents lack a value. Only the reader sets it."""
+        self.incomplete: Position | None = None
+        """Beyond this some documents are still to be made of wide changes. Only the reader sets it.
+        """
         self.synced: Position = EVERYWHERE
         """Beyond this the state of joined read models isn't on disk. Only the reader sets it."""
         self.building: frozenset[str] = frozenset()
@@ -46,7 +49,7 @@ class Progress:
         """Everything up to here is in the sink, or a dead letter."""
         received = self.received
         pending = [lane.pending_from() for lane in self._lanes]
-        pending.append(self.unfilled)
+        pending += [self.unfilled, self.incomplete]
         lowest = min((after for after in pending if after is not None), default=received)
         reached = min(received, lowest)
         with self._lock:
@@ -60,8 +63,8 @@ class Progress:
 
     def reachable(self) -> Position:
         """What can be durable without anything more being read from the source."""
-        unfilled = self.unfilled
-        return self.received if unfilled is None else min(self.received, unfilled)
+        bounds = (self.received, self.unfilled, self.incomplete)
+        return min(bound for bound in bounds if bound is not None)
 
     def searchable(self) -> Position:
         """Everything up to here can be found by a search."""

@@ -72,6 +72,11 @@ class Intake:
         self._begin()
         return staged, [one for one in rejected if one.relation not in left_out]
 
+    @property
+    def held_bytes(self) -> int:
+        """What is held of it, in memory and on disk."""
+        return self._staged.size_bytes + self._staged.spilled_bytes
+
     def __bool__(self) -> bool:
         return bool(self._staged or self._misfits or self._rejected)
 

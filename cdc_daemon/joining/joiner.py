@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from itertools import groupby, islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from cdc_daemon.assembly import JoinedProjections, Written
+from cdc_daemon.assembly import JoinedProjections
 from cdc_daemon.events import NOWHERE
-from cdc_daemon.joining.inflight import InFlight
 from cdc_daemon.joining.intake import Intake, Rejected
+from cdc_daemon.joining.sending import Sending
+from cdc_daemon.joining.widechanges import WideChanges
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from cdc_daemon.assembly import Assembled, Pending, Slice
+    from cdc_daemon.assembly import Slice
+    from cdc_daemon.config.models import MemoryConfig
     from cdc_daemon.covering import Covered
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.delivery.fold import Content
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Staged, Store, Table
 
-SLICE_DOCUMENTS: Final = 500
-SLICE_BYTES: Final = 1_000_000
-"""So much is assembled before it is handed over: between slices the bound of the queues is kept."""
 QUEUE_BYTES: Final = 8_000_000
 """Whole transactions that wait to be applied together: more are no faster."""
 SYNC_SECONDS: Final = 1.0
@@ -46,7 +43,7 @@ class Joiner:
         plans: Sequence[Plan],
         indices: Mapping[str, str],
         delivery: Delivery,
-        transaction_bytes: int,
+        memory: MemoryConfig,
         folder: Path,
         covered: Mapping[str, Covered] = MappingProxyType({}),
     ) -> None:
@@ -56,13 +53,15 @@ class Joiner:
         self._plans = plans
         self._indices = indices
         self._delivery = delivery
-        self._intake = Intake(store, covered, transaction_bytes, folder)
+        self._intake = Intake(store, covered, memory.transaction, folder)
         self._queue: list[tuple[Staged, Position]] = []
         self._queued_bytes = 0
         self._reached = delivery.progress.received
         """What is received once all that is queued is on its way."""
-        self._unsent: deque[Pending] = deque()
-        self._in_flight = InFlight(delivery.dispatcher)
+        self._applied = self._reached
+        """Where the last transaction ends that was applied."""
+        self._sending = Sending(self.projections, indices, delivery)
+        self._wide = WideChanges(self.projections, self._sending, delivery, memory.queue)
         self._sent = 0
         """How many documents of all read models had been sent at the last sync."""
         self._synced_at = 0.0
@@ -72,7 +71,8 @@ class Joiner:
 
     def begin(self) -> None:
         """Nothing was sent yet: what the sink isn't known to have is sent again."""
-        self._unsent = deque(self.projections.pending())
+        self._sending.add(self.projections.pending())
+        self._wide.look(self._applied)
         self._delivery.progress.synced = NOWHERE
         self._sync()
 
@@ -100,6 +100,8 @@ class Joiner:
         self._send_rejected(rejected, commit.position)
         self._queue.append((staged, commit.position))
         self._queued_bytes += staged.size_bytes
+        if staged.spilled_bytes:
+            self._delivery.metrics.spilled(staged.spilled_bytes)
         return staged
 
     def _send_rejected(self, rejected: Sequence[Rejected], position: Position) -> None:
@@ -112,9 +114,14 @@ class Joiner:
                     self._delivery.dispatcher.send(index, position, [content], after=after)
 
     @property
+    def held_bytes(self) -> int:
+        """What is held of the transaction that is being read, in memory and on disk."""
+        return self._intake.held_bytes
+
+    @property
     def holds(self) -> bool:
         """Whether anything of what was committed isn't on its way yet."""
-        return bool(self._queue or self._unsent)
+        return bool(self._queue or self._sending)
 
     def passed(self, position: Position) -> None:
         """Everything up to `position` was read: it is received with what is queued."""
@@ -130,38 +137,23 @@ class Joiner:
         if not self.holds:
             return
         if self._queue:
-            touched = self.projections.apply(self._queue, self._in_flight.take_passed())
+            written = self._sending.in_flight.take_passed()
+            self._sending.add(self.projections.apply(self._queue, written))
+            self._applied = self._queue[-1][1]
             self._forget_queue()
-            self._unsent.extend(touched)
-        self._send()
+            self._wide.look(self._applied)
+        self._sending.send()
         progress = self._delivery.progress
         progress.received = max(progress.received, self._reached)
 
-    def _send(self) -> None:
-        while self._unsent:
-            slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
-            assembly = self.projections.assemble(slice_, SLICE_BYTES)
-            for name, documents in groupby(assembly.documents, key=lambda one: one.projection):
-                self._send_some(name, assembly.position, list(documents))
-            # Only now: what is sent twice is the same, what is forgotten would be missing.
-            for _ in range(assembly.looked_at):
-                self._unsent.popleft()
-
-    def _send_some(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
-        self._dispatch(name, version, documents)
-        self._in_flight.sent(Written(name, one.address, version) for one in documents)
-
-    def _dispatch(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
-        dispatcher = self._delivery.dispatcher
-        contents = [(one.address, one.body) for one in documents]
-        after = self._delivery.progress.received
-        dispatcher.send(self._indices[name], version, contents, after=after)
-        self._delivery.metrics.assembled(name, len(contents))
+    def step(self) -> bool:
+        """Go on with changes that very many documents show; whether there is more to do now."""
+        return self._wide.step(self._applied)
 
     def load(self, table: Table, rows: Sequence[tuple[bytes, bytes]], progress: bytes) -> None:
         """Put existing rows into the state; send documents that showed other ones."""
-        self._unsent.extend(self.projections.load(table, rows, progress))
-        self._send()
+        self._sending.add(self.projections.load(table, rows, progress))
+        self._sending.send()
 
     def reject(self, relation: Relation, rows: Sequence[Content]) -> None:
         """Existing rows can't be kept, since nobody can read their keys."""
@@ -171,19 +163,19 @@ class Joiner:
     def write_some(self, projection: str, after: bytes, most_bytes: int) -> Slice:
         """Send the next documents of a projection, whatever the sink has of them."""
         found = self.projections.every(projection, after, most_bytes)
-        self._dispatch(projection, found.position, found.documents)
+        self._sending.dispatch(projection, found.position, found.documents)
         return found
 
     def keep(self, *, urgent: bool) -> None:
         """Bring the state to disk, if it is time: no more than is there may be confirmed."""
-        busy = self._in_flight or self._sent != self._delivery.dispatcher.sent
+        busy = self._sending.in_flight or self._sent != self._delivery.dispatcher.sent
         wait = SYNC_SECONDS if busy else IDLE_SYNC_SECONDS
         if urgent or time.monotonic() - self._synced_at >= wait:
             self._sync()
 
     def _sync(self) -> None:
         progress = self._delivery.progress
-        written = self._in_flight.take_passed()
+        written = self._sending.in_flight.take_passed()
         if written or progress.received > progress.synced:
             self.projections.reach(progress.received, written)
             progress.synced = self.store.sync()

@@ -207,6 +207,6 @@ def _by_projection(
     with txn.cursor(database) as cursor:
         tally.update(key[:NUMBER_BYTES] for key in cursor.iternext(keys=True, values=False))
     return tuple(
-        (name, tally[number.to_bytes(NUMBER_BYTES, "big")])
+        (name.partition(" ")[0], tally[number.to_bytes(NUMBER_BYTES, "big")])
         for name, number in schema.projections.items()
     )

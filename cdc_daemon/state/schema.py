@@ -82,7 +82,7 @@ class Wanted:
     indexes: tuple[IndexWanted, ...] = ()
     aggregates: tuple[AggregateWanted, ...] = ()
     projections: tuple[str, ...] = ()
-    """Each by a text that is another one where its documents are."""
+    """Each by its name and, after a space, what is another text where its documents are."""
 
 
 @dataclass(frozen=True, slots=True)

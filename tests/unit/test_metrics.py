@@ -49,6 +49,7 @@ def registry() -> CollectorRegistry:
     metrics.wrote("hotels", "index", "written", 1)
     metrics.dead_letter("hotels", "reason")
     metrics.unrepresentable("hotels", "price")
+    metrics.assembled("hotels", 1)
     metrics.bulk_retried("overloaded")
     metrics.reconnected("source")
     metrics.schema_changed("public.hotel")

@@ -11,6 +11,8 @@ import pytest
 from cdc_daemon.config.loader import load
 from cdc_daemon.explaining import document_sql
 from tests.generators.oracle import assert_equal
+from tests.generators.rest import Refused
+from tests.generators.running_daemon import until
 from tests.integration.pipeline.conftest import (  # noqa: F401 - the fixtures, for all tests here
     opensearch,
     postgres_server,
@@ -76,6 +78,18 @@ class Store:
             name: document_sql(loaded, name, None) for name in loaded.configuration.projections
         }
         return assert_equal(self.dsn, self.opensearch, queries)
+
+    def wait_until_equal(self, daemon: RunningDaemon, seconds: float = 60.0) -> None:
+        """For what the daemon must notice first: a table that was altered."""
+
+        def is_equal() -> bool:
+            try:
+                self.assert_equal(daemon)
+            except (AssertionError, Refused):
+                return False
+            return True
+
+        until(is_equal, seconds, "all documents are right", poll_seconds=0.5)
 
 
 @pytest.fixture

@@ -91,3 +91,20 @@ def test_a_state_with_a_gap_is_loaded_anew(
     found = decide(mark, Position(position), here(state_id, place, 50), str)
     assert isinstance(found, Rebuild)
     assert reason in found.reason
+
+
+@pytest.mark.parametrize("shared", [50, 49])
+def test_a_failover_is_the_same_history_up_to_where_it_left_the_old_one(shared: int) -> None:
+    """A state that is beyond may hold what the source has lost."""
+    after = replace(
+        here("state-1", 40, 40),
+        source_id="source-2",
+        checkpoint_source_id="source-1",
+        shared=Position(shared),
+    )
+    found = decide(MARK, Position(50), after, str)
+    if shared == 50:
+        assert found == GoOn(Position(40), Position(50))
+    else:
+        assert isinstance(found, Rebuild)
+        assert "a failover has lost what the source had beyond 49" in found.reason

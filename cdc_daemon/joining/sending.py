@@ -1,0 +1,65 @@
+"""From documents that were touched to the lanes: assembled a slice at a time, never forgotten."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.assembly import Written
+from cdc_daemon.joining.inflight import InFlight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cdc_daemon.assembly import Assembled, JoinedProjections, Pending
+    from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.events import Position
+
+SLICE_DOCUMENTS: Final = 500
+SLICE_BYTES: Final = 1_000_000
+"""So much is assembled before it is handed over: between slices the bound of the queues is kept."""
+
+
+class Sending:
+    """What is to be sent, and what was sent and may not be there yet."""
+
+    def __init__(
+        self, projections: JoinedProjections, indices: Mapping[str, str], delivery: Delivery
+    ) -> None:
+        """`indices` by the names of the projections."""
+        self._projections = projections
+        self._indices = indices
+        self._delivery = delivery
+        self._unsent: deque[Pending] = deque()
+        self.in_flight = InFlight(delivery.dispatcher)
+
+    def __bool__(self) -> bool:
+        return bool(self._unsent)
+
+    def add(self, some: Iterable[Pending]) -> None:
+        """These are to be sent, after the others."""
+        self._unsent.extend(some)
+
+    def send(self) -> None:
+        """Send all. Where that is interrupted (a stop, a lost source), the next call goes on."""
+        while self._unsent:
+            slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
+            assembly = self._projections.assemble(slice_, SLICE_BYTES)
+            for name, documents in groupby(assembly.documents, key=lambda one: one.projection):
+                self._hand_over(name, assembly.position, list(documents))
+            # Only now: what is sent twice is the same, what is forgotten would be missing.
+            for _ in range(assembly.looked_at):
+                self._unsent.popleft()
+
+    def _hand_over(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
+        self.dispatch(name, version, documents)
+        self.in_flight.sent(Written(name, one.address, version) for one in documents)
+
+    def dispatch(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
+        """Put documents of a projection, which aren't pending, into the lanes."""
+        delivery = self._delivery
+        contents = [(one.address, one.body) for one in documents]
+        after = delivery.progress.received
+        delivery.dispatcher.send(self._indices[name], version, contents, after=after)
+        delivery.metrics.assembled(name, len(contents))

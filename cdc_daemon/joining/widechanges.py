@@ -1,0 +1,71 @@
+"""Changes that very many documents show: worked off in pieces, behind what the stream brings."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cdc_daemon.assembly import JoinedProjections
+    from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.events import Position
+    from cdc_daemon.joining.sending import Sending
+
+SLICE_SECONDS: Final = 0.005
+"""Between two looks at the stream: an ordinary change waits no longer for a wide one."""
+QUEUE_SHARE: Final = 4
+"""Only while no more than this part of `memory.queue` waits for the sink: what the stream brings
+has room, and no more than that before it."""
+
+
+class WideChanges:
+    """Of one pipeline. The reader calls it."""
+
+    def __init__(
+        self,
+        projections: JoinedProjections,
+        sending: Sending,
+        delivery: Delivery,
+        queue_bytes: int,
+    ) -> None:
+        """`queue_bytes` is `memory.queue`."""
+        self._projections = projections
+        self._sending = sending
+        self._delivery = delivery
+        self._most_waiting = queue_bytes // QUEUE_SHARE
+        self._began: deque[tuple[Position, Position]] = deque()
+        """Position of a batch that left some open, and where the commit before the batch ends."""
+
+    def look(self, position: Position) -> None:
+        """A batch that ends at `position` was applied, and isn't received yet; or nothing was.
+
+        What is open bounds what is durable from now on.
+        """
+        progress = self._delivery.progress
+        open_ = self._projections.wide_open()
+        if not open_:
+            self._began.clear()
+            progress.incomplete = None
+            return
+        if not self._began or self._began[-1][0] < position:
+            self._began.append((position, progress.received))
+        oldest = min(open_.values())
+        while len(self._began) > 1 and self._began[0][0] < oldest:
+            self._began.popleft()
+        progress.incomplete = self._began[0][1]
+
+    def step(self, position: Position) -> bool:
+        """Go on for a moment; whether there is more that needn't wait."""
+        until = time.monotonic() + SLICE_SECONDS
+        while self._projections.wide_open() and self._has_room:
+            if time.monotonic() >= until:
+                return True
+            self._sending.add(self._projections.fan_out())
+            self._sending.send()
+            self.look(position)
+        return False
+
+    @property
+    def _has_room(self) -> bool:
+        return self._delivery.dispatcher.size_bytes <= self._most_waiting

@@ -1,0 +1,70 @@
+"""A table that joined read models read is changed while the daemon runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.joined.conftest import HOTELS
+
+if TYPE_CHECKING:
+    from tests.integration.joined.conftest import Store
+    from tests.integration.pipeline.conftest import StartDaemon
+
+ROWS = (
+    "insert into chain select i, 'chain ' || i from generate_series(1, 5) i",
+    "insert into hotel select i, 'hotel ' || i, i % 6 from generate_series(1, 100) i",
+    "insert into room select i, i % 110, 'kind ' || i % 3, i / 7.0 from generate_series(1, 500) i",
+)
+WITHOUT_TAGS: dict[str, Any] = {
+    "hotels": {
+        **HOTELS["hotels"],
+        "embed": {k: v for k, v in HOTELS["hotels"]["embed"].items() if k != "tags"},
+    }
+}
+
+
+MADE_AGAIN = (
+    "alter table room rename to old_room",
+    "create table room (like old_room including all)",
+    "insert into room select id + 1, hotel_id, kind, price from old_room",
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "reads_again"),
+    [
+        (("alter table room add column note text default 'nobody reads it'",), ""),
+        (("alter table room alter price type numeric(12,3)",), "public.room"),
+        (("alter table chain alter name type varchar(50)",), "public.chain"),
+        (MADE_AGAIN, "public.room"),
+        (("truncate room", "insert into room values (1, 1, 'new', 1)"), ""),
+        (
+            ("alter table room replica identity full", "delete from room where id < 9"),
+            "public.room",
+        ),
+    ],
+)
+def test_documents_come_right(
+    store: Store,
+    start_daemon: StartDaemon,
+    statements: tuple[str, ...],
+    reads_again: str,
+) -> None:
+    """By reading that table again where its rows don't say what has changed; no other one is."""
+    store.execute(*ROWS)
+    daemon = start_daemon(WITHOUT_TAGS)
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    assert store.assert_equal(daemon) == 100
+    before = len(daemon.events("loading"))
+    store.execute("update room set price = 1 where id < 50")
+    store.execute("update hotel set name = name || '!' where id % 9 = 0", *statements)
+    store.execute("update room set kind = 'after' where id % 4 = 0")
+    store.wait_until_equal(daemon)
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    assert store.assert_equal(daemon) == 100
+    again = {event["table"] for event in daemon.events("loading")[before:]}
+    assert again == {reads_again} - {""}

@@ -1,0 +1,250 @@
+"""The reader's end of joined read models, over a real state and a sink in memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cdc_daemon.assembly import wanted
+from cdc_daemon.config.models import MemoryConfig
+from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.covering import Covered
+from cdc_daemon.delivery.delivery import Delivery
+from cdc_daemon.errors import RetryError, SchemaChangedError
+from cdc_daemon.events import (
+    Change,
+    ChangeKind,
+    Checkpoint,
+    Commit,
+    Coverage,
+    Position,
+    Unreadable,
+)
+from cdc_daemon.joining import Joiner
+from cdc_daemon.metrics import Metrics
+from tests.generators.fakes import Below, MemoryClock, MemorySink, configuration, wait_until
+from tests.generators.joined_store import CHAIN, ROOMS, plans
+from tests.generators.states import fit_empty, found_store, new_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from cdc_daemon.events import Relation, Value
+    from cdc_daemon.state import Store
+
+BEGIN = Position(100)
+INDEX = "index of hotels"
+PLANS = plans(hotels={"embed": {"chain": CHAIN, "rooms": ROOMS}})
+
+
+class Reader:
+    """What the reader does with a joiner, by hand."""
+
+    def __init__(
+        self, store: Store, folder: Path, covered: Mapping[str, Covered], **memory: int
+    ) -> None:
+        metrics = Metrics("pipe", 1)
+        self.sink = MemorySink()
+        self.delivery = Delivery(
+            configuration=configuration(folder, **memory),
+            sink=self.sink,
+            projections={INDEX: PLANS[0]},
+            monitor=Monitor(MemoryClock(), metrics),
+            metrics=metrics,
+            wake=lambda: None,
+        )
+        self.delivery.resume(Checkpoint("pipe", BEGIN, "source-1"), BEGIN)
+        self.progress = self.delivery.progress
+        self.joiner = Joiner(
+            store=store,
+            plans=PLANS,
+            indices={"hotels": INDEX},
+            delivery=self.delivery,
+            memory=MemoryConfig(),
+            folder=folder,
+            covered=covered,
+        )
+        self.joiner.begin()
+        self._tables = {relation.name: relation for relation in self.joiner.relations}
+
+    def table(self, name: str) -> Relation:
+        """One that is kept."""
+        return self._tables[name]
+
+    def insert(self, table: str, **values: Value) -> None:
+        """A row comes; columns that aren't named are NULL."""
+        self._take(table, ChangeKind.INSERT, values)
+
+    def update(self, table: str, **values: Value) -> None:
+        """A row changes."""
+        self._take(table, ChangeKind.UPDATE, values)
+
+    def _take(self, table: str, kind: ChangeKind, values: dict[str, Any]) -> None:
+        relation = self.table(table)
+        row = [values.get(column.name, b"null") for column in relation.columns]
+        odd = any(isinstance(value, Unreadable) for value in row)
+        self.joiner.take(Change(relation, kind, row, has_unchanged=odd))
+
+    def commit(self, position: int, xid: int = 1) -> None:
+        """The transaction ends."""
+        self.joiner.commit(Commit(Position(position), 0.0, xid))
+        if self.joiner.holds:
+            self.joiner.passed(Position(position))
+        else:
+            self.progress.received = Position(position)
+
+    def deliver(self) -> dict[bytes, tuple[int, bytes | None]]:
+        """Have the senders write what they were given; what the index holds then."""
+        self.delivery.start()
+        self.delivery.dispatcher.release()
+        assert wait_until(lambda: not self.delivery.dispatcher.size_bytes)
+        return self.sink.index(INDEX).documents
+
+
+@contextmanager
+def reading(
+    folder: Path, covered: Mapping[str, Covered] | None = None, **memory: int
+) -> Iterator[Reader]:
+    """A reader over a new state."""
+    with new_store(folder / "state") as store:
+        fit_empty(store, wanted(PLANS))
+        reader = Reader(store, folder, covered or {}, **memory)
+        try:
+            yield reader
+        finally:
+            reader.delivery.close()
+
+
+def test_a_position_is_received_once_its_documents_are_in_the_lanes(tmp_path: Path) -> None:
+    """Not before: what is durable would pass documents that nobody has sent."""
+    with reading(tmp_path) as reader:
+        reader.insert("hotel", id=b"1", name=b'"Grand"')
+        reader.commit(110)
+        assert reader.progress.received == BEGIN
+        reader.joiner.flush()
+        assert reader.progress.received == 110
+        assert reader.progress.durable() == BEGIN
+        documents = reader.deliver()
+        assert documents[b'"1"'][0] == 110
+        assert reader.progress.durable() == 110
+
+
+def test_what_touches_no_joined_table_is_received_at_once(tmp_path: Path) -> None:
+    """But not before what is queued ahead of it."""
+    with reading(tmp_path) as reader:
+        reader.commit(105)
+        assert reader.progress.received == 105
+        reader.insert("hotel", id=b"1")
+        reader.commit(110)
+        reader.commit(120)
+        assert reader.progress.received == 105
+        reader.joiner.flush()
+        assert reader.progress.received == 120
+
+
+def test_no_more_is_confirmed_than_is_on_disk(tmp_path: Path) -> None:
+    """However durable the documents are."""
+    with reading(tmp_path) as reader:
+        reader.insert("hotel", id=b"1")
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.deliver()
+        assert reader.progress.confirmable() == BEGIN
+        reader.joiner.keep(urgent=True)
+        assert reader.progress.confirmable() == 110
+        assert reader.joiner.store.read(lambda batch: batch.position) == 110
+        assert reader.joiner.store.figures.pending == 0
+
+
+def test_the_state_goes_along_while_only_other_tables_change(tmp_path: Path) -> None:
+    """Or the slot would pass it, and the next start would load everything anew."""
+    with reading(tmp_path) as reader:
+        reader.commit(150)
+        reader.joiner.keep(urgent=True)
+        assert reader.progress.confirmable() == 150
+        assert reader.joiner.store.read(lambda batch: batch.position) == 150
+
+
+def test_documents_that_were_not_acknowledged_are_sent_again(tmp_path: Path) -> None:
+    """By the next start, as the state has them; those that the sink has are not."""
+    with reading(tmp_path) as reader:
+        reader.insert("hotel", id=b"1")
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.deliver()
+        reader.joiner.keep(urgent=True)
+        reader.insert("hotel", id=b"2")
+        reader.commit(120)
+        reader.joiner.flush()
+    with found_store(tmp_path / "state") as store:
+        store.fit(wanted(PLANS))
+        again = Reader(store, tmp_path, {})
+        again.joiner.connected_again()
+        assert again.progress.received == BEGIN
+        documents = again.deliver()
+        assert documents.keys() == {b'"2"'}
+        again.delivery.close()
+
+
+def test_a_source_that_is_lost_meanwhile_takes_no_document_along(tmp_path: Path) -> None:
+    """They are sent when it is there again, and nothing is received before."""
+    with reading(tmp_path, queue=1_000, batch=1_000) as reader:
+
+        def lose() -> None:
+            raise RetryError("the connection was lost")
+
+        reader.delivery.dispatcher.wait_for_room = lose
+        for number in range(2_000):
+            reader.insert("hotel", id=b"%d" % number)
+        reader.commit(110)
+        with pytest.raises(RetryError):
+            reader.joiner.flush()
+        assert reader.progress.received == BEGIN
+        reader.delivery.dispatcher.wait_for_room = reader.delivery.wait
+        reader.delivery.start()
+        reader.joiner.connected_again()
+        assert wait_until(lambda: len(reader.sink.index(INDEX).documents) == 2_000)
+        # It comes again, too, and is left out: the state has it.
+        reader.insert("hotel", id=b"1")
+        reader.commit(110)
+        reader.joiner.flush()
+        assert reader.progress.received == 110
+
+
+def test_a_row_of_a_shape_unknown_leaves_the_reader(tmp_path: Path) -> None:
+    """Unless the load of its table has the transaction: then only other tables count."""
+    covered = {
+        "public.room": Covered(Coverage("", Position(1), Position(200)), Below(50)),
+    }
+    with reading(tmp_path, covered) as reader:
+        room = reader.table("room")
+        other = type(room)("public", "room", (), stands_for=room, misfit="it has another column")
+        reader.joiner.take_misfit(Change(other, ChangeKind.INSERT))
+        reader.insert("hotel", id=b"1")
+        reader.insert("room", id=b"7", hotel_id=b"1")
+        reader.commit(110, xid=49)
+        reader.joiner.flush()
+        documents = reader.deliver()
+        assert b'"rooms":[]' in (documents[b'"1"'][1] or b"")
+        reader.joiner.take_misfit(Change(other, ChangeKind.INSERT))
+        with pytest.raises(SchemaChangedError, match="it has another column"):
+            reader.joiner.commit(Commit(Position(120), 0.0, 51))
+
+
+def test_a_row_whose_key_nobody_can_read_is_a_dead_letter(tmp_path: Path) -> None:
+    """Of every read model that would show it; the others of its transaction are kept."""
+    with reading(tmp_path) as reader:
+        reader.insert("room", id=Unreadable("not_utf8", "byte 0xff", b"\xff"), hotel_id=b"1")
+        reader.insert("hotel", id=b"1")
+        reader.commit(110)
+        reader.joiner.flush()
+        (letter,) = (one for _, one in reader.sink.dead_letters.list("pipe", limit=9))
+        assert (letter.projection, letter.table, letter.reason) == (
+            "hotels",
+            "public.room",
+            "not_utf8",
+        )
+        assert reader.deliver().keys() == {b'"1"'}
