@@ -60,6 +60,6 @@ class Sending:
         """Put documents of a projection, which aren't pending, into the lanes."""
         delivery = self._delivery
         contents = [(one.address, one.body) for one in documents]
-        after = delivery.progress.received
+        after = delivery.progress.reachable()
         delivery.dispatcher.send(self._indices[name], version, contents, after=after)
         delivery.metrics.assembled(name, len(contents))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdc_daemon.assembly import wanted
+from cdc_daemon.assembly.climbing import BOUNDS
 from cdc_daemon.config.models import MemoryConfig
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.covering import Covered
@@ -157,6 +158,27 @@ def test_no_more_is_confirmed_than_is_on_disk(tmp_path: Path) -> None:
         assert reader.progress.confirmable() == 110
         assert reader.joiner.store.read(lambda batch: batch.position) == 110
         assert reader.joiner.store.figures.pending == 0
+
+
+def test_a_wide_change_is_durable_with_its_last_document(tmp_path: Path) -> None:
+    """Also where what was committed after it is received while it is worked off."""
+    with reading(tmp_path) as reader:
+        reader.insert("chain", id=b"1", name=b'"Royal"')
+        for number in range(3 * BOUNDS.change):
+            reader.insert("hotel", id=b"%d" % number, chain_id=b"1")
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.deliver()
+        reader.sink.gate.clear()
+        reader.update("chain", id=b"1", name=b'"Regal"')
+        reader.commit(120)
+        reader.joiner.flush()
+        reader.commit(130)
+        assert wait_until(lambda: not reader.joiner.step())
+        assert (reader.progress.received, reader.progress.durable()) == (130, 110)
+        reader.sink.gate.set()
+        reader.delivery.dispatcher.release()
+        assert wait_until(lambda: reader.progress.durable() == 130)
 
 
 def test_the_state_goes_along_while_only_other_tables_change(tmp_path: Path) -> None:
