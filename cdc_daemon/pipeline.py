@@ -57,6 +57,9 @@ REPORT_SECONDS: Final = 0.1
 HEARTBEAT_SECONDS: Final = 0.5
 """While the queues are full nothing is read, but the source must hear from us."""
 
+ALONE_SECONDS: Final = 5.0
+"""While the source is away: it is tried again after about as long a pause."""
+
 HEALTHY_SECONDS: Final = 10.0
 """A connection that held so long was a good one: after it, waits between attempts begin anew."""
 
@@ -142,12 +145,11 @@ class Pipeline:
                 if self._stopping():
                     raise Stopped
                 self._delivery.raise_failure()
-                self._require_same_history()
-                self._source.start(
-                    self._relations,
-                    self._delivery.progress.received,
-                    whole=self._joiner is not None,
-                )
+                try:
+                    self._connect()
+                except RetryError:
+                    self._write_alone()
+                    raise
         # Only now: a source that crashes from here on cuts the stream, and this comes again.
         self._backfill.connected_again()
         self._filler.connected_again()
@@ -157,6 +159,29 @@ class Pipeline:
         self._delivery.heard_from_reader = time.monotonic()
         self._state("loading" if self._backfill.loading else "streaming")
         log.info("streaming", after=self._source.show(self._delivery.progress.received))
+
+    def _connect(self) -> None:
+        self._require_same_history()
+        received, whole = self._delivery.progress.received, self._joiner is not None
+        self._source.start(self._relations, received, whole=whole)
+
+    def _write_alone(self) -> None:
+        """The source is away: write what needs no more of it than the state has, for a while."""
+        until = time.monotonic() + ALONE_SECONDS
+        self._delivery.dispatcher.wait_for_room = self._wait_alone
+        try:
+            while self._backfill.writes and time.monotonic() < until and not self._stopping():
+                self._backfill.step()
+                if not self._backfill.is_pressing:
+                    self._release()
+                    self._wait_alone()
+        finally:
+            self._delivery.dispatcher.wait_for_room = self._wait_for_room
+
+    def _wait_alone(self) -> None:
+        self._delivery.wait(WAITED_FOR_SECONDS)
+        if self._stopping():
+            raise Stopped
 
     def _require_same_history(self) -> None:
         """After a failover or a restore the same position may be another commit."""

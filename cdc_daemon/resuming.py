@@ -42,8 +42,10 @@ class Found:
     again, after which nothing of that shape counts any more."""
     state_lost: str | None = None
     """Why the state of joined read models can't be gone on with; None where it can."""
-    lacking: Collection[str] = ()
-    """The tables of which it lacks rows that are wanted."""
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """What it lacks, by the joined projections that want it."""
+    held: Collection[str] = ()
+    """Those of which nothing was given out so far, because the state lacked something already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,9 +333,10 @@ def _reason_of_state(plan: Plan, found: Found, unfinished: Collection[str]) -> s
     """Where rows are missing already while it is built, it goes on being built."""
     if found.state_lost is not None:
         return found.state_lost
-    lacking = sorted(tables_of(plan) & {*found.lacking})
-    if lacking and plan.name not in unfinished:
-        return f"rows of {', '.join(lacking)} are read into the state, with all that is mapped now"
+    lacking = found.lacking.get(plan.name)
+    # What is being filled, and has been given nothing yet, can wait for more.
+    if lacking is not None and plan.name not in {*unfinished} & {*found.held}:
+        return f"the state lacks {lacking}, as they are mapped now"
     return None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from cdc_daemon.assembly import wanted
+from cdc_daemon.backfill.statechunks import StateChunks
 from cdc_daemon.claim import Claim
 from cdc_daemon.covering import Covered
 from cdc_daemon.errors import (
@@ -228,8 +229,12 @@ class Start:
         )
         config = self._configuration.state
         state = self._state = Kept(config.path, here, self._source.show, config.max_size)
-        lacking = state.lacking(wanted(compiled.plans))
-        return replace(found, state_lost=state.lost, lacking=lacking)
+        return replace(
+            found,
+            state_lost=state.lost,
+            lacking=state.lacking(compiled.plans),
+            held=state.held(compiled.plans),
+        )
 
     def _from_state(self, resumption: Resumption) -> Resumption:
         """Where the state is behind the checkpoint, the stream begins there."""
@@ -248,11 +253,13 @@ class Start:
         if lost is not None and found.checkpoint is not None and found.checkpoint.state_id:
             log.warning("state_lost", reason=lost)
             self._metrics.state_lost()
-        return self._state.open(
+        store = self._state.open(
             wanted(compiled.plans),
             resumption.renewed,
             all_anew=lost is not None or resumption.new_place,
         )
+        StateChunks(store, compiled.plans).expect(resumption.joined)
+        return store
 
     def _publish_loaded(self, checkpoint: Checkpoint) -> None:
         with self.reachable("sink", SinkError):
@@ -366,6 +373,14 @@ class Start:
             return [*loads_of(made, compiled.projections, resumption.joined), *repairs]
         full = {name: resumption.anew[name] for name in made.keys() & resumption.replaced}
         full |= {name: load.why for load in repairs for name in load.projections}
+        joined = sorted(plan.name for plan in compiled.plans if plan.name in made)
+        if joined:
+            drop(list(made.values()), self._sink)
+            raise StopError(
+                f"{', '.join(joined)} must be loaded ({resumption.anew[joined[0]]}), and "
+                "backfill.mode is never: a joined read model needs every row of its tables, also "
+                "of those that no change comes of. Set it to initial"
+            )
         if full:
             drop(list(made.values()), self._sink)
             raise StopError(

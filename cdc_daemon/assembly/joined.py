@@ -165,7 +165,7 @@ class JoinedProjections:
     def look_again(self) -> set[str]:
         """More may be there: return which projections are held no longer."""
         schema, before = self._store.schema, self.held
-        self.held = {name for name, one in self._projections.items() if not schema.has(one.wanted)}
+        self.held = {name for name, one in self._projections.items() if schema.lacks(one.wanted)}
         return before - self.held
 
     def count_some(self) -> bool:

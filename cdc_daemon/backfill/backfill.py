@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from cdc_daemon.backfill.loads import ActiveLoad, Loads
 from cdc_daemon.backfill.nudging import Nudging
 from cdc_daemon.backfill.publishing import Publishing
-from cdc_daemon.backfill.report import MOST_ENDED, Ended, report, report_ended
+from cdc_daemon.backfill.releasing import Releasing
+from cdc_daemon.backfill.report import MOST_ENDED, Ended, ended, report, report_ended
 from cdc_daemon.backfill.requests import Requests
-from cdc_daemon.backfill.sweeping import Sweeping
+from cdc_daemon.backfill.sweeping import Sweepings
 from cdc_daemon.backfill.targets import IndexTarget, note_touched, state_name
 from cdc_daemon.backfill.window import Window
-from cdc_daemon.backfill.worker import Worker
+from cdc_daemon.backfill.worker import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from cdc_daemon.backfill.joinedloads import JoinedLoads
     from cdc_daemon.backfill.report import UnderWay
     from cdc_daemon.backfill.targets import Target
-    from cdc_daemon.backfill.window import LoadedChunk, Transaction
+    from cdc_daemon.backfill.window import Transaction
+    from cdc_daemon.backfill.worker import Worker
     from cdc_daemon.backfill.writing import Writing
     from cdc_daemon.config.models import BackfillConfig
     from cdc_daemon.delivery.delivery import Delivery
@@ -35,23 +37,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-QUEUE_SHARE: Final = 4
-"""Rows are released while no more than this part of `memory.queue` waits for the sink: changes
-that come meanwhile have room, and no more than that before them."""
 RECENT: Final = 1000
 """Transactions whose numbers are kept for a load that begins beside the stream: a commit is in the
 stream a moment before a snapshot sees it."""
 
 AGAIN_SECONDS: Final = 1.0
 """A chunk that doesn't see a huge transaction is read again no sooner: that may take long."""
-STARVING_SECONDS: Final = 1.0
-
-
-class Written(NamedTuple):
-    """A chunk whose documents are on their way."""
-
-    chunk: LoadedChunk
-    mark: tuple[int, ...]
 
 
 class Backfill:
@@ -74,13 +65,12 @@ class Backfill:
         self._source = source
         self._delivery = delivery
         self._generations = generations
-        self._queue_bytes = queue_bytes // QUEUE_SHARE
+        self._queue_bytes = queue_bytes
         self._all_loaded = all_loaded
-        self._loads = Loads(config.workers, source.wake)
-        self._window = Window(config.workers)
-        self._written: deque[Written] = deque()
+        self._joined = joined
+        self._prepare()
         self._publishing = Publishing(delivery, sink, generations)
-        self._sweepings: list[Sweeping] = []
+        self._sweepings = Sweepings(delivery, source.wake)
         self._ended: deque[Ended] = deque(maxlen=MOST_ENDED)
         self.requests = Requests(source.wake)
         """What other threads want of the reader."""
@@ -90,25 +80,29 @@ class Backfill:
         self._nudging = Nudging(delivery.monitor.nudge_soon)
         self._is_connected = False
         """Whether the stream has begun: what is read before would have to be read again."""
-        self._released_at = 0.0
         self._loading = frozenset[str]()
-        self._joined = joined
         self._is_pressing = False
+        self._is_filling = False
+
+    def _prepare(self) -> None:
+        workers = self._config.workers
+        self._loads = Loads(workers, self._source.wake)
+        self._window = Window(workers)
+        self._releasing = Releasing(
+            self._loads, self._window, self._delivery, self._joined, self._queue_bytes
+        )
 
     @property
     def loads(self) -> list[UnderWay]:
         """What isn't done, of loads and of generations that are written."""
-        return [*self._stored, *self._into_state, *self._writings, *self._publishing.waiting]
+        active = self._loads.active
+        return [*active, *self.sweeping, *self._writings, *self._publishing.waiting]
 
     @property
-    def _stored(self) -> list[ActiveLoad]:
-        """The loads that a start would have to go on with, by the checkpoint."""
-        return [*(load for load in self._loads.active if load.state is None), *self.sweeping]
-
-    @property
-    def _into_state(self) -> list[ActiveLoad]:
-        """The same by the state."""
-        return [load for load in self._loads.active if load.state is not None]
+    def _stored(self) -> list[UnderWay]:
+        """Those that a start goes on with by the checkpoint: of rows of the state it says that."""
+        read = [load for load in self._loads.active if load.state is None]
+        return [*read, *self.sweeping, *(one for one in self._writings if one.repairs)]
 
     @property
     def _writings(self) -> Sequence[Writing]:
@@ -122,7 +116,12 @@ class Backfill:
     @property
     def active(self) -> bool:
         """Whether `step` has something to do."""
-        return bool(self._workers) or (self._joined is not None and self._joined.has_work)
+        return self._is_filling or (self._joined is not None and self._joined.has_work)
+
+    @property
+    def writes(self) -> bool:
+        """Whether generations are written, or shown, for which the source needn't be there."""
+        return any(not one.waits for one in self._writings) or bool(self._publishing.waiting)
 
     @property
     def is_pressing(self) -> bool:
@@ -135,9 +134,9 @@ class Backfill:
         return self._loading
 
     @property
-    def sweeping(self) -> list[ActiveLoad]:
+    def sweeping(self) -> list[UnderWay]:
         """The repairs that have read everything, and delete what is gone."""
-        return [sweeping.load for sweeping in self._sweepings]
+        return self._sweepings.loads
 
     @property
     def ended(self) -> list[Ended]:
@@ -172,6 +171,8 @@ class Backfill:
         """Begin these loads, or go on with them. The reader calls it, between transactions."""
         relations = {relation.qualified_name: relation for relation in compiled.relations}
         for load in loads:
+            if self._joined is not None and self._joined.repair(load):
+                continue
             targets = {
                 self._generations[projection.name].index: IndexTarget(projection)
                 for projection in compiled.projections
@@ -189,9 +190,10 @@ class Backfill:
         begun = list(self._joined.to_begin())
         for relation, target, load in begun:
             self._add(relation, {state_name(target.table.number): target}, load)
-        names = [name for writing in self._writings for name in writing.names]
-        self._delivery.progress.building |= {self._generations[name].index for name in names}
-        self._loading |= self._delivery.progress.building
+        for writing in self._writings:
+            self._loading |= writing.fills
+            if not writing.repairs:
+                self._delivery.progress.building |= writing.fills
         self._start_reading(begun)
 
     def _add(self, relation: Relation, targets: Mapping[str, Target], load: Load) -> None:
@@ -207,6 +209,7 @@ class Backfill:
         )
 
     def _start_reading(self, begun: Sequence[object]) -> None:
+        self._is_filling = bool(self.loads)
         if begun:
             self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
         if self._loads.active and not self._workers:
@@ -219,6 +222,7 @@ class Backfill:
     def begin_beside(self, load: Load, compiled: Compiled) -> None:
         """Begin a load while the stream goes on. The reader calls it, between transactions."""
         self.begin([load], compiled)
+        self._is_filling = True
         self._note()
 
     def cancel(self, load: UnderWay) -> None:
@@ -226,13 +230,15 @@ class Backfill:
 
         What has been written of it is as right as what the stream writes.
         """
-        assert isinstance(load, ActiveLoad)  # noqa: S101 - nothing else is a repair
         log.info("load_cancelled", table=load.relation.qualified_name, projections=list(load.names))
         self._give_up(load, "cancelled")
 
-    def _give_up(self, load: ActiveLoad, outcome: str) -> None:
-        self._loads.cancel(load)
-        self._window.forget(load.number)
+    def _give_up(self, load: UnderWay, outcome: str) -> None:
+        if isinstance(load, ActiveLoad):
+            self._loads.cancel(load)
+            self._window.forget(load.number)
+        elif self._joined is not None:
+            self._joined.cancel(load)
         self._end_load(load, outcome)
         self._note()
 
@@ -275,14 +281,14 @@ class Backfill:
         self._give_up_failed()
         self._take()
         self._delivery.progress.held = self._window.held()
-        self._is_pressing = self._release()
+        self._is_pressing = self._releasing.release()
         if self._joined is not None:
-            self._is_pressing |= self._joined.step(may_write=self._has_room)
+            self._is_pressing |= self._joined.step(None if self.is_paused else self._releasing)
         self._nudging.waits(self._delivery.progress.received, self._window.waits_for())
         self.note_durable()
         self._end_sweepings()
         self._publishing.publish(lambda load: self._end_load(load, "loaded"))
-        if not self.loads:
+        if self._is_filling and not self.loads:
             self._end()
 
     def pause(self, *, paused: bool) -> None:
@@ -302,18 +308,7 @@ class Backfill:
         self._loads.close()
 
     def _start_workers(self) -> None:
-        config = self._config
-        rate = config.rows_per_second
-        self._workers = [
-            Worker(
-                number,
-                self._loads,
-                self.new_reader(),
-                rate / config.workers if rate else None,
-                self._delivery.fail,
-            )
-            for number in range(config.workers)
-        ]
+        self._workers = workers(self._config, self._loads, self.new_reader, self._delivery.fail)
         if self._is_connected:
             self._run_workers()
 
@@ -334,57 +329,14 @@ class Backfill:
         for worker, seen in self._loads.snapshots():
             self._window.snapshot_taken(worker, seen)
 
-    def _release(self) -> bool:
-        """Let chunks go that the stream has passed; whether there is more that needn't wait."""
-        delivery = self._delivery
-        while self._may_release():
-            received = delivery.progress.received
-            chunk = self._window.ready(received)
-            if chunk is None:
-                return False
-            load = self._loads.of(chunk)
-            if load is not None and load.state is not None:
-                self._put_some(load, chunk)
-                return True
-            for index, documents in chunk.contents.items():
-                delivery.dispatcher.send(index, received, documents.items(), after=received)
-                delivery.metrics.loaded(delivery.projection_of(index).name, chunk.rows)
-            delivery.dispatcher.release()
-            # Only now: a source that is lost meanwhile must not take the chunk along.
-            self._window.released(chunk)
-            self._released_at = time.monotonic()
-            self._written.append(Written(chunk, delivery.dispatcher.mark()))
-        return False
-
-    def _put_some(self, load: ActiveLoad, chunk: LoadedChunk) -> None:
-        """A slice at a time: the reader has the stream to read."""
-        assert self._joined is not None  # noqa: S101 - it has begun the load
-        if self._joined.put_some(load, chunk):
-            self._window.released(chunk)
-            self._loads.durable(chunk)
-            for name in load.names:
-                self._delivery.metrics.loaded(name, chunk.rows)
-
-    @property
-    def _has_room(self) -> bool:
-        return self._delivery.dispatcher.size_bytes <= self._queue_bytes
-
-    def _may_release(self) -> bool:
-        """While there is room; or after a while all the same: a busy stream starves no load."""
-        if self._has_room:
-            return True
-        return time.monotonic() - self._released_at >= STARVING_SECONDS
-
     def note_durable(self) -> None:
         """Have the checkpoint say which rows needn't be read again."""
-        before = len(self._written)
-        while self._written and self._delivery.dispatcher.passed(self._written[0].mark):
-            self._loads.durable(self._written.popleft().chunk)
+        has_more = self._releasing.note_durable()
         for load in self._loads.take_done():
             self._finish(load)
-        if self._joined is not None:
-            self._publishing.waiting.extend(self._joined.take_written())
-        if len(self._written) < before or self._publishing.waiting:
+        for writing in () if self._joined is None else self._joined.take_written():
+            self._finish_writing(writing)
+        if has_more or self._publishing.waiting:
             self._note()
         now = time.monotonic()
         for load in self._loads.active:
@@ -396,9 +348,15 @@ class Backfill:
         if load.state is not None:
             self._finish_table(load)
         elif load.repairs:
-            self._sweep(load)
+            self._sweepings.begin(load)
         else:
             self._publishing.waiting.append(load)
+
+    def _finish_writing(self, writing: Writing) -> None:
+        if writing.repairs:
+            self._sweepings.begin(writing)
+        else:
+            self._publishing.waiting.append(writing)
 
     def _finish_table(self, load: ActiveLoad) -> None:
         assert self._joined is not None  # noqa: S101 - as above
@@ -411,47 +369,26 @@ class Backfill:
 
     def _note(self) -> None:
         loads = tuple(load.stored() for load in self._stored)
-        building = tuple(name for writing in self._writings for name in writing.names)
+        built = [writing for writing in self._writings if not writing.repairs]
+        building = tuple(name for writing in built for name in writing.names)
         self._delivery.checkpointer.note(loads, building)
 
-    def _sweep(self, load: ActiveLoad) -> None:
-        dispatcher = self._delivery.dispatcher
-        dispatcher.highest = max(dispatcher.highest, load.asked.since)
-        sweeping = Sweeping(load, self._delivery, self._source.wake)
-        self._sweepings.append(sweeping)
-        sweeping.start()
-
     def _end_sweepings(self) -> None:
-        """What was deleted is to be missed by searches, too; then the load is over."""
-        done = [sweeping for sweeping in self._sweepings if sweeping.is_done]
-        if not done:
-            return
-        self._sweepings = [sweeping for sweeping in self._sweepings if sweeping not in done]
-        for sweeping in done:
-            for index in sweeping.load.targets:
-                self._delivery.touched(index)
-            self._end_load(sweeping.load, "repaired")
-        self._note()
+        done = self._sweepings.take_done()
+        for load in done:
+            self._end_load(load, "repaired")
+        if done:
+            self._note()
 
     def _end_load(self, load: UnderWay, outcome: str) -> None:
         self._loading -= load.fills
-        reason = "" if load.failure is None else str(load.failure)
-        self._ended.append(
-            Ended(
-                load.relation.qualified_name,
-                load.names,
-                load.rows,
-                load.asked.since,
-                outcome,
-                reason,
-            )
-        )
+        self._ended.append(ended(load, outcome))
 
     def _end(self) -> None:
+        self._is_filling = False
         self._loads.close()
         self._workers = []
-        self._loads = Loads(self._config.workers, self._source.wake)
-        self._window = Window(self._config.workers)
+        self._prepare()
         self._delivery.progress.held = None
         self._all_loaded()
 

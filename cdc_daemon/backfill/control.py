@@ -11,6 +11,7 @@ from cdc_daemon.backfill.requests import BusyError
 from cdc_daemon.errors import CdcError, RetryError, StopError
 from cdc_daemon.events import Load
 from cdc_daemon.nearest import nearest
+from cdc_daemon.projection.joined.plan import Plan, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -68,6 +69,7 @@ class Control:
         chosen = self._chosen(wish)
         self._require_idle(chosen)
         if wish.where:
+            self._require_flat(chosen[0])
             self._check(chosen[0].relation, wish.where)
         self._move_on()
         since = self._backfill.requests.ask(lambda: self._begin(chosen, wish.where))
@@ -87,19 +89,39 @@ class Control:
             raise ConflictError("no rows are being read: there is nothing to pause or to resume")
         self._backfill.pause(paused=paused)
 
-    def _chosen(self, wish: Wish) -> Sequence[FlatProjection]:
-        every = self._compiled.projections
+    def _chosen(self, wish: Wish) -> Sequence[FlatProjection | Plan]:
+        every = self._compiled.mapped
         if wish.projection is not None:
             found = [each for each in every if each.name == wish.projection]
             names = [each.name for each in every]
             _require_found(found, "projection", wish.projection, names)
         elif wish.table is not None:
-            found = [each for each in every if each.relation.qualified_name == wish.table]
-            tables = [each.relation.qualified_name for each in every]
-            _require_found(found, "table", wish.table, tables)
+            return self._of_table(wish.table)
         else:
             return every
         return found
+
+    def _of_table(self, table: str) -> Sequence[FlatProjection]:
+        """Rows of joined read models are kept: to read them again mends no document."""
+        flat = self._compiled.projections
+        found = [each for each in flat if each.relation.qualified_name == table]
+        joined = [plan.name for plan in self._compiled.plans if table in tables_of(plan)]
+        if joined and not found:
+            raise ConflictError(
+                f"only joined read models show rows of {table} ({', '.join(joined)}), and these "
+                "are kept by the daemon. To write their documents again: cdc-daemon backfill start "
+                "--projection NAME. To read all rows again: cdc-daemon state rebuild"
+            )
+        _require_found(found, "table", table, [each.relation.qualified_name for each in flat])
+        return found
+
+    def _require_flat(self, projection: FlatProjection | Plan) -> None:
+        if isinstance(projection, Plan):
+            raise ConflictError(
+                f"{projection.name} is a joined read model: its documents are written again from "
+                "the rows that the daemon keeps, and no condition chooses among them. Leave out "
+                "--where"
+            )
 
     def _check(self, relation: Relation, where: str) -> None:
         with closing(self._backfill.new_reader()) as reader:
@@ -110,7 +132,7 @@ class Control:
             except StopError as error:
                 raise ConflictError(str(error)) from error
 
-    def _require_idle(self, chosen: Sequence[FlatProjection]) -> None:
+    def _require_idle(self, chosen: Sequence[FlatProjection | Plan]) -> None:
         names = {projection.name for projection in chosen}
         for load in self._backfill.loads:
             if both := sorted(names & {*load.names}):
@@ -138,7 +160,7 @@ class Control:
                 return True
         return False
 
-    def _begin(self, chosen: Sequence[FlatProjection], where: str) -> Position:
+    def _begin(self, chosen: Sequence[FlatProjection | Plan], where: str) -> Position:
         self._require_idle(chosen)
         names = tuple(projection.name for projection in chosen)
         table = chosen[0].relation.qualified_name

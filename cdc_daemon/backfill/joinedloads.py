@@ -14,11 +14,14 @@ import structlog
 
 from cdc_daemon.backfill.statechunks import StateChunks
 from cdc_daemon.backfill.writing import Writing
+from cdc_daemon.events import Load
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.backfill.releasing import Releasing
+    from cdc_daemon.backfill.report import UnderWay
     from cdc_daemon.backfill.statechunks import Beginning
     from cdc_daemon.backfill.window import LoadedChunk
     from cdc_daemon.delivery.dispatcher import Dispatcher
@@ -41,13 +44,33 @@ class JoinedLoads:
     ) -> None:
         """`building`: the projections whose generation isn't whole."""
         self._joiner = joiner
+        self._plans = {plan.name: plan for plan in plans}
+        self._indices = indices
+        self._dispatcher = dispatcher
         self._chunks = StateChunks(joiner.store, plans)
         self.writings = [
-            Writing(plan, indices[plan.name], joiner, dispatcher)
+            self._writing(Load(plan.relation.qualified_name, (plan.name,)))
             for plan in plans
             if plan.name in building
         ]
-        """Generations that aren't whole."""
+        """Generations that aren't whole, and those that are written again."""
+
+    def _writing(self, load: Load) -> Writing:
+        (name,) = load.projections
+        return Writing(load, self._plans[name], self._indices[name], self._joiner, self._dispatcher)
+
+    def repair(self, load: Load) -> bool:
+        """Begin to write every document again, of a joined projection; whether it is one."""
+        if load.projections[0] not in self._plans:
+            return False
+        # The versions of what is written are to be above what was there when it was asked for.
+        self._joiner.projections.reach(load.since)
+        self.writings.append(self._writing(load))
+        return True
+
+    def cancel(self, writing: UnderWay) -> None:
+        """Write no more of it."""
+        self.writings = [one for one in self.writings if one is not writing]
 
     def to_begin(self) -> Iterator[Beginning]:
         """The loads of tables that lack rows."""
@@ -76,21 +99,24 @@ class JoinedLoads:
         schema = self._joiner.store.schema
         return bool(self.writings or self._joiner.projections.held or schema.dropped)
 
-    def step(self, *, may_write: bool) -> bool:
-        """Do a slice of what can be done; whether there is more that needn't wait."""
+    def step(self, releasing: Releasing | None) -> bool:
+        """Do a slice of what can be done; whether there is more that needn't wait.
+
+        Documents are written as `releasing` lets them; not at all without it.
+        """
         store, projections = self._joiner.store, self._joiner.projections
         if not store.schema.to_load and not (store.index_some() and projections.count_some()):
             return True
         for name in sorted(projections.look_again()):
             log.info("state_whole", projection=name)
-        writing = next(
-            (one for one in self.writings if not (one.waits or one.mark is not None)), None
-        )
+        writing = next((one for one in self.writings if not (one.waits or one.mark)), None)
         if writing is None:
             return not store.drop_some()
-        if may_write:
-            writing.write_some(time.monotonic())
-        return may_write
+        if releasing is None or not releasing.may_release():
+            return False
+        writing.write_some(time.monotonic())
+        releasing.has_released()
+        return True
 
     def take_written(self) -> list[Writing]:
         """The generations of which every document is durable; they are written no longer."""

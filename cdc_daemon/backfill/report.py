@@ -53,6 +53,9 @@ class UnderWay(Protocol):
     def failure(self) -> Exception | None:
         """Why it can't go on."""
 
+    def stored(self) -> Load:
+        """As the checkpoint keeps it."""
+
     @property
     def speed(self) -> Speed:
         """How fast it is."""
@@ -70,6 +73,13 @@ class Ended:
     """`loaded`, `repaired`, `cancelled` or `failed`."""
     reason: str = ""
     time: float = field(default_factory=time.time)
+
+
+def ended(load: UnderWay, outcome: str) -> Ended:
+    """A load that is over just now."""
+    reason = "" if load.failure is None else str(load.failure)
+    table = load.relation.qualified_name
+    return Ended(table, load.names, load.rows, load.asked.since, outcome, reason)
 
 
 def report(load: UnderWay) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from cdc_daemon.errors import CdcError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.backfill.report import UnderWay
     from cdc_daemon.delivery.delivery import Delivery
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 class Sweeping(threading.Thread):
     """Deletes from the indices of one load what is older than its beginning."""
 
-    def __init__(self, load: ActiveLoad, delivery: Delivery, wake: Callable[[], None]) -> None:
+    def __init__(self, load: UnderWay, delivery: Delivery, wake: Callable[[], None]) -> None:
         super().__init__(name="sweeping", daemon=True)
         self.load = load
         self._delivery = delivery
@@ -53,4 +53,35 @@ class Sweeping(threading.Thread):
 
     def _delete_older(self) -> int:
         since = self.load.asked.since
-        return sum(self._delivery.delete_before(index, since) for index in self.load.targets)
+        return sum(self._delivery.delete_before(index, since) for index in self.load.fills)
+
+
+class Sweepings:
+    """Those of a pipeline. The reader calls it."""
+
+    def __init__(self, delivery: Delivery, wake: Callable[[], None]) -> None:
+        self._delivery = delivery
+        self._wake = wake
+        self._under_way: list[Sweeping] = []
+
+    @property
+    def loads(self) -> list[UnderWay]:
+        """The repairs that they end."""
+        return [sweeping.load for sweeping in self._under_way]
+
+    def begin(self, load: UnderWay) -> None:
+        """All of its rows are written."""
+        dispatcher = self._delivery.dispatcher
+        dispatcher.highest = max(dispatcher.highest, load.asked.since)
+        sweeping = Sweeping(load, self._delivery, self._wake)
+        self._under_way.append(sweeping)
+        sweeping.start()
+
+    def take_done(self) -> list[UnderWay]:
+        """The repairs that are over; what was deleted is to be missed by searches, too."""
+        done = [sweeping.load for sweeping in self._under_way if sweeping.is_done]
+        self._under_way = [one for one in self._under_way if one.load not in done]
+        for load in done:
+            for index in load.fills:
+                self._delivery.touched(index)
+        return done

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cdc_daemon.backfill.loads import ActiveLoad, Loads, Work
+    from cdc_daemon.config.models import BackfillConfig
     from cdc_daemon.events import Chunk
     from cdc_daemon.ports import ChunkReader, ChunkRows, FoundRows
 
@@ -135,3 +136,15 @@ class Worker(threading.Thread):
             time.sleep(min(left, IDLE_SECONDS))
             if left > IDLE_SECONDS:
                 self._look(work)
+
+
+def workers(
+    config: BackfillConfig,
+    loads: Loads,
+    new_reader: Callable[[], ChunkReader],
+    failed: Callable[[BaseException], None],
+) -> list[Worker]:
+    """As many as are configured; they share what is configured of rows a second."""
+    rate = config.rows_per_second
+    share = rate / config.workers if rate else None
+    return [Worker(number, loads, new_reader(), share, failed) for number in range(config.workers)]

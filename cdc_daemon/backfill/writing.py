@@ -1,4 +1,4 @@
-"""A new generation of a joined read model, written from the state: every document once.
+"""Every document of a joined read model, written from the state: a new generation, or a repair.
 
 In slices between what the stream brings; what changes meanwhile is written the ordinary way, at a
 higher version. After a crash it begins again: documents that are there are the same, or newer.
@@ -6,13 +6,14 @@ higher version. After a crash it begins again: documents that are there are the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.backfill.speed import Speed
-from cdc_daemon.events import Load
 
 if TYPE_CHECKING:
     from cdc_daemon.delivery.dispatcher import Dispatcher
+    from cdc_daemon.events import Load
     from cdc_daemon.joining import Joiner
     from cdc_daemon.projection.joined.plan import Plan
 
@@ -21,15 +22,17 @@ SLICE_BYTES: Final = 500_000
 
 
 class Writing:
-    """One generation. The reader calls it."""
+    """Of one generation. The reader calls it."""
 
     failure: Exception | None = None
     """There is nothing that it could fail by, but by what ends the daemon."""
 
-    def __init__(self, plan: Plan, index: str, joiner: Joiner, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, asked: Load, plan: Plan, index: str, joiner: Joiner, dispatcher: Dispatcher
+    ) -> None:
         self.relation = plan.relation
         self.names = (plan.name,)
-        self.asked = Load(self.relation.qualified_name, self.names)
+        self.asked = asked
         self.rows = 0
         """Documents that were handed over."""
         self.speed = Speed()
@@ -71,6 +74,10 @@ class Writing:
         if self.mark is not None:
             return 1.0
         return min(1.0, self._looked_at / self._all) if self._all else 0.0
+
+    def stored(self) -> Load:
+        """As the checkpoint keeps it, if it repairs: a start begins it again."""
+        return replace(self.asked, rows=self.rows)
 
     def write_some(self, now: float) -> None:
         """Hand a slice over."""

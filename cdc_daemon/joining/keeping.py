@@ -5,14 +5,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from cdc_daemon.assembly import wanted
 from cdc_daemon.state import GoOn, Home, Rebuild, folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from cdc_daemon.events import Position
-    from cdc_daemon.state import Here, Store, Wanted
+    from cdc_daemon.projection.joined.plan import Plan
+    from cdc_daemon.state import Here, Schema, Store, Wanted
 
 
 class Kept:
@@ -44,19 +46,21 @@ class Kept:
         """What the checkpoint names it by, once it is open."""
         return "" if self._store is None else self._store.id
 
-    def lacking(self, wanted: Wanted) -> set[str]:
-        """The tables of which rows would have to be loaded."""
-        if self._store is None:
-            return {relation.qualified_name for relation in wanted.relations}
-        return set(self._store.lacking(wanted))
+    def lacking(self, plans: Sequence[Plan]) -> dict[str, str]:
+        """What would have to be loaded or made, for people, by the names of projections."""
+        return {} if self._store is None else _lacking(self._store.fitting(wanted(plans)), plans)
 
-    def open(self, wanted: Wanted, anew: Collection[str], *, all_anew: bool) -> Store:
+    def held(self, plans: Sequence[Plan]) -> set[str]:
+        """The projections of which nothing was given out so far, because something lacked."""
+        return set() if self._store is None else {*_lacking(self._store.schema, plans)}
+
+    def open(self, need: Wanted, anew: Collection[str], *, all_anew: bool) -> Store:
         """The state with room for what is wanted; the tables `anew`, or all, without their rows."""
         if all_anew:
             self._close_store()
         if self._store is None:
             self._store = self._home.create(self._here)
-        self._store.fit(wanted, anew)
+        self._store.fit(need, anew)
         return self._store
 
     def close(self) -> None:
@@ -70,3 +74,8 @@ class Kept:
         if self._store is not None:
             store, self._store = self._store, None
             store.close()
+
+
+def _lacking(schema: Schema, plans: Sequence[Plan]) -> dict[str, str]:
+    lacking = {plan.name: schema.lacks(wanted([plan])) for plan in plans}
+    return {name: what for name, what in lacking.items() if what}

@@ -12,7 +12,14 @@ from cdc_daemon.state.mark import boot_id
 from cdc_daemon.state.opening import Home, folder_of
 from cdc_daemon.state.ordering import key_encoder
 from cdc_daemon.state.rows import is_odd, unpacker, value_at, values_at
-from cdc_daemon.state.schema import AggregateWanted, IndexWanted, Part, Wanted, identity_of
+from cdc_daemon.state.schema import (
+    AggregateWanted,
+    IndexWanted,
+    Part,
+    Schema,
+    Wanted,
+    identity_of,
+)
 from cdc_daemon.state.staging import Staged
 from cdc_daemon.state.store import Store
 from cdc_daemon.state.table import Index, Table, ordered
@@ -32,6 +39,7 @@ __all__ = [
     "Listener",
     "Part",
     "Rebuild",
+    "Schema",
     "Staged",
     "Store",
     "Table",

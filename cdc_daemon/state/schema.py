@@ -167,17 +167,25 @@ class Schema:
         return [name for name, table in self.tables.items() if not table.loaded]
 
     @property
+    def to_build(self) -> list[str]:
+        """The indexes that lack entries of rows that are there."""
+        return [text for text, index in self.indexes.items() if not index.built]
+
+    @property
     def to_count(self) -> list[str]:
         """The aggregates whose counters must be counted from the rows that are there."""
         return [text for text, one in self.aggregates.items() if not one.counted]
 
-    def has(self, wanted: Wanted) -> bool:
-        """Whether all of it is there: every row, every entry of an index, every counter."""
-        return (
-            all(self.tables[one.qualified_name].loaded for one in wanted.relations)
-            and all(self.indexes[one.text].built for one in wanted.indexes)
-            and all(self.aggregates[one.text].counted for one in wanted.aggregates)
-        )
+    def lacks(self, wanted: Wanted) -> str:
+        """What isn't there of it, for people; empty where all is that there is a place for."""
+        names = {relation.qualified_name for relation in wanted.relations}
+        if tables := names.intersection(self.to_load):
+            return f"rows of {', '.join(sorted(tables))}"
+        if {one.text for one in wanted.indexes}.intersection(self.to_build):
+            return "an index of rows"
+        if {one.text for one in wanted.aggregates}.intersection(self.to_count):
+            return "counters of rows"
+        return ""
 
     def counted(self, aggregate: str) -> Schema:
         """With the counters of an aggregate right."""

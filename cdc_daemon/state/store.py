@@ -87,9 +87,9 @@ class Store:
         """What a checkpoint names, to say which state it goes with."""
         return self._mark.state_id
 
-    def lacking(self, wanted: Wanted) -> list[str]:
-        """The tables of which rows would be missing, if that were wanted."""
-        return fitted(self.schema, wanted).to_load
+    def fitting(self, wanted: Wanted) -> Schema:
+        """What there would be of what is wanted."""
+        return fitted(self.schema, wanted)
 
     def fit(self, wanted: Wanted, anew: Collection[str] = ()) -> None:
         """Make place for what is wanted, once; `schema` says then what is to load and to count.

@@ -172,6 +172,11 @@ class Plan:
         return tuple(dict.fromkeys(relations_of(self.root)))
 
 
+def tables_of(plan: Plan) -> set[str]:
+    """The names of the tables that it reads."""
+    return {relation.qualified_name for relation in plan.relations}
+
+
 def levels_of(level: Level) -> Iterator[Level]:
     """The level and all below."""
     yield level

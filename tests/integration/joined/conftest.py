@@ -68,6 +68,11 @@ class Store:
             for statement in statements:
                 connection.execute(statement.encode())
 
+    def run_alone(self, statement: str) -> None:
+        """Run a statement that can't be in a transaction."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
     def assert_equal(self, daemon: RunningDaemon) -> int:
         """Every document is what the source says, by the SQL that its projection means.
 
