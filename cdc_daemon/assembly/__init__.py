@@ -9,7 +9,7 @@ from cdc_daemon.assembly.joined import (
     Slice,
     Written,
 )
-from cdc_daemon.assembly.wanting import wanted
+from cdc_daemon.assembly.wanting import documents_of, wanted
 
 __all__ = [
     "BOUNDS",
@@ -20,5 +20,6 @@ __all__ = [
     "Pending",
     "Slice",
     "Written",
+    "documents_of",
     "wanted",
 ]

@@ -20,13 +20,13 @@ from cdc_daemon.assembly.roots import Nodes
 from cdc_daemon.assembly.touching import Touched
 from cdc_daemon.assembly.wanting import documents_of, wanted
 from cdc_daemon.errors import RejectedError
+from cdc_daemon.events import NOWHERE, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from cdc_daemon.assembly.climbing import Bounds
     from cdc_daemon.assembly.counting import Count
-    from cdc_daemon.events import Position
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Batch, Staged, Store, Table
 
@@ -52,6 +52,7 @@ class Assembled(NamedTuple):
     address: bytes
     body: bytes | None
     """None: there is no such document."""
+    version: Position
 
 
 class Written(NamedTuple):
@@ -63,7 +64,7 @@ class Written(NamedTuple):
 
 
 class Assembly(NamedTuple):
-    """Some documents as they are at one position of the state: their version."""
+    """Some documents as they are at one position of the state."""
 
     position: Position
     documents: Sequence[Assembled]
@@ -94,6 +95,18 @@ class JoinedProjection:
         self.nodes = Nodes(plan.root, of_root(plan), store)
         self.documents = Documents(plan, store)
         self.fan_outs = FanOuts(self.number, self.nodes)
+        self._is_routed = plan.routing is not None
+
+    def version(self, batch: Batch, address: bytes, body: bytes | None) -> Position:
+        """Of a document as it is now: where the state is.
+
+        But one that was routed elsewhere may be in the same shard under the same id, where the
+        delete must not meet it, however late it comes: so that is as old as what it deletes can be.
+        """
+        if body is None and self._is_routed:
+            found = batch.pending.get(self.number, address)
+            return NOWHERE if found is None else Position(found.last - 1)
+        return batch.position
 
     def touched(self, batch: Batch, found: Touched) -> Iterator[Pending]:
         """The documents that differ, or may; those of fan-outs come later."""
@@ -264,11 +277,12 @@ class JoinedProjections:
         size = looked_at = 0
         for name, address, key in pending:
             looked_at += 1
+            one = self._projections[name]
             try:
-                body = self._projections[name].documents.at(batch, address, key)
+                body = one.documents.at(batch, address, key)
             except RejectedError:
                 continue
-            documents.append(Assembled(name, address, body))
+            documents.append(Assembled(name, address, body, one.version(batch, address, body)))
             size += len(body or b"")
             if most_bytes is not None and size >= most_bytes:
                 break
@@ -285,6 +299,11 @@ class JoinedProjections:
 
     def _unheld(self) -> list[JoinedProjection]:
         return [one for name, one in self._projections.items() if name not in self.held]
+
+    def forget_pending(self, projection: str) -> None:
+        """All documents of a projection are going to be written, whatever is pending of it."""
+        number = self._projections[projection].number
+        self._store.write(lambda batch: batch.pending.forget(number))
 
     def every(self, projection: str, after: bytes, most_bytes: int) -> Slice:
         """The next documents of a projection, those of the rows of its root behind a key.
@@ -315,7 +334,7 @@ def _slice(one: JoinedProjection, after: bytes, most_bytes: int, batch: Batch) -
         looked_at += 1
         body = one.documents.at(batch, address := one.documents.address(packed), last)
         if body is not None:
-            documents.append(Assembled(one.name, address, body))
+            documents.append(Assembled(one.name, address, body, batch.position))
             size += len(body)
         if size >= most_bytes:
             break

@@ -162,8 +162,10 @@ class Joiner:
 
     def write_some(self, projection: str, after: bytes, most_bytes: int) -> Slice:
         """Send the next documents of a projection, whatever the sink has of them."""
+        if not after:
+            self.projections.forget_pending(projection)
         found = self.projections.every(projection, after, most_bytes)
-        self._sending.dispatch(projection, found.position, found.documents)
+        self._sending.dispatch(found.documents)
         return found
 
     def keep(self, *, urgent: bool) -> None:

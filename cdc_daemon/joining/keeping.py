@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from cdc_daemon.assembly import wanted
+from cdc_daemon.assembly import documents_of, wanted
 from cdc_daemon.state import GoOn, Home, Rebuild, folder_of
 
 if TYPE_CHECKING:
@@ -47,8 +47,16 @@ class Kept:
         return "" if self._store is None else self._store.id
 
     def lacking(self, plans: Sequence[Plan]) -> dict[str, str]:
-        """What would have to be loaded or made, for people, by the names of projections."""
-        return {} if self._store is None else _lacking(self._store.fitting(wanted(plans)), plans)
+        """What would have to be loaded or made, for people, by the names of projections.
+
+        What was pending of a read model goes with its mapping, and doesn't come back with it.
+        """
+        if self._store is None:
+            return {}
+        known = self._store.schema.projections
+        unknown = [plan.name for plan in plans if documents_of(plan) not in known]
+        forgotten = dict.fromkeys(unknown, "which documents are still to be written")
+        return forgotten | _lacking(self._store.fitting(wanted(plans)), plans)
 
     def held(self, plans: Sequence[Plan]) -> set[str]:
         """The projections of which nothing was given out so far, because something lacked."""

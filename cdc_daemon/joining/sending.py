@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from cdc_daemon.assembly import Assembled, JoinedProjections, Pending
     from cdc_daemon.delivery.delivery import Delivery
-    from cdc_daemon.events import Position
 
 SLICE_DOCUMENTS: Final = 500
 SLICE_BYTES: Final = 1_000_000
@@ -46,20 +45,22 @@ class Sending:
         while self._unsent:
             slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
             assembly = self._projections.assemble(slice_, SLICE_BYTES)
-            for name, documents in groupby(assembly.documents, key=lambda one: one.projection):
-                self._hand_over(name, assembly.position, list(documents))
+            self.dispatch(assembly.documents)
+            self.in_flight.sent(
+                Written(one.projection, one.address, assembly.position)
+                for one in assembly.documents
+            )
             # Only now: what is sent twice is the same, what is forgotten would be missing.
             for _ in range(assembly.looked_at):
                 self._unsent.popleft()
 
-    def _hand_over(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
-        self.dispatch(name, version, documents)
-        self.in_flight.sent(Written(name, one.address, version) for one in documents)
-
-    def dispatch(self, name: str, version: Position, documents: Sequence[Assembled]) -> None:
-        """Put documents of a projection, which aren't pending, into the lanes."""
+    def dispatch(self, documents: Sequence[Assembled]) -> None:
+        """Put documents, which needn't be pending, into the lanes."""
         delivery = self._delivery
-        contents = [(one.address, one.body) for one in documents]
         after = delivery.progress.reachable()
-        delivery.dispatcher.send(self._indices[name], version, contents, after=after)
-        delivery.metrics.assembled(name, len(contents))
+        for (name, version), some in groupby(
+            documents, key=lambda one: (one.projection, one.version)
+        ):
+            contents = [(one.address, one.body) for one in some]
+            delivery.dispatcher.send(self._indices[name], version, contents, after=after)
+            delivery.metrics.assembled(name, len(contents))

@@ -39,7 +39,7 @@ TABLES = {
             name="room",
         ),
         table("hotel_id", "tag_id", name="hotel_tag", key=("hotel_id", "tag_id")),
-        table("id", "name", name="tag"),
+        table("id", "name", Column("shelf", INT4, nullable=False), name="tag"),
     )
 }
 CHAIN: dict[str, Any] = {"one": "public.chain", "on": {"id": "chain_id"}, "fields": ["name"]}

@@ -87,7 +87,7 @@ class KeptDocuments:
         at, documents, _ = self._projections.assemble(pending)
         assert at == position
         assert len(documents) == len(pending) == len(set(pending))
-        for name, address, body in documents:
+        for name, address, body, _ in documents:
             self._keep(name, address, body)
         self._projections.reach(
             position, [Written(one.projection, one.address, position) for one in pending]

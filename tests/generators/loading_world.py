@@ -120,7 +120,7 @@ class LoadingWorld:
                 del self._after[name]
 
     def _send(self, position: int, documents: Iterable[Assembled]) -> None:
-        for name, address, body in documents:
+        for name, address, body, _ in documents:
             key, _ = json.JSONDecoder().raw_decode(address.decode())
             version, before = self.sink.get((name, key), (0, None))
             assert position >= version

@@ -19,11 +19,11 @@ MAPPINGS = 5
 
 
 def random_plans(
-    rng: Random, world: World, relations: dict[str, Relation]
+    rng: Random, world: World, relations: dict[str, Relation], count: int = MAPPINGS
 ) -> tuple[dict[str, Any], Compiled]:
-    """The mappings by name, and what they are compiled to."""
+    """The mappings by name, `count` or a few less, and what they are compiled to."""
     mappings = {}
-    for number in range(MAPPINGS):
+    for number in range(count):
         mapping = random_mapping(rng, world)
         if rng.random() < 0.2:
             mapping["routing"] = rng.choice(world.table(mapping["from"]).key)

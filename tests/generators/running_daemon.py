@@ -17,10 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.generators.rest import Refused, Rest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 60
+PROGRAM = ("-m", "cdc_daemon")
 
 
 def until(
@@ -52,12 +53,12 @@ class RunningDaemon:
         self._web = Rest(f"http://127.0.0.1:{port}")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it and return at once."""
+    def start(self, program: Sequence[str] = PROGRAM) -> None:
+        """Start it (or `program` in its place) and return at once."""
         assert not self.is_running
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cdc_daemon", "run", str(self.file)],
+                [sys.executable, *program, "run", str(self.file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -15,6 +15,7 @@ from tests.generators.json_meaning import parse
 from tests.generators.pg_values import literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from random import Random
 
     from tests.generators.worlds import Row, Table, World
@@ -51,23 +52,36 @@ class WorldHistory:
 
     def transact(self, *also: str) -> list[str]:
         """One transaction, which runs `also`, too; return its statements."""
-        statements = [
+        statements = self.draw()
+        with self._connection.transaction():
+            done = self.perform([*statements, *also])
+        self.look()
+        return done
+
+    def draw(self) -> list[str]:
+        """The statements of a transaction, for the rows as they were looked at last."""
+        return [
             statement
             for _ in range(self.rng.choice((1, 1, 2, 4, 10)))
             for statement in self._statements()
         ]
+
+    def perform(self, statements: Iterable[str]) -> list[str]:
+        """Run them in the transaction that is open; return those that the server has not refused.
+
+        Raises OperationalError where the server is gone.
+        """
         done = []
-        with self._connection.transaction():
-            for statement in [*statements, *also]:
-                try:
-                    with self._connection.transaction():
-                        self._connection.execute(statement.encode())
-                        self._connection.execute("set constraints all immediate")
-                        self._connection.execute("set constraints all deferred")
-                    done.append(statement)
-                except psycopg.Error:
-                    continue
-        self._look()
+        for statement in statements:
+            try:
+                with self._connection.transaction():
+                    self._connection.execute(statement.encode())
+                    self._connection.execute("set constraints all immediate")
+                    self._connection.execute("set constraints all deferred")
+                done.append(statement)
+            except psycopg.Error:
+                if self._connection.broken:
+                    raise
         return done
 
     def documents(self, statement: str) -> dict[str, Any]:
@@ -75,7 +89,8 @@ class WorldHistory:
         found = f"select id, document::text from ({statement}) d"
         return {key: parse(text) for key, text in self._connection.execute(found.encode())}
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See which rows there are."""
         for table in self.world.tables:
             names = [column.name for column in table.columns]
             texts = ", ".join(f"{worlds.quoted(name)}::text" for name in names)

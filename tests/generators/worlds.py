@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from tests.generators.pg_values import literal
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from random import Random
 
 Row: TypeAlias = "dict[str, str | None]"
@@ -185,11 +186,11 @@ def _names(columns: tuple[str, ...]) -> str:
     return ", ".join(map(quoted, columns))
 
 
-def random_world(rng: Random, prefix: str) -> World:
-    """A schema without rows; its schemas begin with `prefix`."""
+def random_world(rng: Random, prefix: str, types: Collection[str] = frozenset(VALUES)) -> World:
+    """A schema without rows; its schemas begin with `prefix`, its columns are of these types."""
     names = rng.sample(TABLE_NAMES, rng.randint(2, 8))
     schemas = [f"{prefix}a", f"{prefix}b"]
-    tables = [_random_table(rng, rng.choice(schemas), name) for name in names]
+    tables = [_random_table(rng, rng.choice(schemas), name, types) for name in names]
     for at, table in enumerate(tables):
         wanted = 2 if rng.random() < 0.5 else rng.randint(0, 2)  # two make a junction
         for _ in range(wanted):
@@ -199,13 +200,13 @@ def random_world(rng: Random, prefix: str) -> World:
     return World(tables)
 
 
-def _random_table(rng: Random, schema: str, name: str) -> Table:
+def _random_table(rng: Random, schema: str, name: str, types: Collection[str]) -> Table:
     key = [
         Column(f"id{at}", rng.choice(KEY_TYPES), nullable=False)
         for at in range(rng.choice((1, 1, 1, 2)))
     ]
     others = [
-        Column(column, rng.choice(sorted(VALUES)))
+        Column(column, rng.choice(sorted(types)))
         for column in rng.sample(COLUMN_NAMES, rng.randint(1, 5))
     ]
     columns = [*key, *others]

@@ -69,7 +69,8 @@ def test_a_document_is_on_the_shard_that_its_routing_says(
         "id": ["hotel_id", "id"],
         "index": {"settings": {"number_of_shards": 3}},
     }
-    alone = {**rooms, "id": ["id"], "embed": {"h": {"one": "hotel", "on": {"id": "hotel_id"}}}}
+    hotel = {"one": "hotel", "on": {"id": "hotel_id"}, "fields": ["name"]}
+    alone = {**rooms, "id": ["id"], "embed": {"hotel": hotel}}
     daemon = start_daemon({"rooms": rooms, "alone": alone})
     daemon.wait_until("streaming")
     store.execute("insert into room select i, i % 7, 'kind' from generate_series(1, 200) i")
@@ -119,7 +120,9 @@ def test_a_document_that_can_not_be_written_is_a_dead_letter(
     daemon = start_daemon({"hotels": hotels})
     daemon.wait_until("streaming")
     store.execute(
-        "insert into hotel values (1, '1', 7, repeat('x', 3000)), (2, 'two'), (3, '3'), (4, '4')",
+        "insert into hotel select i, i, 7 from generate_series(1, 4) i",
+        "update hotel set notes = repeat('x', 3000) where id = 1",
+        "update hotel set name = 'two' where id = 2",
         "insert into chain values (7, 'a chain')",
     )
     daemon.catch_up()

@@ -126,3 +126,21 @@ def test_what_was_applied_before_touches_nothing(tmp_path: Path) -> None:
         staged.put(Change(hotel, ChangeKind.INSERT, [b"1" for _ in hotel.columns]))
         assert len(projections.apply([(staged, Position(5))])) == 1
         assert projections.apply([(staged, Position(5))]) == []
+
+
+def test_a_document_outlives_the_delete_where_it_was_routed_before(tmp_path: Path) -> None:
+    """Both may be in one shard: the delete has a lower version, also where it comes again later."""
+    with joined(tmp_path, tags={"from": "public.tag", "routing": "shelf"}) as store:
+        store.insert("tag", id=5, shelf=1)
+        store.commit()
+        store.written()
+        store.update("tag", 5, shelf=2)
+        store.commit()
+        store.insert("tag", id=6, shelf=1)
+        store.commit()
+        found = store.projections.assemble(store.projections.pending()).documents
+        assert {one.address: (one.version, one.body is None) for one in found} == {
+            b'"5""1"': (1, True),
+            b'"5""2"': (3, False),
+            b'"6""1"': (3, False),
+        }

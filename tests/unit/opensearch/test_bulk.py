@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -40,6 +41,15 @@ def test_encodes_actions_and_documents() -> None:
     ]
     assert lines[1] == A.body
     assert encode([A, B]).endswith(b"\n")
+
+
+def test_encodes_the_routing_with_the_id() -> None:
+    """Of what has one, deletes too."""
+    routed = [replace(A, routing=b'"7"'), replace(B, routing=b'"\\\\"')]
+    index, _, delete = encode(routed).splitlines()
+    assert orjson.loads(index)["index"]["routing"] == "7"
+    found = orjson.loads(delete)["delete"]
+    assert (found["_id"], found["routing"]) == ('a"b', "\\")
 
 
 def test_encodes_nothing() -> None:

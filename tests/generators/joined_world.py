@@ -1,0 +1,75 @@
+"""A random world for a whole daemon: tables with rows, and read models that an index can take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cdc_daemon.ports import TableRequest
+from connectors.postgres.catalog import describe
+from tests.generators import worlds
+from tests.generators.random_plans import random_plans
+from tests.generators.world_history import WorldHistory
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from tests.generators.world_history import Connection
+
+TYPES = frozenset(worlds.VALUES) - {"jsonb"}
+"""An index takes objects of `jsonb`, and nothing else."""
+FIRST_TRANSACTIONS = 25
+"""They make the rows that are there before a daemon comes."""
+MOST_MODELS = 3
+SETTINGS = {
+    "mapping.total_fields.limit": 20_000,
+    "mapping.nested_fields.limit": 1_000,
+    "number_of_replicas": 0,
+}
+
+
+class JoinedWorld:
+    """Made in a database, and no part of any other world there."""
+
+    def __init__(self, rng: Random, name: str, connection: Connection) -> None:
+        self._rng, self.name = rng, name
+        self.world = worlds.random_world(rng, name, TYPES)
+        self._history = WorldHistory(rng, self.world, connection)
+        self._connection = connection
+        self.projections: dict[str, Any] = {}
+
+    def make(self) -> None:
+        """Tables, rows and read models."""
+        self._history.begin()
+        for _ in range(FIRST_TRANSACTIONS):
+            self._history.transact()
+        names = [table.qualified for table in self.world.tables]
+        found = describe(self._connection, [TableRequest(name) for name in names])
+        relations = dict(zip(names, found, strict=True))
+        mappings, _ = random_plans(self._rng, self.world, relations, MOST_MODELS)
+        mappings["flat"] = {"from": self._rng.choice(names), "fields": "*"}
+        self.projections = {
+            f"{self.name}{name}": self._indexed(mapping) for name, mapping in mappings.items()
+        }
+
+    def remove(self) -> None:
+        """The tables go."""
+        self._history.end()
+
+    def described(self) -> str:
+        """What a person needs to see the same."""
+        return ";\n".join([worlds.shown(self.projections), *self.world.ddl])
+
+    def _indexed(self, mapping: dict[str, Any]) -> dict[str, Any]:
+        settings = SETTINGS | {"number_of_shards": 3 if "routing" in mapping else 1}
+        fresh = {"freshness": self._rng.choice(("0", "20ms", "200ms"))}
+        return {**_storable(mapping), **fresh, "index": {"settings": settings}}
+
+
+def _storable(said: Any) -> Any:
+    """With a field for both, where a default is of another type than the column."""
+    if isinstance(said, list):
+        return [_storable(one) for one in said]
+    if not isinstance(said, dict):
+        return said
+    inner = {name: _storable(one) for name, one in said.items()}
+    return {**inner, "type": "keyword"} if "default" in said else inner

@@ -1,0 +1,116 @@
+"""Sessions that write into one world at once: their transactions overlap, their commits don't."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import nullcontext, suppress
+from random import Random
+from typing import TYPE_CHECKING, Self
+
+import psycopg
+
+from tests.generators.world_history import WorldHistory
+from tests.generators.worlds import World
+
+if TYPE_CHECKING:
+    from tests.generators.world_history import Connection
+    from tests.generators.world_journal import Journal
+
+SETTINGS = "-c deadlock_timeout=20ms -c lock_timeout=100ms"
+REWRITES = 1
+"""How often a session truncates where there are partitions: all that shows them is loaded anew."""
+ROLLED_BACK_SHARE = 0.1
+LATE_SHARE = 0.1
+MOST_LATE_SECONDS = 0.5
+
+
+class Writer(threading.Thread):
+    """One session, which goes on until it is told to stop, also after its server was killed."""
+
+    def __init__(
+        self, dsn: str, world: World, journal: Journal, rng: Random, pause_seconds: float
+    ) -> None:
+        super().__init__(daemon=True)
+        self._dsn = dsn
+        self._world = World(world.tables)
+        self._journal = journal
+        self._rng = rng
+        self._pause_seconds = pause_seconds
+        self._stop_asked = threading.Event()
+        self._rewrites = 0
+        self.failure: Exception | None = None
+
+    def stop(self) -> None:
+        """End after the transaction that is open."""
+        self._stop_asked.set()
+
+    def run(self) -> None:
+        """Connect, again and again, and commit."""
+        try:
+            while not self._stop_asked.is_set():
+                with suppress(psycopg.Error):  # it was killed
+                    self._connected()
+                time.sleep(0.05)
+        except Exception as error:  # noqa: BLE001 - the test's own thread raises it
+            self.failure = error
+
+    def _connected(self) -> None:
+        with psycopg.connect(self._dsn, autocommit=True, options=SETTINGS) as connection:
+            history = WorldHistory(self._rng, self._world, connection)
+            history.look()
+            while not self._stop_asked.wait(self._rng.uniform(0, self._pause_seconds)):
+                self._transaction(history, connection)
+
+    def _transaction(self, history: WorldHistory, connection: Connection) -> None:
+        statements = history.draw()
+        truncates = any(statement.startswith("truncate") for statement in statements)
+        if truncates and any(table.partitioned for table in self._world.tables):
+            self._rewrites += 1
+            if self._rewrites > REWRITES:
+                return
+        # Until it commits nobody can look at the table: so it doesn't wait for its turn then.
+        with self._journal.order if truncates else nullcontext():
+            connection.execute("begin")
+            history.perform(statements)
+            if not truncates and self._rng.random() < LATE_SHARE:
+                self._stop_asked.wait(self._rng.uniform(0, MOST_LATE_SECONDS))
+            if self._rng.random() < ROLLED_BACK_SHARE:
+                connection.execute("rollback")
+            else:
+                self._journal.commit(connection)
+        with suppress(psycopg.errors.LockNotAvailable):
+            history.look()
+
+
+class Writers:
+    """Several of them, for as long as the context lasts."""
+
+    def __init__(
+        self,
+        dsn: str,
+        world: World,
+        journal: Journal,
+        rng: Random,
+        *,
+        sessions: int = 2,
+        pause_seconds: float = 0.3,
+    ) -> None:
+        self._writers = [
+            Writer(dsn, world, journal, Random(rng.getrandbits(32)), pause_seconds)
+            for _ in range(sessions)
+        ]
+
+    def __enter__(self) -> Self:
+        for writer in self._writers:
+            writer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self._writers:
+            writer.stop()
+        for writer in self._writers:
+            writer.join(90)
+            assert not writer.is_alive()
+            if writer.failure is not None:
+                raise writer.failure
