@@ -19,6 +19,7 @@ from cdc_daemon.state import Home, Staged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cdc_daemon.assembly import Pending
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Store
 
@@ -69,16 +70,12 @@ class Bench:
         self._apply("chain", [(ChangeKind.INSERT, [b"1", b'"Royal"'])])
         while self._joined.wide_open():
             self._joined.fan_out()
-        found = [one.address for one in self._joined.pending()]
-        at = Position(self._position)
-        self._joined.reach(at, [Written("hotels", address, at) for address in found])
+        self._assemble(self._joined.pending())
 
     def rename_at_once(self) -> None:
         """The chain is renamed, and nothing is left to a fan-out: print what that takes."""
         print(f"all at once: applied in {self._rename(AT_ONCE) * 1e3:,.0f} ms")
-        position, found, _ = self._joined.assemble(self._joined.pending())
-        written = [Written("hotels", one.address, position) for one in found]
-        self._joined.reach(position, written)
+        self._assemble(self._joined.pending())
 
     def _rename(self, bounds: Bounds) -> float:
         self._joined = JoinedProjections(self._some, self._store, bounds)
@@ -106,10 +103,14 @@ class Bench:
         began = time.thread_time()
         pending = self._joined.fan_out()
         marked = time.thread_time()
-        position, found, _ = self._joined.assemble(pending)
-        written = [Written("hotels", one.address, position) for one in found]
-        self._joined.reach(position, written)
+        self._assemble(pending)
         return marked - began, time.thread_time() - marked
+
+    def _assemble(self, pending: Sequence[Pending]) -> None:
+        """And say that the sink has them."""
+        position, found, _ = self._joined.assemble(pending)
+        written = [Written(one.projection, one.address, position) for one in found]
+        self._joined.reach(position, written)
 
     def _apply(self, table: str, changes: Sequence[tuple[ChangeKind, list[bytes]]]) -> None:
         one = Staged(self._store.tables, self._folder, MEMORY)

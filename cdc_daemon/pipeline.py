@@ -270,7 +270,7 @@ class Pipeline:
             fold = route.fold
             version = self._version(route, position)
             if fold.truncated:
-                self._clear_before(route.index, version)
+                delivery.clear_before(route.index, version)
                 self._filler.truncated(route.index)
                 if window is not None:
                     window.truncated(route.index)
@@ -391,15 +391,3 @@ class Pipeline:
         self._report()
         if self._stopping():
             raise Stopped
-
-    def _clear_before(self, index: str, position: Position) -> None:
-        """TRUNCATE: wait until everything before is there, and delete it."""
-        delivery = self._delivery
-        delivery.settle()
-        # One below: nothing has that version, so what this transaction writes stays above it.
-        delivery.aside(lambda: self._delete_before(index, Position(position - 1)))
-        delivery.touched(index)
-
-    def _delete_before(self, index: str, version: Position) -> None:
-        deleted = self._delivery.delete_before(index, version)
-        log.info("truncated", index=index, documents=deleted)

@@ -489,8 +489,13 @@ class DeadLetterStore(Protocol):
 class DocumentReader(Protocol):
     """Looks documents up, for people and for verification."""
 
-    def get(self, index: str, document_id: str) -> tuple[int, bytes] | None:
-        """Version and document, whether searchable yet or not; None if there is none."""
+    def get(
+        self, index: str, document_id: str, routing: str | None = None
+    ) -> tuple[int, bytes] | None:
+        """Version and document, whether searchable yet or not; None if there is none.
+
+        `index` may be an alias. Without `routing` the id says the shard.
+        """
 
 
 class SourceFactory(Protocol):

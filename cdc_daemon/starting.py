@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from cdc_daemon.assembly import wanted
-from cdc_daemon.backfill.statechunks import StateChunks
 from cdc_daemon.claim import Claim
 from cdc_daemon.covering import Covered
 from cdc_daemon.errors import (
@@ -27,14 +25,13 @@ from cdc_daemon.errors import (
 )
 from cdc_daemon.events import Load
 from cdc_daemon.generations import create, drop, publish
-from cdc_daemon.joining import Kept
 from cdc_daemon.pipeline import Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.showing import Showing
 from cdc_daemon.resuming import loads_of, resume, unsearched
 from cdc_daemon.shapes import difference
-from cdc_daemon.state import Here, boot_id
+from cdc_daemon.statestart import StateStart
 
 if TYPE_CHECKING:
     import threading
@@ -92,7 +89,7 @@ class Start:
         self._shapes: Mapping[str, Shape] = {}
         """Those that the mappings are compiled for."""
         self._is_first = True
-        self._state: Kept | None = None
+        self._state = StateStart(self._configuration, source.show, metrics)
         self._unexplained: SchemaChangedError | None = None
         """What the stream has shown of a table, until a start has seen to it."""
 
@@ -110,19 +107,15 @@ class Start:
         """
         try:
             return self._begin()
-        except StopError as error:
+        except BaseException as error:
             self.let_go()
-            self._require_unchanged(error)
-            raise
-        except BaseException:
-            self.let_go()
+            if isinstance(error, StopError):
+                self._require_unchanged(error)
             raise
 
     def let_go(self) -> None:
-        """What was begun is over: close the state."""
-        if self._state is not None:
-            state, self._state = self._state, None
-            state.close()
+        """What was begun is over."""
+        self._state.let_go()
 
     def _require_unchanged(self, error: StopError) -> None:
         """Tables are looked at again and again: what is wrong may be that two looks don't fit."""
@@ -187,7 +180,7 @@ class Start:
                 self._sink,
                 self._source.show,
             )
-        resumption = self._from_state(resumption)
+        resumption = self._state.begin_from(resumption)
         self._require_progress(found, resumption)
         covered = self._covered(compiled, found, resumption)
         with self.reachable("sink", SinkError):
@@ -195,7 +188,7 @@ class Start:
             drop(resumption.left_over, self._sink)
             for gone in resumption.forgotten:
                 log.warning("projection_removed", projection=gone.projection, index=gone.index)
-            store = self._open_state(compiled, found, resumption)
+            store = self._state.open(compiled.plans, found, resumption)
             checkpoint = self._with_loads(compiled, resumption, found, covered)
         if resumption.new_place:
             with self.reachable("source", SourceError):
@@ -212,54 +205,7 @@ class Start:
             memberships = self._source.prepare(compiled.relations)
             found = self._claim.found(kept, memberships)
         found = replace(found, shapes=shapes, unexplained=self._unexplained)
-        return self._with_state(compiled, found) if compiled.plans else found
-
-    def _with_state(self, compiled: Compiled, found: Found) -> Found:
-        """Look at the state, too."""
-        kept = found.checkpoint
-        here = Here(
-            pipeline=self._configuration.name,
-            source_id=found.source_id,
-            boot_id=boot_id(),
-            place=found.place,
-            checkpoint=None if kept is None else kept.position,
-            checkpoint_state_id="" if kept is None else kept.state_id,
-            checkpoint_source_id="" if kept is None else kept.source_id,
-            shared=found.shared,
-        )
-        config = self._configuration.state
-        state = self._state = Kept(config.path, here, self._source.show, config.max_size)
-        return replace(
-            found,
-            state_lost=state.lost,
-            lacking=state.lacking(compiled.plans),
-            held=state.held(compiled.plans),
-        )
-
-    def _from_state(self, resumption: Resumption) -> Resumption:
-        """Where the state is behind the checkpoint, the stream begins there."""
-        begin = None if self._state is None else self._state.ask_from
-        if begin is None or resumption.new_place:
-            return resumption
-        checkpoint = resumption.checkpoint
-        position = min(begin, checkpoint.position)
-        return replace(resumption, checkpoint=replace(checkpoint, position=position))
-
-    def _open_state(self, compiled: Compiled, found: Found, resumption: Resumption) -> Store | None:
-        """Before the checkpoint says what is to be loaded: a crash in between loads it again."""
-        if self._state is None:
-            return None
-        lost = found.state_lost
-        if lost is not None and found.checkpoint is not None and found.checkpoint.state_id:
-            log.warning("state_lost", reason=lost)
-            self._metrics.state_lost()
-        store = self._state.open(
-            wanted(compiled.plans),
-            resumption.renewed,
-            all_anew=lost is not None or resumption.new_place,
-        )
-        StateChunks(store, compiled.plans).expect(resumption.joined)
-        return store
+        return self._state.look(compiled.plans, found)
 
     def _publish_loaded(self, checkpoint: Checkpoint) -> None:
         with self.reachable("sink", SinkError):
@@ -340,7 +286,7 @@ class Start:
         built = [plan.name for plan in compiled.plans if plan.name in made]
         checkpoint = replace(
             before,
-            state_id="" if self._state is None else self._state.id,
+            state_id=self._state.id,
             building=(*before.building, *built),
             generations={**before.generations, **made},
             loads=(*before.loads, *self._loads(compiled, resumption, made, covered)),

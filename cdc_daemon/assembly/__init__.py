@@ -9,6 +9,7 @@ from cdc_daemon.assembly.joined import (
     Slice,
     Written,
 )
+from cdc_daemon.assembly.looking import Document, Look, Shown
 from cdc_daemon.assembly.wanting import documents_of, wanted
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "Assembled",
     "Assembly",
     "Bounds",
+    "Document",
     "JoinedProjections",
+    "Look",
     "Pending",
+    "Shown",
     "Slice",
     "Written",
     "documents_of",

@@ -13,7 +13,7 @@ from cdc_daemon.projection.rejection import rejection
 
 if TYPE_CHECKING:
     from cdc_daemon.projection.joined.plan import Plan
-    from cdc_daemon.state import Batch, Store
+    from cdc_daemon.state import Batch, View
 
 
 _WITHOUT_ID: Final = b'"row without id '
@@ -25,7 +25,7 @@ class Documents:
     the id.
     """  # noqa: D205 - one sentence
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: View) -> None:
         self._plan = plan
         self._table = store.tables[plan.root.relation]
         self._addressing = Reader(plan.root.relation, {*plan.id, plan.routing or ""}, store)

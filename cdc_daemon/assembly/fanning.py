@@ -46,11 +46,7 @@ class FanOuts:
         """Keys of rows of the root, after going over `most` rows or all that is left."""
         while most > 0 and (one := self._next(batch)) is not None:
             self._last = one.way + one.group
-            node = self._nodes.get(one.way)
-            if node is None:  # of another mapping: all documents are written anew because of that
-                batch.fan_outs.drop(self._number, one)
-                continue
-            piece = Piece(batch, one, node, most)
+            piece = Piece(batch, one, self._nodes[one.way], most)
             yield from piece.found
             self.open(batch, dict.fromkeys(piece.wide, one.first))
             batch.fan_outs.went_on(self._number, one, piece.next)

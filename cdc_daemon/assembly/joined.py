@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cdc_daemon.assembly.climbing import Bounds
     from cdc_daemon.assembly.counting import Count
     from cdc_daemon.projection.joined.plan import Plan
-    from cdc_daemon.state import Batch, Staged, Store, Table
+    from cdc_daemon.state import Batch, Staged, Store, Table, View
 
 
 SLICE: Final = 100
@@ -87,7 +87,7 @@ class Slice(NamedTuple):
 class JoinedProjection:
     """One plan at work."""
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: View) -> None:
         self.name = plan.name
         self.wanted = wanted([plan])
         self.root = store.tables[plan.root.relation]
@@ -179,6 +179,7 @@ class JoinedProjections:
         """More may be there: return which projections are held no longer."""
         schema, before = self._store.schema, self.held
         self.held = {name for name, one in self._projections.items() if schema.lacks(one.wanted)}
+        self._wide = None
         return before - self.held
 
     def count_some(self) -> bool:
@@ -213,7 +214,6 @@ class JoinedProjections:
             for staged, position in transactions:
                 batch.apply(staged, position, listener)
 
-        self._wide = None
         return self._store.write(lambda batch: self._followed(applied, batch))
 
     def fan_out(self) -> list[Pending]:
@@ -250,6 +250,8 @@ class JoinedProjections:
         """Do what changes rows; return the documents that it touches."""
         listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
         work(batch, listener)
+        if any(touched.wide for touched in listener.touched.values()):
+            self._wide = None
         found = [
             one
             for projection, touched in listener.touched.items()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.joined.plan import Step
-    from cdc_daemon.state import Batch, Index, Store, Table
+    from cdc_daemon.state import Batch, Index, Table, View
 
     Found: TypeAlias = "tuple[bytes, bytes]"
     """A row: its key and its values, packed."""
@@ -72,7 +72,7 @@ class Lookup:
             for name, other in self.pairs
         )
 
-    def bound(self, store: Store) -> Find:
+    def bound(self, store: View) -> Find:
         """The function that finds them."""
         start, end = store.tables[self.start], store.tables[self.end]
         wanted = self.wanted
@@ -83,7 +83,7 @@ class Lookup:
         places = [start.place(others[name]) for name in identity_of(self.end)]
         return partial(_by_key, end, places)
 
-    def rows(self, store: Store, *, all_at_once: bool) -> FindRows:
+    def rows(self, store: View, *, all_at_once: bool) -> FindRows:
         """The same for who needs no keys; faster where all are taken."""
         find, wanted = self.bound(store), self.wanted
         if wanted is None or self.order.reverse or not all_at_once:
@@ -96,7 +96,7 @@ class Lookup:
 class Hop:
     """A lookup whose rows may be many: they can be had in parts."""
 
-    def __init__(self, lookup: Lookup, store: Store) -> None:
+    def __init__(self, lookup: Lookup, store: View) -> None:
         self.find = lookup.bound(store)
         start, end = store.tables[lookup.start], store.tables[lookup.end]
         wanted = lookup.wanted

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cdc_daemon.assembly.roles import Reached
     from cdc_daemon.events import Row
     from cdc_daemon.projection.joined.plan import Embed, Field, Level
-    from cdc_daemon.state import Batch, Store
+    from cdc_daemon.state import Batch, View
 
     Show: TypeAlias = "Callable[[Batch, bytes], bytes]"
     """From a packed row to the JSON of what belongs to it."""
@@ -32,7 +32,7 @@ _AGGREGATES = frozenset({"count", "sum", "avg", "min", "max", "bool_and", "bool_
 class Objects:
     """Makes the objects of a level."""
 
-    def __init__(self, level: Level, store: Store) -> None:
+    def __init__(self, level: Level, store: View) -> None:
         parts = [field.part for field in level.fields]
         self._plain = compile_document(parts)
         self._special = compile_document(parts, with_special=True)
@@ -53,7 +53,7 @@ class Objects:
         return b"{%b}" % body[1:] if own == b"{}" else b"%b%b}" % (own[:-1], body)
 
 
-def shown(embed: Embed, above: Level, store: Store) -> Show:
+def shown(embed: Embed, above: Level, store: View) -> Show:
     """The function that gives what `embed` holds."""
     reached = InOrder(embed, above, store)
     if embed.kind in _AGGREGATES:
@@ -80,7 +80,7 @@ def _many(embed: Embed, reached: InOrder, element: Callable[[Batch, Reached], by
     return many
 
 
-def _element(embed: Embed, store: Store) -> Callable[[Batch, Reached], bytes]:
+def _element(embed: Embed, store: View) -> Callable[[Batch, Reached], bytes]:
     """What one row gives."""
     if embed.value is not None:
         value = value_of(embed.value)
@@ -125,7 +125,7 @@ def result_shown(field: Field) -> Callable[[bytes], bytes]:
     return lambda result: show([result])
 
 
-def _kept(embed: Embed, above: Level, store: Store, recount: Show) -> Show:
+def _kept(embed: Embed, above: Level, store: View, recount: Show) -> Show:
     """From the counters; from the rows themselves where one of them has no exact value."""
     kept = Tally(embed, above, store)
     show = result_shown(embed.value) if embed.value is not None else bytes

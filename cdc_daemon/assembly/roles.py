@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Relation, Row
     from cdc_daemon.projection.joined.plan import Embed, Level, Step
-    from cdc_daemon.state import Batch, Store
+    from cdc_daemon.state import Batch, View
 
     Reached: TypeAlias = "tuple[bytes, Row]"
     """A row, packed, and what expressions see of it."""
@@ -29,7 +29,7 @@ LACKING: Final = "lacking_value"
 class Reader:
     """The values of a table's rows in the order of its relation; only `columns` are looked at."""
 
-    def __init__(self, relation: Relation, columns: Iterable[str], store: Store) -> None:
+    def __init__(self, relation: Relation, columns: Iterable[str], store: View) -> None:
         table = store.tables[relation]
         names = [column.name for column in relation.columns]
         places = [table.place(name) for name in names]
@@ -60,7 +60,7 @@ class Reader:
 class LevelRows:
     """The rows of a level."""
 
-    def __init__(self, level: Level, columns: Iterable[str], store: Store) -> None:
+    def __init__(self, level: Level, columns: Iterable[str], store: View) -> None:
         self._reader = Reader(level.relation, columns, store)
         self._where = None if level.where is None else level.where.test
         lenders = {each.embed: None for each in level.borrowed}
@@ -99,7 +99,7 @@ class LevelRows:
 class LinkRows:
     """The rows of a junction."""
 
-    def __init__(self, step: Step, store: Store) -> None:
+    def __init__(self, step: Step, store: View) -> None:
         where = step.where
         self._where = None if where is None else where.test
         self._reader = Reader(step.relation, where.columns if where else (), store)
@@ -123,7 +123,7 @@ class Way:
         self,
         embed: Embed,
         above: Level,
-        store: Store,
+        store: View,
         order: Order = NO_ORDER,
         *,
         all_at_once: bool = False,

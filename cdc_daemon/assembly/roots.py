@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.expressions import CompiledExpression
     from cdc_daemon.projection.joined.plan import Embed, Level
-    from cdc_daemon.state import Batch, Store
+    from cdc_daemon.state import Batch, View
 
 
 class Rows(Protocol):
@@ -39,7 +39,7 @@ class Node:
     """The step to the rows above; the root has none."""
 
     def __init__(
-        self, relation: Relation, rows: Rows, where: CompiledExpression | None, store: Store
+        self, relation: Relation, rows: Rows, where: CompiledExpression | None, store: View
     ) -> None:
         self.relation = relation
         self.above: Node | None = None
@@ -47,18 +47,22 @@ class Node:
         own = {column.name for column in relation.columns}
         self.borrows: Final = where is not None and not own.issuperset(where.columns)
         """Whether `where` reads other rows than its own."""
+        self.path: tuple[str, ...] = ()
+        """The tables on the way up, each with the columns that lead there, for people."""
         self.way = b""
-        """What tells the way up from others, also after a restart, and under another mapping."""
+        """What tells the way up from others, also after a restart."""
         self._rows = rows
         self._table = store.tables[relation]
         self._places: tuple[int, ...] = ()
         self._link_places: tuple[int, ...] = ()
 
-    def put_under(self, above: Node, up: Lookup, store: Store) -> None:
+    def put_under(self, above: Node, up: Lookup, store: View) -> None:
         """From here `up` leads to the rows of `above`."""
         self.above = above
         self.hop = Hop(up, store)
         self.way = _way(above, up)
+        columns = ", ".join(f"{name} = {other}" for name, other in up.pairs)
+        self.path = (f"{up.end.qualified_name} ({columns})", *above.path)
         self._link_places = tuple(self._table.place(name) for _, name in up.pairs)
 
     def read(self, columns: set[str]) -> None:
@@ -117,7 +121,7 @@ def differ(old: bytes | None, new: bytes | None, places: Iterable[int]) -> bool:
 class Nodes:
     """All nodes of a level, as the root, and of what lies below."""
 
-    def __init__(self, level: Level, columns: set[str], store: Store) -> None:
+    def __init__(self, level: Level, columns: set[str], store: View) -> None:
         self._store = store
         self._known: dict[tuple[Node, Lookup, object], Node] = {}
         self.of_table: dict[int, list[Node]] = {}

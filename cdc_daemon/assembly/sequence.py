@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cdc_daemon.assembly.roles import Reached
     from cdc_daemon.events import ColumnType, Row, Value
     from cdc_daemon.projection.joined.plan import Embed, Field, Level, OrderKey
-    from cdc_daemon.state import Batch, Store
+    from cdc_daemon.state import Batch, View
 
 
 def order_of(embed: Embed) -> Order | None:
@@ -69,7 +69,7 @@ def _parts(order: Iterable[OrderKey]) -> tuple[Part, ...]:
 class InOrder:
     """The rows that an embed takes, before its limit."""
 
-    def __init__(self, embed: Embed, above: Level, store: Store) -> None:
+    def __init__(self, embed: Embed, above: Level, store: View) -> None:
         order = order_of(embed)
         self._way = Way(
             embed,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Row, Value
     from cdc_daemon.projection.joined.plan import Embed, Field, Level
-    from cdc_daemon.state import Batch, Store
+    from cdc_daemon.state import Batch, View
 
 UNKNOWN: Final = Counter(1, 1, 1)
 """A row that can't be read, or whose expression fails: the rows must be asked, which says why."""
@@ -134,7 +134,7 @@ def adds_scale(embed: Embed) -> Callable[[Row], Counter]:
 class Tally:
     """Reads an aggregate of a row from its counters."""
 
-    def __init__(self, embed: Embed, above: Level, store: Store) -> None:
+    def __init__(self, embed: Embed, above: Level, store: View) -> None:
         first = downwards(embed.steps[0], above.relation)
         assert first.wanted is not None  # noqa: S101 - `is_kept`
         self._index = store.indexes[first.wanted.text]

@@ -210,7 +210,7 @@ class Backfill:
 
     def _start_reading(self, begun: Sequence[object]) -> None:
         self._is_filling = bool(self.loads)
-        if begun:
+        if begun and self._loads.active:
             self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
         if self._loads.active and not self._workers:
             self._start_workers()

@@ -19,6 +19,7 @@ OWN_COMMANDS: Final = {
     "validate": "cdc_daemon.cli.validate:validate",
     "check": "cdc_daemon.cli.check:check",
     "explain": "cdc_daemon.cli.explain:explain",
+    "preview": "cdc_daemon.cli.preview:preview",
     "schema": "cdc_daemon.cli.schema:schema",
     "status": "cdc_daemon.cli.status:status",
     "backfill": "cdc_daemon.cli.backfill:backfill",

@@ -20,6 +20,7 @@ from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
 from cdc_daemon.errors import CdcError, SchemaChangedError
+from cdc_daemon.events import Position
 from cdc_daemon.log import Seldom
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.delivery.letters import Projection
-    from cdc_daemon.events import Checkpoint, DeadLetter, DocumentOperation, Position
+    from cdc_daemon.events import Checkpoint, DeadLetter, DocumentOperation
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import Rejection, Sink, WriteResult
 
@@ -174,6 +175,16 @@ class Delivery:
         """Have `index` refreshed: the commit that is being sent changed it by other means."""
         self.progress.touched(index)
         self._refresher.wake()
+
+    def clear_before(self, index: str, position: Position) -> None:
+        """TRUNCATE: wait until everything from before `position` is there, and delete it."""
+        self.settle()
+        # One below: nothing has that version, so what this transaction writes stays above it.
+        version = Position(position - 1)
+        self.aside(
+            lambda: log.info("truncated", index=index, documents=self.delete_before(index, version))
+        )
+        self.touched(index)
 
     def delete_before(self, index: str, version: Position) -> int:
         """Delete what `index` held below `version`, for as long as it takes; how many."""

@@ -57,6 +57,7 @@ class Sending:
     def dispatch(self, documents: Sequence[Assembled]) -> None:
         """Put documents, which needn't be pending, into the lanes."""
         delivery = self._delivery
+        # The last documents of a wide change are in the lanes when nothing of it is open any more.
         after = delivery.progress.reachable()
         for (name, version), some in groupby(
             documents, key=lambda one: (one.projection, one.version)

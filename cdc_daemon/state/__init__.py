@@ -23,6 +23,7 @@ from cdc_daemon.state.schema import (
 from cdc_daemon.state.staging import Staged
 from cdc_daemon.state.store import Store
 from cdc_daemon.state.table import Index, Table, ordered
+from cdc_daemon.state.viewing import View
 
 __all__ = [
     "WAY_BYTES",
@@ -43,6 +44,7 @@ __all__ = [
     "Staged",
     "Store",
     "Table",
+    "View",
     "Wanted",
     "boot_id",
     "counted",

@@ -69,6 +69,11 @@ class Environment:
             self._databases[name] = self._env.open_db(name.encode(), txn)
         return self._databases[name]
 
+    def kept(self, name: str) -> Database:
+        """One of the trees in a file that is only read."""
+        with self._mapped("read"):
+            return self._env.open_db(name.encode(), create=False)
+
     def found(self, name: str, txn: Transaction) -> Database | None:
         """One of the trees in the file, for as long as this transaction lasts."""
         try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cdc_daemon.state.environment import Database, Transaction
 
 WAY_BYTES: Final = 8
-"""A digest: the same way under another mapping has the same one."""
+"""A digest, which is the same after a restart."""
 _NUMBER: Final = Struct(">I")
 _GROUP_FROM: Final = _NUMBER.size + WAY_BYTES
 _HEAD: Final = Struct(">QQ")
@@ -71,11 +71,8 @@ class FanOutSet:
         elif one.again:
             self._put(projection, FanOut(one.way, one.group, one.again))
         else:
-            self.drop(projection, one)
-
-    def drop(self, projection: int, one: FanOut) -> None:
-        """It is for nobody any longer."""
-        self._txn.delete(_NUMBER.pack(projection) + one.way + one.group, db=self._database)
+            key = _NUMBER.pack(projection) + one.way + one.group
+            self._txn.delete(key, db=self._database)
 
     def of(self, projection: int, after: bytes = b"") -> Iterator[FanOut]:
         """Those of a projection; if `after` is way and group of one, those that come after it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter as Tally
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,15 +25,21 @@ from cdc_daemon.state.schema import (
     NUMBER_BYTES,
     PENDING,
     SCHEMA,
+    TREES,
     Schema,
+    fitted,
     tree_of_index,
     tree_of_table,
 )
+from cdc_daemon.state.viewing import View
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cdc_daemon.events import Position
     from cdc_daemon.state.environment import Transaction
     from cdc_daemon.state.mark import Mark
+    from cdc_daemon.state.schema import Wanted
 
 ASKED_FOR: Final = "a person asked for it to be loaded anew (cdc-daemon state rebuild)"
 
@@ -90,6 +97,29 @@ def inspect(folder: Path) -> Inspection:
         file_bytes(folder),
     )
     return shell if shell.lost else _looked_into(shell)
+
+
+@contextmanager
+def viewed(folder: Path, wanted: Wanted) -> Iterator[View]:
+    """What is wanted of a state, to be read. Raises StateError where it doesn't have all of it."""
+    mark = _required_mark(folder)
+    reason = _reason(mark, folder)
+    env = None if reason else Environment(folder, most_bytes=None, readonly=True)
+    try:
+        view = None if env is None else View(env, {name: env.kept(name) for name in TREES})
+        if env is None or view is None or not _has(view.schema, wanted):
+            lacking = "not all that this configuration reads is there yet"
+            raise StateError(f"the state in {folder} can't be asked: {reason or lacking}")
+        view.lay_out(wanted, env.kept)
+        yield view
+    finally:
+        if env is not None:
+            env.close()
+
+
+def _has(schema: Schema, wanted: Wanted) -> bool:
+    fitting = fitted(schema, wanted)
+    return fitting.next == schema.next and not fitting.lacks(wanted)
 
 
 def compact(folder: Path) -> tuple[int, int]:

@@ -11,14 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cdc_daemon.state.applying import Batch
-from cdc_daemon.state.counters import Counters
 from cdc_daemon.state.environment import DamagedError, FullError, drop_some, size_of
-from cdc_daemon.state.fanouts import FanOutSet
 from cdc_daemon.state.mark import write_mark
-from cdc_daemon.state.pending import PendingSet
 from cdc_daemon.state.schema import (
-    COUNTERS,
     FAN_OUTS,
     META,
     PENDING,
@@ -27,19 +22,19 @@ from cdc_daemon.state.schema import (
     Schema,
     fitted,
     place_of,
-    tree_of_index,
-    tree_of_table,
 )
-from cdc_daemon.state.table import Index, Table
+from cdc_daemon.state.viewing import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from cdc_daemon.events import Position, Relation
+    from cdc_daemon.state.applying import Batch
     from cdc_daemon.state.environment import Database, Environment, Transaction
     from cdc_daemon.state.mark import Mark
     from cdc_daemon.state.schema import Wanted
+    from cdc_daemon.state.table import Index
 
 SLICE: Final = 2_000
 """Entries that are dropped, or rows that are indexed, between two looks at the stream: 5 ms."""
@@ -61,7 +56,7 @@ class Figures:
     sync_seconds: float
 
 
-class Store:
+class Store(View):
     """An open state."""
 
     def __init__(self, folder: Path, env: Environment, mark: Mark) -> None:
@@ -70,16 +65,10 @@ class Store:
         self._mark = mark
         self._syncs = 0
         self._sync_seconds = 0.0
-        self.tables: dict[Relation, Table] = {}
-        """By the relations that were wanted."""
-        self.indexes: dict[str, Index] = {}
-        """By the text of what was wanted."""
-        self._numbered: dict[int, Table] = {}
         self._indexed_to: dict[str, bytes] = {}
-        self._trees = self._transact(lambda txn: {name: env.made(name, txn) for name in TREES})
-        with env.reading() as txn:
-            stored = txn.get(SCHEMA, db=self._trees[META])
-        self.schema = Schema() if stored is None else Schema.from_json(stored)
+        super().__init__(
+            env, self._transact(lambda txn: {name: env.made(name, txn) for name in TREES})
+        )
         self.figures = self._figures()
 
     @property
@@ -101,16 +90,7 @@ class Store:
 
     def _make(self, wanted: Wanted, txn: Transaction) -> None:
         self._save(self.schema, txn)
-        for relation in wanted.relations:
-            kept = self.schema.tables[relation.qualified_name]
-            tree = self._env.made(tree_of_table(kept.number), txn)
-            self.tables[relation] = self._numbered[kept.number] = Table(relation, kept, tree)
-        for one in wanted.indexes:
-            index = self.schema.indexes[one.text]
-            tree = self._env.made(tree_of_index(index.number), txn)
-            table = self._numbered[index.table]
-            self.indexes[one.text] = Index(one, table, tree)
-            table.indexes.append(self.indexes[one.text])
+        self.lay_out(wanted, lambda name: self._env.made(name, txn))
 
     def write(self, work: Callable[[Batch], T]) -> T:
         """Have `work` done in one transaction. Where the map is full it grows, and `work` is called
@@ -127,8 +107,8 @@ class Store:
 
     def read(self, work: Callable[[Batch], T]) -> T:
         """Have `work` look at what was committed last."""
-        with self._watched(), self._env.reading() as txn:
-            return work(self._batch(txn))
+        with self._watched():
+            return super().read(work)
 
     def count(self, relation: Relation) -> int:
         """How many rows there are of a table."""
@@ -202,16 +182,6 @@ class Store:
             size = self._env.file_bytes
             write_mark(self._folder, replace(self._mark, clean=True, file_bytes=size))
         self._env.close()
-
-    def _batch(self, txn: Transaction) -> Batch:
-        return Batch(
-            txn,
-            self._numbered,
-            self._trees,
-            Counters(txn, self._trees[COUNTERS]),
-            PendingSet(txn, self._trees[PENDING]),
-            FanOutSet(txn, self._trees[FAN_OUTS]),
-        )
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         while True:

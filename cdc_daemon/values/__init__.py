@@ -3,7 +3,7 @@
 from cdc_daemon.values.canonical import canonical_key
 from cdc_daemon.values.encoding import json_encoder, unknown_types
 from cdc_daemon.values.forms import Form
-from cdc_daemon.values.identifiers import fill_id, id_encoder, join_id
+from cdc_daemon.values.identifiers import fill_id, id_encoder, join_id, split_id
 from cdc_daemon.values.scalars import Encoder
 from cdc_daemon.values.session import SESSION_SETTINGS
 from cdc_daemon.values.special import SpecialValueError, watched_encoder
@@ -18,6 +18,7 @@ __all__ = [
     "id_encoder",
     "join_id",
     "json_encoder",
+    "split_id",
     "unknown_types",
     "watched_encoder",
 ]

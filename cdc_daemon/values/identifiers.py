@@ -114,6 +114,19 @@ def join_id(parts: Sequence[bytes]) -> bytes:
     return _digest(joined)
 
 
+def split_id(text: str) -> list[str]:
+    """The parts that `join_id` has joined, but for a digest."""
+    parts, escaped = [""], False
+    for letter in text:
+        if not escaped and letter in "|\\":
+            escaped = letter == "\\"
+            parts += [""] * (not escaped)
+        else:
+            parts[-1] += letter
+            escaped = False
+    return parts
+
+
 def fill_id(texts: Sequence[str], parts: Sequence[bytes]) -> bytes:
     r"""One document id of the JSON strings that `id_encoder` gave, between `texts`, as JSON string.
 

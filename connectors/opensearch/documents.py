@@ -21,10 +21,15 @@ class OpenSearchDocuments:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def get(self, index: str, document_id: str) -> tuple[int, bytes] | None:
+    def get(
+        self, index: str, document_id: str, routing: str | None = None
+    ) -> tuple[int, bytes] | None:
         """Version and document, whether searchable yet or not; None if there is none."""
         path = f"/{quote(index, safe='')}/_doc/{quote(document_id, safe='')}"
-        return document_in(self._client.send("read a document", "GET", path, ok=(NOT_FOUND,)))
+        params = {} if routing is None else {"routing": routing}
+        return document_in(
+            self._client.send("read a document", "GET", path, params=params, ok=(NOT_FOUND,))
+        )
 
 
 def document_in(answer: str) -> tuple[int, bytes] | None:

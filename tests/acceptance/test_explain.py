@@ -170,7 +170,7 @@ def test_columns_that_are_generated_or_missing(hotels: Path, database: Database)
 def test_what_cannot_be_explained(hotels: Path, database: Database) -> None:
     """What isn't there, isn't asked for, is protected or mistaken; a source that is away."""
     assert "did you mean hotels?" in command("explain", "hotel", str(hotels), "--sql").stderr
-    assert "--sql" in command("explain", "hotels", str(hotels)).stderr
+    assert "--sql" in command("explain", "hotels").stderr
     rule = "columns: [{match: hotel.name, mask: x}]"
     hotels.write_text(hotels.read_text().replace("{type: postgres,", f"{{type: postgres, {rule},"))
     result = command("explain", "hotels", str(hotels), "--sql")

@@ -187,7 +187,12 @@ class MemoryDocuments:
     def __init__(self, sink: MemorySink) -> None:
         self._sink = sink
 
-    def get(self, index: str, document_id: str) -> tuple[int, bytes] | None:
+    def get(
+        self,
+        index: str,
+        document_id: str,
+        routing: str | None = None,  # noqa: ARG002 - one shard
+    ) -> tuple[int, bytes] | None:
         """Version and document."""
         found = self._sink.index(index).documents.get(b'"%b"' % document_id.encode())
         return None if found is None or found[1] is None else (found[0], found[1])

@@ -127,8 +127,8 @@ class JoinedStore:
     def written(self) -> None:
         """The sink has everything."""
         at = self._position
-        some = [Written(one.projection, one.address, at) for one in self.projections.pending()]
-        self.projections.reach(at, some)
+        pending = self.projections.pending()
+        self.projections.reach(at, [Written(one.projection, one.address, at) for one in pending])
 
     def _given(self, pending: list[Pending]) -> Given:
         position, found, _ = self.projections.assemble(pending)
