@@ -106,7 +106,7 @@ def run(both: Servers, rows: int, rounds: int, seconds: float) -> Result:
     _fill(both, rows)
     print(f"{rows:,} rows are there", flush=True)
     load = limit.write(_lines(both.source.dsn), both.folder / "rows.ndjson", both.sink.url)
-    flat.warm_up(both, load)
+    flat.warm_up(both, load, limit.projection_of(both.source.dsn))
     limits, runs = [], []
     for number in range(rounds):
         limits.append(_limit(both, load))

@@ -64,6 +64,11 @@ class Daemon:
         self._configuration["projections"][name] = {"from": table, "fields": "*"}
         self._write()
 
+    def remap(self, **projection: Any) -> None:
+        """Change its read model, from the next start on."""
+        self._configuration["projections"][self.name].update(projection)
+        self._write()
+
     def _write(self) -> None:
         self._file.write_text(json.dumps(self._configuration, indent=1))  # JSON is YAML
 
@@ -112,11 +117,13 @@ class Daemon:
 
     def said(self, event: str) -> float | None:
         """The Unix time at which it logged `event` first; None where it hasn't."""
-        for line in self.log().splitlines():
-            if f'"event": "{event}"' in line:
-                stamp = json.loads(line)["timestamp"].replace("Z", "+00:00")
-                return datetime.fromisoformat(stamp).timestamp()
-        return None
+        return next(iter(self.times(event)), None)
+
+    def times(self, event: str) -> list[float]:
+        """The Unix times at which it logged `event`."""
+        lines = [line for line in self.log().splitlines() if f'"event": "{event}"' in line]
+        stamps = (json.loads(line)["timestamp"].replace("Z", "+00:00") for line in lines)
+        return [datetime.fromisoformat(stamp).timestamp() for stamp in stamps]
 
     def status(self) -> dict[str, Any]:
         """What /api/v1/status says."""

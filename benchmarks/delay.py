@@ -25,7 +25,7 @@ from search import NDJSON, Search
 from servers import Servers, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 RATES: Final = (200, 1000)
 SECONDS: Final = 60.0
@@ -40,9 +40,26 @@ WARM_UP_SECONDS: Final = 90.0
 """Java compiles what it has run often: until then a refresh takes several times as long."""
 FLOOR_REQUESTS: Final = 300
 _HISTOGRAM: Final = "cdc_end_to_end_latency_seconds_bucket"
-_INSERT_ONE: Final = workload.ROWS.replace("%(first)s::bigint, %(last)s::bigint", "1, 1").replace(
+_ONE_ROW: Final = workload.ROWS.replace("%(first)s::bigint, %(last)s::bigint", "1, 1").replace(
     "select i,", "select %(id)s::bigint,"
 )
+_INSERT_ONE: Final = f"insert into item {_ONE_ROW}"
+_UPDATE_ONE: Final = "update item set quantity = %(quantity)s where id = %(id)s"
+
+
+class Traffic(NamedTuple):
+    """What is committed meanwhile; functions of a module, for other processes to call.
+
+    Each gets a number that no other call has got, of this run or an earlier one.
+    """
+
+    name: str
+    change: Callable[[psycopg.Connection, int], object]
+    """Makes one transaction of the workload."""
+    probe: Callable[[psycopg.Connection, int], bytes]
+    """Makes the change of one probe, and returns the query that finds it."""
+    aims: Mapping[int, str]
+    """For a rate."""
 
 
 class Probe(NamedTuple):
@@ -66,6 +83,7 @@ class Done(NamedTuple):
 class Result:
     """What was measured at one rate."""
 
+    traffic: Traffic
     rate: int
     done: Done
     after_commit: Quantiles
@@ -83,9 +101,9 @@ class Result:
 
     def lines(self) -> list[tuple[str, str, str]]:
         """Name, figure and aim."""
-        at = f"delay at {self.rate}/s"
+        at = f"{self.traffic.name} at {self.rate}/s"
         p50, p99 = (value * 1000 for value in self.histogram)
-        aim = "p50 under 25, p99 under 100" if self.rate == RATES[0] else ""
+        aim = self.traffic.aims.get(self.rate, "")
         return [
             (f"{at}: after COMMIT returned", f"{self.after_commit}, {self.probes} probes", aim),
             (f"{at}: from before COMMIT", str(self.from_commit), ""),
@@ -126,12 +144,32 @@ def _floor(both: Servers) -> Quantiles:
     return quantiles(took[FLOOR_REQUESTS:])  # the first half warms Java up
 
 
-def at_rate(both: Servers, daemon: Daemon, rate: int, seconds: float) -> Result:
-    """Work and probe at one rate; the daemon's name must be `delay`."""
+def change_item(connection: psycopg.Connection, number: int) -> None:
+    """Insert a row, or update one."""
+    if number % 2:
+        connection.execute(_INSERT_ONE, {"id": number})
+    else:
+        row = random.randint(1, ROWS)
+        connection.execute(_UPDATE_ONE, {"id": row, "quantity": number % 1000})
+
+
+def probe_item(connection: psycopg.Connection, number: int) -> bytes:
+    """Insert a row."""
+    connection.execute(_INSERT_ONE, {"id": -number})
+    return b'{"query":{"term":{"id":%d}}}' % -number
+
+
+ITEMS: Final = Traffic("delay", change_item, probe_item, {RATES[0]: "p50 under 25, p99 under 100"})
+
+
+def at_rate(
+    both: Servers, daemon: Daemon, rate: int, seconds: float, traffic: Traffic = ITEMS
+) -> Result:
+    """Work and probe at one rate."""
     context = multiprocessing.get_context("spawn")
     worked: Any = context.SimpleQueue()
     probed: Any = context.SimpleQueue()
-    arguments = (both.source.dsn, seconds)
+    arguments = (traffic, both.source.dsn, seconds)
     worker = context.Process(target=_work, args=(*arguments, rate, worked))
     prober = context.Process(target=_probe, args=(*arguments, both.sink.url, daemon.name, probed))
     worker.start()
@@ -151,6 +189,7 @@ def at_rate(both: Servers, daemon: Daemon, rate: int, seconds: float) -> Result:
     chosen = {name: value for name, value in after.items() if 'stage="searchable"' in name}
     p50, p99 = (histogram_quantile(before, chosen, series, share) for share in (0.5, 0.99))
     return Result(
+        traffic=traffic,
         rate=rate,
         done=done,
         after_commit=quantiles([probe.found - probe.committed for probe in probes]),
@@ -158,14 +197,18 @@ def at_rate(both: Servers, daemon: Daemon, rate: int, seconds: float) -> Result:
         probes=len(probes),
         said=said,
         histogram=(p50, p99),
-        requests=", ".join(_requests(before, after, kind) for kind in ("bulk_request", "refresh")),
+        requests=", ".join(
+            _requests(before, after, kind, daemon.name) for kind in ("bulk_request", "refresh")
+        ),
         shares=taken,
     )
 
 
-def _requests(before: Mapping[str, float], after: Mapping[str, float], kind: str) -> str:
+def _requests(
+    before: Mapping[str, float], after: Mapping[str, float], kind: str, pipeline: str
+) -> str:
     """Requests between two scrapes: number and mean."""
-    series = f'cdc_{kind}_duration_seconds_{{}}{{{{pipeline="delay"}}}}'
+    series = f'cdc_{kind}_duration_seconds_{{}}{{{{pipeline="{pipeline}"}}}}'
     seconds, count = (
         after[name] - before.get(name, 0.0)
         for name in (series.format("sum"), series.format("count"))
@@ -193,11 +236,10 @@ def show(result: Result) -> None:
     )
 
 
-def _work(dsn: str, seconds: float, rate: int, answer: Any) -> None:
-    """Commit single-row inserts and updates by the clock, over several connections."""
+def _work(traffic: Traffic, dsn: str, seconds: float, rate: int, answer: Any) -> None:
+    """Commit transactions by the clock, over several connections."""
     numbers = itertools.count()
-    first = int(time.time() * 1000) * 1000
-    """Ids that no earlier run has used."""
+    first = _unused_number()
     late: list[float] = []
     began = time.monotonic()
 
@@ -206,11 +248,7 @@ def _work(dsn: str, seconds: float, rate: int, answer: Any) -> None:
             while (planned := (number := next(numbers)) / rate) < seconds:
                 time.sleep(max(0.0, began + planned - time.monotonic()))
                 late.append(time.monotonic() - began - planned)
-                if number % 2:
-                    connection.execute(_INSERT_ONE_STATEMENT, {"id": first + number})
-                else:
-                    row = random.randint(1, ROWS)
-                    connection.execute(_UPDATE_ONE, {"id": row, "quantity": number})
+                traffic.change(connection, first + number)
 
     threads = [threading.Thread(target=follow) for _ in range(CONNECTIONS)]
     for thread in threads:
@@ -220,39 +258,37 @@ def _work(dsn: str, seconds: float, rate: int, answer: Any) -> None:
     answer.put(Done(len(late), time.monotonic() - began, quantiles(late)))
 
 
-_INSERT_ONE_STATEMENT: Final = f"insert into item {_INSERT_ONE}"
-_UPDATE_ONE: Final = "update item set quantity = %(quantity)s where id = %(id)s"
-
-
-def _probe(dsn: str, seconds: float, url: str, index: str, answer: Any) -> None:
-    """Commit a row and search for it until found, again and again."""
+def _probe(traffic: Traffic, dsn: str, seconds: float, url: str, index: str, answer: Any) -> None:
+    """Commit a change and search for it until found, again and again."""
     search = Search(url)
     probes: list[Probe] = []
-    first = -int(time.time() * 1000) * 1000
+    first = _unused_number()
     until = time.monotonic() + seconds
     with psycopg.connect(dsn) as connection:
         while time.monotonic() < until:
-            row = first - len(probes)
-            connection.execute(_INSERT_ONE_STATEMENT, {"id": row})
+            query = traffic.probe(connection, first + len(probes))
             before = time.monotonic()
             connection.commit()
             committed = time.monotonic()
-            probes.append(Probe(before, committed, _found(search, index, row)))
+            probes.append(Probe(before, committed, _found(search, index, query)))
             time.sleep(random.uniform(0, LONGEST_REST_SECONDS))
     answer.put(probes)
 
 
-def _found(search: Search, index: str, row: int) -> float:
-    """When a search finds the row."""
+def _unused_number() -> int:
+    return int(time.time() * 1000) * 1000
+
+
+def _found(search: Search, index: str, query: bytes) -> float:
+    """When a search finds what was committed."""
     path = f"/{index}/_search?size=0&request_cache=false&filter_path=hits.total.value"
-    body = b'{"query":{"term":{"id":%d}}}' % row
     headers = {"Content-Type": "application/json"}
     deadline = time.monotonic() + LOST_SECONDS
     while time.monotonic() < deadline:
-        if b'"value":0' not in search.send("POST", path, body, headers):
+        if b'"value":0' not in search.send("POST", path, query, headers):
             return time.monotonic()
         time.sleep(SEARCH_PAUSE_SECONDS)
-    raise RuntimeError(f"row {row} was not found within {LOST_SECONDS:.0f} s of its commit")
+    raise RuntimeError(f"{query!r} found nothing within {LOST_SECONDS:.0f} s of the commit")
 
 
 def main() -> None:

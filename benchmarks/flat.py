@@ -25,6 +25,9 @@ from servers import Servers, servers
 if TYPE_CHECKING:
     from workload import Expected
 
+    from cdc_daemon.projection.flat import FlatProjection
+    from cdc_daemon.projection.joined.plan import Plan
+
 CHANGES: Final = 500_000
 ROUNDS: Final = 3
 SETTLE_SECONDS: Final = 0.5
@@ -100,7 +103,7 @@ def run(both: Servers, changes: int, rounds: int, profile: Path | None = None) -
     feed = limit.Feed(both.source.dsn, "capture", f"cdc_{daemons[0].name}", end)
     load = limit.capture(feed, both.folder / "documents.ndjson", both.sink.url)
     drop_slot(both, feed.slot)
-    warm_up(both, load)
+    warm_up(both, load, limit.projection_of(both.source.dsn))
     limits, runs = [], []
     for number, daemon in enumerate(daemons):
         limits.append(_limit(both, replace(feed, slot=f"limit{number}"), load))
@@ -109,9 +112,9 @@ def run(both: Servers, changes: int, rounds: int, profile: Path | None = None) -
     return Result(changes, limits, runs)
 
 
-def warm_up(both: Servers, load: limit.Load) -> None:
+def warm_up(both: Servers, load: limit.Load, projection: FlatProjection | Plan) -> None:
     """Load everything once, unmeasured: a Java that has just started is several times slower."""
-    limit.create_index(both.search, limit.projection_of(both.source.dsn), load.index)
+    limit.create_index(both.search, projection, load.index)
     limit.load_all(load)
     both.search.drop(load.index)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cdc_daemon.projection.flat import FlatProjection
+    from cdc_daemon.projection.joined.plan import Plan
 
 READ_MESSAGES: Final = 2000
 BATCH_BYTES: Final = 5_000_000
@@ -170,7 +171,7 @@ def _done_at(steps: list[Step], at: float) -> float:
     return before.done
 
 
-def create_index(search: Search, projection: FlatProjection, index: str) -> None:
+def create_index(search: Search, projection: FlatProjection | Plan, index: str) -> None:
     """A fresh index with the daemon's mapping and settings, which refreshes itself each second."""
     body = index_body(projection.model, pipeline="limit")
     body["settings"]["index.refresh_interval"] = "1s"

@@ -14,6 +14,7 @@ import backfill
 import decode
 import delay
 import flat
+import joined
 import memory
 from machine import describe
 from servers import servers
@@ -28,6 +29,7 @@ class Size(NamedTuple):
     seconds: float
     transaction_rows: int
     backlog_changes: int
+    store_scale: float
 
 
 FULL = Size(
@@ -37,8 +39,9 @@ FULL = Size(
     delay.SECONDS,
     memory.TRANSACTION_ROWS,
     memory.BACKLOG_CHANGES,
+    joined.SCALE,
 )
-QUICK = Size(100_000, 1, 200_000, 15.0, 200_000, 200_000)
+QUICK = Size(100_000, 1, 200_000, 15.0, 200_000, 200_000, 0.1)
 
 Line = tuple[str, str, str]
 
@@ -58,6 +61,8 @@ def run(size: Size) -> list[Line]:
     with servers() as both:
         results_of_memory = memory.run(both, size.transaction_rows, size.backlog_changes)
         lines += [result.line() for result in results_of_memory]
+    with servers() as both:
+        lines += joined.run(both, size.store_scale, size.seconds)
     return lines
 
 

@@ -1,4 +1,4 @@
-"""A steady random workload on the store: bookings made, changed and cancelled, hotels repriced."""
+"""A steady random workload on the store: bookings, reviews, rooms, amenities, hotels, chains."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ MOST_BEHIND_SECONDS: Final = 1.0
 """A workload that can't keep its rate doesn't try to catch up on more than this."""
 
 STEADY: Final = {
-    "stay_longer_or_shorter": 8,
-    "pay": 8,
+    "stay_longer_or_shorter": 6,
+    "pay": 6,
     "hold": 4,
-    "ask_for_extras": 5,
-    "cancel": 20,
-    "reprice": 6,
-    "rename": 3,
+    "ask_for_extras": 4,
+    "cancel": 15,
+    "reprice": 5,
+    "review": 10,
+    "hide_or_show_review": 3,
+    "move_review": 2,
+    "withdraw_review": 3,
+    "add_amenity": 3,
+    "remove_amenity": 3,
+    "change_hands": 2,
+    "rename": 2,
+    "rename_chain": 0.3,
     "publish_or_withdraw": 2,
     "new_key_of_booking": 1,
     "new_key_of_hotel": 0.5,
@@ -95,7 +103,7 @@ class Session:
         self.committed = 0
         self._statements = store.statements("workload.sql")
         actions: dict[Callable[[psycopg.Connection], object], float] = {
-            self._book: 40,
+            self._book: 30,
             self._book_for_a_group: 0.5,
             self._swap_keys: 1,
             self._change_one_s_mind: 1,
@@ -127,6 +135,7 @@ class Session:
         return {
             "some": int(draw() * self._newest_booking),
             "hotel": int(draw() * 320),
+            "review": int(draw() * 2240),
             "room": int(draw() * 3190),
             "rooms": 1,
             "guest": f"{random.choice(FIRST)} {random.choice(LAST)}",  # noqa: S311 - not a secret

@@ -48,10 +48,51 @@ where id = (
   select id from booking where id >= %(some)s and channel <> 'probe' order by id limit 1
 );
 
--- reprice: all hotels of one city and class
-update hotel set price = round((price * %(factor)s)::numeric, 2) + 0.01, updated_at = now()
-where stars = 1 + %(days)s %% 5
-  and city_name = (select city_name from hotel where id >= %(hotel)s order by id limit 1);
+-- reprice: all rooms of a city's hotels of one class
+update room set price = round((price * %(factor)s)::numeric, 2) + 0.01
+where hotel_id in (
+  select id from hotel
+  where stars = 1 + %(days)s %% 5
+    and city_id = (select city_id from hotel where id >= %(hotel)s order by id limit 1)
+);
+
+-- review
+insert into review (hotel_id, guest, rating, title)
+select id, %(guest)s, 1 + %(days)s %% 10, 'A stay of ' || %(nights)s || ' nights'
+from hotel
+where id >= %(hotel)s
+order by id
+limit 1;
+
+-- hide_or_show_review
+update review set hidden = not hidden
+where id = (select id from review where id >= %(review)s order by id limit 1);
+
+-- move_review: it was written about the wrong hotel
+update review
+set hotel_id = (select id from hotel where id >= %(hotel)s order by id limit 1)
+where id = (select id from review where id >= %(review)s order by id limit 1);
+
+-- withdraw_review
+delete from review where id = (select id from review where id >= %(review)s order by id limit 1);
+
+-- add_amenity
+insert into hotel_amenity (hotel_id, amenity_id)
+select id, 1 + %(days)s %% 10 from hotel where id >= %(hotel)s order by id limit 1
+on conflict do nothing;
+
+-- remove_amenity
+delete from hotel_amenity
+where amenity_id = 1 + %(days)s %% 10
+  and hotel_id = (select id from hotel where id >= %(hotel)s order by id limit 1);
+
+-- change_hands: a hotel is sold to another chain, or leaves its own
+update hotel set chain_id = nullif(1 + %(days)s %% 6, 6), updated_at = now()
+where id = (select id from hotel where id >= %(hotel)s order by id limit 1);
+
+-- rename_chain: all its hotels show the new name
+update chain set name = split_part(name, ' (', 1) || ' (since ' || 1900 + %(nights)s || ')'
+where id = 1 + %(days)s %% 5;
 
 -- rename
 update hotel set name = split_part(name, ' #', 1) || ' #' || %(days)s, updated_at = now()
@@ -64,7 +105,7 @@ set
   updated_at = now()
 where id = (select id from hotel where id >= %(hotel)s order by id limit 1);
 
--- new_key_of_hotel
+-- new_key_of_hotel: with it those of its rooms, amenities and reviews that refer to it
 update hotel set id = nextval(pg_get_serial_sequence('hotel', 'id'))
 where id = (select id from hotel where id >= %(hotel)s order by id limit 1);
 
