@@ -96,7 +96,7 @@ def test_killed_while_it_follows(hotels: Hotels, moment: str) -> None:
             assert hotels.daemon.wait(DIES_WITHIN_SECONDS) == -signal.SIGKILL
         hotels.daemon.start()
         hotels.daemon.wait_until("streaming")
-    assert hotels.exact() > 100
+    assert hotels.exact()
     assert not reasons(hotels)
     assert len(made(hotels)) == len(PROJECTIONS)
 
@@ -111,7 +111,7 @@ def test_killed_while_it_loads(hotels: Hotels, moment: str) -> None:
             hotels.daemon.close()
         hotels.daemon.start()
         hotels.daemon.wait_until("streaming")
-    assert hotels.exact() > 100
+    assert hotels.exact()
     assert not reasons(hotels)
 
 
@@ -171,7 +171,7 @@ def test_a_state_that_is_no_good_is_built_anew(
         until(lambda: reasons(hotels), 30, "it says so")
         assert before.keys() == {name for name in JOINED if hits(hotels.rest, name)}
         hotels.daemon.wait_until("streaming")
-    assert hotels.exact() > 50
+    assert hotels.exact()
     assert HARMS[harm] in reasons(hotels)[0]
     assert len(reasons(hotels)) == 1
     assert sorted(made(hotels)[len(PROJECTIONS) :]) == JOINED, "the flat one goes on"
@@ -185,7 +185,7 @@ def test_a_state_that_was_closed_outlives_its_machine(hotels: Hotels) -> None:
     restart_machine(folder(hotels))
     hotels.commit(*MEANWHILE)
     hotels.daemon.start()
-    assert hotels.exact() > 50
+    assert hotels.exact()
     assert not reasons(hotels)
 
 
@@ -208,7 +208,7 @@ def test_an_old_copy_of_the_state_is_not_trusted(hotels: Hotels, *, clean: bool)
     shutil.rmtree(folder(hotels))
     copy.rename(folder(hotels))
     hotels.daemon.start()
-    assert hotels.exact() > 50
+    assert hotels.exact()
     assert len(reasons(hotels)) == 1
     assert sorted(made(hotels)[len(PROJECTIONS) :]) == JOINED
 
@@ -232,7 +232,7 @@ def test_an_index_is_deleted(hotels: Hotels, *, running: bool) -> None:
     if running:
         assert hotels.daemon.wait(60) != 0, "it doesn't write into nothing"
     hotels.daemon.start()
-    assert hotels.exact() > 50
+    assert hotels.exact()
     assert not reasons(hotels)
     assert made(hotels)[len(PROJECTIONS) :] == ["hotels"]
 
@@ -253,7 +253,7 @@ def test_the_slot_is_dropped(hotels: Hotels, *, running: bool) -> None:
     else:
         hotels.daemon.start()
     until(lambda: len(made(hotels)) == 2 * len(PROJECTIONS), 60, "all is built anew")
-    assert hotels.exact() > 50
+    assert hotels.exact()
 
 
 def drop_slot(dsn: str) -> None:
@@ -283,7 +283,7 @@ def test_a_server_is_away(
         time.sleep(1)
         server.start()
         time.sleep(0.5)
-    assert hotels.exact() > 100
+    assert hotels.exact()
     assert not reasons(hotels)
     assert len(made(hotels)) == len(PROJECTIONS)
     assert len(hotels.daemon.events("starting")) == 1

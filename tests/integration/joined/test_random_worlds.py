@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.generators.running_daemon import RunningDaemon
     from tests.integration.pipeline.conftest import StartDaemon
 
-WORLDS = 3
+WORLDS = 4
 """That share a daemon, and its state."""
 COMMITS = 40
 """Of each world, at least, once the daemon follows."""
@@ -74,7 +74,7 @@ class Together:
         """Tables with rows, and the configuration; nothing follows them yet."""
         projections: dict[str, Any] = {}
         for each in self._worlds:
-            each.make()
+            each.make(with_flat=each is self._worlds[0])
             projections |= each.projections
         file = self._daemon.file
         said = json.loads(file.read_text())
@@ -104,8 +104,7 @@ class Together:
             connection.execute(f"drop publication if exists cdc_{self._name}")
         for each, journal in zip(self._worlds, self._journals, strict=True):
             journal.close()
-            for name in each.projections:
-                self._rest.delete(f"/{name}-*")
+            self._rest.delete("/" + ",".join(f"{name}-*" for name in each.projections))
 
     def _slot_is_free(self, connection: psycopg.Connection[Any]) -> bool:
         query = "select from pg_replication_slots where slot_name = %s and active"
