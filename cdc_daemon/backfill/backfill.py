@@ -42,7 +42,8 @@ RECENT: Final = 1000
 stream a moment before a snapshot sees it."""
 
 AGAIN_SECONDS: Final = 1.0
-"""A chunk that doesn't see a huge transaction is read again no sooner: that may take long."""
+"""A chunk that doesn't see a huge transaction is read again no sooner, nor rows that still lack a
+value: that may take long."""
 
 
 class Backfill:
@@ -360,9 +361,10 @@ class Backfill:
 
     def _finish_table(self, load: ActiveLoad) -> None:
         assert self._joined is not None  # noqa: S101 - as above
-        lacking = self._joined.finish(load)
+        lacking = tuple(self._joined.finish(load))
         if lacking:
-            self._loads.read_rows(load, lacking)
+            wait_seconds = AGAIN_SECONDS if lacking == load.lacked else 0.0
+            self._loads.read_rows(load, lacking, wait_seconds=wait_seconds)
         else:
             log.info("rows_kept", table=load.relation.qualified_name, rows=load.rows)
             self._end_load(load, "loaded")

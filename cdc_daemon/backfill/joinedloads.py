@@ -87,9 +87,9 @@ class JoinedLoads:
     def finish(self, load: ActiveLoad) -> Sequence[tuple[str, ...]]:
         """All chunks of a table are there: what is still to be read, or else it is whole."""
         lacking = self._chunks.lacking(load)
-        if lacking:
+        if lacking and lacking != [*load.lacked]:
             log.info("values_lacking", table=load.relation.qualified_name, rows=len(lacking))
-        else:
+        if not lacking:
             self._chunks.loaded(load)
         return lacking
 

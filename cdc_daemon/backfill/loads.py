@@ -53,6 +53,10 @@ class ActiveLoad:
     """Chunks that are read again, each from a moment on."""
     lacking: tuple[tuple[str, ...], ...] = ()
     """Keys of rows that are to be read once more, because the state lacks a value of them."""
+    lacked: tuple[tuple[str, ...], ...] = ()
+    """Those that were read so last."""
+    lacking_at: float = 0.0
+    """From this moment on."""
     planned: bool = False
     out: int = 0
     """Chunks that are being read, wait, or aren't durable."""
@@ -207,10 +211,13 @@ class Loads:
         with self._changed:
             return self._active.get(chunk.load)
 
-    def read_rows(self, load: ActiveLoad, keys: Iterable[tuple[str, ...]]) -> None:
+    def read_rows(
+        self, load: ActiveLoad, keys: tuple[tuple[str, ...], ...], *, wait_seconds: float
+    ) -> None:
         """Go on with a load that seemed done: the state lacks values of these rows."""
         with self._changed:
-            load.lacking = tuple(keys)
+            load.lacking = load.lacked = keys
+            load.lacking_at = time.monotonic() + wait_seconds
             self._active[load.number] = load
             self._changed.notify_all()
 
@@ -239,7 +246,7 @@ class Loads:
             if load.planned and load.queue:
                 load.out += 1
                 return Work(load, load.queue.popleft(), connection=self.connection)
-            if load.lacking:
+            if load.lacking and load.lacking_at <= now:
                 load.out += 1
                 keys, load.lacking = load.lacking, ()
                 return Work(load, keys=keys, connection=self.connection)

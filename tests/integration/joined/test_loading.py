@@ -76,7 +76,7 @@ def test_kills_while_rows_are_loaded_and_documents_written(
 ) -> None:
     """Killed at random under writers, it goes on where it was; every document is what SQL says."""
     seed, rng = seeded()
-    kills = compared = 0
+    kills = compared = lost = 0
     store.execute(*FIRST)
     daemon = start_daemon(HOTELS, start=False, backfill=SLOWLY)
     for number in rounds(2):
@@ -92,20 +92,22 @@ def test_kills_while_rows_are_loaded_and_documents_written(
         daemon.catch_up(90)
         compared += store.assert_equal(daemon)
         assert daemon.terminate() == 0
-        anew(daemon, number)
+        lost += number % 2 == 0
+        anew(daemon, lose_state=number % 2 == 0)
     resumed = [event for event in daemon.events("loading") if event["rows_before"]]
     assert resumed
-    assert len(daemon.events("state_lost")) == 0
+    assert lost - 1 <= len(daemon.events("state_lost")) <= lost
     with capsys.disabled():
         print(f"\n[seed {seed}: {kills} kills while loading, {compared} documents compared]")  # noqa: T201 - property tests say what they did
 
 
-def anew(daemon: RunningDaemon, number: int) -> None:
-    """Once the state is gone, the next start loads everything; or it only writes a generation."""
-    if number % 2:
-        hotels = {**HOTELS["hotels"], "index": {"settings": {"refresh_interval": f"{number}s"}}}
-        change(daemon, hotels=hotels)
-    else:
+def anew(daemon: RunningDaemon, *, lose_state: bool) -> None:
+    """The next start loads everything, or only writes a generation: by another mapping."""
+    refresh = f"{7 + len(daemon.events('starting'))}s"
+    change(
+        daemon, hotels={**HOTELS["hotels"], "index": {"settings": {"refresh_interval": refresh}}}
+    )
+    if lose_state:
         for file in (daemon.file.parent / "data").glob("*.state/*"):
             file.unlink()
 
