@@ -292,20 +292,16 @@ class JoinedProjections:
 
     def pending(self) -> list[Pending]:
         """All documents that the sink isn't known to have."""
-        return self._store.read(lambda batch: list(self._all_pending(batch)))
+        return [one for projection in self._unheld() for one in self.pending_of(projection.name)]
 
-    def _all_pending(self, batch: Batch) -> Iterator[Pending]:
-        for one in self._unheld():
-            for found in batch.pending.of(one.number):
-                yield Pending(one.name, found.id, found.row_key)
+    def pending_of(self, projection: str) -> list[Pending]:
+        """Those of one projection."""
+        number = self._projections[projection].number
+        found = self._store.read(lambda batch: list(batch.pending.of(number)))
+        return [Pending(projection, one.id, one.row_key) for one in found]
 
     def _unheld(self) -> list[JoinedProjection]:
         return [one for name, one in self._projections.items() if name not in self.held]
-
-    def forget_pending(self, projection: str) -> None:
-        """All documents of a projection are going to be written, whatever is pending of it."""
-        number = self._projections[projection].number
-        self._store.write(lambda batch: batch.pending.forget(number))
 
     def every(self, projection: str, after: bytes, most_bytes: int) -> Slice:
         """The next documents of a projection, those of the rows of its root behind a key.

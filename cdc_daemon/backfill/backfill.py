@@ -173,6 +173,7 @@ class Backfill:
         relations = {relation.qualified_name: relation for relation in compiled.relations}
         for load in loads:
             if self._joined is not None and self._joined.repair(load):
+                self._loading |= {self._generations[name].index for name in load.projections}
                 continue
             targets = {
                 self._generations[projection.name].index: IndexTarget(projection)

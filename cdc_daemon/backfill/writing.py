@@ -25,7 +25,7 @@ class Writing:
     """Of one generation. The reader calls it."""
 
     failure: Exception | None = None
-    """There is nothing that it could fail by, but by what ends the daemon."""
+    """It can fail by nothing but what ends the daemon."""
 
     def __init__(
         self, asked: Load, plan: Plan, index: str, joiner: Joiner, dispatcher: Dispatcher

@@ -161,9 +161,14 @@ class Joiner:
         self._send_rejected(rejected, self._delivery.progress.received)
 
     def write_some(self, projection: str, after: bytes, most_bytes: int) -> Slice:
-        """Send the next documents of a projection, whatever the sink has of them."""
+        """Send the next documents of a projection, whatever the sink has of them.
+
+        First what was pending while it was held: also what an earlier attempt has written, and has
+        no row any more.
+        """
         if not after:
-            self.projections.forget_pending(projection)
+            self._sending.add(self.projections.pending_of(projection))
+            self._sending.send()
         found = self.projections.every(projection, after, most_bytes)
         self._sending.load(found.documents)
         return found

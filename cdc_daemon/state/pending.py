@@ -76,11 +76,6 @@ class PendingSet:
                 self._txn.put(key, head + one.row_key + one.id, db=self._database)
         return done
 
-    def forget(self, projection: int) -> None:
-        """All documents of a projection are going to be written, whatever is pending."""
-        for one in list(self.of(projection)):
-            self._txn.delete(_key(projection, one.id), db=self._database)
-
     def get(self, projection: int, document_id: bytes) -> Pending | None:
         """What is pending of one document."""
         found = self._txn.get(_key(projection, document_id), db=self._database)

@@ -12,6 +12,8 @@ from cdc_daemon.events import Checkpoint, Chunk, ColumnShape, Coverage, Load, Po
 from cdc_daemon.generations import create, publish
 from cdc_daemon.resuming import Found, Resumption, being_filled, loads_of, resume
 from tests.generators.fakes import MemorySink, projection
+from tests.generators.joined_store import ROOMS as JOINED_ROOMS
+from tests.generators.joined_store import plans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -345,3 +347,23 @@ def test_publishing_drops_the_generation_before(bench: Bench) -> None:
     assert old.index not in bench.sink.indices
     publish(bench.sink, new)
     assert bench.sink.aliases == {"hotels": new.index}
+
+
+def test_what_the_state_lacks_is_made_anew(bench: Bench) -> None:
+    """A generation that waits for the state goes on; one that was given documents doesn't."""
+    (plan,) = plans(hotels={"embed": {"rooms": JOINED_ROOMS}})
+    generations = create([plan.model], bench.sink)
+    members = {relation.qualified_name: "1/2" for relation in plan.relations}
+    lacking = {"hotels": "rows of public.room"}
+    for building, held, reason in (
+        ((), (), "the state lacks rows of public.room, as they are mapped now"),
+        (("hotels",), (), "the state lacks rows of public.room, as they are mapped now"),
+        (("hotels",), ("hotels",), None),
+    ):
+        checkpoint = bench.checkpoint(
+            generations=generations, memberships=members, building=building, state_id="state-1"
+        )
+        found = replace(bench.found, memberships=members, lacking=lacking, held=held)
+        resumed = resume("pipe", replace(found, checkpoint=checkpoint), [plan], bench.sink, show)
+        assert resumed.anew.get("hotels") == reason
+        assert resumed.checkpoint.building == (building if reason is None else ())

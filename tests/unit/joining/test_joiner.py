@@ -236,6 +236,27 @@ def test_a_source_that_is_lost_meanwhile_takes_no_document_along(tmp_path: Path)
         assert reader.progress.received == 110
 
 
+def test_what_is_written_again_has_no_document_of_a_row_that_went(tmp_path: Path) -> None:
+    """Its delete may be all that an earlier attempt left, and nobody had sent it."""
+    with reading(tmp_path) as reader:
+        for number in (b"1", b"2"):
+            reader.insert("hotel", id=number)
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.deliver()
+        reader.joiner.keep(urgent=True)
+        gone = Change(reader.table("hotel"), ChangeKind.DELETE, old=[b"1", b"null", b"null"])
+        reader.joiner.take(gone)
+        reader.joiner.commit(Commit(Position(120), 0.0))
+        reader.joiner.projections.apply(reader.joiner._queue)
+        reader.joiner.forget()
+        written = reader.joiner.write_some("hotels", b"", 1_000_000)
+        assert written.looked_at == 1
+        reader.delivery.dispatcher.release()
+        documents = reader.sink.index(INDEX).documents
+        assert wait_until(lambda: documents[b'"1"'] == (120, None))
+
+
 def test_a_row_of_a_shape_unknown_leaves_the_reader(tmp_path: Path) -> None:
     """Unless the load of its table has the transaction: then only other tables count."""
     covered = {

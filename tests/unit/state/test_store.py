@@ -289,3 +289,26 @@ def test_parents_and_children_find_each_other(tmp_path: Path) -> None:
 def test_keys_of_integers_meet_whatever_their_width() -> None:
     """A foreign key of int4 finds a key of int8."""
     assert key_encoder(INT4)(b"7") == key_encoder(ColumnType("int8"))(b"7")
+
+
+def test_it_says_what_is_lacking(tmp_path: Path) -> None:
+    """Rows, then an index of rows that are there, then counters; an index that is lacking makes
+    counters lack as well.
+    """  # noqa: D205 - one sentence
+    wanted = Wanted((HOTEL,), (), (COUNT,))
+    indexed = Wanted((HOTEL,), (BY_CITY,), (COUNT,))
+    with new_store(tmp_path) as store:
+        store.fit(wanted)
+        assert store.schema.lacks(wanted) == "rows of public.hotel"
+        store.loaded("public.hotel")
+        assert store.schema.lacks(wanted) == ""
+        apply(store, tmp_path, 1, *hotels(0, 10))
+        assert store.fitting(indexed).lacks(indexed) == "an index of rows"
+    with found_store(tmp_path) as store:
+        store.fit(indexed)
+        while not store.index_some():
+            pass
+        assert count_in(store, b'"city 3"') == 1
+        assert store.schema.lacks(indexed) == "counters of rows"
+        store.counted(COUNT.text)
+        assert store.schema.lacks(indexed) == ""
