@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 SLICE: Final = 2_000
 """Entries that are dropped, or rows that are indexed, between two looks at the stream: 5 ms."""
 
+NOTED_GROWTH: Final = 2
+"""The mark is written (and synced) anew each time that the file is so many times as long."""
+
 T = TypeVar("T")
 
 
@@ -124,10 +127,18 @@ class Store(View):
             # The kernel may have dropped what it could not write: nobody knows what is on disk.
             self.give_up(f"the state could not be synced: {error}")
             raise
+        self._note_size()
         self._syncs += 1
         self._sync_seconds += time.monotonic() - began
         self.figures = self._figures()
         return self.read(lambda batch: batch.position)
+
+    def _note_size(self) -> None:
+        """So that a file that was cut is noticed before LMDB reads behind its end, and dies."""
+        size = self._env.file_bytes
+        if size >= NOTED_GROWTH * self._mark.file_bytes:
+            self._mark = replace(self._mark, file_bytes=size)
+            write_mark(self._folder, self._mark)
 
     def loaded(self, table: str) -> None:
         """All rows of a table are there."""

@@ -137,6 +137,21 @@ def test_a_damaged_state_is_loaded_anew(tmp_path: Path, harm: Any) -> None:
         assert rows(store) == {}
 
 
+def test_a_state_that_was_cut_after_a_kill_is_not_opened(tmp_path: Path) -> None:
+    """Its file has grown since it was made: the mark says how long it was at a sync."""
+    home = Home(tmp_path)
+    store = home.create(here())
+    store.fit(Wanted((HOTEL,)))
+    apply(store, tmp_path, 7, *hotels(0, 5000))
+    store.sync()
+    kill(store)
+    home.close()
+    cut(tmp_path)
+    found = decision(tmp_path)
+    assert isinstance(found, Rebuild)
+    assert "was cut" in found.reason
+
+
 def test_a_state_is_inspected_beside_the_daemon(tmp_path: Path) -> None:
     """Tables, indexes, pending documents and position, as of the last transaction."""
     with new_store(tmp_path) as store:
