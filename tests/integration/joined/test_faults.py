@@ -163,6 +163,7 @@ def test_a_state_that_is_no_good_is_built_anew(
     """It says why; what is searched stays until the new one is there, and that is exact."""
     hotels.daemon.start()
     hotels.exact()
+    until(lambda: is_kept(hotels), 30, "all of it is on disk")
     hotels.daemon.kill()
     harm(folder(hotels))
     hotels.commit(*MEANWHILE)
