@@ -166,10 +166,10 @@ class Joiner:
         """Send the next documents of a projection, whatever the sink has of them.
 
         First what was pending while it was held: also what an earlier attempt has written, and has
-        no row any more.
+        no row any more. None of that is forgotten before the sink has it: only the state knows it.
         """
         if not after:
-            self._sending.add(self.projections.pending_of(projection))
+            self._sending.add_pending_of(projection)
             self._sending.send()
         found = self.projections.every(projection, after, most_bytes)
         self._sending.load(found.documents)

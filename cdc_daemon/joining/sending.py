@@ -52,6 +52,11 @@ class Sending:
         self._unread = deque(self._projections.given_out)
         self._read = b""
 
+    def add_pending_of(self, projection: str) -> None:
+        """The same of one projection, after what is to be sent already."""
+        if projection not in self._unread:
+            self._unread.append(projection)
+
     def _read_on(self) -> bool:
         """Take up a page of what is pending; whether there was anything."""
         while self._unread and not self._unsent:

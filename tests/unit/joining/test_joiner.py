@@ -23,7 +23,7 @@ from cdc_daemon.events import (
     Position,
     Unreadable,
 )
-from cdc_daemon.joining import Joiner
+from cdc_daemon.joining import Joiner, sending
 from cdc_daemon.metrics import Metrics
 from tests.generators.fakes import Below, MemoryClock, MemorySink, configuration, wait_until
 from tests.generators.joined_store import CHAIN, ROOMS, plans
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from cdc_daemon.assembly import Pending
     from cdc_daemon.events import Relation, Value
     from cdc_daemon.state import Store
 
@@ -271,6 +272,55 @@ def test_what_is_written_again_has_no_document_of_a_row_that_went(tmp_path: Path
         reader.delivery.dispatcher.release()
         documents = reader.sink.index(INDEX).documents
         assert wait_until(lambda: documents[b'"1"'] == (120, None))
+
+
+def test_what_is_pending_when_it_is_written_again_is_forgotten_by_nobody(tmp_path: Path) -> None:
+    """A kill leaves it to the next start: what waits in lanes may be a delete, and no row tells."""
+    with reading(tmp_path) as reader:
+        for number in (b"1", b"2"):
+            reader.insert("hotel", id=number)
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.deliver()
+        reader.joiner.keep(urgent=True)
+        reader.sink.gate.clear()
+        reader.insert("room", id=b"7", hotel_id=b"2")
+        gone = Change(reader.table("hotel"), ChangeKind.DELETE, old=[b"1", b"null", b"null"])
+        reader.joiner.take(gone)
+        reader.commit(120)
+        reader.joiner.flush()
+        reader.joiner.write_some("hotels", b"", 1_000_000)
+        reader.joiner.keep(urgent=True)
+        pending = reader.joiner.projections.pending_of("hotels")
+        assert [one.address for one in pending] == [b'"1"', b'"2"']
+        reader.sink.gate.set()
+        reader.delivery.dispatcher.release()
+        assert wait_until(lambda: not reader.delivery.dispatcher.size_bytes)
+        reader.joiner.keep(urgent=True)
+        assert reader.joiner.projections.pending_of("hotels") == []
+
+
+def test_what_is_pending_when_it_is_written_again_is_read_in_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the sink was away: it may be every document."""
+    monkeypatch.setattr(sending, "PAGE", 2)
+    with reading(tmp_path) as reader:
+        for number in range(5):
+            reader.insert("hotel", id=b"%d" % number)
+        reader.joiner.commit(Commit(Position(110), 0.0))
+        reader.joiner.projections.apply(reader.joiner._queue)
+        reader.joiner.forget()
+        pages, pending_of = [], reader.joiner.projections.pending_of
+
+        def noted(projection: str, after: bytes = b"", most: int | None = None) -> list[Pending]:
+            page = pending_of(projection, after, most)
+            pages.append(len(page))
+            return page
+
+        monkeypatch.setattr(reader.joiner.projections, "pending_of", noted)
+        reader.joiner.write_some("hotels", b"", 1_000_000)
+        assert pages == [2, 2, 1, 0]
 
 
 def test_a_row_of_a_shape_unknown_leaves_the_reader(tmp_path: Path) -> None:
