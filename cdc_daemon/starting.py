@@ -182,6 +182,7 @@ class Start:
             )
         resumption = self._state.begin_from(resumption)
         self._require_progress(found, resumption)
+        self._require_loads(compiled, resumption)
         covered = self._covered(compiled, found, resumption)
         with self.reachable("sink", SinkError):
             resumption = self._claim.staked(resumption, kept)
@@ -310,31 +311,40 @@ class Start:
         made: Mapping[str, Generation],
         covered: Mapping[str, Coverage],
     ) -> Sequence[Load]:
-        """Raises StopError where documents would be lost, or stay wrong, for want of a load."""
+        """Those that nobody does without: none in the mode `never`."""
+        if self._configuration.backfill.mode == "never":
+            return []
         repairs = [
             Load(table, names, since=covered[table].floor, why=resumption.altered[table])
             for table, names in resumption.repaired.items()
         ]
+        return [*loads_of(made, compiled.projections, resumption.joined), *repairs]
+
+    def _require_loads(self, compiled: Compiled, resumption: Resumption) -> None:
+        """Before anything is changed: what refuses must go on, when the mapping is as it was.
+
+        Raises StopError where documents would be lost, or stay wrong, for want of a load.
+        """
         if self._configuration.backfill.mode != "never":
-            return [*loads_of(made, compiled.projections, resumption.joined), *repairs]
-        full = {name: resumption.anew[name] for name in made.keys() & resumption.replaced}
-        full |= {name: load.why for load in repairs for name in load.projections}
-        joined = sorted(plan.name for plan in compiled.plans if plan.name in made)
+            return
+        anew = resumption.anew
+        joined = sorted(self._state.lacking_rows(compiled.plans, resumption) & anew.keys())
         if joined:
-            drop(list(made.values()), self._sink)
             raise StopError(
-                f"{', '.join(joined)} must be loaded ({resumption.anew[joined[0]]}), and "
+                f"{', '.join(joined)} must be loaded ({anew[joined[0]]}), and "
                 "backfill.mode is never: a joined read model needs every row of its tables, also "
                 "of those that no change comes of. Set it to initial"
             )
+        flat = {one.name for one in compiled.projections}
+        full = {name: anew[name] for name in anew.keys() & {*resumption.replaced} & flat}
+        for table, names in resumption.repaired.items():
+            full |= dict.fromkeys(names, resumption.altered[table])
         if full:
-            drop(list(made.values()), self._sink)
             raise StopError(
                 f"{', '.join(sorted(full))} must be loaded anew ({min(full.values())}), and "
                 "backfill.mode is never: the documents that are there would be lost. Set it to "
                 "initial; or rename the projection to begin with an empty read model"
             )
-        return []
 
     @contextmanager
     def reachable(self, side: str, stop: type[SourceError | SinkError]) -> Iterator[None]:

@@ -13,6 +13,7 @@ import structlog
 from cdc_daemon.assembly import wanted
 from cdc_daemon.backfill.statechunks import StateChunks
 from cdc_daemon.joining import Kept
+from cdc_daemon.resuming import tables_of
 from cdc_daemon.state import Here, boot_id
 
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ class StateStart:
         checkpoint = resumption.checkpoint
         position = min(begin, checkpoint.position)
         return replace(resumption, checkpoint=replace(checkpoint, position=position))
+
+    def lacking_rows(self, plans: Sequence[Plan], resumption: Resumption) -> set[str]:
+        """The projections that would have to wait for rows, if it were opened."""
+        if self._kept is None:
+            return set()
+        tables = self._kept.to_load(
+            wanted(plans), resumption.renewed, all_anew=resumption.new_place
+        )
+        return {plan.name for plan in plans if tables_of(plan) & tables}
 
     def open(self, plans: Sequence[Plan], found: Found, resumption: Resumption) -> Store | None:
         """Before the checkpoint says what is to be loaded: a crash in between loads it again."""

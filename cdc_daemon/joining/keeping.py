@@ -56,6 +56,12 @@ class Kept:
         """The projections of which nothing was given out so far, because something lacked."""
         return set() if self._store is None else {*missing_of(self._store.schema, plans)}
 
+    def to_load(self, need: Wanted, anew: Collection[str], *, all_anew: bool) -> set[str]:
+        """The tables of which rows would lack, if it were opened so."""
+        if self._store is None or all_anew:
+            return {relation.qualified_name for relation in need.relations}
+        return {*self._store.fitting(need, anew).to_load}
+
     def open(self, need: Wanted, anew: Collection[str], *, all_anew: bool) -> Store:
         """The state with room for what is wanted; the tables `anew`, or all, without their rows."""
         if all_anew:

@@ -79,9 +79,9 @@ class Store(View):
         """What a checkpoint names, to say which state it goes with."""
         return self._mark.state_id
 
-    def fitting(self, wanted: Wanted) -> Schema:
-        """What there would be of what is wanted."""
-        return fitted(self.schema, wanted)
+    def fitting(self, wanted: Wanted, anew: Collection[str] = ()) -> Schema:
+        """What there would be of what is wanted, with no row of the tables to be loaded `anew`."""
+        return fitted(self.schema, wanted, anew)
 
     def fit(self, wanted: Wanted, anew: Collection[str] = ()) -> None:
         """Make place for what is wanted, once; `schema` says then what is to load and to count.

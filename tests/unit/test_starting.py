@@ -1,4 +1,4 @@
-"""A start, where a table changes while it is looked at."""
+"""A start: where a table changes while it is looked at; and what it refuses, it hasn't touched."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.config.loader import load
-from cdc_daemon.errors import SchemaChangedError, SourceError
+from cdc_daemon.errors import SchemaChangedError, SourceError, StopError
 from cdc_daemon.events import ColumnShape, Shape
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.starting import Start
-from tests.generators.fakes import MemorySink, ScriptedSource, table
+from tests.generators.fakes import MemoryIndex, MemorySink, ScriptedSource, table
+from tests.generators.joined_store import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from cdc_daemon.events import Relation
     from cdc_daemon.ports import TableRequest
+    from cdc_daemon.starting import Begun
 
 ITEM = table("id", name="item")
 SHAPE = Shape("1", "key", {"id": ColumnShape(1, "int", "70")}, "1")
@@ -90,3 +92,95 @@ def test_what_is_wrong_with_a_table_that_stays_as_it_is_stops(tmp_path: Path) ->
     """A person must act."""
     with pytest.raises(SourceError, match="has no column id"):
         start(tmp_path, Changing(changes=False)).begin()
+
+
+JOINED = """
+name: pipe
+source: {type: postgres, dsn: "postgresql:///"}
+sink: {type: opensearch, hosts: ["http://127.0.0.1:1"]}
+state: {path: %s}
+backfill: {mode: %s}
+projections:
+  hotels:
+    from: public.hotel
+    fields: [id, name]
+    embed: {rooms: {many: public.room, on: {hotel_id: id}, fields: [%s]}}
+"""
+
+
+class Shapeless:
+    """A `ShapeReader` of tables that never change."""
+
+    def read(self, tables: Sequence[str]) -> dict[str, Shape]:
+        """All alike."""
+        return dict.fromkeys(tables, SHAPE)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class Hotels(ScriptedSource):
+    """Hotels and their rooms."""
+
+    def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
+        """As they are."""
+        return [TABLES[one.name] for one in tables]
+
+    def shape_reader(self) -> Shapeless:
+        """Of all."""
+        return Shapeless()
+
+
+class Starts:
+    """One after the other, of a pipeline whose read model is joined."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.sink = MemorySink()
+        self.begin("initial", loaded=["public.hotel", "public.room"])
+        self._checkpoints = self.sink.checkpoints.stored
+        self._checkpoints["pipe"] = replace(self._checkpoints["pipe"], building=())
+
+    def begin(self, mode: str, rooms: str = "id", loaded: Collection[str] = ()) -> Begun:
+        """A start, which is let go of once the rows of these tables have come."""
+        path = self._folder / "cdc-daemon.yaml"
+        path.write_text(JOINED % (self._folder, mode, rooms))
+        metrics, stopping = Metrics("pipe", 1), threading.Event()
+        one = Start(load(path, {}), Hotels(), self.sink, metrics, stopping, lambda: None)
+        try:
+            begun = one.begin()
+            assert begun.store is not None
+            for name in loaded:
+                begun.store.loaded(name)
+            begun.store.write(lambda batch: batch.reached(begun.checkpoint.position))
+            return begun
+        finally:
+            one.let_go()
+
+    @property
+    def index(self) -> str:
+        """That of the read model."""
+        return self._checkpoints["pipe"].generations["hotels"].index
+
+
+def test_a_start_that_is_refused_has_changed_nothing(tmp_path: Path) -> None:
+    """Rows would be missing, and none may be loaded: with the mapping as it was it goes on."""
+    starts = Starts(tmp_path)
+    before = starts.begin("never").store
+    assert before is not None
+    with pytest.raises(StopError, match="a joined read model needs every row of its tables"):
+        starts.begin("never", "id, kind")
+    again = starts.begin("never")
+    assert again.store is not None
+    assert again.store.schema == before.schema
+    assert (again.checkpoint.building, starts.index) == ((), "hotels-1")
+
+
+def test_without_a_load_what_lacks_no_row_is_made_anew(tmp_path: Path) -> None:
+    """Its index has gone: all of it is in the state."""
+    starts = Starts(tmp_path)
+    starts.sink.indices = {"other": MemoryIndex("uuid")}
+    begun = starts.begin("never")
+    assert begun.checkpoint.building == ("hotels",)
+    assert begun.store is not None
+    assert begun.store.schema.to_load == []
