@@ -87,14 +87,22 @@ class _Planning:
                 yield Step("publish", table, "it is not in the publication")
         if resumption.new_place:
             yield Step("slot", "", next(iter(resumption.anew.values()), "there is none"))
-        if found.state_lost is not None:
-            yield Step("state", str(self._folder), f"begun anew: {found.state_lost}")
+        begun_anew = self._begun_anew(found, resumption)
+        if begun_anew is not None:
+            yield Step("state", str(self._folder), f"begun anew: {begun_anew}")
         for one in self._mapped:
             yield from self._of(one, resumption)
         yield from untouched.extended
         yield from self._loads(resumption)
         for generation in resumption.left_over:
             yield Step("drop", generation.index, "it was being built, and is not gone on with")
+
+    def _begun_anew(self, found: Found, resumption: Resumption) -> str | None:
+        """Why nothing counts that the state has; None where it does, or there is to be none."""
+        plans = self._configured.compiled.plans
+        if found.state_lost is None and resumption.new_place and plans:
+            return resumption.anew[plans[0].name]
+        return found.state_lost
 
     def _of(self, one: Mapped, resumption: Resumption) -> Iterator[Step]:
         reason = resumption.anew.get(one.name)
@@ -123,7 +131,7 @@ class _Planning:
         if table not in tables_of(one):
             return False
         if isinstance(one, Plan):
-            return table in self._to_load | resumption.renewed
+            return resumption.new_place or table in self._to_load | resumption.renewed
         return one.name in resumption.anew
 
     def _found(self) -> Found:
