@@ -46,8 +46,8 @@ class OwnCount:
         self.tables = {self._table.number}
         self._places = [self._table.place(name) for name in columns]
         self._rows = LevelRows(embed.level, columns, store)
-        self._adds = _adds_of(embed, store)
-        self.names = _names_of(embed)
+        self._adds = _adds_of(embed, above, store)
+        self.names = _names_of(embed, above)
         self.first = self._table
         self.counted_to: bytes | None = None
         """Rows of `first` up to this key count; None: all."""
@@ -105,10 +105,10 @@ class PathCount:
         self._rows = LevelRows(embed.level, columns, store)
         self._nodes = Nodes(embed.level, columns, store).of_table
         self._links = [Link(embed, at, store) for at in range(len(embed.steps) - 1)]
-        self._adds = _adds_of(embed, store)
+        self._adds = _adds_of(embed, above, store)
         links = (store.tables[step.relation].number for step in embed.steps[:-1])
         self.tables = {*self._nodes, *links}
-        self.names = _names_of(embed)
+        self.names = _names_of(embed, above)
         self.first = store.tables[embed.steps[0].relation]
         self.counted_to: bytes | None = None
         """Paths from rows of `first` up to this key count; None: all."""
@@ -245,8 +245,8 @@ def _is_counted(count: Count, key: bytes) -> bool:
     return count.counted_to is None or key <= count.counted_to
 
 
-def _names_of(embed: Embed) -> tuple[str, ...]:
-    return tuple(name for name, _ in tally.counters_of(embed))
+def _names_of(embed: Embed, above: Level) -> tuple[str, ...]:
+    return tuple(name for name, _ in tally.counters_of(embed, above))
 
 
 def _index_of(embed: Embed, above: Level, store: Store) -> Index:
@@ -256,15 +256,17 @@ def _index_of(embed: Embed, above: Level, store: Store) -> Index:
     return store.indexes[wanted.text]
 
 
-def _adds_of(embed: Embed, store: Store) -> list[tuple[int, Callable[[Row], Counter]]]:
+def _adds_of(
+    embed: Embed, above: Level, store: Store
+) -> list[tuple[int, Callable[[Row], Counter]]]:
     numbers = store.schema.aggregates
-    return [(numbers[name].number, add) for name, add in tally.counters_of(embed)]
+    return [(numbers[name].number, add) for name, add in tally.counters_of(embed, above)]
 
 
 def counts(plans: Sequence[Plan], store: Store) -> dict[int, list[Count]]:
     """All that are kept, each once, by the numbers of the tables that move them."""
     found = {
-        _names_of(embed): (embed, level)
+        _names_of(embed, level): (embed, level)
         for plan in plans
         for level in levels_of(plan.root)
         for embed in level.embeds

@@ -40,17 +40,23 @@ def is_kept(embed: Embed, above: Level) -> bool:
     return type_of(embed.value, embed.level).base.name not in FLOATS
 
 
-def name_of(embed: Embed) -> str:
-    """All that its counter depends on: what has the same name shares it."""
+def name_of(embed: Embed, above: Level) -> str:
+    """All that its counter depends on: what has the same name shares it.
+
+    The index whose groups have the counters belongs to it: another type of what a row is found by
+    makes other groups.
+    """
+    first = downwards(embed.steps[0], above.relation).wanted
+    assert first is not None  # noqa: S101 - `is_kept`
     value = None if embed.value is None else _value_meaning(embed.value, embed.level)
-    return orjson.dumps([_way_meaning(embed), value, _sort_of(embed)]).decode()
+    return orjson.dumps([first.text, _way_meaning(embed), value, _sort_of(embed)]).decode()
 
 
-def scales_name_of(embed: Embed) -> str | None:
+def scales_name_of(embed: Embed, above: Level) -> str | None:
     """The counter of its scales, where PostgreSQL's sum has as many digits as the longest value."""
     if _sort_of(embed) != "numeric" or declared_scale(embed) is not None:
         return None
-    return "scales of " + name_of(embed)
+    return "scales of " + name_of(embed, above)
 
 
 def declared_scale(embed: Embed) -> int | None:
@@ -96,10 +102,10 @@ def _value_meaning(field: Field, level: Level) -> str:
     return orjson.dumps([level.readable.columns[field.part.place].name]).decode()
 
 
-def counters_of(embed: Embed) -> Iterator[tuple[str, Callable[[Row], Counter]]]:
+def counters_of(embed: Embed, above: Level) -> Iterator[tuple[str, Callable[[Row], Counter]]]:
     """The counters that it needs by name, and what one row adds to each."""
-    yield name_of(embed), adds(embed)
-    scales = scales_name_of(embed)
+    yield name_of(embed, above), adds(embed)
+    scales = scales_name_of(embed, above)
     if scales is not None:
         yield scales, adds_scale(embed)
 
@@ -142,7 +148,8 @@ class Tally:
         self._places = [near.place(name) for _, name in embed.steps[0].pairs]
         self._kind = embed.kind
         self._of_rows = embed.value is None
-        self._number, *scales = [store.schema.aggregates[n].number for n, _ in counters_of(embed)]
+        names = [name for name, _ in counters_of(embed, above)]
+        self._number, *scales = [store.schema.aggregates[name].number for name in names]
         self._scales = scales[0] if scales else None
         self._scale = declared_scale(embed)
 

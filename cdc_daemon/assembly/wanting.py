@@ -33,7 +33,7 @@ def wanted(plans: Sequence[Plan]) -> Wanted:
         for level in levels_of(plan.root)
         for embed in level.embeds
         if is_kept(embed, level)
-        for name, _ in counters_of(embed)
+        for name, _ in counters_of(embed, level)
     }
     indexes = {one.text: one for lookup in lookups if (one := lookup.wanted) is not None}
     return Wanted(

@@ -40,6 +40,7 @@ TABLES = {
         ),
         table("hotel_id", "tag_id", name="hotel_tag", key=("hotel_id", "tag_id")),
         table("id", "name", Column("shelf", INT4, nullable=False), name="tag"),
+        table("id", Column("hotel_id", NUMERIC), name="fee"),
     )
 }
 CHAIN: dict[str, Any] = {"one": "public.chain", "on": {"id": "chain_id"}, "fields": ["name"]}

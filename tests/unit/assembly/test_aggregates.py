@@ -158,3 +158,16 @@ def test_what_is_kept_comes_out_as_what_is_counted_anew(tmp_path: Path, kind: st
         store.update("room", 3, price="0")
         plain_value, lent_value = only(store)
         assert plain_value == lent_value
+
+
+def test_counters_are_shared_only_where_their_groups_are_of_one_type(tmp_path: Path) -> None:
+    """By the same columns: an integer is found by integers, and as a number by numbers."""
+    rooms = {"embed": {"rooms": {"count": "public.room", "on": {"hotel_id": "hotel_id"}}}}
+    tags = {"from": "public.hotel_tag", "fields": ["tag_id"], **rooms}
+    fees = {"from": "public.fee", "fields": ["hotel_id"], **rooms}
+    with joined(tmp_path, tags=tags, fees=fees) as store:
+        store.insert("hotel_tag", hotel_id=1, tag_id=2)
+        store.insert("fee", id=3, hotel_id="1.0")
+        store.insert("room", id=4, hotel_id=1)
+        store.insert("room", id=5, hotel_id=1)
+        assert [one["rooms"] for one in store.commit().values()] == [2, 2]
