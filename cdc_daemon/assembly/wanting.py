@@ -11,9 +11,8 @@ from cdc_daemon.projection.joined.plan import levels_of, relations_of
 from cdc_daemon.state import AggregateWanted, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from cdc_daemon.events import Relation
     from cdc_daemon.projection.joined.plan import Embed, Level, Plan
 
 
@@ -28,7 +27,7 @@ def wanted(plans: Sequence[Plan]) -> Wanted:
         for lookup in _lookups(embed, level)
     ]
     aggregates = {
-        name: AggregateWanted(name, tuple(relation.qualified_name for relation in _counted(embed)))
+        name: AggregateWanted(name, _counted(embed), _counted_over(embed, level))
         for plan in plans
         for level in levels_of(plan.root)
         for embed in level.embeds
@@ -49,10 +48,24 @@ def documents_of(plan: Plan) -> str:
     return f"{plan.name} {plan.model.fingerprint}"
 
 
-def _counted(embed: Embed) -> Iterable[Relation]:
+def _counted(embed: Embed) -> tuple[str, ...]:
     """The tables whose rows move its counters."""
     steps = (step.relation for step in embed.steps)
-    return dict.fromkeys([*steps, *relations_of(embed.level)])
+    relations = dict.fromkeys([*steps, *relations_of(embed.level)])
+    return tuple(relation.qualified_name for relation in relations)
+
+
+def _counted_over(embed: Embed, above: Level) -> tuple[str, ...]:
+    """The indexes by which they are: whoever shares the counters has the same ones."""
+    down, _, *further = _lookups(embed, above)  # up to the rows above leads the way of documents
+    below = (
+        lookup
+        for level in levels_of(embed.level)
+        for one in level.embeds
+        for lookup in _lookups(one, level)
+    )
+    indexes = (lookup.wanted for lookup in (down, *further, *below))
+    return tuple(dict.fromkeys(one.text for one in indexes if one is not None))
 
 
 def _lookups(embed: Embed, above: Level) -> Iterator[Lookup]:

@@ -72,6 +72,8 @@ class AggregateWanted:
     text: str
     """What tells it from others: whoever moves the counters knows what it says."""
     tables: tuple[str, ...]
+    indexes: tuple[str, ...] = ()
+    """Those by which its rows are found, by their texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ def fitted(kept: Schema, wanted: Wanted, anew: Collection[str] = ()) -> Schema:
     A table goes on if its key and every wanted column are as they were, and it isn't one of those
     to be loaded `anew`. A new table is to be loaded, a new index to be built, a new aggregate to be
     counted; where their tables are new they grow with them. An aggregate is counted anew, too,
-    where its ways lead over an index that isn't there yet.
+    where its ways lead over an index that isn't there yet; another one on its tables is no matter.
     """
     numbers = _Numbers(kept.next)
     going_on = {name: table for name, table in kept.tables.items() if name not in anew}
@@ -228,7 +230,7 @@ def fitted(kept: Schema, wanted: Wanted, anew: Collection[str] = ()) -> Schema:
         for relation in wanted.relations
     }
     indexes = {one.text: _index(kept, one, tables[one.table], numbers) for one in wanted.indexes}
-    lacking = {one.table for one in indexes.values() if not one.built}
+    lacking = {text for text, one in indexes.items() if not one.built}
     schema = Schema(
         tables,
         indexes,
@@ -251,12 +253,12 @@ def _aggregate(
     kept: Schema,
     wanted: AggregateWanted,
     tables: dict[str, TableKept],
-    lacking: set[int],
+    lacking: set[str],
     numbers: _Numbers,
 ) -> AggregateKept:
     found = kept.aggregates.get(wanted.text)
     own = tuple(tables[name].number for name in wanted.tables)
-    if found is not None and found.tables == own and not lacking & {*own}:
+    if found is not None and found.tables == own and lacking.isdisjoint(wanted.indexes):
         return found
     return AggregateKept(numbers.take(), own, counted=min(own) >= kept.next)
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cdc_daemon.assembly import wanted
 from cdc_daemon.state.schema import COUNTERS
 from cdc_daemon.values.special import special
-from tests.generators.joined_store import THROUGH, JoinedStore, joined
+from tests.generators.joined_store import THROUGH, JoinedStore, joined, plans
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,3 +172,17 @@ def test_counters_are_shared_only_where_their_groups_are_of_one_type(tmp_path: P
         store.insert("room", id=4, hotel_id=1)
         store.insert("room", id=5, hotel_id=1)
         assert [one["rooms"] for one in store.commit().values()] == [2, 2]
+
+
+def test_counters_are_left_alone_by_another_read_model_of_their_table(tmp_path: Path) -> None:
+    """It needs an index of its own, which they are not counted over; it shares the counters."""
+    of_hotel = {"on": {"hotel_id": "id"}}
+    rooms = {"many": "public.room", **of_hotel, "fields": ["id", "price"]}
+    count = {"count": "public.room", **of_hotel}
+    mapping = {"embed": {"count": count, "rooms": rooms}}
+    cheapest = {"embed": {"count": count, "rooms": rooms | {"order_by": "price", "limit": 3}}}
+    one, two = plans(one=mapping, two=cheapest)
+    with joined(tmp_path, one=mapping) as store:
+        fitting = store.store.fitting(wanted([one, two]))
+        assert fitting.lacks(wanted([one])) == ""
+        assert fitting.lacks(wanted([two])) == "an index of rows"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -181,6 +182,17 @@ def test_an_aggregate_is_counted_anew_where_its_rows_do_not_bring_it_along(tmp_p
         assert f"counters {number}" in store.schema.dropped
 
 
+def test_an_index_leaves_counters_alone_that_are_not_counted_over_it(tmp_path: Path) -> None:
+    """One more on their table is no reason to make a read model anew that doesn't use it."""
+    with new_store(tmp_path) as store:
+        store.fit(Wanted((HOTEL,), aggregates=(COUNT,)))
+        store.loaded("public.hotel")
+        kept = store.schema.aggregates
+        store.fit(Wanted((HOTEL,), (BY_CITY,), (COUNT,)))
+        assert (store.schema.to_count, store.schema.aggregates) == ([], kept)
+        assert store.schema.to_build == [BY_CITY.text]
+
+
 def test_what_nobody_reads_is_dropped_in_slices(tmp_path: Path) -> None:
     """Tables, indexes, counters, pending documents, fan-outs of what is no longer configured."""
     with new_store(tmp_path) as store:
@@ -293,10 +305,10 @@ def test_keys_of_integers_meet_whatever_their_width() -> None:
 
 def test_it_says_what_is_lacking(tmp_path: Path) -> None:
     """Rows, then an index of rows that are there, then counters; an index that is lacking makes
-    counters lack as well.
+    the counters lack as well that are counted over it.
     """  # noqa: D205 - one sentence
     wanted = Wanted((HOTEL,), (), (COUNT,))
-    indexed = Wanted((HOTEL,), (BY_CITY,), (COUNT,))
+    indexed = Wanted((HOTEL,), (BY_CITY,), (replace(COUNT, indexes=(BY_CITY.text,)),))
     with new_store(tmp_path) as store:
         store.fit(wanted)
         assert store.schema.lacks(wanted) == "rows of public.hotel"
