@@ -351,7 +351,11 @@ def _slice(one: JoinedProjection, after: bytes, most_bytes: int, batch: Batch) -
     size, looked_at, last = 0, 0, after
     for last, packed in islice(one.root.after(batch.txn, after), SLICE):
         looked_at += 1
-        body = one.documents.at(batch, address := one.documents.address(packed), last)
+        address = one.documents.address(packed)
+        try:
+            body = one.documents.at(batch, address, last)
+        except RejectedError:
+            continue  # it lacks a value: it comes once that is known
         if body is not None:
             documents.append(Assembled(one.name, address, body, batch.position))
             size += len(body)
