@@ -180,6 +180,8 @@ class JoinedProjections:
         self._recounting = Recounting(self._counts, store)
         self.has_more = False
         """Whether the last `apply` has touched more than it has returned."""
+        self.unchanged = 0
+        """How many rows the last `apply` has met as they were already."""
         self.held: set[str] = set()
         """The projections that read what isn't all there yet."""
         self._turns = deque(self._projections.values())
@@ -263,7 +265,7 @@ class JoinedProjections:
         """Do what changes rows; return the documents that it touches."""
         listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
         work(batch, listener)
-        self.has_more = listener.has_more
+        self.has_more, self.unchanged = listener.has_more, batch.same
         if listener.has_more or any(touched.wide for touched in listener.touched.values()):
             self._wide = None
         found = [

@@ -332,3 +332,25 @@ def test_a_row_whose_key_becomes_readable_is_there_from_then_on(tmp_path: Path) 
         documents = reader.deliver()
         assert documents.keys() == {b'"1"'}
         assert len(reader.sink.dead_letters.letters) == 1
+
+
+def test_rows_that_are_written_as_they_were_are_counted(tmp_path: Path) -> None:
+    """Nothing is sent of them: neither where nothing changed, nor where nobody reads what did."""
+    with reading(tmp_path) as reader:
+        reader.insert("hotel", id=b"1", name=b'"Grand"')
+        reader.insert("hotel", id=b"2")
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.update("hotel", id=b"1", name=b'"Other"')
+        reader.update("hotel", id=b"2", chain_id=b"7")
+        reader.commit(120)
+        reader.joiner.flush()
+        counted = reader.delivery.metrics.registry.get_sample_value(
+            "cdc_state_rows_unchanged_total", {"pipeline": "pipe"}
+        )
+        assert counted == 1
+        documents = reader.deliver()
+        assert {key: version for key, (version, _) in documents.items()} == {
+            b'"1"': 110,
+            b'"2"': 120,
+        }
