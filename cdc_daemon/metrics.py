@@ -92,6 +92,9 @@ class Metrics:
             "Documents of joined read models made from the state",
             *("pipeline", "projection"),
         )
+        self._unchanged = self._counter(
+            "cdc_state_rows_unchanged_total", "Rows written as they were kept already", "pipeline"
+        ).labels(pipeline)
         self._states_lost = self._counter(
             "cdc_states_lost_total", "States given up, and loaded anew", "pipeline"
         ).labels(pipeline)
@@ -181,6 +184,10 @@ class Metrics:
     def assembled(self, projection: str, count: int) -> None:
         """Documents were made from the state."""
         self._assembled.labels(self.pipeline, projection).inc(count)
+
+    def unchanged(self, rows: int) -> None:
+        """Rows were written that were in the state like that."""
+        self._unchanged.inc(rows)
 
     def state_lost(self) -> None:
         """The state of joined read models can't be gone on with."""

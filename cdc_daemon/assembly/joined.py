@@ -180,6 +180,8 @@ class JoinedProjections:
         self._recounting = Recounting(self._counts, store)
         self.has_more = False
         """Whether the last `apply` has touched more than it has returned."""
+        self.unchanged = 0
+        """How many rows the last `apply` has met as they were already."""
         self.held: set[str] = set()
         """The projections that read what isn't all there yet."""
         self._turns = deque(self._projections.values())
@@ -263,7 +265,7 @@ class JoinedProjections:
         """Do what changes rows; return the documents that it touches."""
         listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
         work(batch, listener)
-        self.has_more = listener.has_more
+        self.has_more, self.unchanged = listener.has_more, batch.same
         if listener.has_more or any(touched.wide for touched in listener.touched.values()):
             self._wide = None
         found = [
@@ -351,7 +353,11 @@ def _slice(one: JoinedProjection, after: bytes, most_bytes: int, batch: Batch) -
     size, looked_at, last = 0, 0, after
     for last, packed in islice(one.root.after(batch.txn, after), SLICE):
         looked_at += 1
-        body = one.documents.at(batch, address := one.documents.address(packed), last)
+        address = one.documents.address(packed)
+        try:
+            body = one.documents.at(batch, address, last)
+        except RejectedError:
+            continue  # it lacks a value: it comes once that is known
         if body is not None:
             documents.append(Assembled(one.name, address, body, batch.position))
             size += len(body)

@@ -139,6 +139,7 @@ class Joiner:
         if self._queue:
             written = self._sending.in_flight.take_passed()
             self._sending.add(self.projections.apply(self._queue, written))
+            self._delivery.metrics.unchanged(self.projections.unchanged)
             if self.projections.has_more:
                 self._sending.add_all_pending()
             self._applied = self._queue[-1][1]

@@ -76,8 +76,6 @@ class Batch:
         """Everything up to here is applied."""
         self.applying = self.position
         """Where the transaction ends that is being applied."""
-        self.changed = 0
-        """Rows that are other bytes now."""
         self.same = 0
         """Rows that changed into what they were."""
 
@@ -170,7 +168,6 @@ class Batch:
         if old == new:
             self.same += new is not None
             return
-        self.changed += 1
         listener.before(table, key, old, new)
         if new is None:
             txn.delete(key, db=table.database)

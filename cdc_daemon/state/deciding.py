@@ -88,11 +88,8 @@ def decide(mark: Mark, position: Position, here: Here, show: Callable[[Position]
     """Compare a state that could be opened, and is at `position`, with source and checkpoint."""
     if mark.source_id not in {here.source_id, here.checkpoint_source_id}:
         return Rebuild(f"the source is another one: {here.source_id}, it was {mark.source_id}")
-    if mark.source_id != here.source_id and position > here.shared:
-        return Rebuild(
-            f"a failover has lost what the source had beyond {show(here.shared)}, and the state is "
-            f"at {show(position)}"
-        )
+    if lost := _reason_of_loss(mark, position, here, show):
+        return Rebuild(lost)
     if here.checkpoint_state_id and mark.state_id != here.checkpoint_state_id:
         return Rebuild("the checkpoint goes with another state: this one is a copy, or an old one")
     if here.place is None:
@@ -104,3 +101,16 @@ def decide(mark: Mark, position: Position, here: Here, show: Callable[[Position]
         )
     behind = position if here.checkpoint is None else min(position, here.checkpoint)
     return GoOn(max(behind, here.place), position)
+
+
+def _reason_of_loss(
+    mark: Mark, position: Position, here: Here, show: Callable[[Position], str]
+) -> str | None:
+    """Why the state may hold what the source has lost; None if it doesn't."""
+    if mark.source_id != here.source_id:
+        why = f"a failover has lost what the source had beyond {show(here.shared)}"
+    elif here.shared > NOWHERE and mark.source_id == here.checkpoint_source_id:
+        why = f"the source has gone back to {show(here.shared)}"
+    else:
+        return None  # nobody has asked how far the log of that history is
+    return f"{why}, and the state is at {show(position)}" if position > here.shared else None

@@ -15,7 +15,7 @@ import marshal
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
-from cdc_daemon.errors import StateError
+from cdc_daemon.errors import RejectedError, StateError
 from cdc_daemon.events import UNCHANGED, ChangeKind
 from cdc_daemon.state.rows import filled, is_incomplete
 
@@ -79,7 +79,8 @@ class Staged:
     def put(self, change: Change) -> None:
         """Take a change in; 2 us for one of ten columns.
 
-        Raises RejectedError, and takes nothing in, for a row whose key can't be read.
+        Raises RejectedError, and takes nothing in, for a row whose key can't be read; one whose key
+        of before couldn't be is a new row.
         """
         table = self._tables[change.relation]
         segment = self._segment.get(table.number)
@@ -124,7 +125,11 @@ class Staged:
         new, old = change.new, change.old
         if new is not None and old is not None:
             new = _with_identity(table, new, old)
-        old_key = None if old is None else table.key_of_odd(old)
+        try:
+            old_key = None if old is None else table.key_of_odd(old)
+        except RejectedError as error:
+            self._put_alone(table, segment, new, error)
+            return
         new_key = None if new is None else table.key_of_odd(new)
         before = new_key if old_key is None else old_key
         packed = origin = None
@@ -138,6 +143,17 @@ class Staged:
             self._set(segment, new_key, packed)
             if origin is not None:
                 segment.origins[new_key] = origin
+
+    def _put_alone(
+        self, table: Table, segment: TableSegment, new: Row | None, error: RejectedError
+    ) -> None:
+        """Under its old key, which can't be read, nothing was kept: it is a new row, if all of it
+        was sent. One that lacks a value would hold up every document that shows it.
+        """  # noqa: D205 - one sentence
+        packed = None if new is None else table.pack(new, odd=True)
+        if new is None or packed is None or is_incomplete(packed):
+            raise error
+        self._set(segment, table.key_of_odd(new), packed)
 
     def _set(self, segment: TableSegment, key: bytes, packed: bytes | None) -> None:
         segment.rows[key] = packed

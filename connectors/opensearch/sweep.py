@@ -40,13 +40,21 @@ def delete_before(
     refresh(client, [index])
     deleted = 0
     for hits in _pages(client, index):
-        old = [
-            DocumentOperation(index, orjson.dumps(hit["_id"]), version - 1, None)
-            for hit in hits
-            if hit["_version"] < version
-        ]
+        old = [_gone(index, hit, version) for hit in hits if hit["_version"] < version]
         deleted += _delete(old, write)
     return deleted
+
+
+def _gone(index: str, hit: dict[str, Any], version: int) -> DocumentOperation:
+    """With its routing: on the shard of its id a delete finds nothing, and answers as well."""
+    routing = hit.get("_routing")
+    return DocumentOperation(
+        index,
+        orjson.dumps(hit["_id"]),
+        version - 1,
+        None,
+        None if routing is None else orjson.dumps(routing),
+    )
 
 
 def _delete(
@@ -62,7 +70,7 @@ def _delete(
 
 
 def _pages(client: Client, index: str) -> Iterator[list[dict[str, Any]]]:
-    """Ids and versions, as of one moment. A scroll: every OpenSearch since 1.0 has it."""
+    """Ids, routings and versions, as of one moment. A scroll: every OpenSearch since 1.0 has it."""
     query = {"size": PAGE, "sort": ["_doc"], "_source": False, "version": True}
     page = client.ask(
         "read documents",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,6 +16,8 @@ from tests.conformance.sink_suite import (  # noqa: F401 - fixtures of the suite
     Search,
     SinkSuite,
     generation,
+    index,
+    read_model,
     writer,
 )
 
@@ -60,3 +63,22 @@ def search(opensearch: OpenSearchServer) -> Iterator[Search]:
 
 class TestOpenSearch(SinkSuite):
     """OpenSearch, a real one."""
+
+    def test_deletes_what_is_older_on_every_shard(
+        self, sink: OpenSearchSink, search: Search
+    ) -> None:
+        """Also where the routing has put it on another shard than its id would."""
+        model = replace(read_model(), settings={"number_of_shards": 3})
+        routed = sink.create_generation(model)
+        own_writer = sink.writer()
+        own_writer.write(
+            [
+                replace(index(routed, str(at), 10 + at % 2), routing=b'"%d"' % (at % 7))
+                for at in range(100)
+            ]
+        )
+        assert own_writer.delete_before(routed.index, 11) == 50
+        sink.refresh([routed.index])
+        assert sorted(map(int, search(routed.index))) == list(range(1, 100, 2))
+        own_writer.close()
+        sink.drop_generation(routed)

@@ -50,6 +50,7 @@ def registry() -> CollectorRegistry:
     metrics.dead_letter("hotels", "reason")
     metrics.unrepresentable("hotels", "price")
     metrics.assembled("hotels", 1)
+    metrics.unchanged(1)
     metrics.bulk_retried("overloaded")
     metrics.reconnected("source")
     metrics.schema_changed("public.hotel")

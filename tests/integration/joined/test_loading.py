@@ -253,3 +253,25 @@ def test_documents_are_written_again_when_asked(
     ):
         status, answer = daemon.ask("start", **wish)
         assert (status, why in answer["error"]) == (409, True)
+
+
+def test_what_belongs_to_no_row_goes_from_every_shard(
+    store: Store, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """A repair finds it where its routing has put it."""
+    store.execute("insert into room select i, i % 7, 'kind' from generate_series(1, 200) i")
+    rooms = {
+        "from": "room",
+        "fields": ["id", "kind"],
+        "routing": "hotel_id",
+        "embed": {"hotel": {"one": "hotel", "on": {"id": "hotel_id"}, "fields": ["name"]}},
+        "index": {"settings": {"number_of_shards": 3}},
+    }
+    store.execute("alter table room alter hotel_id set not null")
+    daemon = ControlledDaemon(start_daemon({"rooms": rooms}, start=False))
+    daemon.load()
+    for stray in range(50):
+        rest.put(f"/rooms-000001/_doc/stray-{stray}?routing={stray % 7}", {})
+    daemon.start(projection="rooms")
+    until(daemon.done, 60, "all is repaired")
+    assert store.assert_equal(daemon.running) == 200

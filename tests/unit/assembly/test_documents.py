@@ -91,6 +91,7 @@ def test_a_document_that_lacks_a_value_waits(tmp_path: Path) -> None:
         pending = store.projections.apply([(staged, Position(9))])
         assert store.projections.assemble(pending) == (9, [], 1)
         assert store.projections.pending() == pending
+        assert store.projections.every("hotels", b"", 10**6)[1:3] == ([], 1)
 
 
 def test_documents_are_pending_until_the_sink_has_them(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from cdc_daemon.covering import Covered
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import RetryError, SchemaChangedError
 from cdc_daemon.events import (
+    UNCHANGED,
     Change,
     ChangeKind,
     Checkpoint,
@@ -85,11 +86,22 @@ class Reader:
         """A row changes."""
         self._take(table, ChangeKind.UPDATE, values)
 
-    def _take(self, table: str, kind: ChangeKind, values: dict[str, Any]) -> None:
-        relation = self.table(table)
-        row = [values.get(column.name, b"null") for column in relation.columns]
-        odd = any(isinstance(value, Unreadable) for value in row)
-        self.joiner.take(Change(relation, kind, row, has_unchanged=odd))
+    def move(self, table: str, old: Value, **values: Value) -> None:
+        """A row takes another key."""
+        self._take(table, ChangeKind.UPDATE, values, {"id": old})
+
+    def _take(
+        self,
+        table: str,
+        kind: ChangeKind,
+        values: dict[str, Any],
+        before: dict[str, Any] | None = None,
+    ) -> None:
+        columns = [column.name for column in self.table(table).columns]
+        new = [values.get(name, b"null") for name in columns]
+        old = None if before is None else [before.get(name, b"null") for name in columns]
+        odd = any(not isinstance(value, bytes) for value in (*new, *(old or ())))
+        self.joiner.take(Change(self.table(table), kind, new, old, has_unchanged=odd))
 
     def commit(self, position: int, xid: int = 1) -> None:
         """The transaction ends."""
@@ -357,3 +369,38 @@ def test_a_row_whose_key_nobody_can_read_is_a_dead_letter(tmp_path: Path) -> Non
             "not_utf8",
         )
         assert reader.deliver().keys() == {b'"1"'}
+
+
+def test_a_row_whose_key_becomes_readable_is_there_from_then_on(tmp_path: Path) -> None:
+    """Nothing was kept of it: where it comes without a value it is rejected once more."""
+    bad = Unreadable("not_utf8", "no text", b"\xff")
+    with reading(tmp_path) as reader:
+        reader.move("hotel", bad, id=b"1", name=b'"Grand"')
+        reader.move("hotel", bad, id=b"2", name=b'"Ritz"', chain_id=UNCHANGED)
+        reader.commit(110)
+        reader.joiner.flush()
+        documents = reader.deliver()
+        assert documents.keys() == {b'"1"'}
+        assert len(reader.sink.dead_letters.letters) == 1
+
+
+def test_rows_that_are_written_as_they_were_are_counted(tmp_path: Path) -> None:
+    """Nothing is sent of them: neither where nothing changed, nor where nobody reads what did."""
+    with reading(tmp_path) as reader:
+        reader.insert("hotel", id=b"1", name=b'"Grand"')
+        reader.insert("hotel", id=b"2")
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.update("hotel", id=b"1", name=b'"Other"')
+        reader.update("hotel", id=b"2", chain_id=b"7")
+        reader.commit(120)
+        reader.joiner.flush()
+        counted = reader.delivery.metrics.registry.get_sample_value(
+            "cdc_state_rows_unchanged_total", {"pipeline": "pipe"}
+        )
+        assert counted == 1
+        documents = reader.deliver()
+        assert {key: version for key, (version, _) in documents.items()} == {
+            b'"1"': 110,
+            b'"2"': 120,
+        }

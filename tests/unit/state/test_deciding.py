@@ -108,3 +108,29 @@ def test_a_failover_is_the_same_history_up_to_where_it_left_the_old_one(shared: 
     else:
         assert isinstance(found, Rebuild)
         assert "a failover has lost what the source had beyond 49" in found.reason
+
+
+@pytest.mark.parametrize("shared", [50, 49])
+def test_a_source_may_go_back_in_one_history(shared: int) -> None:
+    """Restored from an older copy, it calls its history the same, and it ends below the state."""
+    copy = replace(
+        here("state-1", 40, 40), checkpoint_source_id="source-1", shared=Position(shared)
+    )
+    found = decide(MARK, Position(50), copy, str)
+    if shared == 50:
+        assert found == GoOn(Position(40), Position(50))
+    else:
+        assert isinstance(found, Rebuild)
+        assert "the source has gone back to 49, and the state is at 50" in found.reason
+
+
+def test_a_state_that_has_followed_a_failover_may_be_beyond_it() -> None:
+    """A checkpoint that was stored before says only where the old history was left."""
+    after = replace(
+        here("state-1", 40, 40),
+        source_id="source-2",
+        checkpoint_source_id="source-1",
+        shared=Position(45),
+    )
+    found = decide(replace(MARK, source_id="source-2"), Position(50), after, str)
+    assert found == GoOn(Position(40), Position(50))
