@@ -182,6 +182,36 @@ def test_a_wide_change_is_durable_with_its_last_document(tmp_path: Path) -> None
         assert wait_until(lambda: reader.progress.durable() == 130)
 
 
+def test_a_wide_change_whose_last_piece_is_interrupted_is_durable_at_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although nothing of it is open any more when the source is there again."""
+    with reading(tmp_path) as reader:
+        reader.insert("chain", id=b"1", name=b'"Royal"')
+        for number in range(2 * BOUNDS.change):
+            reader.insert("hotel", id=b"%d" % number, chain_id=b"1")
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.update("chain", id=b"1", name=b'"Regal"')
+        reader.commit(120)
+        reader.joiner.flush()
+        load = reader.delivery.dispatcher.load
+
+        def lose(*contents: Any, **after: Any) -> int:
+            if not reader.joiner.projections.wide_open():
+                raise RetryError("the connection was lost")
+            return load(*contents, **after)
+
+        monkeypatch.setattr(reader.delivery.dispatcher, "load", lose)
+        with pytest.raises(RetryError):
+            wait_until(lambda: not reader.joiner.step())
+        monkeypatch.undo()
+        reader.joiner.connected_again()
+        assert not reader.joiner.step()
+        reader.deliver()
+        assert reader.progress.durable() == 120
+
+
 def test_the_state_goes_along_while_only_other_tables_change(tmp_path: Path) -> None:
     """Or the slot would pass it, and the next start would load everything anew."""
     with reading(tmp_path) as reader:
