@@ -180,6 +180,8 @@ class JoinedProjections:
         self._recounting = Recounting(self._counts, store)
         self.has_more = False
         """Whether the last `apply` has touched more than it has returned."""
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called again and again where much is done at once; it must not touch the state."""
         self.held: set[str] = set()
         """The projections that read what isn't all there yet."""
         self._turns = deque(self._projections.values())
@@ -262,6 +264,7 @@ class JoinedProjections:
     def _followed(self, work: Callable[[Batch, _Listener], None], batch: Batch) -> list[Pending]:
         """Do what changes rows; return the documents that it touches."""
         listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
+        batch.meanwhile = self.meanwhile
         work(batch, listener)
         self.has_more = listener.has_more
         if listener.has_more or any(touched.wide for touched in listener.touched.values()):
