@@ -33,7 +33,7 @@ from cdc_daemon.errors import (
     StopError,
     TakenOverError,
 )
-from cdc_daemon.joining import Joiner
+from cdc_daemon.joining import Heartbeat, Joiner
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.schemawatch import SchemaWatch
@@ -293,6 +293,7 @@ class Daemon:
             memory=self._configuration.memory,
             folder=self._configuration.state.path / "spill",
             covered=covered_tables(begun.checkpoint.covered, self._source.visibility),
+            meanwhile=Heartbeat(self._source, delivery).beat,
         )
         joiner.begin()
         self.status.keep(begun.store)

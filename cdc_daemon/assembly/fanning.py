@@ -40,7 +40,7 @@ class FanOuts:
 
     def oldest(self, batch: Batch) -> Position | None:
         """The oldest change of which a document may not be pending yet; None where none is open."""
-        return min((one.oldest for one in batch.fan_outs.of(self._number)), default=None)
+        return batch.fan_outs.oldest(self._number)
 
     def go_on(self, batch: Batch, most: int) -> Iterator[bytes]:
         """Keys of rows of the root, after going over `most` rows or all that is left."""

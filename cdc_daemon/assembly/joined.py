@@ -182,6 +182,8 @@ class JoinedProjections:
         """Whether the last `apply` has touched more than it has returned."""
         self.unchanged = 0
         """How many rows the last `apply` has met as they were already."""
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called again and again where much is done at once; it must not touch the state."""
         self.held: set[str] = set()
         """The projections that read what isn't all there yet."""
         self._turns = deque(self._projections.values())
@@ -264,6 +266,7 @@ class JoinedProjections:
     def _followed(self, work: Callable[[Batch, _Listener], None], batch: Batch) -> list[Pending]:
         """Do what changes rows; return the documents that it touches."""
         listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
+        batch.meanwhile = self.meanwhile
         work(batch, listener)
         self.has_more, self.unchanged = listener.has_more, batch.same
         if listener.has_more or any(touched.wide for touched in listener.touched.values()):

@@ -1,7 +1,7 @@
 """How far the pipeline is: received, durable, searchable. Pure bookkeeping, called by any thread.
 
 The order of looking makes it right without a lock over everything: what was received is read
-first, then what is still pending, so that nothing slips between the two.
+first, then the bounds, then what is still pending, so that nothing slips between them.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ class Progress:
     def durable(self) -> Position:
         """Everything up to here is in the sink, or a dead letter."""
         received = self.received
+        # Before the lanes: a bound is lifted once what it stood for is in one of them.
+        bounds = [self.unfilled, self.incomplete]
         pending = [lane.pending_from() for lane in self._lanes]
-        pending += [self.unfilled, self.incomplete]
-        lowest = min((after for after in pending if after is not None), default=received)
-        reached = min(received, lowest)
+        lowest = (after for after in (*bounds, *pending) if after is not None)
+        reached = min(received, min(lowest, default=received))
         with self._lock:
             self._durable = max(self._durable, reached)
             return self._durable

@@ -3,7 +3,8 @@
 The reader's thread owns all of it.
 """
 
+from cdc_daemon.joining.heartbeat import Heartbeat
 from cdc_daemon.joining.joiner import Joiner
 from cdc_daemon.joining.keeping import Kept
 
-__all__ = ["Joiner", "Kept"]
+__all__ = ["Heartbeat", "Joiner", "Kept"]

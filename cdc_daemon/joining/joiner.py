@@ -13,7 +13,7 @@ from cdc_daemon.joining.sending import Sending
 from cdc_daemon.joining.widechanges import WideChanges
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from cdc_daemon.assembly import Slice
@@ -46,10 +46,14 @@ class Joiner:
         memory: MemoryConfig,
         folder: Path,
         covered: Mapping[str, Covered] = MappingProxyType({}),
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        """`indices` by the names of the projections; `folder` is for what is spilled."""
+        """`indices` by the names of the projections; `folder` is for what is spilled; `meanwhile`
+        is called again and again where much is done at once, and must not touch the state.
+        """  # noqa: D205 - one sentence
         self.store = store
         self.projections = JoinedProjections(plans, store)
+        self.projections.meanwhile = meanwhile
         self._plans = plans
         self._indices = indices
         self._delivery = delivery

@@ -85,6 +85,7 @@ class Sending:
             # Only now: what is sent twice is the same, what is forgotten would be missing.
             for _ in range(assembly.looked_at):
                 self._unsent.popleft()
+            self._projections.meanwhile()
 
     def _dispatch(self, documents: Sequence[Assembled], *, aside: bool) -> None:
         # The last documents of a wide change are in the lanes when nothing of it is open any more.

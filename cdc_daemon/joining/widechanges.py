@@ -57,6 +57,8 @@ class WideChanges:
 
     def step(self, position: Position) -> bool:
         """Go on for a moment; whether there is more that needn't wait."""
+        if self._is_through:
+            self.look(position)
         until = time.monotonic() + SLICE_SECONDS
         while self._projections.wide_open() and self._has_room:
             if time.monotonic() >= until:
@@ -65,6 +67,12 @@ class WideChanges:
             self._sending.send(aside=True)
             self.look(position)
         return False
+
+    @property
+    def _is_through(self) -> bool:
+        """Whether all is sent, and nobody has looked: the source was lost at the last piece."""
+        bounded = self._delivery.progress.incomplete is not None
+        return bounded and not (self._sending or self._projections.wide_open())
 
     @property
     def _has_room(self) -> bool:

@@ -15,7 +15,7 @@ from cdc_daemon.state.rows import filled, is_incomplete, is_odd
 from cdc_daemon.state.schema import HOLES, META, NUMBER_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cdc_daemon.state.counters import Counters
     from cdc_daemon.state.environment import Database, Transaction
@@ -28,6 +28,9 @@ POSITION: Final = b"position"
 PROGRESS: Final = b"progress"
 COUNTED: Final = b"counted "
 """Begins the names of how far aggregates are counted."""
+
+BEAT_ROWS: Final = 1_000
+"""Between two calls of `Batch.meanwhile`: about 50 ms."""
 
 
 class Listener(Protocol):
@@ -78,6 +81,9 @@ class Batch:
         """Where the transaction ends that is being applied."""
         self.same = 0
         """Rows that changed into what they were."""
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called every so many rows; it must not touch the state."""
+        self._looked_at = 0
 
     def apply(self, staged: Staged, position: Position, listener: Listener) -> None:
         """Apply a transaction that ends at `position`; one that was applied before is left out."""
@@ -164,6 +170,9 @@ class Batch:
 
     def _put(self, table: Table, key: bytes, new: bytes | None, listener: Listener) -> None:
         txn = self.txn
+        self._looked_at += 1
+        if not self._looked_at % BEAT_ROWS:
+            self.meanwhile()
         old = txn.get(key, db=table.database)
         if old == new:
             self.same += new is not None

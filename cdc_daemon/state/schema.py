@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cdc_daemon.events import ColumnType, Relation
 
 META, HOLES, COUNTERS, PENDING, FAN_OUTS = "meta", "holes", "counters", "pending", "fanouts"
-TREES: Final = (META, HOLES, COUNTERS, PENDING, FAN_OUTS)
+FAN_OUT_AGES = "fanoutages"
+TREES: Final = (META, HOLES, COUNTERS, PENDING, FAN_OUTS, FAN_OUT_AGES)
 """The trees that every state has; those of tables and indexes have numbers."""
 SCHEMA: Final = b"schema"
 """Where it is stored, in `META`."""
@@ -282,6 +283,7 @@ def _parts(schema: Schema) -> set[str]:
         *(f"{COUNTERS} {aggregate.number}" for aggregate in schema.aggregates.values()),
         *(f"{PENDING} {number}" for number in schema.projections.values()),
         *(f"{FAN_OUTS} {number}" for number in schema.projections.values()),
+        *(f"{FAN_OUT_AGES} {number}" for number in schema.projections.values()),
     }
 
 

@@ -10,6 +10,7 @@ from cdc_daemon.state.fanouts import FanOutSet
 from cdc_daemon.state.pending import PendingSet
 from cdc_daemon.state.schema import (
     COUNTERS,
+    FAN_OUT_AGES,
     FAN_OUTS,
     META,
     PENDING,
@@ -69,5 +70,5 @@ class View:
             self._trees,
             Counters(txn, self._trees[COUNTERS]),
             PendingSet(txn, self._trees[PENDING]),
-            FanOutSet(txn, self._trees[FAN_OUTS]),
+            FanOutSet(txn, self._trees[FAN_OUTS], self._trees[FAN_OUT_AGES]),
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdc_daemon.assembly import Bounds
+from cdc_daemon.state import FanOut, fanouts
 from tests.generators.joined_store import CHAIN, ROOMS, TAGS, joined, reopened
 
 if TYPE_CHECKING:
@@ -70,6 +71,32 @@ def test_changes_of_one_row_share_a_fan_out(tmp_path: Path) -> None:
         assert store.fan_out() == _named("Regis", 1, 2)
         assert store.fan_out() == _named("Regis", 3, 4)
         assert store.projections.wide_open() == {}
+
+
+def test_a_piece_looks_at_no_other_fan_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be one of each row that a statement has changed."""
+    with joined(tmp_path, SMALL, hotels={"embed": {"chain": CHAIN}}) as store:
+        for chain in range(50):
+            store.insert("chain", id=chain, name="Royal")
+            for number in range(3):
+                store.insert("hotel", id=3 * chain + number, chain_id=chain)
+        store.commit()
+        store.fan_out_all()
+        for chain in range(50):
+            store.update("chain", chain, name="Ritz")
+        store.commit()
+        looked_at: list[bytes] = []
+
+        def unpacked(way: bytes, group: bytes, value: bytes) -> FanOut:
+            looked_at.append(group)
+            return unpack(way, group, value)
+
+        unpack = fanouts._unpacked
+        monkeypatch.setattr(fanouts, "_unpacked", unpacked)
+        for _ in range(4):
+            store.fan_out()
+            assert store.projections.wide_open() == {"hotels": 2}
+        assert len(looked_at) < 20
 
 
 def test_a_wide_step_below_a_wide_step_makes_fan_outs_of_its_own(tmp_path: Path) -> None:

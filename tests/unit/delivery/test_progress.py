@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -15,7 +16,9 @@ from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.events import Position
 
 if TYPE_CHECKING:
-    from cdc_daemon.delivery.lane import Batch
+    from collections.abc import Callable
+
+    from cdc_daemon.delivery.lane import Batch, Lane
 
 INDICES = ("one", "two")
 contents = st.lists(
@@ -195,6 +198,38 @@ class Positions(RuleBasedStateMachine):
 
 TestPositions = Positions.TestCase
 TestPositions.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+class Overtaken:
+    """A lane that is looked at a moment before the reader goes on."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self.then: Callable[[], None] = lambda: None
+
+    def pending_from(self) -> Position | None:
+        """What was pending before the reader went on."""
+        found = self._lane.pending_from()
+        self.then()
+        return found
+
+
+@pytest.mark.parametrize("bound", ["unfilled", "incomplete"])
+def test_a_bound_that_is_lifted_while_lanes_are_looked_at_still_counts(bound: str) -> None:
+    """What it stood for is in a lane by then, which may have been looked at before."""
+    lanes = Lanes(1, 10_000)
+    overtaken = Overtaken(lanes[0])
+    progress = Progress([cast("Lane", overtaken)])
+    dispatcher = Dispatcher(lanes, Lanes(1, 1), 10**9, lambda: None, lambda *_: None)
+    progress.received = Position(9)
+    setattr(progress, bound, Position(3))
+
+    def go_on() -> None:
+        dispatcher.send("i", Position(9), [(b"a", b"{}")], after=Position(3))
+        setattr(progress, bound, None)
+
+    overtaken.then = go_on
+    assert progress.durable() == 3
 
 
 def test_a_batch_keeps_the_last_operation_of_a_document() -> None:

@@ -25,7 +25,9 @@ from cdc_daemon.events import (
     Unreadable,
 )
 from cdc_daemon.joining import Joiner, sending
+from cdc_daemon.joining.sending import SLICE_DOCUMENTS
 from cdc_daemon.metrics import Metrics
+from cdc_daemon.state.applying import BEAT_ROWS
 from tests.generators.fakes import Below, MemoryClock, MemorySink, configuration, wait_until
 from tests.generators.joined_store import CHAIN, ROOMS, plans
 from tests.generators.states import fit_empty, found_store, new_store
@@ -61,6 +63,7 @@ class Reader:
         )
         self.delivery.resume(Checkpoint("pipe", BEGIN, "source-1"), BEGIN)
         self.progress = self.delivery.progress
+        self.beats = 0
         self.joiner = Joiner(
             store=store,
             plans=PLANS,
@@ -69,10 +72,15 @@ class Reader:
             memory=MemoryConfig(),
             folder=folder,
             covered=covered,
+            meanwhile=self.beat,
         )
         self.joiner.begin()
         self.joiner.connected_again()
         self._tables = {relation.name: relation for relation in self.joiner.relations}
+
+    def beat(self) -> None:
+        """Much is done at once."""
+        self.beats += 1
 
     def table(self, name: str) -> Relation:
         """One that is kept."""
@@ -195,6 +203,36 @@ def test_a_wide_change_is_durable_with_its_last_document(tmp_path: Path) -> None
         assert wait_until(lambda: reader.progress.durable() == 130)
 
 
+def test_a_wide_change_whose_last_piece_is_interrupted_is_durable_at_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although nothing of it is open any more when the source is there again."""
+    with reading(tmp_path) as reader:
+        reader.insert("chain", id=b"1", name=b'"Royal"')
+        for number in range(2 * BOUNDS.change):
+            reader.insert("hotel", id=b"%d" % number, chain_id=b"1")
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.update("chain", id=b"1", name=b'"Regal"')
+        reader.commit(120)
+        reader.joiner.flush()
+        load = reader.delivery.dispatcher.load
+
+        def lose(*contents: Any, **after: Any) -> int:
+            if not reader.joiner.projections.wide_open():
+                raise RetryError("the connection was lost")
+            return load(*contents, **after)
+
+        monkeypatch.setattr(reader.delivery.dispatcher, "load", lose)
+        with pytest.raises(RetryError):
+            wait_until(lambda: not reader.joiner.step())
+        monkeypatch.undo()
+        reader.joiner.connected_again()
+        assert not reader.joiner.step()
+        reader.deliver()
+        assert reader.progress.durable() == 120
+
+
 def test_the_state_goes_along_while_only_other_tables_change(tmp_path: Path) -> None:
     """Or the slot would pass it, and the next start would load everything anew."""
     with reading(tmp_path) as reader:
@@ -263,6 +301,37 @@ def test_more_documents_than_are_remembered_are_sent(tmp_path: Path) -> None:
         documents = reader.sink.index(INDEX).documents
         assert wait_until(lambda: len(documents) == BOUNDS.held + 5_000)
         assert {version for version, _ in documents.values()} == {110}
+
+
+def test_the_reader_shows_that_it_lives_while_it_applies_very_much(tmp_path: Path) -> None:
+    """Rows that come, that are as they were, that go: or it would be killed, again and again."""
+    with reading(tmp_path) as reader:
+        for position in (110, 120):
+            for number in range(4 * BEAT_ROWS):
+                reader.insert("chain", id=b"%d" % number, name=b'"Royal"')
+            before = reader.beats
+            reader.commit(position)
+            reader.joiner.flush()
+            assert reader.beats >= before + 4
+        before = reader.beats
+        reader.joiner.take(Change(reader.table("chain"), ChangeKind.TRUNCATE))
+        reader.commit(130)
+        reader.joiner.flush()
+        assert reader.beats >= before + 4
+
+
+def test_the_reader_shows_that_it_lives_while_it_sends_very_much(tmp_path: Path) -> None:
+    """Also where the queues always have room."""
+    with reading(tmp_path) as reader:
+        for number in range(4 * SLICE_DOCUMENTS):
+            reader.insert("hotel", id=b"%d" % number)
+        reader.joiner.commit(Commit(Position(110), 0.0))
+        reader.joiner.projections.apply(reader.joiner._queue)
+        reader.joiner.forget()
+        reader.joiner._sending.add_all_pending()
+        before = reader.beats
+        reader.joiner.flush()
+        assert reader.beats >= before + 4
 
 
 def test_what_is_written_again_has_no_document_of_a_row_that_went(tmp_path: Path) -> None:
