@@ -118,6 +118,11 @@ class JoinedProjection:
             yield Pending(self.name, address, key)
         self.fan_outs.open(batch, found.wide)
 
+    def mark(self, batch: Batch, found: Iterable[Pending]) -> None:
+        """These are pending, as of the transaction that is being applied."""
+        for one in found:
+            batch.pending.mark(self.number, one.address, one.row_key, batch.applying)
+
     def fanned_out(self, batch: Batch, most: int) -> Iterator[Pending]:
         """Documents of fan-outs that are open."""
         return self._of(batch, self.fan_outs.go_on(batch, most))
@@ -141,6 +146,8 @@ class _Listener:
     ) -> None:
         self._batch = batch
         self._counts = counts
+        self.has_more = False
+        """Whether more is touched than what is known at the end: that is marked as pending."""
         self.touched = {
             one: Touched(one.nodes, one.documents, batch, bounds) for one in projections
         }
@@ -154,8 +161,12 @@ class _Listener:
     def after(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
         for count in self._counts.get(table.number, ()):
             count.after(self._batch, table, key, old, new)
-        for one in self.touched.values():
+        for projection, one in self.touched.items():
             one.after(key, old, new)
+            if one.is_full:
+                projection.mark(self._batch, projection.touched(self._batch, one))
+                one.forget()
+                self.has_more = True
 
 
 class JoinedProjections:
@@ -167,6 +178,8 @@ class JoinedProjections:
         self._projections = {plan.name: JoinedProjection(plan, store) for plan in plans}
         self._counts = counts(plans, store)
         self._recounting = Recounting(self._counts, store)
+        self.has_more = False
+        """Whether the last `apply` has touched more than it has returned."""
         self.held: set[str] = set()
         """The projections that read what isn't all there yet."""
         self._turns = deque(self._projections.values())
@@ -205,8 +218,8 @@ class JoinedProjections:
         """Apply transactions to the state, all or nothing; return the documents that they touch,
         which are pending there from then on: each once, however many changes hit it.
 
-        Where a row is shown in too many, these are left to `fan_out`. The sink has those that are
-        `written`.
+        Where a row is shown in too many, these are left to `fan_out`; where very many are touched,
+        `has_more` says that not all are returned. The sink has those that are `written`.
         """  # noqa: D205 - one sentence
 
         def applied(batch: Batch, listener: _Listener) -> None:
@@ -250,7 +263,8 @@ class JoinedProjections:
         """Do what changes rows; return the documents that it touches."""
         listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
         work(batch, listener)
-        if any(touched.wide for touched in listener.touched.values()):
+        self.has_more = listener.has_more
+        if listener.has_more or any(touched.wide for touched in listener.touched.values()):
             self._wide = None
         found = [
             one
@@ -294,11 +308,18 @@ class JoinedProjections:
         """All documents that the sink isn't known to have."""
         return [one for projection in self._unheld() for one in self.pending_of(projection.name)]
 
-    def pending_of(self, projection: str) -> list[Pending]:
-        """Those of one projection."""
+    def pending_of(
+        self, projection: str, after: bytes = b"", most: int | None = None
+    ) -> list[Pending]:
+        """Those of one projection; or so many of them behind an address, in some order."""
         number = self._projections[projection].number
-        found = self._store.read(lambda batch: list(batch.pending.of(number)))
+        found = self._store.read(lambda batch: list(islice(batch.pending.of(number, after), most)))
         return [Pending(projection, one.id, one.row_key) for one in found]
+
+    @property
+    def given_out(self) -> list[str]:
+        """The projections that aren't held."""
+        return [one.name for one in self._unheld()]
 
     def _unheld(self) -> list[JoinedProjection]:
         return [one for name, one in self._projections.items() if name not in self.held]

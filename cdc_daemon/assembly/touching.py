@@ -38,6 +38,17 @@ class Touched:
         self.left: dict[bytes, bytes] = {}
         """Addresses of documents that rows of the root had, with the key of the row."""
         self.wide: Wide = {}
+        self._is_large = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is known that it should be noted elsewhere, and forgotten here."""
+        return len(self.rows) + len(self.left) >= self._bounds.held
+
+    def forget(self) -> None:
+        """All that is known so far is noted."""
+        self.rows, self.left, self.wide = {}, {}, {}
+        self._is_large = True
 
     def before(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """The state still has the old row."""
@@ -72,7 +83,7 @@ class Touched:
         return counting
 
     def _climb(self) -> Climb:
-        is_large = len(self.rows) >= self._bounds.batch
+        is_large = self._is_large or len(self.rows) >= self._bounds.batch
         most = 1 if is_large else self._bounds.change
         return Climb(self._batch, Node.counts, most, self.wide)
 

@@ -71,7 +71,7 @@ class Joiner:
 
     def begin(self) -> None:
         """Nothing was sent yet: what the sink isn't known to have is sent again."""
-        self._sending.add(self.projections.pending())
+        self._sending.add_all_pending()
         self._wide.look(self._applied)
         self._delivery.progress.synced = NOWHERE
         self._sync()
@@ -139,6 +139,8 @@ class Joiner:
         if self._queue:
             written = self._sending.in_flight.take_passed()
             self._sending.add(self.projections.apply(self._queue, written))
+            if self.projections.has_more:
+                self._sending.add_all_pending()
             self._applied = self._queue[-1][1]
             self._forget_queue()
             self._wide.look(self._applied)

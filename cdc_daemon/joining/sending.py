@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cdc_daemon.assembly import Assembled, JoinedProjections, Pending
     from cdc_daemon.delivery.delivery import Delivery
 
+PAGE: Final = 10_000
+"""Documents whose addresses are read at a time, where very many are pending."""
 SLICE_DOCUMENTS: Final = 500
 SLICE_BYTES: Final = 1_000_000
 """So much is assembled before it is handed over: between slices the bound of the queues is kept."""
@@ -31,18 +33,39 @@ class Sending:
         self._indices = indices
         self._delivery = delivery
         self._unsent: deque[Pending] = deque()
+        self._unread: deque[str] = deque()
+        """Projections of which all that is pending is to be sent, too."""
+        self._read: bytes = b""
+        """The last address that was read of the first of them."""
         self.in_flight = InFlight(delivery.dispatcher)
 
     def __bool__(self) -> bool:
-        return bool(self._unsent)
+        return bool(self._unsent or self._unread)
 
     def add(self, some: Iterable[Pending]) -> None:
         """These are to be sent, after the others."""
         self._unsent.extend(some)
 
+    def add_all_pending(self) -> None:
+        """Everything that the sink isn't known to have is to be sent: it may be very much."""
+        self._unread = deque(self._projections.given_out)
+        self._read = b""
+
+    def _read_on(self) -> bool:
+        """Take up a page of what is pending; whether there was anything."""
+        while self._unread and not self._unsent:
+            page = self._projections.pending_of(self._unread[0], self._read, PAGE)
+            self._unsent.extend(page)
+            if page:
+                self._read = page[-1].address
+            else:
+                self._unread.popleft()
+                self._read = b""
+        return bool(self._unsent)
+
     def send(self) -> None:
         """Send all. Where that is interrupted (a stop, a lost source), the next call goes on."""
-        while self._unsent:
+        while self._unsent or self._read_on():
             slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
             assembly = self._projections.assemble(slice_, SLICE_BYTES)
             self.dispatch(assembly.documents)

@@ -81,11 +81,15 @@ class PendingSet:
         found = self._txn.get(_key(projection, document_id), db=self._database)
         return None if found is None else _unpacked(found)
 
-    def of(self, projection: int) -> Iterator[Pending]:
-        """All pending documents of a projection."""
+    def of(self, projection: int, after: bytes = b"") -> Iterator[Pending]:
+        """All pending documents of a projection; or those behind that of the id `after`."""
         prefix = _NUMBER.pack(projection)
+        begin = _key(projection, after) if after else prefix
         with self._txn.cursor(self._database) as cursor:
-            if cursor.set_range(prefix):
+            there = cursor.set_range(begin)
+            if there and after and cursor.key() == begin:
+                there = cursor.next()
+            if there:
                 for key, value in cursor.iternext(keys=True, values=True):
                     if not key.startswith(prefix):
                         return

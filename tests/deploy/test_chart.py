@@ -115,6 +115,15 @@ def test_a_standby_is_there_before_a_pod_goes(render: RenderChart) -> None:
     assert specification["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
 
 
+def test_the_state_may_outlive_its_pod(render: RenderChart) -> None:
+    """By a claim; two pods can't share one."""
+    volumes = pod(render("--set", "state.claim=rows"))["volumes"]
+    (state,) = (each for each in volumes if each["name"] == "state")
+    assert state == {"name": "state", "persistentVolumeClaim": {"claimName": "rows"}}
+    message = refusal(render, "--set", "state.claim=rows", "--set", "replicas=2")
+    assert "state.claim" in message
+
+
 def test_a_stop_has_time_to_finish(render: RenderChart) -> None:
     """The grace period is longer than the daemon's own deadline of 25 s, and has to be."""
     assert pod(render())["terminationGracePeriodSeconds"] > 25

@@ -60,6 +60,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if not (has $listen (list (printf "0.0.0.0:%s" $port) (printf "[::]:%s" $port))) }}
 {{- fail (printf "config: web.listen is %v, where neither probes nor Prometheus reach the pod: set it to \"0.0.0.0:%s\"" $listen $port) }}
 {{- end }}
+{{- if and (gt (int .Values.replicas) 1) .Values.state.claim }}
+{{- fail "replicas is more than 1, and state.claim names one folder for all of them: each pod needs its own" }}
+{{- end }}
 {{- if and (gt (int .Values.replicas) 1) (ne (include "cdc-daemon.standsBy" .) "true") }}
 {{- fail (printf "replicas is %d, and the configuration doesn't say `standby: true`: two pods would fight for one slot" (int .Values.replicas)) }}
 {{- end }}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cdc_daemon.assembly import Bounds
 from tests.generators.joined_store import CHAIN, ROOMS, TAGS, THROUGH, joined
 
 if TYPE_CHECKING:
@@ -241,3 +242,19 @@ def test_a_way_may_lead_over_the_changed_row_itself(tmp_path: Path) -> None:
         }
         store.update("chain", 1, parent_id=None)
         assert store.commit() == {"1": {"id": 1, "below": [], "grand": 0}}
+
+
+def test_more_than_is_remembered_is_pending_all_the_same(tmp_path: Path) -> None:
+    """Also of rows that exchange their keys."""
+    with joined(tmp_path, Bounds(held=1), hotels={"embed": {"chain": CHAIN}}) as store:
+        for number in (1, 2, 3):
+            store.insert("hotel", id=number)
+        store.commit()
+        assert store.projections.has_more
+        one, two, three = ({"id": number, "chain": None} for number in (1, 2, 3))
+        assert store.pending() == {"1": one, "2": two, "3": three}
+        store.written()
+        store.update("hotel", 3, id=4)
+        store.update("hotel", 2, id=3, chain_id=5)
+        store.commit()
+        assert store.pending() == {"2": None, "3": three, "4": {"id": 4, "chain": None}}

@@ -69,6 +69,7 @@ class Reader:
             covered=covered,
         )
         self.joiner.begin()
+        self.joiner.connected_again()
         self._tables = {relation.name: relation for relation in self.joiner.relations}
 
     def table(self, name: str) -> Relation:
@@ -204,7 +205,6 @@ def test_documents_that_were_not_acknowledged_are_sent_again(tmp_path: Path) -> 
     with found_store(tmp_path / "state") as store:
         store.fit(wanted(PLANS))
         again = Reader(store, tmp_path, {})
-        again.joiner.connected_again()
         assert again.progress.received == BEGIN
         documents = again.deliver()
         assert documents.keys() == {b'"2"'}
@@ -234,6 +234,22 @@ def test_a_source_that_is_lost_meanwhile_takes_no_document_along(tmp_path: Path)
         reader.commit(110)
         reader.joiner.flush()
         assert reader.progress.received == 110
+
+
+def test_more_documents_than_are_remembered_are_sent(tmp_path: Path) -> None:
+    """Those of a transaction of very many rows are read from the state, a page at a time."""
+    with reading(tmp_path, queue=32_000_000) as reader:
+        reader.delivery.start()
+        for number in range(BOUNDS.held + 5_000):
+            reader.insert("hotel", id=b"%d" % number)
+        reader.commit(110)
+        reader.joiner.flush()
+        assert reader.joiner.projections.has_more
+        assert reader.progress.received == 110
+        reader.delivery.dispatcher.release()
+        documents = reader.sink.index(INDEX).documents
+        assert wait_until(lambda: len(documents) == BOUNDS.held + 5_000)
+        assert {version for version, _ in documents.values()} == {110}
 
 
 def test_what_is_written_again_has_no_document_of_a_row_that_went(tmp_path: Path) -> None:
