@@ -134,7 +134,7 @@ class Together:
         )
 
     def _break(self, servers: Servers) -> None:
-        """At any moment, also while it loads; or, if it is the daemon that dies, while it starts."""
+        """At any moment, also while it loads; the daemon also while it starts."""
         is_server = self._rng.random() < 0.2
         if is_server:
             until(self._has_started, SETTLED_SECONDS, "it goes by what is reachable")
