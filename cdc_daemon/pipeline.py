@@ -17,7 +17,6 @@ from cdc_daemon.errors import RetryError, SchemaChangedError, StartAgainError
 from cdc_daemon.events import (
     NOWHERE,
     Change,
-    ChangeKind,
     Commit,
     Position,
     StreamAbort,
@@ -361,15 +360,9 @@ class Pipeline:
 
     def _count(self) -> None:
         metrics = self._delivery.metrics
-        for relation, counts in self._transactions.counts.items():
-            for kind in ChangeKind:
-                if count := counts[kind]:
-                    metrics.received(relation.qualified_name, kind.name.lower(), count)
-                    counts[kind] = 0
-        held_bytes = self._transactions.held_bytes
-        if self._joiner is not None:
-            held_bytes += self._joiner.held_bytes
-        metrics.open_transactions(self._transactions.in_parts, held_bytes)
+        for table, kind, count in self._transactions.take_counts():
+            metrics.received(table, kind, count)
+        metrics.open_transactions(self._transactions.in_parts, self._transactions.held_bytes)
 
     def report(self) -> None:
         """Tell the source how far we are, while stopping.

@@ -134,16 +134,22 @@ class Together:
         )
 
     def _break(self, servers: Servers) -> None:
-        """At any moment, also while it starts or loads."""
-        if self._rng.random() < 0.6:
+        """At any moment, also while it loads; the daemon also while it starts."""
+        is_server = self._rng.random() < 0.2
+        if is_server:
+            until(self._has_started, SETTLED_SECONDS, "it goes by what is reachable")
+        elif self._rng.random() < 0.6:
             self._daemon.wait_until("streaming", SETTLED_SECONDS)
         time.sleep(self._rng.uniform(0, 1))
-        if self._rng.random() < 0.8:
+        if is_server:
+            self.counts[servers.kill_one(self._rng)] += 1
+        else:
             self._daemon.kill()
             self._daemon.start()
             self.counts["daemons killed"] += 1
-        else:
-            self.counts[servers.kill_one(self._rng)] += 1
+
+    def _has_started(self) -> bool:
+        return self._daemon.status().get("state") in {"loading", "streaming"}
 
     def _compare(self) -> None:
         self._daemon.wait_until("streaming", SETTLED_SECONDS)
