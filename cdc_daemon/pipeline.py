@@ -6,6 +6,7 @@ What comes back from the other threads is only "durable up to here" and "searcha
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,6 @@ from cdc_daemon.errors import RetryError, SchemaChangedError, StartAgainError
 from cdc_daemon.events import (
     NOWHERE,
     Change,
-    ChangeKind,
     Commit,
     Position,
     StreamAbort,
@@ -111,6 +111,8 @@ class Pipeline:
         progress = self._delivery.progress
         progress.received = max(after, progress.received)
         self._delivery.dispatcher.wait_for_room = self._wait_for_room
+        if self._joiner is not None:
+            self._joiner.projections.meanwhile = self._say_alive
         try:
             while not self._stopping():
                 for attempt in retrying():
@@ -361,15 +363,9 @@ class Pipeline:
 
     def _count(self) -> None:
         metrics = self._delivery.metrics
-        for relation, counts in self._transactions.counts.items():
-            for kind in ChangeKind:
-                if count := counts[kind]:
-                    metrics.received(relation.qualified_name, kind.name.lower(), count)
-                    counts[kind] = 0
-        held_bytes = self._transactions.held_bytes
-        if self._joiner is not None:
-            held_bytes += self._joiner.held_bytes
-        metrics.open_transactions(self._transactions.in_parts, held_bytes)
+        for table, kind, count in self._transactions.take_counts():
+            metrics.received(table, kind, count)
+        metrics.open_transactions(self._transactions.in_parts, self._transactions.held_bytes)
 
     def report(self) -> None:
         """Tell the source how far we are, while stopping.
@@ -384,6 +380,17 @@ class Pipeline:
             if not self._source_is_lost:
                 self._source_is_lost = True
                 log.warning("stopping_without_source", error=str(error))
+
+    def _say_alive(self) -> None:
+        """Very much is applied: the source hears from us. If it is lost, who reads next sees it."""
+        now = time.monotonic()
+        if now - self._delivery.heard_from_reader < HEARTBEAT_SECONDS:
+            return
+        self._delivery.heard_from_reader = now
+        durable, searchable = self._reported
+        received = self._delivery.progress.received
+        with suppress(RetryError):
+            self._source.confirm(received=received, durable=durable, searchable=searchable)
 
     def _wait_for_room(self) -> None:
         """Wait for a sender, while the source hears from us."""

@@ -36,6 +36,10 @@ SLICE: Final = 100
 rows."""
 
 
+MEANWHILE_ROWS: Final = 1_000
+"""About 50 ms."""
+
+
 class Pending(NamedTuple):
     """A document that is to be written."""
 
@@ -143,8 +147,11 @@ class _Listener:
         counts: Mapping[int, Sequence[Count]],
         batch: Batch,
         bounds: Bounds,
+        meanwhile: Callable[[], None],
     ) -> None:
         self._batch = batch
+        self._meanwhile = meanwhile
+        self._rows = 0
         self._counts = counts
         self.has_more = False
         """Whether more is touched than what is known at the end: that is marked as pending."""
@@ -167,6 +174,9 @@ class _Listener:
                 projection.mark(self._batch, projection.touched(self._batch, one))
                 one.forget()
                 self.has_more = True
+        self._rows += 1
+        if not self._rows % MEANWHILE_ROWS:
+            self._meanwhile()
 
 
 class JoinedProjections:
@@ -178,6 +188,8 @@ class JoinedProjections:
         self._projections = {plan.name: JoinedProjection(plan, store) for plan in plans}
         self._counts = counts(plans, store)
         self._recounting = Recounting(self._counts, store)
+        self.meanwhile: Callable[[], None] = _nothing
+        """Called now and then while very many rows are applied; must not touch the state."""
         self.has_more = False
         """Whether the last `apply` has touched more than it has returned."""
         self.held: set[str] = set()
@@ -261,7 +273,7 @@ class JoinedProjections:
 
     def _followed(self, work: Callable[[Batch, _Listener], None], batch: Batch) -> list[Pending]:
         """Do what changes rows; return the documents that it touches."""
-        listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
+        listener = _Listener(self._unheld(), self._counts, batch, self._bounds, self.meanwhile)
         work(batch, listener)
         self.has_more = listener.has_more
         if listener.has_more or any(touched.wide for touched in listener.touched.values()):
@@ -358,3 +370,7 @@ def _slice(one: JoinedProjection, after: bytes, most_bytes: int, batch: Batch) -
         if size >= most_bytes:
             break
     return Slice(batch.position, documents, looked_at, last)
+
+
+def _nothing() -> None:
+    """Nobody waits for us."""

@@ -27,6 +27,10 @@ class RowTaker(Protocol):
     def relations(self) -> Collection[Relation]:
         """Of these tables."""
 
+    @property
+    def held_bytes(self) -> int:
+        """What is held of the transaction that is being read, in memory and on disk."""
+
     def take(self, change: Change) -> None:
         """A change of the transaction that is being read."""
 
@@ -128,7 +132,16 @@ class OpenTransactions:
     @property
     def held_bytes(self) -> int:
         """What is held of all of them, in memory and on disk."""
-        return sum(fold.size_bytes + fold.spilled_bytes for fold in self._folds())
+        folded = sum(fold.size_bytes + fold.spilled_bytes for fold in self._folds())
+        return folded + (0 if self._rows is None else self._rows.held_bytes)
+
+    def take_counts(self) -> Iterator[tuple[str, str, int]]:
+        """Table, kind and number of the changes since the last call."""
+        for relation, counts in self.counts.items():
+            for kind in ChangeKind:
+                if count := counts[kind]:
+                    counts[kind] = 0
+                    yield relation.qualified_name, kind.name.lower(), count
 
     def follow(self, event: StreamStart | StreamStop | StreamAbort) -> None:
         """A part begins or ends, or something is taken back."""

@@ -68,6 +68,7 @@ class Sending:
         while self._unsent or self._read_on():
             slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
             assembly = self._projections.assemble(slice_, SLICE_BYTES)
+            self._projections.meanwhile()
             self.dispatch(assembly.documents)
             self.in_flight.sent(
                 Written(one.projection, one.address, assembly.position)

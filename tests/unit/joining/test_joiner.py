@@ -243,7 +243,10 @@ def test_more_documents_than_are_remembered_are_sent(tmp_path: Path) -> None:
         for number in range(BOUNDS.held + 5_000):
             reader.insert("hotel", id=b"%d" % number)
         reader.commit(110)
+        heard: list[bool] = []
+        reader.joiner.projections.meanwhile = lambda: heard.append(True)
         reader.joiner.flush()
+        assert len(heard) > BOUNDS.held / 1_000, "the source hears from us meanwhile"
         assert reader.joiner.projections.has_more
         assert reader.progress.received == 110
         reader.delivery.dispatcher.release()
