@@ -122,6 +122,9 @@ class Together:
                 writers = Writers(self._database.dsn, each.world, journal, self._rng)
                 stack.enter_context(writers)
             self._daemon.start()
+            until(self._has_started, SETTLED_SECONDS, "it has a slot")
+            for journal in self._journals:
+                journal.followed.set()
             if servers is not None:
                 for _ in range(self._rng.randint(1, MOST_KILLS)):
                     self._break(servers)
