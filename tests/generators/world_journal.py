@@ -52,8 +52,8 @@ class Journal:
         self.order = threading.RLock()
         """Whoever has it is the only one to commit."""
         self.followed = threading.Event()
-        """Set once a slot is there: a server can't decode one for ever that is made beside a truncate
-        ("could not map filenumber")."""
+        """Set once a slot is there. One that is made beside a truncate may never be decoded: "could
+        not map filenumber"."""
         self._note(0)
 
     @property
