@@ -52,10 +52,6 @@ class JoinedWorld:
             f"{self.name}{name}": self._indexed(mapping) for name, mapping in mappings.items()
         }
 
-    def remove(self) -> None:
-        """The tables go."""
-        self._history.end()
-
     def described(self) -> str:
         """What a person needs to see the same."""
         return ";\n".join([worlds.shown(self.projections), *self.world.ddl])

@@ -51,6 +51,9 @@ class Journal:
         """By read model and id: from which commit on a document was what."""
         self.order = threading.RLock()
         """Whoever has it is the only one to commit."""
+        self.followed = threading.Event()
+        """Set once a slot is there. One that is made beside a truncate may never be decoded: "could
+        not map filenumber"."""
         self._note(0)
 
     @property

@@ -65,10 +65,8 @@ class Writer(threading.Thread):
     def _transaction(self, history: WorldHistory, connection: Connection) -> None:
         statements = history.draw()
         truncates = any(statement.startswith("truncate") for statement in statements)
-        if truncates and any(table.partitioned for table in self._world.tables):
-            self._rewrites += 1
-            if self._rewrites > REWRITES:
-                return
+        if truncates and not self._may_truncate():
+            return
         # Until it commits nobody can look at the table: so it doesn't wait for its turn then.
         with self._journal.order if truncates else nullcontext():
             connection.execute("begin")
@@ -81,6 +79,13 @@ class Writer(threading.Thread):
                 self._journal.commit(connection)
         with suppress(psycopg.errors.LockNotAvailable):
             history.look()
+
+    def _may_truncate(self) -> bool:
+        if not self._journal.followed.is_set():
+            return False
+        if any(table.partitioned for table in self._world.tables):
+            self._rewrites += 1
+        return self._rewrites <= REWRITES
 
 
 class Writers:

@@ -102,8 +102,11 @@ class Together:
                 f" where slot_name = 'cdc_{self._name}'"
             )
             connection.execute(f"drop publication if exists cdc_{self._name}")
-        for each, journal in zip(self._worlds, self._journals, strict=True):
+            for statement in (line for each in self._worlds for line in each.world.drop):
+                connection.execute(statement.encode())
+        for journal in self._journals:
             journal.close()
+        for each in self._worlds:
             self._rest.delete("/" + ",".join(f"{name}-*" for name in each.projections))
 
     def _slot_is_free(self, connection: psycopg.Connection[Any]) -> bool:
@@ -119,6 +122,9 @@ class Together:
                 writers = Writers(self._database.dsn, each.world, journal, self._rng)
                 stack.enter_context(writers)
             self._daemon.start()
+            until(self._has_started, SETTLED_SECONDS, "it has a slot")
+            for journal in self._journals:
+                journal.followed.set()
             if servers is not None:
                 for _ in range(self._rng.randint(1, MOST_KILLS)):
                     self._break(servers)
@@ -212,5 +218,6 @@ def played(together: Together, servers: Servers | None) -> Counter[str]:
     except BaseException as error:
         error.add_note(together.described())
         raise
-    together.remove()
+    finally:
+        together.remove()
     return together.counts
