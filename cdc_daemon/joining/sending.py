@@ -69,29 +69,31 @@ class Sending:
                 self._read = b""
         return bool(self._unsent)
 
-    def send(self, *, aside: bool = False) -> None:
-        """Send all. Where that is interrupted (a stop, a lost source), the next call goes on.
-
-        `aside`: out of the way of whatever else is sent.
-        """
+    def send(self) -> None:
+        """Send all. Where that is interrupted (a stop, a lost source), the next call goes on."""
         while self._unsent or self._read_on():
-            slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
-            assembly = self._projections.assemble(slice_, SLICE_BYTES)
-            self._dispatch(assembly.documents, aside=aside)
-            self.in_flight.sent(
-                Written(one.projection, one.address, assembly.position)
-                for one in assembly.documents
-            )
-            # Only now: what is sent twice is the same, what is forgotten would be missing.
-            for _ in range(assembly.looked_at):
-                self._unsent.popleft()
-            self._projections.meanwhile()
+            self._send_slice(self._delivery.dispatcher.send)
 
-    def _dispatch(self, documents: Sequence[Assembled], *, aside: bool) -> None:
-        # The last documents of a wide change are in the lanes when nothing of it is open any more.
-        after = self._delivery.progress.reachable()
+    def send_aside(self, has_room: Callable[[], bool]) -> None:
+        """The same, out of the way of whatever else is sent, as far as there is room for it."""
         dispatcher = self._delivery.dispatcher
-        self._put(documents, partial(dispatcher.load if aside else dispatcher.send, after=after))
+        while self._unsent or self._read_on():
+            while not has_room():
+                dispatcher.wait_for_room()
+            self._send_slice(dispatcher.load)
+
+    def _send_slice(self, put: Callable[..., int]) -> None:
+        slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
+        assembly = self._projections.assemble(slice_, SLICE_BYTES)
+        # The last documents of a wide change are in the lanes when nothing of it is open any more.
+        self._put(assembly.documents, partial(put, after=self._delivery.progress.reachable()))
+        self.in_flight.sent(
+            Written(one.projection, one.address, assembly.position) for one in assembly.documents
+        )
+        # Only now: what is sent twice is the same, what is forgotten would be missing.
+        for _ in range(assembly.looked_at):
+            self._unsent.popleft()
+        self._projections.meanwhile()
 
     def load(self, documents: Sequence[Assembled]) -> None:
         """Put documents of a generation that is being written into the lanes."""

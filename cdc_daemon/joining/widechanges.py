@@ -60,11 +60,11 @@ class WideChanges:
         if self._is_through:
             self.look(position)
         until = time.monotonic() + SLICE_SECONDS
-        while self._projections.wide_open() and self._has_room:
+        while self._projections.wide_open() and self._has_room():
             if time.monotonic() >= until:
                 return True
             self._sending.add(self._projections.fan_out())
-            self._sending.send(aside=True)
+            self._sending.send_aside(self._has_room)
             self.look(position)
         return False
 
@@ -74,6 +74,5 @@ class WideChanges:
         bounded = self._delivery.progress.incomplete is not None
         return bounded and not (self._sending or self._projections.wide_open())
 
-    @property
     def _has_room(self) -> bool:
         return self._delivery.dispatcher.loading_bytes <= self._most_waiting

@@ -9,7 +9,6 @@ import pytest
 
 from cdc_daemon.assembly import wanted
 from cdc_daemon.assembly.climbing import BOUNDS
-from cdc_daemon.config.models import MemoryConfig
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.covering import Covered
 from cdc_daemon.delivery.delivery import Delivery
@@ -25,7 +24,8 @@ from cdc_daemon.events import (
     Unreadable,
 )
 from cdc_daemon.joining import Joiner, sending
-from cdc_daemon.joining.sending import SLICE_DOCUMENTS
+from cdc_daemon.joining.sending import SLICE_BYTES, SLICE_DOCUMENTS
+from cdc_daemon.joining.widechanges import QUEUE_SHARE
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.state.applying import BEAT_ROWS
 from tests.generators.fakes import Below, MemoryClock, MemorySink, configuration, wait_until
@@ -69,7 +69,7 @@ class Reader:
             plans=PLANS,
             indices={"hotels": INDEX},
             delivery=self.delivery,
-            memory=MemoryConfig(),
+            memory=configuration(folder, **memory).memory,
             folder=folder,
             covered=covered,
             meanwhile=self.beat,
@@ -201,6 +201,47 @@ def test_a_wide_change_is_durable_with_its_last_document(tmp_path: Path) -> None
         reader.sink.gate.set()
         reader.delivery.dispatcher.release()
         assert wait_until(lambda: reader.progress.durable() == 130)
+
+
+def test_a_wide_change_of_large_documents_goes_no_further_than_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also within a piece."""
+    queue = 2_000_000
+    with reading(tmp_path, queue=queue) as reader:
+        dispatcher, name = reader.delivery.dispatcher, b'"%b"' % (b"n" * 60_000)
+        for number in range(2 * BOUNDS.change):
+            reader.insert("hotel", id=b"%d" % number, chain_id=b"1")
+        reader.commit(110)
+        reader.joiner.flush()
+        reader.deliver()
+        reader.sink.gate.clear()
+        waited: list[int] = []
+
+        def wait_for_room() -> None:
+            waited.append(dispatcher.loading_bytes)
+            reader.sink.gate.set()
+            reader.delivery.wait(0.1)
+
+        monkeypatch.setattr(dispatcher, "wait_for_room", wait_for_room)
+        reader.insert("chain", id=b"1", name=name)
+        reader.commit(120)
+        reader.joiner.flush()
+        most = 0
+        load = dispatcher.load
+
+        def measured(*contents: Any, **after: Any) -> int:
+            nonlocal most
+            sent = load(*contents, **after)
+            most = max(most, dispatcher.loading_bytes)
+            return sent
+
+        monkeypatch.setattr(dispatcher, "load", measured)
+        reader.joiner.step()
+        reader.sink.gate.set()
+        assert wait_until(lambda: not reader.joiner.step() and reader.progress.durable() == 120)
+        assert most < queue // QUEUE_SHARE + 2 * SLICE_BYTES
+        assert max(waited) >= queue // QUEUE_SHARE
 
 
 def test_a_wide_change_whose_last_piece_is_interrupted_is_durable_at_last(
