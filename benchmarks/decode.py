@@ -124,8 +124,8 @@ def run() -> list[Step]:
 
     changes = [decode(read) for read in reads]
     contents = [project(some) for some in changes]
-    lanes = [Lanes(2, 5_000_000) for _ in range(2)]
-    dispatcher = Dispatcher(*lanes, 10**12, lambda: None, lambda *_: None)
+    lanes, loading = Lanes(2, 5_000_000), Lanes(2, 5_000_000)
+    dispatcher = Dispatcher(lanes, loading, 10**12, lambda: None, lambda *_: None)
 
     def dispatch(some: list[Content]) -> None:
         dispatcher.send("items-000001", Position(2), some, after=Position(1))
