@@ -274,4 +274,5 @@ def test_what_belongs_to_no_row_goes_from_every_shard(
         rest.put(f"/rooms-000001/_doc/stray-{stray}?routing={stray % 7}", {})
     daemon.start(projection="rooms")
     until(daemon.done, 60, "all is repaired")
+    daemon.running.catch_up()
     assert store.assert_equal(daemon.running) == 200

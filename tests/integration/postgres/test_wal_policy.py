@@ -31,9 +31,9 @@ def item(connection: Connection) -> None:
 
 
 def write_log(connection: Connection, megabytes: int) -> None:
-    """Let the server's log grow by at least so much."""
+    """Let the server's log grow by at least so much, and be written."""
     for _ in range(megabytes):
-        connection.execute("select pg_logical_emit_message(false, 'test', repeat('x', 1000000))")
+        connection.execute("select pg_logical_emit_message(true, 'test', repeat('x', 1000000))")
 
 
 @pytest.mark.usefixtures("item")
