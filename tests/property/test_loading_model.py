@@ -6,6 +6,7 @@ run.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def test_what_was_there_before_is_loaded_beside_the_stream(
                 _load_world(rng, catalog, tmp_path / str(number), counts)
                 counts["worlds"] += 1
     with capsys.disabled():
-        print(f"\nloading: {dict(counts)}; PROPERTY_SEED={seed}")  # noqa: T201 - how much, how to replay
+        print(f"\nloading: {dict(counts)}; PROPERTY_SEED={seed}", file=sys.stderr)  # noqa: T201 - how much, how to replay
     assert counts["documents"]
 
 

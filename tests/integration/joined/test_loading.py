@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,10 @@ def test_kills_while_rows_are_loaded_and_documents_written(
     assert resumed
     assert lost - 1 <= len(daemon.events("state_lost")) <= lost
     with capsys.disabled():
-        print(f"\n[seed {seed}: {kills} kills while loading, {compared} documents compared]")  # noqa: T201 - property tests say what they did
+        print(  # noqa: T201 - property tests say what they did
+            f"\n[seed {seed}: {kills} kills while loading, {compared} documents compared]",
+            file=sys.stderr,
+        )
 
 
 def anew(daemon: RunningDaemon, *, lose_state: bool) -> None:

@@ -7,6 +7,7 @@ failed. Sessions race, so that the same steps may meet in another order.
 from __future__ import annotations
 
 import json
+import sys
 import time
 import uuid
 from collections import Counter
@@ -207,7 +208,7 @@ def test_random_worlds(
                 counts += played(together, servers if killed else None)
     finally:
         with capsys.disabled():
-            print(f"\n[worlds: {dict(counts)}; seed {seed}]")  # noqa: T201 - how much, how to replay
+            print(f"\n[worlds: {dict(counts)}; seed {seed}]", file=sys.stderr)  # noqa: T201 - how much, how to replay
 
 
 def played(together: Together, servers: Servers | None) -> Counter[str]:
