@@ -84,6 +84,18 @@ def write_mark(folder: Path, mark: Mark) -> None:
         raise _unusable(folder, error) from error
 
 
+def write_lost(folder: Path, mark: Mark) -> None:
+    """Write a mark that gives the state up; where nothing can be written, leave none.
+
+    A start takes that for a state that is lost, too. A full disk is why most syncs fail.
+    """
+    try:
+        write_mark(folder, mark)
+    except StateError:
+        (folder / MARK).unlink(missing_ok=True)
+        sync_folder(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Return when the names in a folder are on disk."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cdc_daemon.state.environment import DamagedError, FullError, drop_some, size_of
-from cdc_daemon.state.mark import write_mark
+from cdc_daemon.state.mark import write_lost, write_mark
 from cdc_daemon.state.schema import (
     FAN_OUTS,
     META,
@@ -184,7 +184,7 @@ class Store(View):
     def give_up(self, reason: str) -> None:
         """The next start loads everything anew."""
         self._mark = replace(self._mark, lost=reason)
-        write_mark(self._folder, self._mark)
+        write_lost(self._folder, self._mark)
 
     def close(self) -> None:
         """Sync, say so, and let go."""

@@ -24,7 +24,7 @@ from cdc_daemon.state import (
     Rebuild,
     Wanted,
 )
-from cdc_daemon.state.mark import read_mark, write_mark
+from cdc_daemon.state.mark import MARK, read_mark, write_mark
 from cdc_daemon.state.offline import compact, inspect, rebuild
 from tests.generators.states import (
     BY_CITY,
@@ -186,6 +186,15 @@ def test_a_compacted_state_is_the_same_in_less_room(tmp_path: Path) -> None:
     with found_store(tmp_path, state_id) as store:
         store.fit(Wanted((HOTEL,)))
         assert len(rows(store)) == 10
+
+
+def test_a_state_is_given_up_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """As on a full disk: what can't be said by the mark is said by there being none."""
+    with new_store(tmp_path) as store:
+        (tmp_path / f"{MARK}.new").mkdir()
+        store.give_up("it could not be synced")
+    (tmp_path / f"{MARK}.new").rmdir()
+    assert isinstance(decision(tmp_path), Rebuild)
 
 
 def test_a_state_that_is_given_up_is_loaded_anew(tmp_path: Path) -> None:
