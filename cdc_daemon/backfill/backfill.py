@@ -285,7 +285,8 @@ class Backfill:
         self._delivery.progress.held = self._window.held()
         self._is_pressing = self._releasing.release()
         if self._joined is not None:
-            self._is_pressing |= self._joined.step(None if self.is_paused else self._releasing)
+            may_write = self._releasing.has_room and not self.is_paused
+            self._is_pressing |= self._joined.step(may_write=may_write)
         self._nudging.waits(self._delivery.progress.received, self._window.waits_for())
         self.note_durable()
         self._end_sweepings()

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from cdc_daemon.backfill.loads import ActiveLoad
-    from cdc_daemon.backfill.releasing import Releasing
     from cdc_daemon.backfill.report import UnderWay
     from cdc_daemon.backfill.statechunks import Beginning
     from cdc_daemon.backfill.window import LoadedChunk
@@ -99,10 +98,10 @@ class JoinedLoads:
         schema = self._joiner.store.schema
         return bool(self.writings or self._joiner.projections.held or schema.dropped)
 
-    def step(self, releasing: Releasing | None) -> bool:
+    def step(self, *, may_write: bool) -> bool:
         """Do a slice of what can be done; whether there is more that needn't wait.
 
-        Documents are written as `releasing` lets them; not at all without it.
+        `may_write`: whether there is room for documents.
         """
         store, projections = self._joiner.store, self._joiner.projections
         if not store.schema.to_load and not (store.index_some() and projections.count_some()):
@@ -112,7 +111,7 @@ class JoinedLoads:
         writing = next((one for one in self.writings if not (one.waits or one.mark)), None)
         if writing is None:
             return not store.drop_some()
-        if releasing is None or not releasing.has_room:
+        if not may_write:
             return False
         writing.write_some(time.monotonic())
         return True
