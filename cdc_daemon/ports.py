@@ -88,6 +88,16 @@ class ClockSample:
     """How long the reading took: the error bound of the clock offset is half of it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether commits of the source wait until we confirm them (strong consistency)."""
+
+    named: bool = False
+    """They are to, whenever we follow the source."""
+    synchronous: bool = False
+    """They do, now."""
+
+
 CHUNK_BYTES: Final = 4_000_000
 """In the source, large values included: about a tenth of a second of reading. The source's vacuum
 horizon is held no longer than that, and what a chunk costs by itself doesn't show."""
@@ -302,6 +312,9 @@ class SourceClock(Protocol):
 
         Raises RetentionLimitError where it is to be given up rather than kept any longer.
         """
+
+    def standing(self) -> Standing:
+        """Whether commits wait for us. Raises RetryError when the source can't be reached."""
 
     def close(self) -> None:
         """Release the connection. Safe to call twice."""
