@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cdc_daemon.demo.page import read_page
+from cdc_daemon.outside.page import read_page
+from cdc_daemon.outside.percentiles import Percentiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from prometheus_client.samples import Sample
 
 STAGES: Final = ("received", "projected", "indexed", "searchable")
 
 HEADLINE: Final = ("", "searchable")
 """Projection and stage: all read models together."""
-
-
-class Percentiles(NamedTuple):
-    """Of a number of latencies, in seconds; None where there were none."""
-
-    p50: float | None
-    p99: float | None
 
 
 @dataclass(slots=True)
@@ -106,11 +97,3 @@ def quantile(counts: Counter[float], share: float) -> float | None:
         if bound != math.inf:
             below, lower = counts[bound], bound
     return lower
-
-
-def percentiles(seconds: Sequence[float]) -> Percentiles:
-    """Of measured latencies."""
-    if not seconds:
-        return Percentiles(None, None)
-    ordered = sorted(seconds)
-    return Percentiles(statistics.median(ordered), ordered[math.ceil(0.99 * len(ordered)) - 1])

@@ -21,7 +21,7 @@ import pytest
 
 from cdc_daemon.demo import store
 from cdc_daemon.demo.check import compare, exact
-from cdc_daemon.demo.search import Search
+from cdc_daemon.outside.search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
