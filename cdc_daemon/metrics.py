@@ -107,13 +107,13 @@ class Metrics:
         )
         self._strong_commit = self._histogram(
             "cdc_strong_commit_seconds",
-            "From a commit until the source was told that it is searchable",
+            "From reading a commit until the source was told that it is searchable",
             REQUEST_BUCKETS,
         ).labels(pipeline)
         self._latency = Histogram(
             "cdc_end_to_end_latency_seconds",
             "Per transaction, from its commit until the stage has passed it",
-            ["pipeline", "stage"],
+            ["pipeline", "projection", "stage"],
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
@@ -202,9 +202,9 @@ class Metrics:
         """The state of joined read models can't be gone on with."""
         self._states_lost.inc()
 
-    def latency(self, stage: str, seconds: Sequence[float]) -> None:
+    def latency(self, projection: str, stage: str, seconds: Sequence[float]) -> None:
         """Transactions passed a stage."""
-        histogram = self._latency.labels(self.pipeline, stage)
+        histogram = self._latency.labels(self.pipeline, projection, stage)
         for latency in seconds:
             histogram.observe(latency)
 

@@ -247,6 +247,7 @@ class Pipeline:
     def _turn(self, event: Event) -> bool:
         """Another transaction is meant from now on, or none; whether the source waits for us."""
         if isinstance(event, Watermark):
+            self._delivery.monitor.delays.advanced(received=event.position)
             self._pass(event.position)
             return event.urgent
         if isinstance(event, StreamStart | StreamStop | StreamAbort):
@@ -264,7 +265,8 @@ class Pipeline:
         """Send what the transaction made of the documents, all at the version of its commit."""
         position = commit.position
         delivery = self._delivery
-        delivery.monitor.committed(position, commit.time)
+        delivery.monitor.delays.committed(position, commit.time)
+        delivery.monitor.strong.received(position)
         changed = [
             route
             for route in self._transactions.committed(commit.xid)
@@ -351,8 +353,8 @@ class Pipeline:
         delivery.raise_failure()
         delivery.heard_from_reader = time.monotonic()
         progress = delivery.progress
-        delivery.monitor.advanced(
-            received=progress.received,
+        delivery.monitor.delays.advanced(
+            projected=progress.received,
             indexed=progress.durable(),
             searchable=progress.searchable(),
         )

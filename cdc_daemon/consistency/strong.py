@@ -5,13 +5,12 @@ The clock's thread samples the first; the reader says what it has reported.
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import structlog
 
-from cdc_daemon.consistency.latency import StageLatency
+from cdc_daemon.consistency.latency import StageLatency, Transaction
 from cdc_daemon.ports import Standing
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ class Strong:
         """`expected`: the configuration says that commits can wait."""
         self._metrics = metrics
         self._expected = expected
-        self._lock = threading.Lock()
         self._reported = StageLatency()
         self.standing = Standing()
         """As of the last sample."""
@@ -54,15 +52,13 @@ class Strong:
         """The source can't be asked: commits may wait for us still, and nobody knows."""
         self.sampled(Standing(named=self.standing.named))
 
-    def committed(self, position: Position, committed: float) -> None:
-        """A transaction was read that was committed at `committed`, in our clock."""
+    def received(self, position: Position) -> None:
+        """A transaction was read; the reader says so."""
         if self.standing.synchronous:
-            with self._lock:
-                self._reported.committed(position, committed)
+            self._reported.committed(Transaction(position, time.monotonic()))
 
     def reported(self, position: Position) -> None:
         """The source was told that everything up to `position` is searchable."""
-        with self._lock:
-            waited = self._reported.passed(position, time.time())
-        for seconds in waited:
-            self._metrics.strong_commit(seconds)
+        now = time.monotonic()
+        for transaction in self._reported.passed(position):
+            self._metrics.strong_commit(now - transaction.committed)

@@ -55,12 +55,15 @@ def test_its_beginning_and_its_end_are_said_once(metrics: Metrics) -> None:
 
 
 def test_the_waits_of_commits_are_counted_while_they_wait(metrics: Metrics) -> None:
-    """From the commit until the source was told."""
+    """From when one is received until the source is told."""
     strong = Strong(metrics, expected=True)
-    strong.committed(Position(1), time.time())
+    strong.received(Position(1))
     strong.sampled(SYNCHRONOUS)
-    strong.committed(Position(2), time.time() - 3)
-    strong.committed(Position(3), time.time())
+    strong.received(Position(2))
+    strong.received(Position(3))
+    time.sleep(0.02)
     strong.reported(Position(2))
     assert shown(metrics, "cdc_strong_commit_seconds_count") == 1
-    assert shown(metrics, "cdc_strong_commit_seconds_sum") == pytest.approx(3, abs=1)
+    waited = shown(metrics, "cdc_strong_commit_seconds_sum")
+    assert waited is not None
+    assert waited >= 0.02
