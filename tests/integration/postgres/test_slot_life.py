@@ -481,7 +481,9 @@ def test_the_slot_goes_before_the_publication_is_mended(
     first.prepare(relations)
     first.create_place()
     assert first.place() is not None
+    assert first.keeps_place(relations)
     connection.execute("alter publication pub set (publish = 'insert')")
+    assert not first.keeps_place(relations)
     name, dsn = make_role()
     connection.execute(sql.SQL("grant select on item to {}").format(sql.Identifier(name)))
     second = make_source(dsn)
