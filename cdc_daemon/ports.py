@@ -204,6 +204,9 @@ class Source(Protocol):
     def memberships(self, relations: Sequence[Relation]) -> Mapping[str, str]:
         """What `prepare` would say of those that belong to the stream already; touches nothing."""
 
+    def keeps_place(self, relations: Sequence[Relation]) -> bool:
+        """Whether `prepare` would leave the place that is kept for us; touches nothing."""
+
     def held_by(self) -> str | None:
         """Who follows the source in our place, for people; None if nobody does.
 
