@@ -50,7 +50,7 @@ def demo(
     """
     # Imported here: the help needs no driver, nor Windows a server.
     from cdc_daemon.demo.demo import Options, run  # noqa: PLC0415
-    from cdc_daemon.demo.signals import Interrupted  # noqa: PLC0415
+    from cdc_daemon.outside.signals import Interrupted  # noqa: PLC0415
 
     plain = plain or not sys.stdout.isatty()
     try:

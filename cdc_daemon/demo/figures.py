@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cdc_daemon.demo.page import read_page
+from cdc_daemon.outside.page import read_page
+from cdc_daemon.outside.percentiles import Percentiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from prometheus_client.samples import Sample
 
-STAGES: Final = ("received", "indexed", "searchable")
+STAGES: Final = ("received", "projected", "indexed", "searchable")
 
-
-class Percentiles(NamedTuple):
-    """Of a number of latencies, in seconds; None where there were none."""
-
-    p50: float | None
-    p99: float | None
+HEADLINE: Final = ("", "searchable")
+"""Projection and stage: all read models together."""
 
 
 @dataclass(slots=True)
@@ -65,7 +59,7 @@ def parse(text: str, taken: float) -> Reading:
 def _take(reading: Reading, sample: Sample) -> None:
     labels, value = sample.labels, sample.value
     match sample.name:
-        case "cdc_end_to_end_latency_seconds_bucket":
+        case "cdc_end_to_end_latency_seconds_bucket" if not labels["projection"]:
             reading.buckets[labels["stage"]][float(labels["le"])] = int(value)
         case "cdc_documents_written_total":
             reading.documents += int(value)
@@ -73,7 +67,7 @@ def _take(reading: Reading, sample: Sample) -> None:
             reading.loaded_rows += int(value)
         case "cdc_dead_letters_total":
             reading.dead_letters += int(value)
-        case "cdc_replication_delay_seconds" if labels["stage"] == "searchable":
+        case "cdc_replication_delay_seconds" if (labels["projection"], labels["stage"]) == HEADLINE:
             reading.delay = value
         case "cdc_pipeline_state" if value:
             reading.state = labels["state"]
@@ -103,11 +97,3 @@ def quantile(counts: Counter[float], share: float) -> float | None:
         if bound != math.inf:
             below, lower = counts[bound], bound
     return lower
-
-
-def percentiles(seconds: Sequence[float]) -> Percentiles:
-    """Of measured latencies."""
-    if not seconds:
-        return Percentiles(None, None)
-    ordered = sorted(seconds)
-    return Percentiles(statistics.median(ordered), ordered[math.ceil(0.99 * len(ordered)) - 1])

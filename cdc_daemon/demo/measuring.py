@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.demo.figures import (
     STAGES,
-    Percentiles,
     Reading,
-    percentiles,
     read,
     stage_percentiles,
 )
+from cdc_daemon.outside.percentiles import Percentiles, percentiles
 
 if TYPE_CHECKING:
-    from cdc_daemon.demo.daemon_process import DaemonProcess
     from cdc_daemon.demo.probe import Found, Probe
     from cdc_daemon.demo.workload import Workload
+    from cdc_daemon.outside.daemon_process import DaemonProcess
 
 SCRAPE_SECONDS: Final = 0.5
 WINDOW_SECONDS: Final = 10.0

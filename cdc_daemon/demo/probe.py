@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import psycopg
 
 from cdc_daemon.demo import store
-from cdc_daemon.demo.search import Search
 from cdc_daemon.errors import StopError
+from cdc_daemon.outside.search import Search
 
 PAUSE_SECONDS: Final = 0.4
 GIVE_UP_SECONDS: Final = 30.0

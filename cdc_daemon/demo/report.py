@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cdc_daemon.demo.wording import clock, milliseconds, rate
+from cdc_daemon.outside.wording import clock, milliseconds, rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cdc_daemon.demo.check import Comparison
-    from cdc_daemon.demo.figures import Percentiles
     from cdc_daemon.demo.measuring import Figures
+    from cdc_daemon.outside.percentiles import Percentiles
 
 
 def line(figures: Figures) -> str:

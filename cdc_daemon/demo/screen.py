@@ -11,16 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from cdc_daemon.demo.measuring import WINDOW_SECONDS
-from cdc_daemon.demo.wording import clock, milliseconds, rate
+from cdc_daemon.outside.wording import clock, milliseconds, rate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from cdc_daemon.demo.figures import Percentiles
     from cdc_daemon.demo.measuring import Figures
+    from cdc_daemon.outside.percentiles import Percentiles
 
 STAGE_MEANINGS: Final = {
     "received": "read from PostgreSQL",
+    "projected": "made documents of",
     "indexed": "durable in OpenSearch",
     "searchable": "refreshed: can be found",
 }

@@ -10,10 +10,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from cdc_daemon.demo.page import read_page
+import psycopg
+
 from cdc_daemon.embedded.folder import server_folder
 from cdc_daemon.embedded.process import Launch, Server, last_lines
 from cdc_daemon.errors import StopError
+from cdc_daemon.outside.page import read_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,6 +60,20 @@ class DaemonProcess(Server):
             time.sleep(POLL_SECONDS)
         return True
 
+    def catch_up(self, dsn: str, seconds: float) -> None:
+        """Wait until everything committed until now is searchable, by the daemon's own word.
+
+        Raises StopError if it isn't within `seconds`.
+        """
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            row = connection.execute("select pg_current_wal_flush_lsn() - '0/0'").fetchone()
+        end = int(row[0]) if row else 0
+        if not self.wait_until(lambda shown: _searchable(shown) >= end, seconds):
+            raise StopError(
+                f"what was committed isn't searchable {seconds:.0f} s after the workload ended; "
+                f"the daemon says: {self.status()}"
+            )
+
 
 @contextmanager
 def running_daemon(
@@ -89,3 +105,9 @@ def running_daemon(
         with DaemonProcess(launch, progress) as daemon:
             daemon.start()
             yield daemon
+
+
+def _searchable(shown: dict[str, Any]) -> int:
+    """The position that the status shows, as a number: PostgreSQL writes `HIGH/LOW`."""
+    high, _, low = shown.get("position", {}).get("searchable", "0/0").partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
