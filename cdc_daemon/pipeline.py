@@ -199,9 +199,8 @@ class Pipeline:
             events = self._source.read(0.0 if held else self._patience_seconds())
             urgent = self._take(events)
             more = self._joiner is not None and self._joiner.step()
-            # A commit that waits for us isn't held back for others that may come.
-            grows = (events or more) and not self._delivery.monitor.strong.waited_for
-            held = self._hold_back() if grows else self._release()
+            awaited = self._delivery.take_awaited()
+            held = self._hold_back() if (events or more) and not awaited else self._release()
             if self._backfill.has_work:
                 self._backfill.step()
                 self._state("loading" if self._backfill.loading else "streaming")
@@ -295,6 +294,8 @@ class Pipeline:
         self._transactions.ended(commit.xid)
         delivery.metrics.transaction()
         self._pass(position)
+        if delivery.monitor.strong.waited_for:
+            delivery.hurry(position)
 
     def _is_left_out(self, route: Route, commit: Commit) -> bool:
         """Whether the load of the table has it. Raises SchemaChangedError on a shape unknown."""
@@ -352,6 +353,7 @@ class Pipeline:
         delivery = self._delivery
         delivery.raise_failure()
         delivery.heard_from_reader = time.monotonic()
+        delivery.moved()
         progress = delivery.progress
         delivery.monitor.delays.advanced(
             projected=progress.received,

@@ -28,7 +28,7 @@ SETTINGS: dict[str, str | int] = {"synchronous_commit": "local", "max_prepared_t
 """As recommended: who wants to wait says so."""
 PATIENCE_SECONDS = 60.0
 """What a busy machine may take for what takes some milliseconds."""
-ITEMS = {"items": {"from": "public.item", "fields": "*", "freshness": "0s"}}
+ITEMS = {"items": {"from": "public.item", "fields": "*", "freshness": "1h"}}
 """Nothing is searchable in time unless somebody waits for it."""
 STATES = "select sync_state from pg_stat_replication where application_name = %s"
 
@@ -57,6 +57,7 @@ class Cluster:
         name = standby_name(daemon)
         self.wait_for(f'FIRST 1 ("{name}")')
         until(lambda: self.state_of(name) == "sync", PATIENCE_SECONDS, f"{name} is synchronous")
+        until(lambda: daemon.total("cdc_strong_active") == 1, PATIENCE_SECONDS, "it knows that")
         return name
 
     def close(self) -> None:
