@@ -153,7 +153,8 @@ class Daemon:
             raise
 
     def _run_pipeline(self) -> None:
-        monitor = Monitor(self._source.clock(), self.metrics)
+        strong = self._configuration.consistency.strong
+        monitor = Monitor(self._source.clock(), self.metrics, strong)
         self.status.watch(monitor)
         try:
             while not self._stop.is_set():

@@ -6,7 +6,7 @@ port names its thread; everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
-from cdc_daemon.ports.commands import OpenConfiguration, Opened
+from cdc_daemon.ports.commands import OpenConfiguration, Opened, StrongTerms
 from cdc_daemon.ports.doctor import Doctor, Finding
 from cdc_daemon.ports.sink import (
     CheckpointStore,
@@ -59,6 +59,7 @@ __all__ = [
     "SourceClock",
     "SourceFactory",
     "Standing",
+    "StrongTerms",
     "TableRequest",
     "Visibility",
     "WriteResult",
