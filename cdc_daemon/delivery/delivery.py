@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -19,11 +18,11 @@ from cdc_daemon.delivery.letters import letter_of_rejection, letters_of_rows
 from cdc_daemon.delivery.pace import Pace
 from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
+from cdc_daemon.delivery.requests import Requests
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
 from cdc_daemon.errors import CdcError, SchemaChangedError
 from cdc_daemon.events import Position
-from cdc_daemon.log import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,16 +30,23 @@ if TYPE_CHECKING:
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.delivery.letters import Projection
-    from cdc_daemon.events import Checkpoint, DeadLetter, DocumentOperation
+    from cdc_daemon.events import Checkpoint, DeadLetter
     from cdc_daemon.metrics import Metrics
-    from cdc_daemon.ports import Rejection, Sink, WriteResult
+    from cdc_daemon.ports import Rejection, Sink
 
 log = structlog.get_logger(__name__)
 
 ENDING_SECONDS: Final = 0.1
 """How often a stop is looked for meanwhile."""
 
-_index_of: Final = attrgetter("index")
+
+class Confirmed(NamedTuple):
+    """What the source is told."""
+
+    received: Position
+    durable: Position
+    """Checkpointed as well."""
+    searchable: Position
 
 
 class Delivery:
@@ -70,9 +76,9 @@ class Delivery:
         self.moved: Callable[[], None] = lambda: None
         """Called by any thread when a position may have moved; whoever waits for some sets it."""
         self._counting = threading.Lock()
-        self._retries = Seldom()
         self.monitor = monitor
         self.metrics = metrics
+        requests = Requests(projections, metrics)
         memory = configuration.memory
         freshness_seconds = {
             index: configuration.projections[projection.name].freshness
@@ -97,7 +103,7 @@ class Delivery:
             hurry=self._awaited,
             busy=lambda: self._lanes.busy,
             refreshed=self._on_refreshed,
-            retried=self.retried,
+            retried=requests.retried,
             failed=self.fail,
         )
         self._senders = [
@@ -106,7 +112,7 @@ class Delivery:
                 writer=sink.writer(),
                 progress=self.progress,
                 keep=self._keep_rejected,
-                observer=self,
+                observer=requests,
                 advanced=self._on_written,
                 failed=self.fail,
                 number=number,
@@ -131,6 +137,13 @@ class Delivery:
         self.progress.unknown(self._projections)
         self._refresher.wake()
         self.checkpointer.begin(checkpoint)
+
+    def confirmed(self) -> Confirmed:
+        """How far the source may be told that we are."""
+        progress = self.progress
+        searchable = progress.searchable()
+        durable = min(progress.confirmable(), self.checkpointer.stored)
+        return Confirmed(progress.received, durable, searchable)
 
     def wait(self, seconds: float = 0.5) -> None:
         """Wait until something was acknowledged, at most so long. Raises what a thread raised."""
@@ -282,40 +295,6 @@ class Delivery:
             log.warning("dead_letters", projection=projection, reason=reason, count=count)
         self._stored(new)
 
-    def wrote(self, operations: Sequence[DocumentOperation], result: WriteResult) -> None:
-        """Count what a request did (senders call it)."""
-        special: Counter[DocumentKey] = Counter()
-        for name, some in (
-            ("dead_letter", [rejection.operation for rejection in result.rejected]),
-            ("stale", result.stale),
-            ("", result.retry),
-        ):
-            for operation in some:
-                kind = "delete" if operation.body is None else "index"
-                special[operation.index, kind, name] += 1
-        deletes = Counter(operation.index for operation in operations if operation.body is None)
-        for index, count in Counter(map(_index_of, operations)).items():
-            projection = self._projections[index].name
-            for kind, total in (("index", count - deletes[index]), ("delete", deletes[index])):
-                exceptions = 0
-                for name in ("dead_letter", "stale", ""):
-                    some_count = special[index, kind, name]
-                    exceptions += some_count
-                    if name:
-                        self.metrics.wrote(projection, kind, name, some_count)
-                self.metrics.wrote(projection, kind, "written", total - exceptions)
-
-    def took(self, seconds: float) -> None:
-        """Observe how long a request took (senders call it)."""
-        self.metrics.bulk_took(seconds)
-
-    def retried(self, reason: str, explanation: str) -> None:
-        """Note that the sink could not be reached, or took not everything."""
-        if self._retries.noted(reason):
-            log.warning("sink_retry", reason=reason, error=explanation)
-        self.metrics.bulk_retried(reason)
-        self.metrics.failed()
-
     def projection_of(self, index: str) -> Projection:
         """What fills an index."""
         return self._projections[index]
@@ -389,6 +368,3 @@ class Delivery:
             self._failure = self._failure or error
             self.metrics.failed()
         self._on_progress()
-
-
-DocumentKey = tuple[str, str, str]

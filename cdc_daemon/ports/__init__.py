@@ -29,6 +29,7 @@ from cdc_daemon.ports.source import (
     Source,
     SourceClock,
     SourceFactory,
+    Standing,
     TableRequest,
     TokenReader,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "Source",
     "SourceClock",
     "SourceFactory",
+    "Standing",
     "TableRequest",
     "TokenReader",
     "Visibility",

@@ -77,7 +77,7 @@ def test_what_cannot_be_waited_for_is_refused_with_a_reason(
     token = committed(database.dsn, "insert into entry values (1)")
     epoch, _, lsn = token.rpartition(":")
     system, _, timeline = epoch.partition("/")
-    expected = [
+    expected: list[tuple[int, str, list[str], dict[str, object]]] = [
         (400, "not a token", ["soon"], {}),
         (400, "not a token", [""], {}),
         (400, "not a token", ["0/16B37480000"], {}),
@@ -146,7 +146,7 @@ def test_policies_say_what_is_waited_for(database: Database, daemon: RunningDaem
         "max_staleness_seconds": None,
     }
     assert shown["rules"] == [{"function": "my-*", "user": "*", "policy": "own"}]
-    asked = [
+    asked: list[tuple[dict[str, object], str | None, str]] = [
         ({}, None, "causal"),
         ({"policy": "own"}, "own", "causal"),
         ({"function": "my-bookings", "user": "guest"}, "own", "causal"),
