@@ -63,9 +63,9 @@ class StageDelay:
 
     def sampled(self, sample: Sample, now: float) -> None:
         """A new sample waits to be reached; an idle source's has been reached already."""
-        if self._newest is not None and self._missed(sample.taken):
+        if self._newest is not None and self._missed(now):
             # Nothing was known for so long: the maximum must not forget it at the next sample.
-            self._remember(now, sample.taken - self._newest)
+            self._remember(now, now - self._newest)
         self._newest = sample.taken
         self._waiting.append(sample)
         self.reached(self.position, now)
