@@ -26,7 +26,7 @@ from cdc_daemon.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cdc_daemon.backfill.backfill import Backfill
@@ -265,6 +265,7 @@ class Pipeline:
         staged = None if self._joiner is None else self._joiner.commit(commit)
         if changed or staged is not None:
             self._backfill.recent.append(commit.xid)
+        delivery.monitor.delays.changes(self._shown_in(changed, staged))
         window = self._window_of(commit, changed, staged)
         self._filler.begin(commit)
         for route in changed:
@@ -285,6 +286,12 @@ class Pipeline:
         self._transactions.ended(commit.xid)
         delivery.metrics.transaction()
         self._pass(position)
+
+    def _shown_in(self, changed: Sequence[Route], staged: Staged | None) -> Iterator[str]:
+        """The names of the read models that show something of it."""
+        yield from (route.projection.name for route in changed)
+        if self._joiner is not None and staged is not None:
+            yield from self._joiner.readers(staged)
 
     def _is_left_out(self, route: Route, commit: Commit) -> bool:
         """Whether the load of the table has it. Raises SchemaChangedError on a shape unknown."""
@@ -343,11 +350,8 @@ class Pipeline:
         delivery.raise_failure()
         delivery.heard_from_reader = time.monotonic()
         delivery.moved()
-        durable = delivery.progress.durable()
+        delivery.tell_delays()
         searchable = delivery.progress.searchable()
-        delivery.monitor.delays.advanced(
-            projected=delivery.progress.received, indexed=durable, searchable=searchable
-        )
         if self._joiner is not None:
             self._joiner.keep(urgent=urgent)
         confirmable = delivery.progress.confirmable()

@@ -114,7 +114,7 @@ def test_what_the_maximum_remembers_is_bounded_though_nobody_asks() -> None:
     delay = StageDelay()
     for second in range(10_000):
         sampled(delay, second, 0)
-    assert len(delay._recent) < 100
+    assert len(delay._largest._noted) < 100
 
 
 def test_what_the_maximum_is_asked_of_is_the_largest_of_a_minute_in_any_order() -> None:
