@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
+from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.delivery.awaited import AwaitedDocument
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.delivery.dispatcher import Dispatcher
@@ -52,7 +53,7 @@ class Confirmed(NamedTuple):
 class Delivery:
     """Lanes, senders, refresher and checkpointer of one pipeline."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - it wires everything, and decides nothing
         self,
         *,
         configuration: Configuration,
@@ -78,12 +79,15 @@ class Delivery:
         self._counting = threading.Lock()
         self.monitor = monitor
         self.metrics = metrics
-        requests = Requests(projections, metrics)
+        requests = Requests(projections, metrics, self._note_written)
         memory = configuration.memory
         freshness_seconds = {
             index: configuration.projections[projection.name].freshness
             for index, projection in projections.items()
         }
+        self.freshness = Freshness(
+            {index: projection.name for index, projection in projections.items()}, freshness_seconds
+        )
         self._awaited = Hurry(projections)
         self._pace = Pace(freshness_seconds, time.monotonic, self._awaited.covers)
         self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
@@ -100,6 +104,7 @@ class Delivery:
             sink=sink,
             progress=self.progress,
             freshness_seconds=freshness_seconds,
+            freshness=self.freshness,
             hurry=self._awaited,
             busy=lambda: self._lanes.busy,
             refreshed=self._on_refreshed,
@@ -342,19 +347,40 @@ class Delivery:
         if failures:
             raise failures[0]
 
+    def _note_written(self, index: str) -> None:
+        if index not in self.progress.unpublished:
+            self.freshness.written(index)
+
     def _on_written(self) -> None:
         self._refresher.wake()
         self.moved()
-        durable = self.progress.durable()
-        self.monitor.delays.advanced(indexed=durable)
+        self.tell_delays()
         self._on_progress()
 
     def _on_refreshed(self, seconds: float) -> None:
         self.moved()  # first of all: somebody waits for it
         self.metrics.refreshed(seconds)
         self._lanes.look_again()
-        self.monitor.delays.advanced(searchable=self.progress.searchable())
+        self.tell_delays()
         self._on_progress()
+
+    def tell_delays(self) -> None:
+        """Tell the delay clock how far all of it is, and each read model that is searched."""
+        progress, delays = self.progress, self.monitor.delays
+        received, durable, searchable = progress.received, progress.durable(), progress.searchable()
+        delays.advanced(projected=received, indexed=durable, searchable=searchable)
+        shown = {
+            name: index for name, index in self.indices.items() if index not in progress.unpublished
+        }
+        if searchable >= received:  # nothing is on its way: there is nothing to tell apart
+            delays.each_advanced(dict.fromkeys(shown, (received, received)))
+            return
+        delays.each_advanced(
+            {
+                name: (progress.durable_of((index,)), progress.searchable_of((index,)))
+                for name, index in shown.items()
+            }
+        )
 
     def _on_progress(self) -> None:
         self._acknowledged.set()

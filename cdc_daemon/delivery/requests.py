@@ -11,7 +11,7 @@ import structlog
 from cdc_daemon.log import Seldom
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cdc_daemon.delivery.letters import Projection
     from cdc_daemon.events import DocumentOperation
@@ -28,10 +28,16 @@ _Outcome = tuple[str, str, str]
 class Requests:
     """Those of one pipeline; an `Observer` of its senders. Any thread calls it."""
 
-    def __init__(self, projections: Mapping[str, Projection], metrics: Metrics) -> None:
-        """`projections` by their indices."""
+    def __init__(
+        self,
+        projections: Mapping[str, Projection],
+        metrics: Metrics,
+        written: Callable[[str], None],
+    ) -> None:
+        """`projections` by their indices; `written` gets those that documents were written to."""
         self._projections = projections
         self._metrics = metrics
+        self._written = written
         self._retries = Seldom()
 
     def wrote(self, operations: Sequence[DocumentOperation], result: WriteResult) -> None:
@@ -56,6 +62,8 @@ class Requests:
                     if name:
                         self._metrics.wrote(projection, kind, name, some_count)
                 self._metrics.wrote(projection, kind, "written", total - exceptions)
+                if total > exceptions:
+                    self._written(index)
 
     def took(self, seconds: float) -> None:
         """Observe how long a request took."""

@@ -119,7 +119,7 @@ class Desk:
     def _shown(self, asked: Asked, why: str) -> Response:
         """The answer; `why` it isn't reached, if it isn't so far."""
         projection, policy = asked.what.projection, asked.policy
-        staleness = self._status.staleness()
+        staleness = self._status.staleness(projection)
         why = why or _too_stale(staleness, policy.max_staleness_seconds)
         position = position_of(self._waiters.pipeline, projection)
         body: dict[str, Any] = {
