@@ -323,6 +323,9 @@ class Configuration(Section):
         description="Connections that write changes to the sink at the same time. As many more "
         "write rows that are loaded, while there are some.",
     )
+    consistency: ConsistencyConfig = Field(
+        default=ConsistencyConfig(), description="How consistent reads must be, chosen by name."
+    )
     state: StateConfig = Field(
         default=StateConfig(), description="Where local files go: a cache that can be rebuilt."
     )
@@ -331,10 +334,6 @@ class Configuration(Section):
     )
     log: LogConfig = Field(default=LogConfig(), description="What is logged, and how.")
     shutdown: ShutdownConfig = Field(default=ShutdownConfig(), description="How the daemon stops.")
-    consistency: ConsistencyConfig = Field(
-        default=ConsistencyConfig(),
-        description="How consistent the read models are with the source.",
-    )
 
     @model_validator(mode="after")
     def _keeps_rows_where_commits_wait(self) -> Configuration:
