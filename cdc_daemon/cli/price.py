@@ -70,13 +70,14 @@ def price(
     one didn't; 130: Ctrl-C.
     """
     # Imported here: the help needs no driver, nor Windows a server.
+    from cdc_daemon.price.extra import require_extra  # noqa: PLC0415
+
+    require_extra()
     from cdc_daemon.outside.signals import Interrupted  # noqa: PLC0415
     from cdc_daemon.price.comparing import Options, compare  # noqa: PLC0415
-    from cdc_daemon.price.plot import draw, require_matplotlib  # noqa: PLC0415
+    from cdc_daemon.price.plot import draw  # noqa: PLC0415
     from cdc_daemon.price.strategies import chosen  # noqa: PLC0415
 
-    if plot is not None:
-        require_matplotlib()
     options = Options(duration, clients, rate, chosen(strategies))
     try:
         prices = compare(options)

@@ -8,13 +8,19 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import psycopg
 from psycopg import sql
 
+from cdc_daemon.client import ReadModels, Session, commit
+from cdc_daemon.errors import StopError
 from cdc_daemon.outside.search import Search
 from cdc_daemon.price.history import NOTHING
+
+if TYPE_CHECKING:
+    from cdc_daemon.client import Outcome
+    from cdc_daemon.client.searching import Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,45 @@ class SourceClient(EventualClient):
     def read(self, key: int) -> Answer:
         """What the source shows: nothing can be stale."""
         return self.selected(key)
+
+
+class CausalClient(EventualClient):
+    """Waits before a search until all that it has written, and has seen, can be found."""
+
+    def __init__(self, places: Places) -> None:
+        super().__init__(places)
+        self.session = Session()
+        self._models = ReadModels(places.daemon_urls)
+
+    def __exit__(self, *_: object) -> None:
+        self._models.close()
+        super().__exit__()
+
+    def commit(self) -> None:
+        """The token comes with the answer to COMMIT."""
+        self.session.note(commit(self.connection))
+
+    def read(self, key: int) -> Answer:
+        """What a search finds that knows all of this client's writes."""
+        outcome = self._models.wait(projection=self.places.read_model, **self.wish(key))
+        answer = self.searched(key) if outcome.reached else self.late(key, outcome)
+        return answer._replace(waited=outcome.waited_seconds)
+
+    def wish(self, key: int) -> Asked:  # noqa: ARG002 - for those that wait for one document
+        """What is waited for: all documents of the read model."""
+        return {"session": self.session}
+
+    def late(self, key: int, outcome: Outcome) -> Answer:  # noqa: ARG002 - for those with a fallback
+        """Nothing is found in time: no answer."""
+        raise StopError(f"{self.places.read_model} was waited for in vain: {outcome.why}")
+
+
+class CausalByIdClient(CausalClient):
+    """Waits for the document that it searches for, whatever becomes of the others."""
+
+    def wish(self, key: int) -> Asked:
+        """One document."""
+        return {"session": self.session, "id": str(key)}
 
 
 class StrongClient(EventualClient):

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import CdcError
 from cdc_daemon.nearest import nearest
-from cdc_daemon.price.clients import EventualClient, SourceClient, StrongClient
+from cdc_daemon.price.clients import (
+    CausalByIdClient,
+    CausalClient,
+    EventualClient,
+    SourceClient,
+    StrongClient,
+)
 from cdc_daemon.price.store import CALM, PROMPT
 
 if TYPE_CHECKING:
@@ -43,6 +49,8 @@ STRATEGIES: Final = (
     Strategy("source", "the source itself", CALM, SourceClient, EVERYTHING),
     Strategy("eventual-1s", "eventual, freshness 1s", CALM, EventualClient),
     Strategy("eventual-0", "eventual, freshness 0", PROMPT, EventualClient),
+    Strategy("causal", "causal", CALM, CausalClient, SESSION),
+    Strategy("causal-by-id", "causal by document id", CALM, CausalByIdClient, SESSION),
     Strategy("strong", "strong", CALM, StrongClient, EVERYTHING, is_strong=True),
 )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.generators.running_daemon import RunningDaemon
 
-OPERATIONS = int(os.environ.get("CONSISTENCY_OPERATIONS") or 3000)
+OPERATIONS = int(os.environ.get("CONSISTENCY_OPERATIONS") or 2000)
 """How many commits and searches a proof goes on for, at least."""
 CLIENTS = 6
 RATE = 300.0
@@ -54,14 +54,14 @@ def places(dsn: str, search_url: str, *daemons: RunningDaemon) -> Places:
 
 
 @contextmanager
-def clients(make: Callable[[], EventualClient], rate: float = RATE) -> Iterator[Workload]:
-    """Clients that work within the context, and until they have done `OPERATIONS`."""
-    workload = Workload(make, CLIENTS, rate)
+def clients(make: Callable[[], EventualClient], operations: int = OPERATIONS) -> Iterator[Workload]:
+    """Clients that work within the context, and until they have done so much."""
+    workload = Workload(make, CLIENTS, RATE)
     workload.start()
     try:
         yield workload
-        most = 120 + OPERATIONS / 20
-        until(lambda: done(workload) >= OPERATIONS, most, f"{OPERATIONS} operations")
+        most = 120 + operations / 10
+        until(lambda: done(workload) >= operations, most, f"{operations} operations")
     finally:
         workload.stop()
 
