@@ -387,6 +387,7 @@ class ScriptedSource:
         self.refuses_conditions = False
         """What the next reads of chunks raise."""
         self.history = "system/1"
+        self.gives_up_place = False
         self._woken = threading.Event()
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
@@ -408,6 +409,10 @@ class ScriptedSource:
     def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
         """All belong to it."""
         return self.prepare(relations)
+
+    def keeps_place(self, relations: Sequence[Relation]) -> bool:  # noqa: ARG002 - the port has it
+        """Unless told otherwise."""
+        return not self.gives_up_place
 
     def held_by(self) -> str | None:
         """Nobody."""
