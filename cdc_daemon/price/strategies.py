@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cdc_daemon.price.clients import Places
+    from cdc_daemon.price.workload import Client
 
 READ_YOUR_WRITES: Final = "read your writes"
 MONOTONIC_READS: Final = "monotonic reads"
@@ -38,7 +39,7 @@ class Strategy:
     title: str
     """For people."""
     read_model: str
-    client: Callable[[Places], EventualClient]
+    client: Callable[[Places], Client]
     keeps: frozenset[str] = frozenset()
     """The guarantees of which a single violation is a fault."""
     is_strong: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import psycopg
 
@@ -15,7 +15,7 @@ from cdc_daemon.price.history import History, Search, Write
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cdc_daemon.price.clients import EventualClient
+    from cdc_daemon.price.clients import Answer, Committed
 
 KEYS_OF_A_CLIENT: Final = 8
 """So few that each is written again soon: a reader who is late has something to miss."""
@@ -27,10 +27,24 @@ PAUSE_SECONDS: Final = 0.05
 """After a search that nobody answered."""
 
 
+class Client(Protocol):
+    """What commits and searches by a strategy; used by one thread, within its context."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def write(self, key: int) -> Committed:
+        """One more version of a row; returns when its COMMIT does."""
+
+    def read(self, key: int) -> Answer:
+        """What a search for the row finds. Raises StopError where nothing answers."""
+
+
 class Workload:
     """Runs from `start` to `stop`. Each client writes rows of its own, and searches for any."""
 
-    def __init__(self, make: Callable[[], EventualClient], clients: int, rate: float) -> None:
+    def __init__(self, make: Callable[[], Client], clients: int, rate: float) -> None:
         """`make` gives one client; `rate`: transactions a second, of all clients together."""
         self.history = History()
         self._make = make
@@ -88,7 +102,7 @@ class Session:
         self._everybody_s = everybody_s
         self._interval_seconds = interval_seconds
 
-    def run(self, client: EventualClient, history: History, stop: threading.Event) -> None:
+    def run(self, client: Client, history: History, stop: threading.Event) -> None:
         """Work until told to stop."""
         due = time.monotonic() + random.random() * self._interval_seconds  # noqa: S311 - no secret
         while not stop.wait(max(0.0, due - time.monotonic())):
@@ -100,7 +114,7 @@ class Session:
             due += random.expovariate(1) * self._interval_seconds
             due = max(due, time.monotonic() - MOST_BEHIND_SECONDS)
 
-    def _search(self, client: EventualClient, history: History, key: int) -> None:
+    def _search(self, client: Client, history: History, key: int) -> None:
         try:
             answer = client.read(key)
         except StopError as error:
