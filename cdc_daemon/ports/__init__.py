@@ -29,6 +29,7 @@ from cdc_daemon.ports.source import (
     Source,
     SourceClock,
     SourceFactory,
+    Standing,
     TableRequest,
 )
 
@@ -57,6 +58,7 @@ __all__ = [
     "Source",
     "SourceClock",
     "SourceFactory",
+    "Standing",
     "TableRequest",
     "Visibility",
     "WriteResult",

@@ -197,6 +197,16 @@ class ShapeReader(Protocol):
         """Release the connection. Safe to call twice."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether commits of the source wait until we confirm them (strong consistency)."""
+
+    named: bool = False
+    """They are to, whenever we follow the source."""
+    synchronous: bool = False
+    """They do, now."""
+
+
 class SourceClock(Protocol):
     """Reads the source's clock and position. One thread owns it."""
 
@@ -211,6 +221,9 @@ class SourceClock(Protocol):
 
         Raises RetentionLimitError where it is to be given up rather than kept any longer.
         """
+
+    def standing(self) -> Standing:
+        """Whether commits wait for us. Raises RetryError when the source can't be reached."""
 
     def close(self) -> None:
         """Release the connection. Safe to call twice."""

@@ -30,6 +30,7 @@ from cdc_daemon.ports import (
     ReadModel,
     Rejection,
     SlotHealth,
+    Standing,
     WriteResult,
 )
 from cdc_daemon.projection.flat import FlatProjection
@@ -491,6 +492,7 @@ class MemoryClock:
         self.nudges = 0
         self.nudge_failure: Exception | None = None
         self.health: SlotHealth | None = SlotHealth("slot", True, 10, 5, None)  # noqa: FBT003 - active
+        self.stands = Standing()
         self.closed = False
 
     def sample(self) -> ClockSample:
@@ -508,6 +510,10 @@ class MemoryClock:
     def slot_health(self) -> SlotHealth | None:
         """As set."""
         return self.health
+
+    def standing(self) -> Standing:
+        """As set."""
+        return self.stands
 
     def close(self) -> None:
         """Note it."""
