@@ -17,7 +17,7 @@ from cdc_daemon.outside.signals import ignore_signals, interruptions
 from cdc_daemon.price import store
 from cdc_daemon.price.clients import Places
 from cdc_daemon.price.prices import Price, Stretch, price
-from cdc_daemon.price.strategies import STRATEGIES
+from cdc_daemon.price.strategies import chosen
 from cdc_daemon.price.synchronous import synchronous
 from cdc_daemon.price.workload import Workload, keys_of
 
@@ -89,7 +89,7 @@ def _set_up(stack: ExitStack, options: Options) -> Stage:
 def _warm_up(stage: Stage, options: Options) -> None:
     """Let a fresh Java compile what all strategies use, before the first one is measured."""
     to_stderr("Warming up ...")
-    for strategy in {each.read_model: each for each in STRATEGIES}.values():
+    for strategy in chosen("eventual-1s, eventual-0"):
         _run(stage, strategy, options, _warm_up_seconds(options))
 
 

@@ -23,6 +23,9 @@ KEYS_OF_A_CLIENT: Final = 8
 MOST_BEHIND_SECONDS: Final = 1.0
 """Clients that can't keep the rate don't try to catch up on more than this."""
 
+LONGEST_SECONDS: Final = 60.0
+"""One operation may take so long when clients are to stop: a server that was killed comes back."""
+
 PAUSE_SECONDS: Final = 0.05
 """After a search that nobody answered."""
 
@@ -73,9 +76,15 @@ class Workload:
     def stop(self) -> None:
         """Let it end, after what is under way, and wait for that. Raises StopError if it failed."""
         self._stop.set()
+        deadline = time.monotonic() + LONGEST_SECONDS
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
         self.raise_failure()
+        if any(thread.is_alive() for thread in self._threads):
+            raise StopError(
+                f"clients still wait {LONGEST_SECONDS:.0f} s after they were told to stop: for a "
+                "COMMIT that nobody confirms, or a server that doesn't answer"
+            )
 
     def raise_failure(self) -> None:
         """Raise StopError if a client ended by itself."""
