@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import psycopg
 
+from cdc_daemon.client import ClientError
 from cdc_daemon.errors import StopError
 from cdc_daemon.price.history import History, Search, Write
 
@@ -95,7 +96,7 @@ class Workload:
         try:
             with self._make() as client:
                 session.run(client, self.history, self._stop)
-        except (psycopg.Error, StopError) as error:
+        except (psycopg.Error, ClientError, StopError) as error:
             self._failure = error
 
 
