@@ -31,7 +31,9 @@ class Places:
     search_url: str
     daemon_urls: tuple[str, ...]
     read_model: str
-    """Its name, and that of its table: rows of an `id` and a `version`."""
+    """Its documents have an `id` and a `version`."""
+    table: str
+    """So have its rows, and they make those documents."""
 
 
 class Committed(NamedTuple):
@@ -59,7 +61,7 @@ class EventualClient:
 
     def __init__(self, places: Places) -> None:
         self.places = places
-        table = sql.Identifier(places.read_model)
+        table = sql.Identifier(places.table)
         update = "update {} set version = version + 1 where id = %s returning version"
         self._update = sql.SQL(update).format(table)
         self._select = sql.SQL("select version from {} where id = %s").format(table)

@@ -58,7 +58,7 @@ class Stage:
     def places(self, read_model: str) -> Places:
         """Where clients of a read model write and read."""
         daemons = (f"http://{HOST}:{self.daemon.port}",)
-        return Places(self.dsn, self.search_url, daemons, read_model)
+        return Places(self.dsn, self.search_url, daemons, read_model, table=read_model)
 
 
 def compare(options: Options) -> list[Price]:

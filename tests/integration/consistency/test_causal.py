@@ -13,9 +13,10 @@ from tests.generators.entries import (
     clients,
     done,
     fill,
+    flat,
     go_on,
+    joined,
     places,
-    projections,
 )
 
 if TYPE_CHECKING:
@@ -64,9 +65,9 @@ def test_sessions_hold_while_everything_fails(
 ) -> None:
     """Clients of two daemons: both are killed with -9 in turn, and OpenSearch restarts."""
     fill(database.dsn)
-    first = start_daemon(projections(FRESHNESS), standby=True, folder="first")
+    first = start_daemon(flat(FRESHNESS), standby=True, folder="first")
     first.wait_until("streaming")
-    second = start_daemon(projections(FRESHNESS), standby=True, folder="second")
+    second = start_daemon(flat(FRESHNESS), standby=True, folder="second")
     second.wait_until("standby")
     where = places(database.dsn, opensearch.url, first, second)
     with clients(partial(Impatient, where)) as workload:
@@ -89,9 +90,9 @@ def test_sessions_hold_while_everything_fails(
 def test_sessions_hold_that_wait_for_one_document(
     database: Database, opensearch: OpenSearchServer, start_daemon: StartDaemon
 ) -> None:
-    """Each search waits for its own document only, and the daemon is killed with -9."""
+    """Each search waits for its own, a joined document; the daemon is killed with -9."""
     fill(database.dsn)
-    daemon = start_daemon(projections(FRESHNESS))
+    daemon = start_daemon(joined(FRESHNESS))
     daemon.wait_until("streaming")
     where = places(database.dsn, opensearch.url, daemon)
     with clients(partial(ImpatientById, where)) as workload:

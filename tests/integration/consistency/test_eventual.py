@@ -13,9 +13,9 @@ from tests.generators.entries import (
     audited,
     clients,
     fill,
+    flat,
     go_on,
     places,
-    projections,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_searches_converge_within_the_stated_delay(
 ) -> None:
     """What the watermark says is searchable is found, whatever dies; in the end all is."""
     fill(database.dsn)
-    daemon = start_daemon(projections("200ms"))
+    daemon = start_daemon(flat("200ms"))
     daemon.wait_until("streaming")
     where = places(database.dsn, opensearch.url, daemon)
     with clients(partial(TrustingClient, where)) as workload:
@@ -72,7 +72,7 @@ def test_without_waiting_clients_miss_what_they_wrote(
 ) -> None:
     """The checker finds what a freshness of seconds must show: so it can fail."""
     fill(database.dsn)
-    daemon = start_daemon(projections("2s"))
+    daemon = start_daemon(flat("2s"))
     daemon.wait_until("streaming")
     where = places(database.dsn, opensearch.url, daemon)
     with clients(partial(UndecidedClient, where)) as workload:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from cdc_daemon.price.checking import missed_commits, monotonic_reads, read_your_writes
 from cdc_daemon.price.clients import StrongClient
 from cdc_daemon.price.synchronous import synchronous
-from tests.generators.entries import OPERATIONS, clients, fill, go_on, places, projections
+from tests.generators.entries import OPERATIONS, clients, fill, flat, go_on, joined, places
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cdc_daemon.embedded import OpenSearchServer
     from tests.conftest import Database
     from tests.integration.pipeline.conftest import StartDaemon
 
 
+@pytest.mark.parametrize("projections", [flat, joined])
 def test_no_search_misses_a_commit_that_had_returned(
-    database: Database, opensearch: OpenSearchServer, start_daemon: StartDaemon
+    database: Database,
+    opensearch: OpenSearchServer,
+    start_daemon: StartDaemon,
+    projections: Callable[[str], dict[str, Any]],
 ) -> None:
     """Not while the daemon is killed with -9, nor while OpenSearch restarts: COMMITs wait."""
     fill(database.dsn)
