@@ -50,7 +50,7 @@ def price(
         typer.Option(parser=_duration, metavar="TIME", help="Of each strategy: 20s, 1m, seconds."),
     ] = "20s",  # type: ignore[assignment]  # typer parses the default as well
     clients: Annotated[int, typer.Option(min=1, max=100, help="That write and search.")] = 8,
-    rate: Annotated[float, typer.Option(min=1, help="Transactions a second, of all.")] = 100,
+    rate: Annotated[float, typer.Option(min=1, help="Transactions a second, of all.")] = 200,
     strategies: Annotated[
         str, typer.Option(metavar="NAMES", help="With commas between. [default: all]")
     ] = "",
