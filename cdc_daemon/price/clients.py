@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import psycopg
 from psycopg import sql
 
-from cdc_daemon.client import ReadModels, Session, commit
+from cdc_daemon.client import ReadModels, Session, commit, commit_strong
 from cdc_daemon.errors import StopError
 from cdc_daemon.outside.search import Search
 from cdc_daemon.price.history import NOTHING
@@ -21,6 +21,9 @@ from cdc_daemon.price.history import NOTHING
 if TYPE_CHECKING:
     from cdc_daemon.client import Outcome
     from cdc_daemon.client.searching import Asked
+
+STRONG_SECONDS: Final = 60.0
+"""A COMMIT that nobody has confirmed by then fails: longer than servers need to come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,6 @@ class EventualClient:
 
     def write(self, key: int) -> Committed:
         """One more version of a row; returns when its COMMIT does."""
-        self.begin()
         row = self.connection.execute(self._update, [key]).fetchone()
         began = time.monotonic()
         self.commit()
@@ -87,11 +89,8 @@ class EventualClient:
         """What a search for the row finds now. Raises StopError if OpenSearch doesn't answer."""
         return self.searched(key)
 
-    def begin(self) -> None:
-        """What a transaction of this strategy begins with."""
-
     def commit(self) -> None:
-        """How it ends."""
+        """How a transaction of this strategy ends."""
         self.connection.commit()
 
     def searched(self, key: int) -> Answer:
@@ -158,6 +157,6 @@ class CausalByIdClient(CausalClient):
 class StrongClient(EventualClient):
     """Its COMMIT returns when the change can be found; it searches without waiting."""
 
-    def begin(self) -> None:
-        """For this transaction only; those of others are none the slower."""
-        self.connection.execute("set local synchronous_commit = remote_apply")
+    def commit(self) -> None:
+        """Only this one waits; those of others are none the slower."""
+        commit_strong(self.connection, STRONG_SECONDS)
