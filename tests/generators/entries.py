@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.generators.running_daemon import RunningDaemon
 
-OPERATIONS = int(os.environ.get("CONSISTENCY_OPERATIONS") or 2000)
+OPERATIONS = int(os.environ.get("CONSISTENCY_OPERATIONS") or 1200)
 """How many commits and searches a proof goes on for, at least."""
 CLIENTS = 6
 RATE = 300.0
