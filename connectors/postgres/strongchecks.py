@@ -52,9 +52,12 @@ _SLOTS: Final = "select current_setting('synchronized_standby_slots', true)"
 
 
 def reasons_against(
-    connection: Connection, state: StrongState, terms: StrongTerms | None
+    connection: Connection, state: StrongState, terms: StrongTerms | None, doing: str | None
 ) -> Iterator[Finding]:
-    """Everything that must be mended first; nothing where commits can wait."""
+    """Everything that must be mended first; nothing where commits can wait.
+
+    `doing`: what the daemon says that it does, where it can be asked.
+    """
     if state.is_standby:
         yield _problem(
             "server",
@@ -66,12 +69,18 @@ def reasons_against(
         yield _problem(
             "configuration",
             "the configuration has no consistency.strong: add `consistency: {strong: {}}`, start "
-            "the daemon again (which keeps the rows of all read models from then on), and call "
-            "this once more",
+            "the daemon again (which keeps the rows of all read models from then on, and loads "
+            "those of one table once more), and call this when it streams",
         )
     yield from rights(connection, state)
     yield from _names(state)
     yield from _daemon(state)
+    if doing == "loading":
+        yield _problem(
+            "daemon",
+            "read models are being loaded, which commits don't wait for: call this again when "
+            "cdc-daemon status says streaming",
+        )
     if terms is not None and terms.degrades and state.may_see and state.guard is None:
         yield _problem(
             "guard",
