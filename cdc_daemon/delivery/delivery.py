@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
+from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.delivery.awaited import AwaitedDocument
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.delivery.dispatcher import Dispatcher
@@ -55,7 +56,7 @@ class Confirmed(NamedTuple):
 class Delivery:
     """Lanes, senders, refresher and checkpointer of one pipeline."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - it wires everything, and decides nothing
         self,
         *,
         configuration: Configuration,
@@ -87,6 +88,9 @@ class Delivery:
             index: configuration.projections[projection.name].freshness
             for index, projection in projections.items()
         }
+        self.freshness = Freshness(
+            {index: projection.name for index, projection in projections.items()}, freshness_seconds
+        )
         self._awaited = Hurry(projections)
         self._pace = Pace(freshness_seconds, time.monotonic, self._awaited.covers)
         self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
@@ -103,6 +107,7 @@ class Delivery:
             sink=sink,
             progress=self.progress,
             freshness_seconds=freshness_seconds,
+            freshness=self.freshness,
             hurry=self._awaited,
             busy=lambda: self._lanes.busy,
             refreshed=self._on_refreshed,
@@ -320,6 +325,8 @@ class Delivery:
                     if name:
                         self.metrics.wrote(projection, kind, name, some_count)
                 self.metrics.wrote(projection, kind, "written", total - exceptions)
+                if total > exceptions and index not in self.progress.unpublished:
+                    self.freshness.written(index)
 
     def took(self, seconds: float) -> None:
         """Observe how long a request took (senders call it)."""
@@ -382,16 +389,33 @@ class Delivery:
     def _on_written(self) -> None:
         self._refresher.wake()
         self.moved()
-        durable = self.progress.durable()
-        self.monitor.delays.advanced(indexed=durable)
+        self.tell_delays()
         self._on_progress()
 
     def _on_refreshed(self, seconds: float) -> None:
         self.moved()  # first of all: somebody waits for it
         self.metrics.refreshed(seconds)
         self._lanes.look_again()
-        self.monitor.delays.advanced(searchable=self.progress.searchable())
+        self.tell_delays()
         self._on_progress()
+
+    def tell_delays(self) -> None:
+        """Tell the delay clock how far all of it is, and each read model that is searched."""
+        progress, delays = self.progress, self.monitor.delays
+        received, durable, searchable = progress.received, progress.durable(), progress.searchable()
+        delays.advanced(projected=received, indexed=durable, searchable=searchable)
+        shown = {
+            name: index for name, index in self.indices.items() if index not in progress.unpublished
+        }
+        if searchable >= received:  # nothing is on its way: there is nothing to tell apart
+            delays.each_advanced(dict.fromkeys(shown, (received, received)))
+            return
+        delays.each_advanced(
+            {
+                name: (progress.durable_of((index,)), progress.searchable_of((index,)))
+                for name, index in shown.items()
+            }
+        )
 
     def _on_progress(self) -> None:
         self._acknowledged.set()

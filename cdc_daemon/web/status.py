@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cdc_daemon import __version__
 from cdc_daemon.backfill.collector import BackfillCollector
-from cdc_daemon.consistency.collector import DelayCollector
+from cdc_daemon.consistency.collector import DelayCollector, FreshnessCollector
 from cdc_daemon.consistency.delays import PIPELINE
 from cdc_daemon.state.collector import StateCollector
 
@@ -64,6 +64,8 @@ class Status:
         """The positions are known from now on."""
         self._delivery = delivery
         self._source = source
+        name = self._loaded.configuration.name
+        self._collect(FreshnessCollector(delivery.freshness, name))
 
     def load(self, backfill: Backfill, control: Control) -> None:
         """What is being loaded is known from now on, and can be changed."""
@@ -147,6 +149,7 @@ class Status:
             },
             "queue_bytes": delivery.dispatcher.size_bytes,
             "indices": delivery.indices,
+            "read_models": _read_models(delivery),
             "dead_letters": delivery.dead_letters_stored,
         }
 
@@ -161,4 +164,22 @@ def _delays(delays: Delays) -> dict[str, Any]:
         "watermark": {stage: one.watermark for stage, one in stages.items()},
         "clock_offset_seconds": delays.clock_offset_seconds,
         "clock_offset_error_seconds": delays.clock_error_seconds,
+    }
+
+
+def _read_models(delivery: Delivery) -> dict[str, Any]:
+    """How far searches of each are behind, and how long what was written lay there unfound."""
+    delays = {
+        one.projection: one
+        for one in delivery.monitor.delays.readings()
+        if one.projection != PIPELINE and one.stage == "searchable"
+    }
+    return {
+        one.projection: {
+            "delay_seconds": known.delay if (known := delays.get(one.projection)) else None,
+            "delay_max_60s_seconds": known.maximum if known else None,
+            "freshness_seconds": one.configured,
+            "freshness_achieved_60s_seconds": one.achieved,
+        }
+        for one in delivery.freshness.achieved()
     }

@@ -184,6 +184,35 @@ DELAY: Final = (
     ),
     graph(
         Text(
+            "Delay by read model",
+            "How far searches of each are behind: where one is ahead of others, the others wait "
+            "for their own index.",
+            "s",
+        ),
+        Query(
+            "max by (pipeline, projection) (cdc_replication_delay_seconds"
+            '{%s, projection!="", stage="searchable"})',
+            "{{pipeline}} {{projection}}",
+        ),
+    ),
+    graph(
+        Text(
+            "Freshness achieved",
+            "How long what was written lay unfound, the longest of each minute, beside what is "
+            "configured.",
+            "s",
+        ),
+        Query(
+            "max by (pipeline, projection) (cdc_freshness_achieved_seconds{%s})",
+            "{{pipeline}} {{projection}}",
+        ),
+        Query(
+            "max by (pipeline, projection) (cdc_freshness_seconds{%s})",
+            "{{pipeline}} {{projection}} configured",
+        ),
+    ),
+    graph(
+        Text(
             "Worst delay of each minute",
             "The rolling maximum of 60 seconds, to searchable.",
             "s",
