@@ -200,7 +200,7 @@ def test_what_no_daemon_would_ever_answer_is_an_error(shop: Shop) -> None:
     with shop.models() as models:
         for asked in ({"projection": "booking"}, {"id": "1"}, {"timeout": 1e6}):
             with pytest.raises(RefusedError):
-                models.wait(Token(None, 1), **asked)  # type: ignore[arg-type]  # mistakes on purpose
+                models.wait(Token(None, 1), **asked)
 
 
 def test_policies_that_were_given_hold_without_a_daemon(shop: Shop) -> None:
