@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,9 @@ import pytest
 from opensearchpy import OpenSearch
 
 from cdc_daemon.client import ReadModels, Token, commit
+from cdc_daemon.embedded.ports import free_port
+from tests.generators.rest import Rest
+from tests.generators.running_daemon import RunningDaemon, until
 from tests.integration.pipeline.conftest import (  # noqa: F401 - fixtures, for all tests here
     rest,
     start_daemon,
@@ -20,14 +25,13 @@ from tests.integration.pipeline.conftest import (  # noqa: F401 - fixtures, for 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from cdc_daemon import embedded
-    from tests.conftest import Database
-    from tests.generators.running_daemon import RunningDaemon
-    from tests.integration.pipeline.conftest import StartDaemon
 
 PATIENCE_SECONDS = 60.0
 """What a busy machine may take for what takes some milliseconds."""
+TABLE = "create table booking (id int generated always as identity primary key, guest text)"
 RARELY = "30s"
 """A read model that nobody waits for is not refreshed within a test."""
 CONSISTENCY = {
@@ -97,19 +101,64 @@ def of(guest: str) -> dict[str, Any]:
     return {"query": {"term": {"guest": guest}}}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shop(
-    database: Database,
+    postgres_server: embedded.PostgresServer,
     opensearch: embedded.OpenSearchServer,
-    start_daemon: StartDaemon,  # noqa: F811 - pytest's way to ask for it
-) -> Shop:
-    """It books, and its daemon streams."""
-    with psycopg.connect(database.dsn, autocommit=True) as connection:
-        connection.execute(
-            "create table booking (id int generated always as identity primary key, guest text)"
-        )
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Shop]:
+    """It books, and its daemon streams; tests of a module share it, and leave it running."""
+    name = f"shop_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(postgres_server.dsn, autocommit=True) as administrator:
+        administrator.execute(f"create database {name}")
+        dsn = postgres_server.dsn_of(name)
+        with psycopg.connect(dsn) as connection:
+            connection.execute(TABLE)
+        daemon = following(dsn, opensearch.url, name, tmp_path_factory.mktemp(name))
+        daemon.start()
+        daemon.wait_until("streaming")
+        yield Shop(dsn, daemon, opensearch.url)
+        daemon.close()
+        print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
+        Rest(opensearch.url).delete("/bookings-000001")
+        remove(administrator, name)
+
+
+def following(dsn: str, opensearch_url: str, name: str, folder: Path) -> RunningDaemon:
+    """A daemon of the shop, which is yet to be started."""
+    port = free_port()
     fields = {"id": None, "guest": {"type": "keyword"}}
     bookings = {"from": "public.booking", "fields": fields, "freshness": RARELY}
-    daemon = start_daemon({"bookings": bookings}, consistency=CONSISTENCY)
-    daemon.wait_until("streaming")
-    return Shop(database.dsn, daemon, opensearch.url)
+    configuration = {
+        "name": name,
+        "source": {"type": "postgres", "dsn": dsn},
+        "sink": {"type": "opensearch", "hosts": [opensearch_url]},
+        "projections": {"bookings": bookings},
+        "state": {"path": str(folder / "data")},
+        "web": {"listen": f"127.0.0.1:{port}"},
+        "consistency": CONSISTENCY,
+    }
+    file = folder / "cdc-daemon.yaml"
+    file.write_text(json.dumps(configuration))
+    return RunningDaemon(file, port, dsn)
+
+
+def remove(administrator: psycopg.Connection, database: str) -> None:
+    """The database and its slot, which a reader that has just ended may hold for a moment."""
+    held = "select 1 from pg_replication_slots where database = %s and active"
+    until(
+        lambda: administrator.execute(held, [database]).fetchone() is None,
+        PATIENCE_SECONDS,
+        "nobody reads the slot",
+    )
+    administrator.execute(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = %s",
+        [database],
+    )
+    administrator.execute(f"drop database {database} with (force)")
+
+
+@pytest.fixture
+def guest() -> str:
+    """A guest who books in this test only."""
+    return f"guest {uuid.uuid4().hex[:8]}"

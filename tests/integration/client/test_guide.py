@@ -64,19 +64,13 @@ def run(command: list[str], database: Database, opensearch: embedded.OpenSearchS
     return done.stdout
 
 
-def test_the_first_program_of_the_guide_shows_its_booking(
+def test_the_programs_of_the_guide_show_their_bookings(
     hotel: RunningDaemon, database: Database, opensearch: embedded.OpenSearchServer
 ) -> None:
-    """As it stands on the page, but for the port."""
+    """As they stand on the page, but for the port: Python, and what any language does."""
     program = next(code for language, code in blocks() if language == "python")
     told = run([sys.executable, "-c", program.replace(ADDRESS, hotel.url)], database, opensearch)
     assert re.search(r"'guest': 'Ada'.*'nights': 2", told)
-
-
-def test_the_shell_of_the_guide_finds_its_booking(
-    hotel: RunningDaemon, database: Database, opensearch: embedded.OpenSearchServer
-) -> None:
-    """Any language does it: SQL, two requests."""
     script = next(code for language, code in blocks() if "psql" in code)
     told = run(["bash", "-ec", script.replace(ADDRESS, hotel.url)], database, opensearch)
     answer, end = json.JSONDecoder().raw_decode(told)

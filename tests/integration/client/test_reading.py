@@ -32,35 +32,35 @@ ROUNDS = 20
 FOREIGN = Token("7412345678901234567/1", 0x1000)
 
 
-def test_a_search_shows_the_commit_of_its_token(shop: Shop) -> None:
+def test_a_search_shows_the_commit_of_its_token(shop: Shop, guest: str) -> None:
     """Each time, by position and by document, though nobody else has the read model refreshed."""
     with shop.models() as models:
         for number in range(ROUNDS):
-            token = shop.book(f"guest {number}")
-            (booking,) = shop.from_source(f"guest {number}")
+            token = shop.book(f"{guest} {number}")
+            (booking,) = shop.from_source(f"{guest} {number}")
             one = {"id": str(booking)} if number % 2 else {}
-            result = models.search("bookings", of(f"guest {number}"), token, **one)  # type: ignore[arg-type]  # id or nothing
+            result = models.search("bookings", of(f"{guest} {number}"), token, **one)  # type: ignore[arg-type]  # id or nothing
             assert [document["id"] for document in result.documents] == [booking]
         assert result.outcome.searchable is not None
 
 
-def test_asynchronous_code_reads_its_own_writes(shop: Shop) -> None:
+def test_asynchronous_code_reads_its_own_writes(shop: Shop, guest: str) -> None:
     """Many at once, each its own."""
 
-    async def guest(models: AsyncReadModels, name: str) -> list[Any]:
+    async def visitor(models: AsyncReadModels, name: str) -> list[Any]:
         async with await psycopg.AsyncConnection.connect(shop.dsn) as connection:
             found = []
             for number in range(5):
-                guest = f"{name} {number}"
-                await connection.execute("insert into booking (guest) values (%s)", [guest])
+                each = f"{name} {number}"
+                await connection.execute("insert into booking (guest) values (%s)", [each])
                 token = await commit_async(connection)
-                found.append((await models.search("bookings", of(guest), token)).documents)
+                found.append((await models.search("bookings", of(each), token)).documents)
             return found
 
     async def work() -> list[list[Any]]:
         opensearch = AsyncOpenSearch(shop.opensearch_url)
         async with AsyncReadModels(shop.url, opensearch) as models:
-            found = await asyncio.gather(*(guest(models, f"guest {n}") for n in range(8)))
+            found = await asyncio.gather(*(visitor(models, f"{guest} {n}") for n in range(8)))
         await opensearch.close()
         return found
 
@@ -68,7 +68,7 @@ def test_asynchronous_code_reads_its_own_writes(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["a daemon that is behind", "no daemon"])
-def test_each_policy_does_on_a_timeout_what_it_says(shop: Shop, answers: bool) -> None:  # noqa: FBT001 - a parameter
+def test_each_policy_does_on_a_timeout_what_it_says(shop: Shop, guest: str, answers: bool) -> None:  # noqa: FBT001 - a parameter
     """Whether the daemon says that it is behind, or says nothing at all."""
     session = Session()
     if answers:
@@ -78,28 +78,30 @@ def test_each_policy_does_on_a_timeout_what_it_says(shop: Shop, answers: bool) -
             "a sample",
         )
         with shop.stream_stopped():
-            session.note(shop.book("Ada"))
-            _read_by_each_policy(shop, session, staleness_is_known=True)
+            session.note(shop.book(guest))
+            _read_by_each_policy(shop, session, guest, staleness_is_known=True)
     else:
         shop.daemon.signal(signal.SIGSTOP)
-        session.note(shop.book("Ada"))
-        _read_by_each_policy(shop, session, staleness_is_known=False)
+        session.note(shop.book(guest))
+        _read_by_each_policy(shop, session, guest, staleness_is_known=False)
         shop.daemon.signal(signal.SIGCONT)
     with shop.models() as models:
-        assert models.search("bookings", of("Ada"), session=session).documents
+        assert models.search("bookings", of(guest), session=session).documents
 
 
-def _read_by_each_policy(shop: Shop, session: Session, *, staleness_is_known: bool) -> None:
+def _read_by_each_policy(
+    shop: Shop, session: Session, guest: str, *, staleness_is_known: bool
+) -> None:
     def read(on_timeout: str) -> Any:
         policy = Policy(timeout_seconds=0.5, on_timeout=on_timeout)
         began = time.monotonic()
         try:
             return models.search(
                 "bookings",
-                of("Ada"),
+                of(guest),
                 session=session,
                 policy=policy,
-                fallback=lambda: shop.from_source("Ada"),
+                fallback=lambda: shop.from_source(guest),
             )
         finally:
             assert time.monotonic() - began < PATIENCE_SECONDS
@@ -114,9 +116,9 @@ def _read_by_each_policy(shop: Shop, session: Session, *, staleness_is_known: bo
         assert raised.value.outcome.why
 
 
-def test_a_frozen_daemon_holds_nobody_longer_than_the_timeout(shop: Shop) -> None:
+def test_a_frozen_daemon_holds_nobody_longer_than_the_timeout(shop: Shop, guest: str) -> None:
     """The connection is accepted and never answered."""
-    token = shop.book("Ada")
+    token = shop.book(guest)
     shop.daemon.signal(signal.SIGSTOP)
     began = time.monotonic()
     with shop.models() as models:
@@ -127,25 +129,27 @@ def test_a_frozen_daemon_holds_nobody_longer_than_the_timeout(shop: Shop) -> Non
     assert 1.0 <= outcome.waited_seconds <= time.monotonic() - began < PATIENCE_SECONDS
 
 
-def test_another_daemon_answers_where_the_first_is_away(shop: Shop) -> None:
+def test_another_daemon_answers_where_the_first_is_away(shop: Shop, guest: str) -> None:
     """A list of addresses, of which one refuses connections; and a mapping by projection."""
     nobody = f"http://127.0.0.1:{free_port()}"
-    token = shop.book("Ada")
+    token = shop.book(guest)
     for daemons in ([nobody, shop.url], {"bookings": [nobody, shop.url], "others": nobody}):
         with shop.models(daemons) as models:
-            assert len(models.search("bookings", of("Ada"), token).documents) == 1
+            assert len(models.search("bookings", of(guest), token).documents) == 1
 
 
-def test_a_daemon_that_is_killed_and_started_again_answers_in_the_end(shop: Shop) -> None:
+def test_a_daemon_that_is_killed_and_started_again_answers_in_the_end(
+    shop: Shop, guest: str
+) -> None:
     """Whoever waits meanwhile notices only that it takes longer."""
     shop.daemon.kill()
-    token = shop.book("Ada")
+    token = shop.book(guest)
     results: list[Any] = []
 
     def search() -> None:
         policy = Policy(timeout_seconds=PATIENCE_SECONDS)
         with shop.models() as models:
-            results.append(models.search("bookings", of("Ada"), token, policy=policy))
+            results.append(models.search("bookings", of(guest), token, policy=policy))
 
     waiting = threading.Thread(target=search, daemon=True)
     waiting.start()
@@ -154,9 +158,9 @@ def test_a_daemon_that_is_killed_and_started_again_answers_in_the_end(shop: Shop
     assert [len(result.documents) for result in results] == [1]
 
 
-def test_a_session_lives_on_after_a_restore(shop: Shop) -> None:
+def test_a_session_lives_on_after_a_restore(shop: Shop, guest: str) -> None:
     """Tokens of a database that is gone, and of commits that are gone, are no error for ever."""
-    token = shop.book("Ada")
+    token = shop.book(guest)
     assert token.epoch is not None
     lost = Token(token.epoch, token.lsn + 2**40)
     with shop.models() as models:
@@ -164,10 +168,10 @@ def test_a_session_lives_on_after_a_restore(shop: Shop) -> None:
             with pytest.raises(TokenRefusedError):
                 models.wait(old, "bookings")
             session = Session([old], {"bookings": old})
-            assert models.search("bookings", of("Ada"), session=session).outcome.reached
+            assert models.search("bookings", of(guest), session=session).outcome.reached
             assert (old in session.tokens) is kept
-            session.note(shop.book("Grace"))
-            assert models.search("bookings", of("Grace"), session=session).documents
+            session.note(shop.book(f"{guest} again"))
+            assert models.search("bookings", of(f"{guest} again"), session=session).documents
             assert session.seen["bookings"].epoch == token.epoch
 
 
@@ -188,16 +192,16 @@ def test_client_and_daemon_choose_the_same_policy(shop: Shop) -> None:
     assert set(client_says) == {"own", "hurried", "fresh", "eventual"}
 
 
-def test_a_read_by_rules_falls_back_to_the_source(shop: Shop) -> None:
+def test_a_read_by_rules_falls_back_to_the_source(shop: Shop, guest: str) -> None:
     """The policy of the configuration decides, at no change of the application."""
     with shop.models() as models, shop.stream_stopped():
-        token = shop.book("Ada")
-        result = models.search("bookings", of("Ada"), token, function="my-bookings", user="x")
+        token = shop.book(guest)
+        result = models.search("bookings", of(guest), token, function="my-bookings", user="x")
         assert result.is_stale
         asked: Any = {"function": "my-bookings", "user": "guest", "timeout": 0.5}
-        found = models.search("bookings", of("Ada"), token, fallback=lambda: [1], **asked)
+        found = models.search("bookings", of(guest), token, fallback=lambda: [1], **asked)
         assert (found.from_source, found.outcome.policy) == (True, "own")
-        assert models.search("bookings", of("Ada"), token, function="search").documents == []
+        assert models.search("bookings", of(guest), token, function="search").documents == []
 
 
 def test_what_no_daemon_would_ever_answer_is_an_error(shop: Shop) -> None:
@@ -208,13 +212,13 @@ def test_what_no_daemon_would_ever_answer_is_an_error(shop: Shop) -> None:
                 models.wait(Token(None, 1), **asked)
 
 
-def test_policies_that_were_given_hold_without_a_daemon(shop: Shop) -> None:
+def test_policies_that_were_given_hold_without_a_daemon(shop: Shop, guest: str) -> None:
     """Eventual searches go on where none is running."""
-    shop.book("Ada")
+    shop.book(guest)
     given = Policies({"own": Policy()}, default="eventual")
     with shop.models(f"http://127.0.0.1:{free_port()}", policies=given) as models:
         until(
-            lambda: models.search("bookings", of("Ada"), user="x").outcome.reached,
+            lambda: models.search("bookings", of(guest), user="x").outcome.reached,
             PATIENCE_SECONDS,
             "an eventual search",
         )
