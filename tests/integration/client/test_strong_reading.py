@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tests.integration.client.conftest import Shop
 
 INSERT = "insert into booking (guest) values (%s)"
-STATE = "select sync_state from pg_stat_replication where application_name = %s"
 
 
 @pytest.fixture
@@ -28,9 +27,9 @@ def strong_shop(shop: Shop) -> Iterator[Shop]:
     with psycopg.connect(shop.dsn, autocommit=True) as administrator:
         set_names(administrator, f'FIRST 1 ("{name}")')
         until(
-            lambda: administrator.execute(STATE, [name]).fetchone() == ("sync",),
+            lambda: shop.daemon.metrics().get("cdc_strong_active") == 1,
             PATIENCE_SECONDS,
-            "the daemon is synchronous",
+            "the daemon knows that commits wait for it",
         )
         yield shop
         set_names(administrator, "")
