@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cdc_daemon.client.session import Session
     from cdc_daemon.client.steps import Answer, Steps
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 WAIT_PATH: Final = "/api/v1/wait"
 REACHED: Final = 200
@@ -147,7 +147,7 @@ class Waiting:
         system = self._system()
         if answer.status == OTHER_EPOCH and all(token.system != system for token in held):
             return [*given, *self._held(system)] if system is not None else given
-        log.warning("positions of this session were lost with a history: %s", answer.reason)
+        logger.warning("positions of this session were lost with a history: %s", answer.reason)
         for token in held:
             self._session.forget(token.system)
         return given
