@@ -17,6 +17,7 @@ from cdc_daemon.errors import CdcError, RetentionLimitError, RetryError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cdc_daemon.config.strong import StrongConfig
     from cdc_daemon.consistency.latency import Transaction
     from cdc_daemon.consistency.spans import Spans
     from cdc_daemon.events import Position
@@ -37,11 +38,10 @@ class Monitor(threading.Thread):
         self,
         clock: SourceClock,
         metrics: Metrics,
+        strong: StrongConfig | None = None,
         spans: Spans | None = None,
-        *,
-        strong: bool = False,
     ) -> None:
-        """`strong`: commits of the source are expected to wait for us."""
+        """`strong`: how commits of the source are to wait for us, if they are."""
         super().__init__(name="clock", daemon=True)
         self._clock = clock
         self._metrics = metrics
@@ -54,7 +54,7 @@ class Monitor(threading.Thread):
         self.slot_health: SlotHealth | None = None
         """What the source keeps for us; None while nobody knows."""
         self.retention = RetentionAlarm()
-        self.strong = Strong(metrics, expected=strong)
+        self.strong = Strong(metrics, strong)
         self._failure: RetentionLimitError | None = None
 
     def _passed(
