@@ -264,7 +264,7 @@ class Pipeline:
         """Send what the transaction made of the documents, all at the version of its commit."""
         position = commit.position
         delivery = self._delivery
-        delivery.monitor.delays.committed(position, commit.time)
+        delivery.monitor.delays.committed(position, commit.time, commit.traceparent)
         changed = [
             route
             for route in self._transactions.committed(commit.xid)
