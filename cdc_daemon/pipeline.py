@@ -158,12 +158,13 @@ class Pipeline:
     def _connect(self) -> None:
         self._require_same_history()
         received, whole = self._delivery.progress.received, self._joiner is not None
-        self._source.start(
-            self._relations,
-            received,
-            whole=whole,
-            silence_seconds=self._delivery.monitor.strong.silence_seconds,
-        )
+        with self._source.starting():
+            self._source.start(
+                self._relations,
+                received,
+                whole=whole,
+                silence_seconds=self._delivery.monitor.strong.silence_seconds,
+            )
 
     def _write_alone(self) -> None:
         """The source is away: write what needs no more of it than the state has, for a while."""
@@ -248,6 +249,7 @@ class Pipeline:
         if isinstance(event, Watermark):
             self._delivery.monitor.delays.advanced(received=event.position)
             self._pass(event.position)
+            self._confirming.passed(event.position)
             return event.urgent
         if isinstance(event, StreamStart | StreamStop | StreamAbort):
             self._transactions.follow(event)

@@ -39,6 +39,7 @@ class Confirming:
         }
         self._told = Confirmed(NOWHERE, NOWHERE, NOWHERE)
         self._told_at = 0.0
+        self._was_awaited = False
 
     @property
     def is_awaited(self) -> bool:
@@ -51,6 +52,11 @@ class Confirming:
         if self.is_awaited:
             self._delivery.hurry(position, self._awaited_indices.keys())
 
+    def passed(self, position: Position) -> None:
+        """The source has nothing for us up to there: commits of others may wait for it as well."""
+        if self.is_awaited and self._delivery.progress.dirty():
+            self._delivery.hurry(position, self._awaited_indices.keys())
+
     def report(self, *, urgent: bool = False) -> bool:
         """Offer what is durable as the checkpoint, and tell the source; whether it was told."""
         delivery = self._delivery
@@ -60,6 +66,9 @@ class Confirming:
             urgent=urgent,
             awaited=self.is_awaited,
         )
+        if self.is_awaited and not self._was_awaited:  # what came before that was known
+            delivery.hurry(delivery.progress.received, self._awaited_indices.keys())
+        self._was_awaited = self.is_awaited
         self._strong.covers_all = delivery.progress.unpublished.isdisjoint(
             self._awaited_indices.values()
         )
