@@ -186,7 +186,10 @@ def at_rate(
     worker.join()
     prober.join()
     series = f"{_HISTOGRAM}{{"
-    chosen = {name: value for name, value in after.items() if 'stage="searchable"' in name}
+    headline = ('projection=""', 'stage="searchable"')
+    chosen = {
+        name: value for name, value in after.items() if all(label in name for label in headline)
+    }
     p50, p99 = (histogram_quantile(before, chosen, series, share) for share in (0.5, 0.99))
     return Result(
         traffic=traffic,

@@ -104,7 +104,7 @@ class Metrics:
         self._latency = Histogram(
             "cdc_end_to_end_latency_seconds",
             "Per transaction, from its commit until the stage has passed it",
-            ["pipeline", "stage"],
+            ["pipeline", "projection", "stage"],
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
@@ -193,9 +193,9 @@ class Metrics:
         """The state of joined read models can't be gone on with."""
         self._states_lost.inc()
 
-    def latency(self, stage: str, seconds: Sequence[float]) -> None:
+    def latency(self, projection: str, stage: str, seconds: Sequence[float]) -> None:
         """Transactions passed a stage."""
-        histogram = self._latency.labels(self.pipeline, stage)
+        histogram = self._latency.labels(self.pipeline, projection, stage)
         for latency in seconds:
             histogram.observe(latency)
 

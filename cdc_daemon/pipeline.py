@@ -237,6 +237,7 @@ class Pipeline:
     def _turn(self, event: Event) -> bool:
         """Another transaction is meant from now on, or none; whether the source waits for us."""
         if isinstance(event, Watermark):
+            self._delivery.monitor.delays.advanced(received=event.position)
             self._pass(event.position)
             return event.urgent
         if isinstance(event, StreamStart | StreamStop | StreamAbort):
@@ -254,7 +255,7 @@ class Pipeline:
         """Send what the transaction made of the documents, all at the version of its commit."""
         position = commit.position
         delivery = self._delivery
-        delivery.monitor.committed(position, commit.time)
+        delivery.monitor.delays.committed(position, commit.time)
         changed = [
             route
             for route in self._transactions.committed(commit.xid)
@@ -342,8 +343,8 @@ class Pipeline:
         delivery.heard_from_reader = time.monotonic()
         durable = delivery.progress.durable()
         searchable = delivery.progress.searchable()
-        delivery.monitor.advanced(
-            received=delivery.progress.received, indexed=durable, searchable=searchable
+        delivery.monitor.delays.advanced(
+            projected=delivery.progress.received, indexed=durable, searchable=searchable
         )
         if self._joiner is not None:
             self._joiner.keep(urgent=urgent)

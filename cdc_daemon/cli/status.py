@@ -15,7 +15,12 @@ from cdc_daemon.cli.running import NotRunningError, ask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STAGES: Final = (("received", "received"), ("indexed", "durable"), ("searchable", "searchable"))
+STAGES: Final = (
+    ("received", "received"),
+    ("projected", "projected"),
+    ("indexed", "durable"),
+    ("searchable", "searchable"),
+)
 """The stages of the delay, each with the name of its position."""
 UNKNOWN: Final = "-"
 _OK: Final = 200

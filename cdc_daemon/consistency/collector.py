@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from cdc_daemon.consistency.monitor import STAGES
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client import Metric
 
+    from cdc_daemon.consistency.delays import Reading
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.ports import SlotHealth
 
@@ -27,27 +26,44 @@ class DelayCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The delay, its maximum, the watermark and the clock offset, as of now."""
-        monitor = self._monitor
-        yield self._by_stage(
-            "cdc_replication_delay_seconds", "How far the stage is behind the source", monitor.delay
-        )
-        yield self._by_stage(
-            "cdc_replication_delay_max_seconds", "The largest of the last minute", monitor.maximum
-        )
-        yield self._by_stage(
-            "cdc_watermark_timestamp_seconds",
-            "Source time up to which everything has passed the stage",
-            monitor.watermark,
-        )
-        offset = GaugeMetricFamily(
-            "cdc_source_clock_offset_seconds", "The source's clock minus ours", labels=["pipeline"]
-        )
-        if monitor.clock_offset_seconds is not None:
-            offset.add_metric([self._pipeline], monitor.clock_offset_seconds)
-        yield offset
+        monitor, delays = self._monitor, self._monitor.delays
+        yield from self._stages(delays.readings())
+        yield from self._clock(delays.clock_offset_seconds, delays.clock_error_seconds)
         health = monitor.slot_health  # once: its thread may forget it at any moment
         if health is not None:
             yield from self._slot(health)
+
+    def _stages(self, readings: Sequence[Reading]) -> Iterator[Metric]:
+        for name, meaning, known in (
+            ("replication_delay", "How far the stage is behind the source", "delay"),
+            ("replication_delay_max", "The largest of the last minute", "maximum"),
+            ("replication_delay_bound", "What it can be at most", "bound"),
+            (
+                "watermark_timestamp",
+                "Source time up to which everything has passed the stage",
+                "watermark",
+            ),
+        ):
+            labels = ["pipeline", "projection", "stage"]
+            family = GaugeMetricFamily(f"cdc_{name}_seconds", meaning, labels=labels)
+            for reading in readings:
+                value = getattr(reading, known)
+                if value is not None:
+                    family.add_metric([self._pipeline, reading.projection, reading.stage], value)
+            yield family
+
+    def _clock(self, offset_seconds: float | None, error_seconds: float) -> Iterator[Metric]:
+        """Left out before the source's clock was read."""
+        for name, meaning, value in (
+            ("offset", "The source's clock minus ours", offset_seconds),
+            ("offset_error", "By how much the offset can be wrong", error_seconds),
+        ):
+            family = GaugeMetricFamily(
+                f"cdc_source_clock_{name}_seconds", meaning, labels=["pipeline"]
+            )
+            if value is not None and offset_seconds is not None:
+                family.add_metric([self._pipeline], value)
+            yield family
 
     def _slot(self, health: SlotHealth) -> Iterator[Metric]:
         """Left out, and not frozen, while the source can't be asked."""
@@ -65,13 +81,3 @@ class DelayCollector(Collector):
                 family = GaugeMetricFamily(f"cdc_slot_{name}", meaning, labels=["pipeline", "slot"])
                 family.add_metric([self._pipeline, health.name], value)
                 yield family
-
-    def _by_stage(
-        self, name: str, meaning: str, value_of: Callable[[str], float | None]
-    ) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(name, meaning, labels=["pipeline", "stage"])
-        for stage in STAGES:
-            value = value_of(stage)
-            if value is not None:
-                family.add_metric([self._pipeline, stage], value)
-        return family

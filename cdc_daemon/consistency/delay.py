@@ -1,10 +1,13 @@
 """The delay clock: how far a stage is behind the source, known at any moment, whatever stalls.
 
 About once a second the source's time and position are sampled. A sample that a stage has reached
-proves that the stage shows everything from before it. So the delay of a stage is the largest of:
-how long the newest reached sample took; the age of the oldest sample that isn't reached; and, when
-sampling itself fails, the age of the newest sample. It rises by a second a second whenever
-anything stalls, and needs no two clocks to agree: ages are measured by the daemon's own.
+proves that the stage shows everything from before it, and so does each transaction that comes in
+between. So the delay of a stage is the largest of: how long the newest of both took to be reached
+(and its age, where others waited already when it was); the age of the oldest that isn't reached;
+and, when sampling itself fails, the age of the newest sample. It rises by a second a second
+whenever anything stalls. Samples need no two clocks to agree: their ages are measured by the
+daemon's own. The times of commits are the source's, compared through an offset that the samples
+measure.
 
 Pure: times are given, in seconds.
 """
@@ -14,9 +17,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cdc_daemon.consistency.latency import StageLatency
 from cdc_daemon.events import NOWHERE
 
 if TYPE_CHECKING:
+    from cdc_daemon.consistency.latency import Transaction
     from cdc_daemon.events import Position
 
 SAMPLE_SECONDS: Final = 1.0
@@ -44,12 +49,17 @@ class StageDelay:
 
     def __init__(self) -> None:
         self._waiting: deque[Sample] = deque()
+        self._transactions = StageLatency()
         self._newest: float | None = None
         self._latency = 0.0
+        self._reached_last = 0.0
+        """From when the newest is that was reached, and when it was."""
+        self._reached_at = 0.0
         self._recent: deque[tuple[float, float]] = deque()
-        self._position = NOWHERE
-        self.watermark: float | None = None
-        """Everything committed until this source time is shown; None before the first sample."""
+        self._sample: Sample | None = None
+        """The newest that was reached."""
+        self.position = NOWHERE
+        """The stage shows everything up to here."""
 
     def sampled(self, sample: Sample, now: float) -> None:
         """A new sample waits to be reached; an idle source's has been reached already."""
@@ -58,18 +68,31 @@ class StageDelay:
             self._remember(now, sample.taken - self._newest)
         self._newest = sample.taken
         self._waiting.append(sample)
-        self.reached(self._position, now)
+        self.reached(self.position, now)
         if len(self._waiting) > MOST_WAITING:
             self._waiting = deque(list(self._waiting)[::2])
 
-    def reached(self, position: Position, now: float) -> None:
-        """The stage shows everything up to `position`."""
-        self._position = max(self._position, position)
+    def committed(self, transaction: Transaction) -> None:
+        """A transaction was received, and waits to be reached."""
+        self._transactions.committed(transaction)
+
+    def reached(self, position: Position, now: float) -> list[Transaction]:
+        """The stage shows everything up to `position`; which transactions it has passed now."""
+        self.position = max(self.position, position)
         while self._waiting and self._waiting[0].position <= position:
-            sample = self._waiting.popleft()
-            self._latency = now - sample.taken
-            self.watermark = sample.source_time
-            self._remember(now, self._latency)
+            self._sample = self._waiting.popleft()
+            self._took(self._sample.taken, now)
+        passed = self._transactions.passed(position)
+        for transaction in passed:
+            self._took(transaction.committed, now)
+        return passed
+
+    def _took(self, since: float, now: float) -> None:
+        """What was there at `since` is reached now."""
+        latency = max(0.0, now - since)
+        if since >= self._reached_last:
+            self._reached_last, self._reached_at, self._latency = since, now, latency
+        self._remember(now, latency)
 
     def _missed(self, now: float) -> bool:
         """Whether sampling has failed until now."""
@@ -77,6 +100,8 @@ class StageDelay:
 
     def _remember(self, now: float, delay: float) -> None:
         """For the maximum; forgets what is too old, so that it stays small when nobody asks."""
+        while self._recent and self._recent[-1][1] <= delay:
+            self._recent.pop()  # as old or older, and no larger: it is never the maximum again
         self._recent.append((now, delay))
         while self._recent[0][0] < now - MAXIMUM_OVER_SECONDS:
             self._recent.popleft()
@@ -88,9 +113,17 @@ class StageDelay:
         delays = [self._latency]
         if self._waiting:
             delays.append(now - self._waiting[0].taken)
+            if self._waiting[0].taken <= self._reached_at:  # on the way through a backlog
+                delays.append(now - self._reached_last)
+        if (oldest := self._transactions.oldest) is not None:
+            delays.append(now - oldest.committed)
         if self._missed(now):
             delays.append(now - self._newest)
         return max(delays)
+
+    def bound(self, now: float) -> float | None:
+        """No more than so many seconds behind, whatever happened meanwhile; None if unknown."""
+        return None if self._sample is None else now - self._sample.taken
 
     def maximum(self, now: float) -> float | None:
         """The largest delay of the last minute: a scrape every 15 s misses no spike."""
@@ -99,7 +132,12 @@ class StageDelay:
         current = self.delay(now)
         if current is None:
             return None
-        return max([current, *(latency for _, latency in self._recent)])
+        return max(current, self._recent[0][1]) if self._recent else current
+
+    @property
+    def watermark(self) -> float | None:
+        """Everything committed until this source time is shown; None before the first sample."""
+        return None if self._sample is None else self._sample.source_time
 
     @property
     def oldest_waiting(self) -> Sample | None:

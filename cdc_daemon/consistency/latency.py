@@ -1,4 +1,4 @@
-"""Per transaction: how long from its commit until each stage has passed it. Pure."""
+"""Transactions on their way to a stage: which it has passed, and which waits longest. Pure."""
 
 from __future__ import annotations
 
@@ -10,37 +10,45 @@ if TYPE_CHECKING:
 
 MOST_IN_FLIGHT: Final = 20_000
 """At this many every second one is let go, and from then on only half as many are followed: the
-memory that a backlog takes is bounded, however long it is."""
+memory that a backlog takes is bounded, however long it is. The oldest one stays."""
 
 
-class _Pending(NamedTuple):
+class Transaction(NamedTuple):
+    """One that was committed in the source."""
+
     position: Position
     committed: float
+    """When, in the daemon's monotonic clock."""
 
 
 class StageLatency:
     """Transactions that a stage has not passed yet. Not thread-safe: its owner holds a lock."""
 
     def __init__(self) -> None:
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[Transaction] = deque()
         self._seen = 0
         self._stride = 1
 
-    def committed(self, position: Position, committed: float) -> None:
-        """A transaction was committed at `committed`, in the clock that `passed` is given."""
+    def committed(self, transaction: Transaction) -> None:
+        """It was received; in the order of positions."""
         self._seen += 1
         if self._seen % self._stride:
             return
-        self._pending.append(_Pending(position, committed))
+        self._pending.append(transaction)
         if len(self._pending) >= MOST_IN_FLIGHT:
             self._pending = deque(list(self._pending)[::2])
             self._stride *= 2
 
-    def passed(self, position: Position, now: float) -> list[float]:
-        """The latencies of the transactions up to `position`, oldest first."""
-        latencies = []
+    def passed(self, position: Position) -> list[Transaction]:
+        """Those up to `position`, oldest first; each is told once."""
+        passed = []
         while self._pending and self._pending[0].position <= position:
-            latencies.append(max(0.0, now - self._pending.popleft().committed))
+            passed.append(self._pending.popleft())
         if not self._pending:
             self._stride = 1
-        return latencies
+        return passed
+
+    @property
+    def oldest(self) -> Transaction | None:
+        """The first that the stage has not passed."""
+        return self._pending[0] if self._pending else None

@@ -317,13 +317,13 @@ class Delivery:
     def _on_written(self) -> None:
         self._refresher.wake()
         durable = self.progress.durable()
-        self.monitor.advanced(indexed=durable)
+        self.monitor.delays.advanced(indexed=durable)
         self._on_progress()
 
     def _on_refreshed(self, seconds: float) -> None:
         self.metrics.refreshed(seconds)
         self._lanes.look_again()
-        self.monitor.advanced(searchable=self.progress.searchable())
+        self.monitor.delays.advanced(searchable=self.progress.searchable())
         self._on_progress()
 
     def _on_progress(self) -> None:

@@ -15,7 +15,10 @@ from cdc_daemon.outside.percentiles import Percentiles
 if TYPE_CHECKING:
     from prometheus_client.samples import Sample
 
-STAGES: Final = ("received", "indexed", "searchable")
+STAGES: Final = ("received", "projected", "indexed", "searchable")
+
+HEADLINE: Final = ("", "searchable")
+"""Projection and stage: all read models together."""
 
 
 @dataclass(slots=True)
@@ -56,7 +59,7 @@ def parse(text: str, taken: float) -> Reading:
 def _take(reading: Reading, sample: Sample) -> None:
     labels, value = sample.labels, sample.value
     match sample.name:
-        case "cdc_end_to_end_latency_seconds_bucket":
+        case "cdc_end_to_end_latency_seconds_bucket" if not labels["projection"]:
             reading.buckets[labels["stage"]][float(labels["le"])] = int(value)
         case "cdc_documents_written_total":
             reading.documents += int(value)
@@ -64,7 +67,7 @@ def _take(reading: Reading, sample: Sample) -> None:
             reading.loaded_rows += int(value)
         case "cdc_dead_letters_total":
             reading.dead_letters += int(value)
-        case "cdc_replication_delay_seconds" if labels["stage"] == "searchable":
+        case "cdc_replication_delay_seconds" if (labels["projection"], labels["stage"]) == HEADLINE:
             reading.delay = value
         case "cdc_pipeline_state" if value:
             reading.state = labels["state"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STAGE_MEANINGS: Final = {
     "received": "read from PostgreSQL",
+    "projected": "made documents of",
     "indexed": "durable in OpenSearch",
     "searchable": "refreshed: can be found",
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from cdc_daemon import __version__
 from cdc_daemon.backfill.collector import BackfillCollector
 from cdc_daemon.consistency.collector import DelayCollector
-from cdc_daemon.consistency.monitor import STAGES
+from cdc_daemon.consistency.delays import PIPELINE
 from cdc_daemon.state.collector import StateCollector
 
 if TYPE_CHECKING:
@@ -17,14 +17,19 @@ if TYPE_CHECKING:
     from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.backfill.control import Control
     from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.consistency.delays import Delays
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.events import Position
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import Source
     from cdc_daemon.state import Store
 
 STUCK_SECONDS: Final = 60.0
 """A reader that has not come round for so long is stuck: every wait of it is far shorter."""
+HELD_UP_SECONDS: Final = 15.0
+"""One that has not for so long is not ready: it may yet come round, so nobody restarts it."""
+READING: Final = frozenset({"streaming", "loading"})
 
 
 class Health(NamedTuple):
@@ -81,18 +86,23 @@ class Status:
 
     def live(self) -> Health:
         """Whether a restart would help: never because an outside system is away."""
-        if self.state in {"streaming", "loading"} and self._delivery is not None:
-            age = time.monotonic() - self._delivery.heard_from_reader
-            if age > STUCK_SECONDS:
-                return Health(ok=False, reason=f"the reader has been stuck for {age:.0f} s")
-        return Health(ok=True, reason="")
+        return self._comes_round_within(STUCK_SECONDS)
 
     def ready(self) -> Health:
         """Whether it does its work: it streams, loads existing rows, or is ready to take over."""
         if self.state == "standby":
             return Health(ok=True, reason="another daemon follows the source: this one is standby")
-        ok = self.state in {"streaming", "loading"}
-        return Health(ok, "" if ok else f"the pipeline is {self.state}")
+        if self.state in READING:
+            return self._comes_round_within(HELD_UP_SECONDS)
+        return Health(ok=False, reason=f"the pipeline is {self.state}")
+
+    def _comes_round_within(self, seconds: float) -> Health:
+        """Whether the reader, if it reads, has done so lately."""
+        if self.state in READING and self._delivery is not None:
+            age = time.monotonic() - self._delivery.heard_from_reader
+            if age > seconds:
+                return Health(ok=False, reason=f"the reader has been stuck for {age:.0f} s")
+        return Health(ok=True, reason="")
 
     def show(self) -> dict[str, Any]:
         """Everything, as JSON."""
@@ -106,10 +116,7 @@ class Status:
             "projections": sorted(configuration.projections),
         }
         if self._monitor is not None:
-            shown["delay_seconds"] = {stage: self._monitor.delay(stage) for stage in STAGES}
-            shown["delay_max_60s_seconds"] = self._monitor.maximum()
-            shown["watermark"] = {stage: self._monitor.watermark(stage) for stage in STAGES}
-            shown["clock_offset_seconds"] = self._monitor.clock_offset_seconds
+            shown.update(_delays(self._monitor.delays))
         if self._delivery is not None and self._source is not None:
             shown.update(self._positions(self._delivery, self._source))
         if self._store is not None:
@@ -123,11 +130,17 @@ class Status:
             shown["backfill"] = self.control.show()
         return shown
 
+    def _received(self, projected: Position) -> Position:
+        """What was read; where nothing was read yet, what the start goes on from."""
+        read = self._monitor.delays.position("received") if self._monitor else projected
+        return max(read, projected)
+
     def _positions(self, delivery: Delivery, source: Source) -> dict[str, Any]:
         progress = delivery.progress
         return {
             "position": {
-                "received": source.show(progress.received),
+                "received": source.show(self._received(progress.received)),
+                "projected": source.show(progress.received),
                 "durable": source.show(progress.durable()),
                 "searchable": source.show(progress.searchable()),
                 "checkpoint": source.show(delivery.checkpointer.stored),
@@ -136,3 +149,16 @@ class Status:
             "indices": delivery.indices,
             "dead_letters": delivery.dead_letters_stored,
         }
+
+
+def _delays(delays: Delays) -> dict[str, Any]:
+    """How far the stages are behind, and by which clock."""
+    stages = {one.stage: one for one in delays.readings() if one.projection == PIPELINE}
+    return {
+        "delay_seconds": {stage: one.delay for stage, one in stages.items()},
+        "delay_max_60s_seconds": stages["searchable"].maximum,
+        "delay_bound_seconds": stages["searchable"].bound,
+        "watermark": {stage: one.watermark for stage, one in stages.items()},
+        "clock_offset_seconds": delays.clock_offset_seconds,
+        "clock_offset_error_seconds": delays.clock_error_seconds,
+    }

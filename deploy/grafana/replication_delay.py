@@ -105,16 +105,22 @@ def graph(text: Text, *queries: Query) -> timeseries.Panel:
     return panel
 
 
-def percentiles(metric: str, *labels: str) -> tuple[Query, Query]:
-    """Median and 99th percentile of a histogram, one line for each value of the labels."""
+def percentiles(metric: str, *labels: str, chosen: str = "%s") -> tuple[Query, Query]:
+    """Median and 99th percentile of a histogram, one line for each value of the labels.
+
+    `chosen` are the series: all of the chosen pipelines, where no more is said.
+    """
     by = ", ".join(("pipeline", *labels, "le"))
     legend = " ".join(f"{{{{{label}}}}}" for label in ("pipeline", *labels))
-    rate = f"sum by ({by}) (rate({metric}_bucket{{%s}}[$__rate_interval]))"
+    rate = f"sum by ({by}) (rate({metric}_bucket{{{chosen}}}[$__rate_interval]))"
     return (
         Query(f"histogram_quantile(0.5, {rate})", f"{legend} p50"),
         Query(f"histogram_quantile(0.99, {rate})", f"{legend} p99"),
     )
 
+
+SEARCHABLE: Final = '{%s, projection="", stage="searchable"}'
+"""The series of the headline: all read models together, as far as searches see."""
 
 HEADLINE: Final = (
     number(
@@ -123,7 +129,7 @@ HEADLINE: Final = (
             "How old the answer to a search can be right now. It rises while anything hangs.",
             "s",
         ),
-        Query('max by (pipeline) (cdc_replication_delay_seconds{%s, stage="searchable"})'),
+        Query(f"max by (pipeline) (cdc_replication_delay_seconds{SEARCHABLE})"),
         ((2, "yellow"), (10, "red")),
     ),
     number(
@@ -132,7 +138,7 @@ HEADLINE: Final = (
             "The daemon keeps this maximum itself, so that no spike falls between two scrapes.",
             "s",
         ),
-        Query('max by (pipeline) (cdc_replication_delay_max_seconds{%s, stage="searchable"})'),
+        Query(f"max by (pipeline) (cdc_replication_delay_max_seconds{SEARCHABLE})"),
         ((2, "yellow"), (10, "red")),
     ),
     number(
@@ -141,7 +147,7 @@ HEADLINE: Final = (
             "The watermark: everything committed in the source until then is found by a search.",
             "dateTimeFromNow",
         ),
-        Query('1000 * min by (pipeline) (cdc_watermark_timestamp_seconds{%s, stage="searchable"})'),
+        Query(f"1000 * min by (pipeline) (cdc_watermark_timestamp_seconds{SEARCHABLE})"),
     ),
     number(
         Text(
@@ -167,12 +173,13 @@ DELAY: Final = (
     graph(
         Text(
             "Delay by stage",
-            "How far received, indexed and searchable are behind the source. The gap between two "
-            "lines is what the step between them costs.",
+            "How far received, projected, indexed and searchable are behind the source. The gap "
+            "between two lines is what the step between them costs.",
             "s",
         ),
         Query(
-            "max by (pipeline, stage) (cdc_replication_delay_seconds{%s})", "{{pipeline}} {{stage}}"
+            'max by (pipeline, stage) (cdc_replication_delay_seconds{%s, projection=""})',
+            "{{pipeline}} {{stage}}",
         ),
     ),
     graph(
@@ -181,7 +188,7 @@ DELAY: Final = (
             "The rolling maximum of 60 seconds, to searchable.",
             "s",
         ),
-        Query('max by (pipeline) (cdc_replication_delay_max_seconds{%s, stage="searchable"})'),
+        Query(f"max by (pipeline) (cdc_replication_delay_max_seconds{SEARCHABLE})"),
     ),
     graph(
         Text(
@@ -190,7 +197,7 @@ DELAY: Final = (
             "then the delay is what counts.",
             "s",
         ),
-        *percentiles("cdc_end_to_end_latency_seconds", "stage"),
+        *percentiles("cdc_end_to_end_latency_seconds", "stage", chosen='%s, projection=""'),
     ),
 )
 
@@ -336,10 +343,14 @@ SOURCE: Final = (
     graph(
         Text(
             "Clock offset",
-            "The source's clock minus the daemon's. The delay is corrected by it already.",
+            "The source's clock minus the daemon's, and by how much that can be wrong. The delay "
+            "is corrected by it already.",
             "s",
         ),
         Query("max by (pipeline) (cdc_source_clock_offset_seconds{%s})"),
+        Query(
+            "max by (pipeline) (cdc_source_clock_offset_error_seconds{%s})", "{{pipeline}} error"
+        ),
     ),
 )
 

@@ -115,7 +115,7 @@ class RunningDaemon:
 
     def delay(self) -> float:
         """How far the daemon says that searches are behind the source, in seconds."""
-        return self.metrics()['cdc_replication_delay_seconds{stage="searchable"}']
+        return self.metrics()['cdc_replication_delay_seconds{projection="",stage="searchable"}']
 
     def position(self, stage: str) -> int:
         """`received`, `durable`, `searchable` or `checkpoint`; 0 while it doesn't say."""

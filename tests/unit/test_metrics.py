@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.backfill.collector import BackfillCollector
 from cdc_daemon.consistency.collector import DelayCollector
-from cdc_daemon.consistency.monitor import STAGES, Monitor
+from cdc_daemon.consistency.delays import STAGES
+from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import STATES, Metrics
 from cdc_daemon.ports import RetentionBounds, SlotHealth
@@ -40,8 +41,8 @@ def registry() -> CollectorRegistry:
     clock.health = SlotHealth("slot", True, 1, 1, 1, RetentionBounds(limit_bytes=9))  # noqa: FBT003 - active
     monitor = Monitor(clock, metrics)
     monitor._sample()
-    monitor.committed(Position(1), 0.0)
-    monitor.advanced(**dict.fromkeys(STAGES, Position(1)))
+    monitor.delays.committed(Position(1), 0.0)
+    monitor.delays.advanced(**dict.fromkeys(STAGES, Position(1)))
     metrics.registry.register(DelayCollector(monitor, "pipe"))
     metrics.configured("print")
     metrics.state("streaming")

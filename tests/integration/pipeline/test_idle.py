@@ -88,11 +88,11 @@ def test_slot_advances_while_only_others_write(
 def test_delay_stays_right_while_nothing_happens(daemon: RunningDaemon) -> None:
     """With no traffic at all the delay stays small and the watermark goes on."""
     delays, watermarks = [], []
-    watermark = 'cdc_watermark_timestamp_seconds{stage="searchable"}'
+    watermark = 'cdc_watermark_timestamp_seconds{projection="",stage="searchable"}'
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         metrics = daemon.metrics()
-        delays.append(metrics['cdc_replication_delay_seconds{stage="searchable"}'])
+        delays.append(metrics['cdc_replication_delay_seconds{projection="",stage="searchable"}'])
         watermarks.append(time.time() - metrics[watermark])
         time.sleep(0.25)
     assert max(delays) < LARGEST_DELAY_SECONDS

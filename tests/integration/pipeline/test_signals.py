@@ -45,7 +45,7 @@ def test_sigterm_writes_and_confirms_what_was_read(
         connection.execute(INSERT, [1, 20_000])
         row = connection.execute("select pg_current_wal_insert_lsn()::text").fetchone()
     assert row is not None
-    until(lambda: daemon.position("received") > lsn(row[0]), 20, "all is received")
+    until(lambda: daemon.position("projected") > lsn(row[0]), 20, "all is projected")
     began = time.monotonic()
     assert daemon.terminate() == 0
     assert time.monotonic() - began < 25

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from cdc_daemon.consistency.delay import MOST_WAITING, Sample, StageDelay
-from cdc_daemon.consistency.latency import MOST_IN_FLIGHT, StageLatency
+from cdc_daemon.consistency.latency import MOST_IN_FLIGHT, StageLatency, Transaction
+from cdc_daemon.consistency.offset import ClockOffset
 from cdc_daemon.events import Position
 
 
@@ -104,24 +107,120 @@ def test_what_the_maximum_remembers_is_bounded_though_nobody_asks() -> None:
     assert len(delay._recent) < 100
 
 
-def test_a_transaction_is_measured_when_the_stage_passes_it() -> None:
-    """Latencies come once each, oldest first, never negative."""
+def test_what_the_maximum_is_asked_of_is_the_largest_of_a_minute_in_any_order() -> None:
+    """Rising, falling and equal latencies: only those are kept that can still be the maximum."""
+    delay = StageDelay()
+    sampled(delay, 0, 0)
+    latencies = [0.5, 0.1, 0.3, 0.3, 0.2, 0.9, 0.1]
+    for second, latency in enumerate(latencies, 1):
+        sampled(delay, second, second)
+        delay.reached(Position(second), second + latency)
+        assert delay.maximum(second + latency) == pytest.approx(max(latencies[:second]))
+    assert delay.maximum(6 + 0.9 + 60.05) == pytest.approx(60.05 - 0.1, abs=0.2)
+
+
+def test_a_transaction_that_is_received_and_not_reached_makes_the_delay() -> None:
+    """Its age counts from its commit, though every sample was reached: no sample lies behind it."""
+    delay = StageDelay()
+    sampled(delay, 10, 5)
+    delay.reached(Position(5), 10)
+    delay.committed(Transaction(Position(7), 10.2))
+    assert delay.delay(10.9) == pytest.approx(0.7)
+    passed = delay.reached(Position(7), 10.95)
+    assert [one.position for one in passed] == [7]
+    assert delay.delay(10.99) == pytest.approx(0.75), "how long the newest took"
+    sampled(delay, 11, 7)
+    assert delay.delay(11.5) == 0, "until a sample proves that nothing else is behind"
+
+
+def test_a_backlog_is_as_old_as_its_oldest_transaction() -> None:
+    """A daemon that was away for an hour shows an hour, and not how long it has been back."""
+    delay = StageDelay()
+    sampled(delay, 4000, 900)
+    assert delay.delay(4000) == 0
+    delay.committed(Transaction(Position(10), 400.0))
+    delay.committed(Transaction(Position(20), 2000.0))
+    assert delay.delay(4001) == 3601
+    delay.reached(Position(10), 4001)
+    assert delay.delay(4001) == 3601, "the newest that was reached took so long"
+    delay.reached(Position(20), 4002)
+    assert delay.delay(4002) == 2002
+    assert delay.delay(4100) == 2100, "more was waiting already: it rises until that is reached"
+    delay.reached(Position(900), 4003)
+    assert delay.delay(4003) == 3
+    assert delay.maximum(4003) == 3601
+
+
+def test_a_clock_that_is_ahead_makes_no_delay_below_nothing() -> None:
+    """A commit time in the future, by the error of the offset, is now."""
+    delay = StageDelay()
+    sampled(delay, 10, 5)
+    delay.committed(Transaction(Position(4), 10.5))
+    delay.reached(Position(5), 10.1)
+    assert delay.delay(10.1) == 0
+    assert delay.maximum(10.1) == pytest.approx(0.1)
+
+
+def test_the_bound_is_the_age_of_the_watermark() -> None:
+    """What happened since the newest sample that was reached nobody knows: it rises from there."""
+    delay = StageDelay()
+    assert delay.bound(5) is None
+    sampled(delay, 10, 5)
+    assert delay.bound(10.5) is None
+    delay.reached(Position(5), 10.2)
+    assert delay.bound(10.9) == pytest.approx(0.9)
+    sampled(delay, 11, 6)
+    assert delay.bound(11.5) == 1.5
+
+
+def test_a_transaction_is_passed_once() -> None:
+    """Oldest first; the first that wasn't is known."""
     latency = StageLatency()
-    for position, committed in ((5, 1.0), (7, 2.0), (9, 99.0)):
-        latency.committed(Position(position), committed)
-    assert latency.passed(Position(4), 3.0) == []
-    assert latency.passed(Position(7), 3.0) == [2.0, 1.0]
-    assert latency.passed(Position(20), 3.0) == [0.0]
-    assert latency.passed(Position(20), 3.0) == []
+    transactions = [Transaction(Position(at), time) for at, time in ((5, 1.0), (7, 2.0), (9, 99.0))]
+    for transaction in transactions:
+        latency.committed(transaction)
+    assert latency.passed(Position(4)) == []
+    assert latency.oldest == transactions[0]
+    assert latency.passed(Position(7)) == transactions[:2]
+    assert latency.passed(Position(20)) == transactions[2:]
+    assert latency.passed(Position(20)) == []
+    assert latency.oldest is None
 
 
 def test_a_backlog_of_millions_takes_little_memory() -> None:
     """However many are on their way few are followed, the first of them among these."""
     latency = StageLatency()
     for position in range(1, 500_000):
-        latency.committed(Position(position), 0.0)
+        latency.committed(Transaction(Position(position), 0.0))
     assert len(latency._pending) <= MOST_IN_FLIGHT
-    passed = latency.passed(Position(500_000), 1.0)
+    assert latency.oldest is not None
+    assert latency.oldest.position == 1
+    passed = latency.passed(Position(500_000))
     assert len(passed) > MOST_IN_FLIGHT / 4
-    latency.committed(Position(600_000), 0.0)
-    assert latency.passed(Position(600_000), 1.0) == [1.0], "after it every one is followed again"
+    last = Transaction(Position(600_000), 0.0)
+    latency.committed(last)
+    assert latency.passed(Position(600_000)) == [last], "after it every one is followed again"
+
+
+def test_the_offset_of_two_clocks_is_known_within_its_bound() -> None:
+    """However round trips are divided between there and back, the bound holds."""
+    offset = ClockOffset()
+    assert offset.seconds is None
+    random = Random(1)
+    for _ in range(1000):
+        there, back = random.expovariate(1000), random.expovariate(1000)
+        # The source's clock is 30 s ahead, and was read somewhere on the way.
+        offset.measured(30 + (there - back) / 2, (there + back) / 2)
+        assert offset.seconds is not None
+        assert abs(offset.seconds - 30) <= offset.error_seconds
+    assert offset.error_seconds < 0.005
+
+
+def test_a_clock_that_was_set_is_believed_at_once() -> None:
+    """A reading that contradicts the average by more than both bounds counts alone."""
+    offset = ClockOffset()
+    offset.measured(0.0, 0.001)
+    offset.measured(0.5, 0.002)
+    assert (offset.seconds, offset.error_seconds) == (0.5, 0.002)
+    offset.measured(0.501, 0.002)
+    assert offset.seconds == pytest.approx(0.5002)

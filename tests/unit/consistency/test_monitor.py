@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from cdc_daemon.consistency import monitor as module
 from cdc_daemon.consistency.collector import DelayCollector
+from cdc_daemon.consistency.delays import STAGES
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.errors import RetentionLimitError, RetryError, SourceError
 from cdc_daemon.events import Position
@@ -31,12 +32,14 @@ class Bench(NamedTuple):
     metrics: Metrics
 
     def value(self, name: str, **labels: str) -> float | None:
-        """A sample of the metrics."""
+        """A sample of the metrics; of all read models together, where a stage is given."""
+        if "stage" in labels:
+            labels["projection"] = ""
         return self.metrics.registry.get_sample_value(name, {"pipeline": "pipe", **labels})
 
     def reach(self, position: int) -> None:
         """All stages have reached it."""
-        self.monitor.advanced(**dict.fromkeys(module.STAGES, Position(position)))
+        self.monitor.delays.advanced(**dict.fromkeys(STAGES, Position(position)))
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def test_the_delay_rises_when_nothing_is_reached_and_falls_when_it_is(bench: Ben
     bench.clock.position = Position(5)
     bench.clock.ahead_seconds = 3600
     bench.monitor.start()
-    bench.monitor.advanced(received=Position(9))
+    bench.monitor.delays.advanced(received=Position(9))
     time.sleep(0.4)
     assert bench.value(DELAY, stage="received") == pytest.approx(0, abs=0.1)
     behind = bench.value(DELAY, stage="searchable")
@@ -147,10 +150,10 @@ def test_latencies_are_in_the_source_clock(bench: Bench) -> None:
     """A source whose clock is an hour ahead shows no latency of minus an hour."""
     bench.clock.ahead_seconds = 3600
     bench.monitor.start()
-    assert wait_until(lambda: bench.monitor.clock_offset_seconds is not None, 2)
-    bench.monitor.committed(Position(7), time.time() + 3600 - 2)
+    assert wait_until(lambda: bench.monitor.delays.clock_offset_seconds is not None, 2)
+    bench.monitor.delays.committed(Position(7), time.time() + 3600 - 2)
     bench.reach(8)
-    for stage in module.STAGES:
+    for stage in STAGES:
         assert bench.value("cdc_end_to_end_latency_seconds_count", stage=stage) == 1
         total = bench.value("cdc_end_to_end_latency_seconds_sum", stage=stage)
         assert total == pytest.approx(2, abs=0.5)

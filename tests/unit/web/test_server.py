@@ -14,13 +14,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from cdc_daemon.config import load
 from cdc_daemon.config.models import WebConfig
+from cdc_daemon.consistency.delays import STAGES
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import StopError
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.web.server import WebServer
-from cdc_daemon.web.status import STUCK_SECONDS, Status
+from cdc_daemon.web.status import HELD_UP_SECONDS, STUCK_SECONDS, Status
 from tests.generators.fakes import (
     MemoryClock,
     MemorySink,
@@ -120,6 +121,19 @@ def test_it_is_not_alive_when_the_reader_is_stuck(web: Web) -> None:
     assert "stuck" in json.loads(answer.text)["reason"]
 
 
+def test_it_is_not_ready_when_the_reader_is_held_up(web: Web) -> None:
+    """Sooner than a restart would help: the reader may yet come round, and is ready then."""
+    delivery = web.follow(MemorySink())
+    web.status.state = "streaming"
+    delivery.heard_from_reader = time.monotonic() - HELD_UP_SECONDS - 5
+    answer = web.get("/readyz")
+    assert answer.status == 503
+    assert "stuck for 20 s" in json.loads(answer.text)["reason"]
+    assert web.get("/livez").status == 200
+    delivery.heard_from_reader = time.monotonic()
+    assert web.get("/readyz").status == 200
+
+
 @pytest.mark.parametrize(
     ("state", "status"),
     [("starting", 503), ("loading", 200), ("streaming", 200), ("waiting", 503), ("stopping", 503)],
@@ -157,7 +171,8 @@ def test_the_status_shows_positions_and_no_secret(web: Web) -> None:
     shown = json.loads(answer.text)
     assert shown["position"]["received"] == "0/FF"
     assert shown["indices"] == {"hotels": "index of hotels"}
-    assert set(shown["delay_seconds"]) == {"received", "indexed", "searchable"}
+    assert shown["position"]["projected"] == "0/FF"
+    assert set(shown["delay_seconds"]) == set(STAGES)
     assert "hunter2" not in answer.text
 
 

@@ -1,0 +1,53 @@
+"""One question to whichever daemon answers it, in bounded time. Pure: it yields steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.client.steps import Answer, Ask, Pause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdc_daemon.client.daemons import Daemons
+    from cdc_daemon.client.steps import Steps
+
+TRY_ANOTHER: Final = frozenset({0, 429, 502, 503})
+"""Nobody there, too many waiters, a proxy without a daemon, a daemon that starts or stands by."""
+PAUSE_SECONDS: Final = 0.1
+"""Between two rounds: short beside a restart, which takes a second, and no load."""
+LEAST_SECONDS: Final = 0.25
+"""An answer that is ready takes this long at most, so `timeout=0` isn't hopeless."""
+ANSWER_PART: Final = 0.1
+MOST_ANSWER_SECONDS: Final = 0.1
+"""What the daemon gets less than we have, so that its reason is here before our time is up."""
+
+Parameters = tuple[tuple[str, str], ...]
+
+
+def ask(
+    daemons: Daemons,
+    path: str,
+    parameters: Callable[[float], Parameters],
+    timeout_seconds: float,
+    clock: Callable[[], float],
+) -> Steps[Answer]:
+    """The first answer that isn't "ask another", or the last that is when time is up.
+
+    `parameters` is given how long the daemon may take.
+    """
+    deadline = clock() + max(timeout_seconds, LEAST_SECONDS)
+    while True:
+        for url in daemons.in_order():
+            left = max(deadline - clock(), 0.0)
+            for_daemon = min(timeout_seconds, left - min(left * ANSWER_PART, MOST_ANSWER_SECONDS))
+            answer: Answer = yield Ask(url + path, parameters(for_daemon), left)
+            if answer.status not in TRY_ANOTHER:
+                daemons.epoch = answer.body.get("epoch", daemons.epoch)
+                return answer
+            daemons.failed(url)
+            if clock() >= deadline:
+                return answer
+        if clock() + PAUSE_SECONDS >= deadline:
+            return answer
+        yield Pause(PAUSE_SECONDS)

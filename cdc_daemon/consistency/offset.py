@@ -1,0 +1,31 @@
+"""The source's clock minus the daemon's, and how far that can be wrong. Pure.
+
+A reading is true to half of its round trip. Readings are averaged, and so are their bounds: as long
+as both clocks run, the average is within the average bound. A reading that contradicts it says that
+a clock was set: then the reading alone counts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+WEIGHT_OF_THE_NEWEST: Final = 0.2
+"""Round trips vary, and clocks drift by less than a tenth of a millisecond in a second."""
+
+
+class ClockOffset:
+    """Measured again and again; any clock may be the daemon's, as long as it is always the same."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+        """None before the first reading."""
+        self.error_seconds = 0.0
+
+    def measured(self, seconds: float, error_seconds: float) -> None:
+        """One reading: the offset, and half of the round trip."""
+        known = self.seconds
+        if known is None or abs(seconds - known) > error_seconds + self.error_seconds:
+            self.seconds, self.error_seconds = seconds, error_seconds
+            return
+        self.seconds = known + WEIGHT_OF_THE_NEWEST * (seconds - known)
+        self.error_seconds += WEIGHT_OF_THE_NEWEST * (error_seconds - self.error_seconds)
