@@ -44,7 +44,7 @@ from (
     select
       coalesce(
         jsonb_agg(
-          jsonb_build_object('number', number, 'beds', beds, 'price', price)
+          jsonb_build_object('id', id, 'number', number, 'beds', beds, 'price', price)
           order by price, number collate "C"
         ),
         '[]'
