@@ -20,8 +20,11 @@ $(VENV)-demo/installed: requirements/demo.txt pyproject.toml
 demo: $(VENV)-demo/installed  ## The main job on real servers, on your screen
 	$(VENV)-demo/bin/cdc-daemon demo
 
-hotel social: $(VENV)-demo/installed  ## An example's web application, with all that it needs, until Ctrl-C
-	$(VENV)-demo/bin/python -m deploy.examples.$@.app
+hotel: $(VENV)-demo/installed  ## A booking site in your browser, with all that it needs
+	$(VENV)-demo/bin/python -m deploy.examples.hotel.app
+
+social: $(VENV)-demo/installed  ## A social network, likewise
+	$(VENV)-demo/bin/python -m deploy.examples.social.app
 
 # Two at a time, each worker with servers of its own: tests wait more than they work.
 test: $(VENV)/installed  ## All tests, on real servers

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import psycopg
 
+from cdc_daemon.client import commit
 from deploy.examples.showcase.receipt import OFF, SOURCE, STALE, Receipt
 
 if TYPE_CHECKING:
@@ -76,8 +76,11 @@ class Reader:
         )
 
     def _ask_source(self, fallback: Fallback) -> Documents:
-        with closing(psycopg.connect(self.database_url)) as source:
-            return fallback(source)
+        with psycopg.connect(self.database_url) as source:
+            documents = fallback(source)
+            # The next search must show no less than this: it waits for what was just seen.
+            self.session.note(commit(source))
+        return documents
 
     def _receipt(self, function: str, result: SearchResult, before: float | None) -> Receipt:
         outcome = result.outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MOST: Final = 2**31 - 1
-"""Keys are PostgreSQL's integers."""
+"""Keys are PostgreSQL's integers; those of bookings are wider, but not that many will be made."""
 
 
 class RefusedError(Exception):

@@ -10,6 +10,7 @@ from deploy.examples.showcase.committing import commanding
 from deploy.examples.showcase.person import Person
 from deploy.examples.showcase.reading import Reader
 from deploy.examples.showcase.receipt import Committed
+from deploy.examples.showcase.refusal import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +45,8 @@ class Visit:
         return f"{url.path}?{url.query}" if url.query else url.path
 
     def number(self, name: str) -> int:
-        """The part of the address that is called so in its route."""
-        return int(self.request.path_params[name])
+        """The part of the address that is called so in its route. Raises RefusedError."""
+        return whole_number(self.request.path_params[name])
 
     def command(self) -> AbstractContextManager[Command]:
         """A transaction of the command store, committed at the end of the context."""

@@ -31,10 +31,10 @@ def application() -> Starlette:
     return site.application(
         [
             site.get("/", _search),
-            site.get("/hotels/{hotel:int}", _hotel),
+            site.get("/hotels/{hotel}", _hotel),
             site.get("/bookings", _bookings),
             site.post("/bookings", _book),
-            site.post("/bookings/{booking:int}/cancel", _cancel),
+            site.post("/bookings/{booking}/cancel", _cancel),
             site.post("/sign-in", _sign_in),
         ]
     )
