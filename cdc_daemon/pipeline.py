@@ -198,7 +198,8 @@ class Pipeline:
             events = self._source.read(0.0 if held else self._patience_seconds())
             urgent = self._take(events)
             more = self._joiner is not None and self._joiner.step()
-            held = self._hold_back() if events or more else self._release()
+            awaited = self._delivery.take_awaited()
+            held = self._hold_back() if (events or more) and not awaited else self._release()
             if self._backfill.has_work:
                 self._backfill.step()
                 self._state("loading" if self._backfill.loading else "streaming")
@@ -341,6 +342,7 @@ class Pipeline:
         delivery = self._delivery
         delivery.raise_failure()
         delivery.heard_from_reader = time.monotonic()
+        delivery.moved()
         durable = delivery.progress.durable()
         searchable = delivery.progress.searchable()
         delivery.monitor.delays.advanced(

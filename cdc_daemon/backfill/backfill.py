@@ -181,7 +181,7 @@ class Backfill:
                 if projection.name in load.projections
             }
             if not load.repairs:
-                self._delivery.progress.building |= targets.keys()
+                self._delivery.progress.build(targets)
             self._add(relations[load.table], targets, load)
         self._start_reading(loads)
 
@@ -195,7 +195,7 @@ class Backfill:
         for writing in self._writings:
             self._loading |= writing.fills
             if not writing.repairs:
-                self._delivery.progress.building |= writing.fills
+                self._delivery.progress.build(writing.fills)
         self._start_reading(begun)
 
     def _add(self, relation: Relation, targets: Mapping[str, Target], load: Load) -> None:

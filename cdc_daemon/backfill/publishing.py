@@ -45,9 +45,10 @@ class Publishing:
             log.info("loaded", table=load.relation.qualified_name, rows=load.rows)
             generations = [self._generations[name] for name in load.names]
             # From now on refreshed like the others, so that nothing is missed after this refresh.
-            self._delivery.progress.building -= {one.index for one in generations}
+            self._delivery.progress.built(one.index for one in generations)
             for generation in generations:
                 self._delivery.aside(partial(self._show, generation))
+            self._delivery.progress.published(one.index for one in generations)
             # Only now: a source that is lost meanwhile must not end it half way.
             ended(load)
             self.waiting.remove(load)

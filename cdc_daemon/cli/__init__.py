@@ -16,6 +16,7 @@ from cdc_daemon.errors import CdcError
 OWN_COMMANDS: Final = {
     "run": "cdc_daemon.cli.run:run",
     "demo": "cdc_daemon.cli.demo:demo",
+    "price": "cdc_daemon.cli.price:price",
     "validate": "cdc_daemon.cli.validate:validate",
     "check": "cdc_daemon.cli.check:check",
     "explain": "cdc_daemon.cli.explain:explain",

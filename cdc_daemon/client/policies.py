@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon.client.errors import UnknownPolicyError
@@ -25,6 +26,10 @@ class Policy:
     on_timeout: str = "error"
     """`source`: the fallback; `stale`: search all the same, and say so; `error`."""
     max_staleness_seconds: float | None = None
+
+
+BUILT_IN: Final = MappingProxyType({"eventual": Policy("eventual")})
+"""What every daemon has, configured or not: so that it needs none to be known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,14 @@ class Policies:
 
     def named(self, name: str) -> Policy:
         """The policy of that name. Raises UnknownPolicyError."""
-        try:
-            return self.policies[name]
-        except KeyError:
-            known = ", ".join(sorted(self.policies)) or "none"
+        found = self.policies.get(name, BUILT_IN.get(name))
+        if found is None:
+            known = ", ".join(sorted({*self.policies, *BUILT_IN}))
             raise UnknownPolicyError(
                 f"there is no policy {name!r} (there are: {known}): add it to consistency.policies "
                 "of the daemon's configuration, or to the policies that this client was given"
-            ) from None
+            )
+        return found
 
     def told_name(self, name: str | None) -> str | None:
         """The name by which the daemon knows the policy; None if it was given to the client."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from cdc_daemon.client.asking import LEAST_SECONDS, ask
 from cdc_daemon.client.errors import ClientError, StaleReadError
 from cdc_daemon.client.outcome import Outcome, SearchResult
-from cdc_daemon.client.policies import Policies, Policy
+from cdc_daemon.client.policies import BUILT_IN, Policies, Policy
 from cdc_daemon.client.steps import Fallback, Query
 from cdc_daemon.client.tokens import Token
 from cdc_daemon.client.waiting import REACHED, Waiting, Wish
@@ -131,7 +131,8 @@ class Reader:
             return (read.policy if isinstance(read.policy, Policy) else unnamed), None
         policies = yield from self._policies(daemons, read.timeout_seconds)
         if policies is None:
-            return None
+            built_in = BUILT_IN.get(read.policy) if isinstance(read.policy, str) else None
+            return None if built_in is None else (built_in, None)
         if isinstance(read.policy, str):
             return policies.named(read.policy), policies.told_name(read.policy)
         policy, name = policies.chosen(read.function, read.user)

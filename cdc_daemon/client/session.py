@@ -36,19 +36,21 @@ class Session:
         self._lock = threading.Lock()
         self._tokens: dict[str | None, Token] = {}
         self._seen: dict[str, Token] = {}
-        self.changed = False
-        """Something was noted since it was made: the client must be given it anew."""
         for token in tokens:
             self.note(token)
         for projection, position in (seen or {}).items():
             self.saw(projection, position)
-        self.changed = False
+        self.has_new_tokens = False
+        """Something was written, or lost, since it was made: the client must be told."""
+        self.has_new_positions = False
+        """Something newer was seen."""
 
     def note(self, token: Token | str) -> None:
         """A commit of this client: later reads wait for it. Raises TokenError."""
         token = Token.parse(token) if isinstance(token, str) else token
         with self._lock:
-            self._keep(self._tokens, token.system, token, MOST_HISTORIES)
+            if _keep(self._tokens, token.system, token, MOST_HISTORIES):
+                self.has_new_tokens = True
 
     def saw(self, projection: str, position: Token) -> None:
         """A search has shown everything up to there: no later one may show less."""
@@ -56,14 +58,15 @@ class Session:
             before = self._seen.get(projection)
             if before is not None and before.system != position.system:
                 del self._seen[projection]
-            self._keep(self._seen, projection, position, MOST_PROJECTIONS)
+            if _keep(self._seen, projection, position, MOST_PROJECTIONS):
+                self.has_new_positions = True
 
     def forget(self, system: str | None) -> None:
         """What is known of a database can't be waited for any more: its history was lost."""
         with self._lock:
             self._tokens = {s: t for s, t in self._tokens.items() if s not in {system, None}}
             self._seen = {p: t for p, t in self._seen.items() if t.system != system}
-            self.changed = True
+            self.has_new_tokens = self.has_new_positions = True
 
     def merge(self, other: Session) -> None:
         """Take over what another one of the same client knows."""
@@ -114,10 +117,11 @@ class Session:
         seen = {projection: Token.parse(token) for projection, token in said[_SEEN].items()}
         return cls([Token.parse(token) for token in said[_TOKENS]], seen)
 
-    def _keep(self, kept: dict[Key, Token], key: Key, token: Token, most: int) -> None:
-        """The later one at the end; the oldest goes where there are too many."""
-        before = kept.pop(key, None)
-        kept[key] = token if before is None else before | token
-        self.changed = self.changed or kept[key] != before
-        while len(kept) > most:
-            del kept[next(iter(kept))]
+
+def _keep(kept: dict[Key, Token], key: Key, token: Token, most: int) -> bool:
+    """The later one at the end, whether it is new; the oldest goes where there are too many."""
+    before = kept.pop(key, None)
+    kept[key] = token if before is None else before | token
+    while len(kept) > most:
+        del kept[next(iter(kept))]
+    return kept[key] != before

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from cdc_daemon.delivery.awaited import AwaitedDocument
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.delivery.dispatcher import Dispatcher
+from cdc_daemon.delivery.hurry import Hurry
 from cdc_daemon.delivery.lanes import Lanes
 from cdc_daemon.delivery.letters import letter_of_rejection, letters_of_rows
 from cdc_daemon.delivery.pace import Pace
@@ -24,7 +26,7 @@ from cdc_daemon.events import Position
 from cdc_daemon.log import Seldom
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.consistency.monitor import Monitor
@@ -65,6 +67,8 @@ class Delivery:
         self.heard_from_reader = time.monotonic()
         """When the reader came round last: how a stuck one is noticed."""
         self.dead_letters_stored = 0
+        self.moved: Callable[[], None] = lambda: None
+        """Called by any thread when a position may have moved; whoever waits for some sets it."""
         self._counting = threading.Lock()
         self._retries = Seldom()
         self.monitor = monitor
@@ -74,11 +78,12 @@ class Delivery:
             index: configuration.projections[projection.name].freshness
             for index, projection in projections.items()
         }
-        self._pace = Pace(freshness_seconds, time.monotonic)
+        self._awaited = Hurry(projections)
+        self._pace = Pace(freshness_seconds, time.monotonic, self._awaited.covers)
         self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
         self._loading = Lanes(configuration.senders, memory.batch)
         self.progress = Progress((*self._lanes, *self._loading))
-        self._pace.hidden = self.progress.hidden
+        self._pace.hidden, self._pace.refreshing = self.progress.hidden, self.progress.refreshing
         self.dispatcher = Dispatcher(
             self._lanes, self._loading, memory.queue, self.wait, self._reject
         )
@@ -89,6 +94,7 @@ class Delivery:
             sink=sink,
             progress=self.progress,
             freshness_seconds=freshness_seconds,
+            hurry=self._awaited,
             busy=lambda: self._lanes.busy,
             refreshed=self._on_refreshed,
             retried=self.retried,
@@ -122,6 +128,8 @@ class Delivery:
         """
         self.progress.received = max(self.progress.received, checkpoint.position)
         self.dispatcher.highest = written
+        self.progress.unknown(self._projections)
+        self._refresher.wake()
         self.checkpointer.begin(checkpoint)
 
     def wait(self, seconds: float = 0.5) -> None:
@@ -138,7 +146,7 @@ class Delivery:
 
     def settle(self) -> None:
         """Wait until everything that was sent is durable."""
-        self._hurry()
+        self._hold_nothing()
         try:
             while self.dispatcher.size_bytes:
                 self.dispatcher.wait_for_room()
@@ -152,7 +160,7 @@ class Delivery:
 
         `for_good`: nothing is written after it, which the checkpoint then says.
         """
-        self._hurry()
+        self._hold_nothing()
         self._refresher.finish()
         if for_good:
             self.checkpointer.finish(self.dispatcher.highest)
@@ -171,7 +179,48 @@ class Delivery:
             self.wait(0.02)
         return False
 
-    def _hurry(self) -> None:
+    def hurry(self, position: Position, projections: Collection[str] | None = None) -> None:
+        """Somebody waits until what was committed up to `position` can be found: hold none of it.
+
+        All of it; or what belongs to some projections. Any thread calls it, and however often.
+        """
+        indices = self.indices
+        self._awaited.up_to(
+            position, None if projections is None else [indices[name] for name in projections]
+        )
+        if position <= self.progress.received:
+            for lane in self._lanes:
+                lane.release()
+            self._refresher.wake()
+        if self._lanes.size_bytes:
+            self._lanes.look_again()
+
+    def awaited_document(
+        self, projection: str, document_id: bytes, position: Position
+    ) -> AwaitedDocument:
+        """One document (its id as a JSON string) as it was committed up to `position`."""
+        index = self.indices[projection]
+        # Documents that are routed are told apart by their routing, too, which nobody gives.
+        known = None if index in self.dispatcher.routed else document_id
+        return AwaitedDocument(
+            (index, known),
+            position,
+            progress=self.progress,
+            lanes=(*self._lanes, *self._loading),
+            show=self._refresher.show,
+        )
+
+    def take_awaited(self) -> bool:
+        """Whether somebody waits for what was received since this was asked last: release it.
+
+        The reader asks whenever it might hold something back.
+        """
+        if not self._awaited.take_read(self.progress.received):
+            return False
+        self._refresher.wake()
+        return True
+
+    def _hold_nothing(self) -> None:
         """Write all that was sent, and hold nothing back."""
         self.dispatcher.release()
         self._pace.at_once = True
@@ -316,11 +365,13 @@ class Delivery:
 
     def _on_written(self) -> None:
         self._refresher.wake()
+        self.moved()
         durable = self.progress.durable()
         self.monitor.delays.advanced(indexed=durable)
         self._on_progress()
 
     def _on_refreshed(self, seconds: float) -> None:
+        self.moved()  # first of all: somebody waits for it
         self.metrics.refreshed(seconds)
         self._lanes.look_again()
         self.monitor.delays.advanced(searchable=self.progress.searchable())

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from cdc_daemon.events import DocumentOperation, Position
 
@@ -151,10 +151,33 @@ class Lane:
             if batch is not None:
                 yield batch
 
-    def pending_from(self) -> Position | None:
-        """Everything up to here is durable, and what follows isn't yet; None when all is."""
+    def pending_from(self, indices: Collection[str] | None = None) -> Position | None:
+        """Everything up to here is durable, and what follows isn't yet; None when all is.
+
+        As far as it belongs in these indices, where some are given.
+        """
         with self._changed:
-            return min((batch.after for batch in self.pending()), default=None)
+            pending = self.pending()
+            if indices is not None:
+                pending = (
+                    batch for batch in pending if not batch.by_index.keys().isdisjoint(indices)
+                )
+            return min((batch.after for batch in pending), default=None)
+
+    def last_with(self, index: str, document_id: bytes | None) -> int:
+        """The number of the last batch with something of a document, or of the index, that isn't
+        durable yet; 0 where there is none.
+        """  # noqa: D205 - one sentence
+        with self._changed:
+            return max(
+                (
+                    batch.number
+                    for batch in self.pending()
+                    if (ids := batch.by_index.get(index)) is not None
+                    and (document_id is None or document_id in ids)
+                ),
+                default=0,
+            )
 
     def close(self) -> None:
         """Make the sender end after the request that it has in flight."""

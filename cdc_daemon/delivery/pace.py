@@ -2,7 +2,8 @@
 
 A large batch is never held. A small one goes at once after a pause; while changes keep coming,
 so many go that they are a small part of `freshness`. Where `freshness` is 0, what would be written
-during a refresh can't be found before the next one: it waits for the refresh, and goes as one.
+during a refresh can't be found before the next one: it waits for the refresh, and goes as one. The
+same where somebody waits for a part of the batch, whatever `freshness` is.
 """
 
 from __future__ import annotations
@@ -30,11 +31,16 @@ class Pace:
         self,
         freshness_seconds: Mapping[str, float],
         clock: Callable[[], float],
+        awaited: Callable[[Batch], bool] = lambda _: False,
     ) -> None:
+        """`awaited`: whether somebody waits for a part of a batch."""
         self._freshness_seconds = freshness_seconds
         self._clock = clock
+        self._awaited = awaited
         self.hidden: Callable[[], AbstractSet[str]] = frozenset
         """The indices that hold something written which can't be found yet."""
+        self.refreshing: Callable[[], AbstractSet[str]] = frozenset
+        """The indices that are being refreshed."""
         self.at_once = False
         """While everything is to be written, hold nothing."""
 
@@ -44,10 +50,14 @@ class Pace:
             return 0.0
         now = self._clock()
         freshest = min(self._freshness_seconds[index] for index in batch.by_index)
-        if freshest:
+        awaited = self._awaited(batch)
+        if freshest and not awaited:
             rest = min(freshest / FRESHNESS_SHARE, LONGEST_REST_SECONDS)
             return max(0.0, sent_at + rest - now)
-        waits = any(
-            not self._freshness_seconds[index] for index in self.hidden() & batch.by_index.keys()
-        )
-        return max(0.0, batch.opened_at + LONGEST_HOLD_SECONDS - now) if waits else 0.0
+        waits = self.refreshing() if awaited else self._soon_refreshed()
+        if waits.isdisjoint(batch.by_index):
+            return 0.0
+        return max(0.0, batch.opened_at + LONGEST_HOLD_SECONDS - now)
+
+    def _soon_refreshed(self) -> AbstractSet[str]:
+        return {index for index in self.hidden() if not self._freshness_seconds[index]}

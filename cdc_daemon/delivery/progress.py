@@ -7,12 +7,14 @@ first, then the bounds, then what is still pending, so that nothing slips betwee
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.events import NOWHERE, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from cdc_daemon.delivery.lane import Batch, Lane
 
@@ -29,33 +31,39 @@ class Progress:
         self._lock = threading.Lock()
         self._dirty: dict[str, Position] = {}
         self._refreshing: dict[str, Position] = {}
+        self._begun: Counter[str] = Counter()
+        """Refreshes of each index so far."""
+        self._shown: Counter[str] = Counter()
+        """The last of them that has succeeded."""
         self._durable = NOWHERE
         self._searchable = NOWHERE
+        self._searchable_of: dict[frozenset[str], Position] = {}
         self.received = NOWHERE
         """Everything up to here has been put into lanes. Only the reader sets it."""
         self.held: Position | None = None
         """No more than this may be confirmed, durable or not. Only the reader sets it."""
         self.unfilled: Position | None = None
         """Beyond this documents lack a value. Only the reader sets it."""
-        self.incomplete: Position | None = None
-        """Beyond this some documents are still to be made of wide changes. Only the reader sets it.
-        """
+        self.incomplete: Mapping[str, Position] = MappingProxyType({})
+        """By index: beyond this some documents are still to be made of wide changes. Only the
+        reader sets it, and never a part of it."""
         self.synced: Position = EVERYWHERE
         """Beyond this the state of joined read models isn't on disk. Only the reader sets it."""
         self.building: frozenset[str] = frozenset()
         """Indices that nobody searches yet: they are part of no position but the durable one."""
+        self.unpublished: frozenset[str] = frozenset()
+        """The same until searches see them: before that they are refreshed like the others."""
 
     def durable(self) -> Position:
         """Everything up to here is in the sink, or a dead letter."""
-        received = self.received
-        # Before the lanes: a bound is lifted once what it stood for is in one of them.
-        bounds = [self.unfilled, self.incomplete]
-        pending = [lane.pending_from() for lane in self._lanes]
-        lowest = (after for after in (*bounds, *pending) if after is not None)
-        reached = min(received, min(lowest, default=received))
+        reached = self._reached(None)
         with self._lock:
             self._durable = max(self._durable, reached)
             return self._durable
+
+    def durable_of(self, indices: Collection[str]) -> Position:
+        """The same, as far as it belongs in these indices."""
+        return self._reached(indices)
 
     def confirmable(self) -> Position:
         """Everything up to here may be forgotten by the source."""
@@ -64,8 +72,12 @@ class Progress:
 
     def reachable(self) -> Position:
         """What can be durable without anything more being read from the source."""
-        bounds = (self.received, self.unfilled, self.incomplete)
+        bounds = (self.received, self.unfilled, *self.incomplete.values())
         return min(bound for bound in bounds if bound is not None)
+
+    def reachable_of(self, index: str) -> Position:
+        """The same, as far as it is made of the state for one index."""
+        return min(self.received, self.incomplete.get(index, EVERYWHERE))
 
     def searchable(self) -> Position:
         """Everything up to here can be found by a search."""
@@ -75,6 +87,28 @@ class Progress:
             reached = min(durable, *hidden) if hidden else durable
             self._searchable = max(self._searchable, reached)
             return self._searchable
+
+    def searchable_of(self, indices: Collection[str]) -> Position:
+        """The same, as far as it belongs in these indices."""
+        name = frozenset(indices)
+        durable = self._reached(name)
+        with self._lock:
+            places = (self._dirty, self._refreshing)
+            hidden = [place[index] for place in places for index in name & place.keys()]
+            before = self._searchable_of.get(name, NOWHERE)
+            reached = self._searchable_of[name] = max(before, min(durable, *hidden, EVERYWHERE))
+            return reached
+
+    def _reached(self, indices: Collection[str] | None) -> Position:
+        """Up to where nothing is pending; `indices` None: of all."""
+        received = self.received
+        # Before the lanes: a bound is lifted once what it stood for is in one of them.
+        incomplete, unfilled = self.incomplete, self.unfilled
+        chosen = incomplete.keys() if indices is None else incomplete.keys() & indices
+        bounds = [unfilled, *(incomplete[index] for index in chosen)]
+        pending = [lane.pending_from(indices) for lane in self._lanes]
+        lowest = (after for after in (*bounds, *pending) if after is not None)
+        return min(received, min(lowest, default=received))
 
     def written(self, batch: Batch) -> None:
         """Note what `batch` wrote; called before the lane is told that it is done."""
@@ -87,15 +121,43 @@ class Progress:
         with self._lock:
             self._dirty[index] = min(self.received, self._dirty.get(index, self.received))
 
-    def dirty(self) -> set[str]:
-        """The indices that were written to since their last refresh began."""
+    def unknown(self, indices: Iterable[str]) -> None:
+        """Nobody knows what of these was refreshed: a daemon may have ended after it wrote."""
         with self._lock:
-            return set(self._dirty)
+            self._dirty.update(dict.fromkeys(indices, NOWHERE))
+
+    def build(self, indices: Collection[str]) -> None:
+        """From now on these are filled, and nobody searches them."""
+        with self._lock:
+            self.building |= frozenset(indices)
+            self.unpublished |= frozenset(indices)
+            for index in self.building & self._dirty.keys():
+                del self._dirty[index]
+
+    def built(self, indices: Iterable[str]) -> None:
+        """Refresh these like the others from now on."""
+        self.building -= frozenset(indices)
+
+    def published(self, indices: Iterable[str]) -> None:
+        """Searches see these."""
+        self.unpublished -= frozenset(indices)
+
+    def dirty(self) -> dict[str, Position]:
+        """The indices that were written to since their last refresh began: each one's searches may
+        lack what comes after its position.
+        """  # noqa: D205 - one sentence
+        with self._lock:
+            return dict(self._dirty)
 
     def hidden(self) -> set[str]:
         """The indices that hold something which can't be found yet."""
         with self._lock:
             return {*self._dirty, *self._refreshing}
+
+    def refreshing(self) -> set[str]:
+        """The indices that are being refreshed."""
+        with self._lock:
+            return set(self._refreshing)
 
     def begin_refresh(self, indices: Iterable[str]) -> None:
         """What was written to `indices` until now is going to be searchable."""
@@ -103,11 +165,27 @@ class Progress:
             for index in indices:
                 if index in self._dirty:
                     self._refreshing[index] = self._dirty.pop(index)
+                    self._begun[index] += 1
 
     def end_refresh(self, *, succeeded: bool) -> None:
         """The refresh has returned: what it covered is searchable, or as dirty as before."""
         with self._lock:
-            if not succeeded:
-                for index, first in self._refreshing.items():
+            for index, first in self._refreshing.items():
+                if succeeded:
+                    self._shown[index] = self._begun[index]
+                else:
                     self._dirty[index] = min(first, self._dirty.get(index, first))
             self._refreshing.clear()
+
+    def refresh_of(self, index: str) -> int:
+        """Which refresh of the index shows all that was written to it until now: for `has_shown`.
+
+        The refreshes of an index are counted, those that have failed as well.
+        """
+        with self._lock:
+            return self._begun[index] + (index in self._dirty)
+
+    def has_shown(self, index: str, refresh: int) -> bool:
+        """Whether that refresh has succeeded, or a later one."""
+        with self._lock:
+            return self._shown[index] >= refresh

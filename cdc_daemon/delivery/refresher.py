@@ -3,7 +3,8 @@
 The daemon owns the refresh: when the call returns, everything written before it is searchable, so
 the delay is known and not estimated. An index that nothing was written to is never refreshed. While
 more is waiting to be written than a request carries, refreshing takes at most half of the time, so
-that it doesn't starve indexing.
+that it doesn't starve indexing. What somebody waits for is refreshed as soon as it is durable, by
+one refresh for all who wait.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from cdc_daemon.errors import CdcError, RetryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cdc_daemon.delivery.hurry import Hurry
     from cdc_daemon.delivery.progress import Progress
     from cdc_daemon.ports import Sink
 
@@ -33,6 +35,7 @@ class Refresher(threading.Thread):
         sink: Sink,
         progress: Progress,
         freshness_seconds: Mapping[str, float],
+        hurry: Hurry,
         busy: Callable[[], bool],
         refreshed: Callable[[float], None],
         retried: Callable[[str, str], None],
@@ -42,6 +45,7 @@ class Refresher(threading.Thread):
         self._sink = sink
         self._progress = progress
         self._freshness_seconds = freshness_seconds
+        self._hurry = hurry
         self._busy = busy
         self._refreshed = refreshed
         self._retried = retried
@@ -52,10 +56,18 @@ class Refresher(threading.Thread):
         self._awake = threading.Event()
         self._closed = False
         self._at_once = False
+        self._awaited: set[str] = set()
+        """Indices that hold something durable which somebody waits for."""
 
     def wake(self) -> None:
         """Something was written."""
         self._awake.set()
+
+    def show(self, index: str) -> None:
+        """Somebody waits for what is in the index already. Any thread calls it."""
+        if index in self._progress.dirty():
+            self._awaited.add(index)
+            self._awake.set()
 
     def finish(self) -> None:
         """Refresh what is dirty without waiting for freshness, from now on."""
@@ -73,6 +85,7 @@ class Refresher(threading.Thread):
             while not self._closed:
                 self._awake.wait(self._until_due(time.monotonic()))
                 self._awake.clear()
+                self._look_for_awaited()
                 self._refresh_due(time.monotonic())
         except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
             self._failed(error)
@@ -81,18 +94,30 @@ class Refresher(threading.Thread):
         waits = [self._due_at(index) - now for index in self._progress.dirty()]
         return max(0.0, min(waits, default=IDLE_WAIT_SECONDS))
 
+    def _look_for_awaited(self) -> None:
+        """Not before all that is awaited is durable: another refresh would only be in its way."""
+        for index, hidden in self._progress.dirty().items():
+            if self._hurry.awaits(index):
+                durable = self._progress.durable_of((index,))
+                if self._hurry.take_durable(index, durable) > hidden:
+                    self._awaited.add(index)
+
     def _due_at(self, index: str) -> float:
-        return max(self._not_before, 0.0 if self._at_once else self._due.get(index, 0.0))
+        at_once = self._at_once or index in self._awaited
+        return max(self._not_before, 0.0 if at_once else self._due.get(index, 0.0))
 
     def _refresh_due(self, now: float) -> None:
         due = [index for index in self._progress.dirty() if self._due_at(index) <= now]
         if not due:
             return
+        awaited = self._awaited.intersection(due)
+        self._awaited -= awaited  # what comes from here on is for the next one
         self._progress.begin_refresh(due)
         try:
             self._sink.refresh(due)
         except RetryError as error:
             self._progress.end_refresh(succeeded=False)
+            self._awaited |= awaited
             self._retried(error.reason, str(error))
             self._not_before = time.monotonic() + WAIT_AFTER_FAILURE_SECONDS
             return

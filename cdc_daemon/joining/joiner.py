@@ -65,7 +65,7 @@ class Joiner:
         self._applied = self._reached
         """Where the last transaction ends that was applied."""
         self._sending = Sending(self.projections, indices, delivery)
-        self._wide = WideChanges(self.projections, self._sending, delivery, memory.queue)
+        self._wide = WideChanges(self.projections, self._sending, delivery, memory.queue, indices)
         self._sent = 0
         """How many documents of all read models had been sent at the last sync."""
         self._synced_at = 0.0

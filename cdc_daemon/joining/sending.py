@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.assembly import Written
+from cdc_daemon.events import BEYOND
 from cdc_daemon.joining.inflight import InFlight
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.assembly import Assembled, JoinedProjections, Pending
     from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.events import Position
 
 PAGE: Final = 10_000
 """Documents whose addresses are read at a time, where very many are pending."""
@@ -86,7 +87,7 @@ class Sending:
         slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
         assembly = self._projections.assemble(slice_, SLICE_BYTES)
         # The last documents of a wide change are in the lanes when nothing of it is open any more.
-        self._put(assembly.documents, partial(put, after=self._delivery.progress.reachable()))
+        self._put(assembly.documents, put, self._delivery.progress.reachable_of)
         self.in_flight.sent(
             Written(one.projection, one.address, assembly.position) for one in assembly.documents
         )
@@ -97,12 +98,18 @@ class Sending:
 
     def load(self, documents: Sequence[Assembled]) -> None:
         """Put documents of a generation that is being written into the lanes."""
-        self._put(documents, self._delivery.dispatcher.load)
+        self._put(documents, self._delivery.dispatcher.load, lambda _: BEYOND)
 
-    def _put(self, documents: Sequence[Assembled], put: Callable[..., int]) -> None:
+    def _put(
+        self,
+        documents: Sequence[Assembled],
+        put: Callable[..., int],
+        after: Callable[[str], Position],
+    ) -> None:
         for (name, version), some in groupby(
             documents, key=lambda one: (one.projection, one.version)
         ):
             contents = [(one.address, one.body) for one in some]
-            put(self._indices[name], version, contents)
+            index = self._indices[name]
+            put(index, version, contents, after=after(index))
             self._delivery.metrics.assembled(name, len(contents))

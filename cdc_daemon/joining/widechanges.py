@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cdc_daemon.assembly import JoinedProjections
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.events import Position
@@ -28,9 +31,11 @@ class WideChanges:
         sending: Sending,
         delivery: Delivery,
         queue_bytes: int,
+        indices: Mapping[str, str],
     ) -> None:
-        """`queue_bytes` is `memory.queue`."""
+        """`queue_bytes` is `memory.queue`; `indices` by the names of the projections."""
         self._projections = projections
+        self._indices = indices
         self._sending = sending
         self._delivery = delivery
         self._most_waiting = queue_bytes // QUEUE_SHARE
@@ -46,14 +51,21 @@ class WideChanges:
         open_ = self._projections.wide_open()
         if not open_:
             self._began.clear()
-            progress.incomplete = None
+            progress.incomplete = MappingProxyType({})
             return
         if not self._began or self._began[-1][0] < position:
             self._began.append((position, progress.received))
         oldest = min(open_.values())
         while len(self._began) > 1 and self._began[0][0] < oldest:
             self._began.popleft()
-        progress.incomplete = self._began[0][1]
+        progress.incomplete = MappingProxyType(
+            {self._indices[name]: self._before(position) for name, position in open_.items()}
+        )
+
+    def _before(self, oldest: Position) -> Position:
+        """Where the commit before the batch ends that this change came with."""
+        came_with = (after for end, after in self._began if end >= oldest)
+        return next(came_with, self._began[-1][1])
 
     def step(self, position: Position) -> bool:
         """Go on for a moment; whether there is more that needn't wait."""
@@ -71,8 +83,8 @@ class WideChanges:
     @property
     def _is_through(self) -> bool:
         """Whether all is sent, and nobody has looked: the source was lost at the last piece."""
-        bounded = self._delivery.progress.incomplete is not None
-        return bounded and not (self._sending or self._projections.wide_open())
+        bounded = self._delivery.progress.incomplete
+        return bool(bounded) and not (self._sending or self._projections.wide_open())
 
     def _has_room(self) -> bool:
         return self._delivery.dispatcher.loading_bytes <= self._most_waiting

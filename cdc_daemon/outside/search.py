@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from cdc_daemon.errors import StopError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 TIMEOUT_SECONDS: Final = 30
 PAGE_DOCUMENTS: Final = 2000
@@ -28,6 +28,10 @@ class Search:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
         self._connection.close()
 
     def ask(self, method: str, path: str, body: object = None) -> str:
@@ -50,9 +54,16 @@ class Search:
 
     def finds(self, index: str, query: dict[str, Any]) -> bool:
         """Whether a search (not a lookup by id) finds anything now."""
-        body = {"query": query, "size": 1, "_source": False, "track_total_hits": False}
+        return self.first(index, query, []) is not None
+
+    def first(
+        self, index: str, query: dict[str, Any], fields: Sequence[str]
+    ) -> dict[str, Any] | None:
+        """Those fields of the document that a search ranks first now; None if it finds none."""
+        body = {"query": query, "size": 1, "_source": fields, "track_total_hits": False}
         found = json.loads(self.ask("POST", f"/{index}/_search?request_cache=false", body))
-        return bool(found["hits"]["hits"])
+        hits = found["hits"]["hits"]
+        return hits[0].get("_source", {}) if hits else None
 
     def documents(
         self, index: str, parse: Callable[[str], Any] = json.loads

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,7 +27,6 @@ from tests.integration.opensearch.conftest import (  # the same fixtures, for th
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = ["certificates", "proxy"]
 
@@ -179,6 +181,15 @@ class Shop:
         )
         found = {name for (name,) in slots + publications if name.endswith(f" {self.name}")}
         return found | {f"index {each['index']}" for each in indices}
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files, which servers of other accounts can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="cdc-test-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

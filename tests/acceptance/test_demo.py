@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import uuid
 from pathlib import Path
@@ -42,15 +40,6 @@ WANTED = {
     "2": '{"price": 0.1, "big": 1, "open": false, "tags": []}',
     "3": '{"price": 1, "big": 2, "open": null, "tags": null}',
 }
-
-
-@pytest.fixture
-def temporary() -> Iterator[Path]:
-    """A folder for temporary files, which servers of other accounts can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="cdc-test-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def environment(temporary: Path) -> dict[str, str]:

@@ -54,6 +54,11 @@ def test_what_a_daemon_tells_is_understood() -> None:
     assert (policies.told_name("own"), POLICIES.told_name("own")) == ("own", None)
 
 
+def test_eventual_is_there_where_nobody_has_configured_it() -> None:
+    """As in every daemon."""
+    assert Policies({}).named("eventual") == Policy("eventual")
+
+
 def test_an_unknown_policy_says_which_there_are() -> None:
     """A typing mistake is found by the message."""
     with pytest.raises(UnknownPolicyError, match="there are: eventual, own"):

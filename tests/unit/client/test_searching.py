@@ -137,6 +137,7 @@ def test_a_policy_that_nobody_has_told_is_not_guessed() -> None:
     assert search(world, function="my-posts", fallback=lambda: "theirs").from_source
     with pytest.raises(StaleReadError, match="Give ReadModels `policies`"):
         search(world, function="my-posts")
+    assert search(world, policy="eventual").answer == FOUND
 
 
 def test_a_policy_and_a_rule_are_not_both_meant() -> None:

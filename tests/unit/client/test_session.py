@@ -21,10 +21,10 @@ def test_a_session_keeps_the_newest_token_of_each_database() -> None:
     """An older one changes nothing, a newer one does; another database has its own."""
     session = Session([Token(HERE, 5)])
     session.note(Token(HERE, 3))
-    assert not session.changed
+    assert not session.has_new_tokens
     session.note(Token(THERE, 1))
     session.note(f"{HERE}:0/9")
-    assert session.changed
+    assert (session.has_new_tokens, session.has_new_positions) == (True, False)
     assert session.positions("hotels", "7") == [Token(HERE, 9)]
     assert session.positions("hotels", "8") == [Token(THERE, 1)]
 
@@ -59,7 +59,7 @@ def test_a_lost_history_is_forgotten_with_all_that_was_seen_of_it() -> None:
     session = Session([Token(HERE, 5), Token(THERE, 6), Token(None, 7)], {"hotels": Token(HERE, 5)})
     session.forget("7")
     assert (session.tokens, session.seen) == ((Token(THERE, 6),), {})
-    assert session.changed
+    assert (session.has_new_tokens, session.has_new_positions) == (True, True)
 
 
 def test_a_cookie_brings_back_all_that_was_kept() -> None:
@@ -67,7 +67,7 @@ def test_a_cookie_brings_back_all_that_was_kept() -> None:
     session = Session([Token(HERE, 5), Token(None, 2)], {"hotels": Token(HERE, 9)})
     read = Session.from_cookie(session.to_cookie(SECRET), SECRET)
     assert (read.tokens, read.seen) == (session.tokens, session.seen)
-    assert not read.changed
+    assert (read.has_new_tokens, read.has_new_positions) == (False, False)
 
 
 def test_a_session_never_outgrows_a_cookie() -> None:

@@ -27,6 +27,7 @@ from tests.generators.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cdc_daemon.delivery.delivery import Delivery
     from tests.unit.delivery.conftest import Running
 
 HOTELS, ROOMS = "index of hotels", "index of rooms"
@@ -310,3 +311,72 @@ def test_a_truncated_index_is_refreshed_at_once(deliver: Callable[..., Running])
     running.delivery.progress.received = Position(10)
     assert running.delivery.progress.searchable() == 1
     assert wait_until(lambda: running.delivery.progress.searchable() == 10, 0.5)
+
+
+def _commit(delivery: Delivery, position: int, index: str = HOTELS) -> None:
+    """A transaction is read; nothing is handed over yet."""
+    contents = [(b'"%d"' % position, b"{}")]
+    after = delivery.progress.received
+    delivery.dispatcher.send(index, Position(position), contents, after=after)
+    delivery.progress.received = Position(position)
+
+
+def _refreshes(sink: MemorySink) -> int:
+    return [what for what, _ in sink.said].count("refresh")
+
+
+@pytest.mark.parametrize("projections", [None, ["hotels"]])
+def test_what_somebody_waits_for_needs_one_request_and_one_refresh(
+    deliver: Callable[..., Running], projections: list[str] | None
+) -> None:
+    """However seldom the index is to be refreshed, and though nobody has handed the batch over."""
+    running = deliver(MemorySink(), freshness=3600.0)
+    delivery = running.delivery
+    assert wait_until(lambda: delivery.progress.searchable() == 1)
+    for position in (10, 20):
+        before = _refreshes(running.sink)
+        _commit(delivery, position)
+        delivery.hurry(Position(position), projections)
+        assert wait_until(lambda: delivery.progress.searchable_of([HOTELS]) == position)  # noqa: B023 - waited for here
+        assert _refreshes(running.sink) == before + 1
+
+
+def test_what_is_read_after_somebody_waits_for_it_is_handed_over(
+    deliver: Callable[..., Running],
+) -> None:
+    """The reader asks, and is told once."""
+    delivery = deliver(MemorySink(), freshness=3600.0).delivery
+    assert wait_until(lambda: delivery.progress.searchable() == 1)
+    delivery.hurry(Position(10))
+    assert not delivery.take_awaited()
+    _commit(delivery, 10)
+    assert delivery.take_awaited()
+    assert not delivery.take_awaited()
+    delivery.dispatcher.release()
+    assert wait_until(lambda: delivery.progress.searchable() == 10)
+
+
+def test_another_read_model_is_refreshed_as_before(deliver: Callable[..., Running]) -> None:
+    """Nobody waits for it."""
+    delivery = deliver(MemorySink(), freshness=3600.0).delivery
+    assert wait_until(lambda: delivery.progress.searchable() == 1)
+    _commit(delivery, 10, ROOMS)
+    delivery.hurry(Position(10), ["hotels"])
+    assert wait_until(lambda: delivery.progress.durable() == 10)
+    assert delivery.progress.searchable_of([HOTELS]) == 10
+    time.sleep(0.1)
+    assert delivery.progress.searchable_of([ROOMS]) == delivery.progress.searchable() == 1
+    delivery.hurry(Position(10))
+    assert wait_until(lambda: delivery.progress.searchable() == 10)
+
+
+def test_a_document_that_somebody_waits_for_is_refreshed(deliver: Callable[..., Running]) -> None:
+    """As soon as it is durable; and whoever waits hears that something has moved."""
+    delivery = deliver(MemorySink(), freshness=3600.0).delivery
+    assert wait_until(lambda: delivery.progress.searchable() == 1)
+    document = delivery.awaited_document("hotels", b'"10"', Position(10))
+    shown = threading.Event()
+    delivery.moved = lambda: shown.set() if document.is_shown() else None
+    _commit(delivery, 10)
+    delivery.dispatcher.release()
+    assert shown.wait(60)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.delivery import refresher as module
+from cdc_daemon.delivery.hurry import Hurry
 from cdc_daemon.delivery.lane import Batch, Lane
 from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
@@ -29,6 +30,7 @@ class Bench:
         self.lane = Lane(1)
         self.busy = False
         self.progress = Progress([self.lane])
+        self.hurry = Hurry(("one", "two"))
         self.took: list[float] = []
         self.retries: list[str] = []
         self.failures: list[BaseException] = []
@@ -36,6 +38,7 @@ class Bench:
             sink=self.sink,
             progress=self.progress,
             freshness_seconds=dict.fromkeys(("one", "two"), freshness),
+            hurry=self.hurry,
             busy=lambda: self.busy,
             refreshed=self.took.append,
             retried=lambda reason, _: self.retries.append(reason),
@@ -184,3 +187,52 @@ def test_an_index_that_is_gone_ends_it(bench: Callable[[float], Bench]) -> None:
     one.write("one", 5)
     assert wait_until(lambda: bool(one.failures), 1)
     assert isinstance(one.failures[0], SinkError)
+
+
+def test_what_is_awaited_is_refreshed_as_soon_as_it_is_durable(
+    bench: Callable[[float], Bench],
+) -> None:
+    """Whatever freshness says, by one refresh for all who wait; and afterwards as before."""
+    one = bench(3600.0)
+    one.write("one", 5)
+    assert wait_until(lambda: one.progress.searchable() == 5)
+    one.write("one", 9)
+    for position in (6, 7, 8, 9, 9):
+        one.hurry.up_to(Position(position))
+    one.refresher.wake()
+    assert wait_until(lambda: one.progress.searchable() == 9)
+    assert one.refreshes() == {"one": 2}
+    one.write("one", 12)
+    time.sleep(0.1)
+    assert one.refreshes() == {"one": 2}
+
+
+def test_nothing_is_refreshed_for_what_is_not_durable(bench: Callable[[float], Bench]) -> None:
+    """It would have to be refreshed again, and the first would be in the way of the second."""
+    one = bench(3600.0)
+    one.write("one", 5)
+    assert wait_until(lambda: one.progress.searchable() == 5)
+    one.write("one", 9)
+    one.hurry.up_to(Position(12))
+    one.refresher.wake()
+    time.sleep(0.1)
+    assert one.refreshes() == {"one": 1}
+    one.progress.received = Position(12)
+    one.refresher.wake()
+    assert wait_until(lambda: one.progress.searchable() == 12)
+
+
+def test_a_refresh_that_fails_leaves_what_is_awaited_awaited(
+    bench: Callable[[float], Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next attempt comes after the sink's rest, and not after the freshness."""
+    monkeypatch.setattr(module, "WAIT_AFTER_FAILURE_SECONDS", 0.1)
+    one = bench(3600.0)
+    one.write("one", 5)
+    assert wait_until(lambda: one.progress.searchable() == 5)
+    one.sink.away = True
+    one.write("one", 9)
+    one.refresher.show("one")
+    assert wait_until(lambda: len(one.retries) >= 2)
+    one.sink.away = False
+    assert wait_until(lambda: one.progress.searchable() == 9)

@@ -10,7 +10,7 @@ import pytest
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import RetryError
-from cdc_daemon.events import Checkpoint, Position
+from cdc_daemon.events import NOWHERE, Checkpoint, Position
 from cdc_daemon.joining import Heartbeat
 from cdc_daemon.metrics import Metrics
 from tests.generators.fakes import (
@@ -53,7 +53,7 @@ def test_source_and_health_checks_hear_of_the_reader(delivery: Delivery) -> None
     for _ in range(100):
         heartbeat.beat()
     assert time.monotonic() - delivery.heard_from_reader < 60
-    assert source.confirmed == [(BEGIN, BEGIN, BEGIN)]
+    assert source.confirmed == [(BEGIN, BEGIN, NOWHERE)], "nothing was refreshed so far"
 
 
 def test_a_source_that_is_lost_undoes_nothing(

@@ -1,0 +1,115 @@
+"""Clients that write and search at a steady rate, all by one strategy; their history is kept."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+
+from cdc_daemon.errors import StopError
+from cdc_daemon.price.history import History, Search, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cdc_daemon.price.clients import EventualClient
+
+KEYS_OF_A_CLIENT: Final = 8
+"""So few that each is written again soon: a reader who is late has something to miss."""
+
+MOST_BEHIND_SECONDS: Final = 1.0
+"""Clients that can't keep the rate don't try to catch up on more than this."""
+
+PAUSE_SECONDS: Final = 0.05
+"""After a search that nobody answered."""
+
+
+class Workload:
+    """Runs from `start` to `stop`. Each client writes rows of its own, and searches for any."""
+
+    def __init__(self, make: Callable[[], EventualClient], clients: int, rate: float) -> None:
+        """`make` gives one client; `rate`: transactions a second, of all clients together."""
+        self.history = History()
+        self._make = make
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        keys = range(1, keys_of(clients) + 1)
+        self._sessions = [
+            Session(str(number), keys[number::clients], keys, clients / rate)
+            for number in range(clients)
+        ]
+        self._threads = [
+            threading.Thread(target=self._run, args=(session,), name="client", daemon=True)
+            for session in self._sessions
+        ]
+
+    @property
+    def unanswered(self) -> list[str]:
+        """Why searches had no answer: these promise nothing, and prove nothing."""
+        return [why for session in self._sessions for why in session.unanswered]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let it end, after what is under way, and wait for that. Raises StopError if it failed."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise StopError if a client ended by itself."""
+        if self._failure is not None:
+            raise StopError(f"a client failed: {self._failure}") from self._failure
+
+    def _run(self, session: Session) -> None:
+        try:
+            with self._make() as client:
+                session.run(client, self.history, self._stop)
+        except (psycopg.Error, StopError) as error:
+            self._failure = error
+
+
+class Session:
+    """What one client does: a transaction, a search for what it wrote, and one for any row."""
+
+    def __init__(
+        self, name: str, own: Sequence[int], everybody_s: Sequence[int], interval_seconds: float
+    ) -> None:
+        self.unanswered: list[str] = []
+        self._name = name
+        self._own = own
+        self._everybody_s = everybody_s
+        self._interval_seconds = interval_seconds
+
+    def run(self, client: EventualClient, history: History, stop: threading.Event) -> None:
+        """Work until told to stop."""
+        due = time.monotonic() + random.random() * self._interval_seconds  # noqa: S311 - no secret
+        while not stop.wait(max(0.0, due - time.monotonic())):
+            written = random.choice(self._own)  # noqa: S311 - not a secret
+            committed = client.write(written)
+            history.writes.append(Write(self._name, str(written), *committed))
+            for key in (written, random.choice(self._everybody_s)):  # noqa: S311 - not a secret
+                self._search(client, history, key)
+            due += random.expovariate(1) * self._interval_seconds
+            due = max(due, time.monotonic() - MOST_BEHIND_SECONDS)
+
+    def _search(self, client: EventualClient, history: History, key: int) -> None:
+        try:
+            answer = client.read(key)
+        except StopError as error:
+            self.unanswered.append(str(error))
+            time.sleep(PAUSE_SECONDS)
+            return
+        history.searches.append(Search(self._name, str(key), *answer))
+
+
+def keys_of(clients: int) -> int:
+    """How many rows so many clients need: from 1 to this."""
+    return clients * KEYS_OF_A_CLIENT

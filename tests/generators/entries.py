@@ -1,0 +1,112 @@
+"""One table of entries whose versions grow, its read model, and clients of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from cdc_daemon.outside.search import Search as OpenSearch
+from cdc_daemon.price.clients import Answer, EventualClient, Places
+from cdc_daemon.price.history import History, Search
+from cdc_daemon.price.workload import Workload, keys_of
+from tests.generators.rest import Refused, Rest
+from tests.generators.running_daemon import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.generators.running_daemon import RunningDaemon
+
+OPERATIONS = int(os.environ.get("CONSISTENCY_OPERATIONS") or 3000)
+"""How many commits and searches a proof goes on for, at least."""
+CLIENTS = 6
+RATE = 300.0
+READ_MODEL = "entries"
+TABLE = "create table entries (id int primary key, version int not null)"
+AUDITOR = "auditor"
+NOTHING_PROMISED = -math.inf
+
+
+def projections(freshness: str) -> dict[str, Any]:
+    """The read model, as fresh as this."""
+    return {READ_MODEL: {"from": READ_MODEL, "fields": ["id", "version"], "freshness": freshness}}
+
+
+def fill(dsn: str) -> None:
+    """Make the table, with a row for each key of the clients."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(TABLE)
+        rows = "insert into entries select id, 0 from generate_series(1, %s) id"
+        connection.execute(rows, [keys_of(CLIENTS)])
+
+
+def places(dsn: str, search_url: str, *daemons: RunningDaemon) -> Places:
+    """Where clients of these daemons write and read."""
+    listening = [json.loads(daemon.file.read_text())["web"]["listen"] for daemon in daemons]
+    urls = tuple(f"http://{address}" for address in listening)
+    return Places(dsn, search_url, urls, READ_MODEL)
+
+
+@contextmanager
+def clients(make: Callable[[], EventualClient], rate: float = RATE) -> Iterator[Workload]:
+    """Clients that work within the context, and until they have done `OPERATIONS`."""
+    workload = Workload(make, CLIENTS, rate)
+    workload.start()
+    try:
+        yield workload
+        most = 120 + OPERATIONS / 20
+        until(lambda: done(workload) >= OPERATIONS, most, f"{OPERATIONS} operations")
+    finally:
+        workload.stop()
+
+
+def done(workload: Workload) -> int:
+    """How many operations are in the history."""
+    workload.raise_failure()
+    return len(workload.history.writes) + len(workload.history.searches)
+
+
+def go_on(workload: Workload, operations: int) -> None:
+    """Wait until clients have done some more."""
+    end = done(workload) + operations
+    until(lambda: done(workload) >= end, 120, f"{operations} more operations")
+
+
+def audited(history: History, where: Places) -> History:
+    """The same commits, and one search for each key now."""
+    now = History(history.writes)
+    with OpenSearch(where.search_url) as search:
+        for key in range(1, keys_of(CLIENTS) + 1):
+            began = time.monotonic()
+            found = search.first(READ_MODEL, {"term": {"id": key}}, ["version"])
+            answer = Search(AUDITOR, str(key), (found or {"version": 0})["version"], began, began)
+            now.searches.append(answer)
+    return now
+
+
+class TrustingClient(EventualClient):
+    """Takes the daemon at its word: what its watermark says is searchable has to be found."""
+
+    def __init__(self, where: Places) -> None:
+        super().__init__(where)
+        self._status = Rest(where.daemon_urls[0])
+
+    def read(self, key: int) -> Answer:
+        """As the watermark was just before."""
+        promised = self._promised()
+        return self.searched(key)._replace(promised=promised)
+
+    def _promised(self) -> float:
+        """Until when all is searchable, by the clock of clients, which is the source's, too."""
+        try:
+            watermark = self._status.get("/api/v1/status")["watermark"]["searchable"]
+        except (OSError, Refused, KeyError):  # it is away, or has only just been started
+            return NOTHING_PROMISED
+        ahead = time.time() - time.monotonic()
+        return NOTHING_PROMISED if watermark is None else watermark - ahead

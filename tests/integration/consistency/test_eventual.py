@@ -1,0 +1,84 @@
+"""Eventual: late, but never later than the daemon says; and what clients see of it is checked."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cdc_daemon.price.checking import missed_commits, monotonic_reads, read_your_writes, staleness
+from cdc_daemon.price.clients import Answer, EventualClient
+from tests.generators.entries import (
+    NOTHING_PROMISED,
+    TrustingClient,
+    audited,
+    clients,
+    fill,
+    go_on,
+    places,
+    projections,
+)
+
+if TYPE_CHECKING:
+    from cdc_daemon.embedded import OpenSearchServer
+    from cdc_daemon.price.clients import Places
+    from tests.conftest import Database
+    from tests.integration.pipeline.conftest import StartDaemon
+
+
+class UndecidedClient(EventualClient):
+    """Reads the source one time and the read model the next, as a page made of both does."""
+
+    def __init__(self, where: Places) -> None:
+        super().__init__(where)
+        self._reads = 0
+
+    def read(self, key: int) -> Answer:
+        """By turns."""
+        self._reads += 1
+        return self.selected(key) if self._reads % 2 else self.searched(key)
+
+
+def test_searches_converge_within_the_stated_delay(
+    database: Database, opensearch: OpenSearchServer, start_daemon: StartDaemon
+) -> None:
+    """What the watermark says is searchable is found, whatever dies; in the end all is."""
+    fill(database.dsn)
+    daemon = start_daemon(projections("200ms"))
+    daemon.wait_until("streaming")
+    where = places(database.dsn, opensearch.url, daemon)
+    with clients(partial(TrustingClient, where)) as workload:
+        go_on(workload, 300)
+        daemon.kill()
+        go_on(workload, 100)
+        daemon.start()
+        daemon.wait_until("streaming")
+        go_on(workload, 300)
+        opensearch.kill()
+        opensearch.start()
+        go_on(workload, 300)
+    history = workload.history
+    assert missed_commits(history)  # what had just been committed is not found yet
+    promised = [one for one in history.searches if one.promised != NOTHING_PROMISED]
+    assert len(promised) > 300
+    broken = missed_commits(history, lambda search: search.promised)
+    assert not broken, [str(one) for one in broken[:5]]
+    daemon.catch_up()
+    missed = missed_commits(audited(history, where))
+    assert not missed, [str(one) for one in missed[:5]]
+
+
+def test_without_waiting_clients_miss_what_they_wrote(
+    database: Database, opensearch: OpenSearchServer, start_daemon: StartDaemon
+) -> None:
+    """The checker finds what a freshness of seconds must show: so it can fail."""
+    fill(database.dsn)
+    daemon = start_daemon(projections("2s"))
+    daemon.wait_until("streaming")
+    where = places(database.dsn, opensearch.url, daemon)
+    with clients(partial(UndecidedClient, where)) as workload:
+        go_on(workload, 300)
+    history = workload.history
+    assert len(read_your_writes(history)) > 50
+    assert len(monotonic_reads(history)) > 50
+    assert len(missed_commits(history)) > 50
+    assert max(staleness(history)) > 0.5
