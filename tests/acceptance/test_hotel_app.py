@@ -134,7 +134,7 @@ def test_of_two_guests_who_want_the_last_room_one_gets_it(
             guest.page.get_by_role("button", name="Book room 1").click(no_wait_after=True)
         until(lambda: site.query(WAITING) == [(2,)], WAIT_SECONDS, "both want the room")
     for guest in guests:
-        guest.page.get_by_role("heading", name=ANSWER).wait_for()
+        guest.page.get_by_role("heading", level=1, name=ANSWER).wait_for()
     headings = sorted(guest.heading for guest in guests)
     assert headings == ["My bookings", "That is not possible"]
     (loser,) = (guest for guest in guests if guest.heading == "That is not possible")

@@ -119,4 +119,6 @@ def _answer(visit: Visit, handler: Handler) -> Response:
 
 
 def _message(visit: Visit, heading: str, reason: str, status: int) -> Response:
-    return visit.show("message.html", status=status, heading=heading, reason=reason)
+    return visit.show(
+        "message.html", status=status, heading=heading, reason=reason, before=visit.before
+    )

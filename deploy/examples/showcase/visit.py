@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from starlette.responses import RedirectResponse, Response
 
@@ -44,6 +45,12 @@ class Visit:
         url = self.request.url
         return f"{url.path}?{url.query}" if url.query else url.path
 
+    @property
+    def before(self) -> str:
+        """The address of the page that led here; the first one where the browser doesn't say."""
+        url = urlsplit(self.request.headers.get("referer", ""))
+        return _on_this_node(f"{url.path}?{url.query}" if url.query else url.path)
+
     def number(self, name: str) -> int:
         """The part of the address that is called so in its route. Raises RefusedError."""
         return whole_number(self.request.path_params[name])
@@ -63,13 +70,18 @@ class Visit:
             **content,
         }
         response = self.site.templates.TemplateResponse(self.request, template, context, status)
-        response.delete_cookie(kept)  # the next page isn't the one that follows the command
+        if kept in self.request.cookies:  # the next page isn't the one that follows the command
+            response.delete_cookie(kept)
         return response
 
     def go(self, path: str, committed: Committed | None = None) -> Response:
         """Send the browser to another page of this node; it says what the command has come to."""
-        is_ours = path.startswith("/") and not path.startswith(("//", "/\\"))
-        response = RedirectResponse(path if is_ours else "/", SEE_OTHER)
+        response = RedirectResponse(_on_this_node(path), SEE_OTHER)
         if committed is not None:
             response.set_cookie(f"{self.site.name}_committed", str(committed), httponly=True)
         return response
+
+
+def _on_this_node(path: str) -> str:
+    """The path, or the first page where it would lead to somebody else's site."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"

@@ -39,8 +39,8 @@ def book(connection: psycopg.Connection[Any], guest: str, room: int, nights: Nig
     if taken and taken[0]:
         raise RefusedError(
             409,
-            "Somebody else has this room for one of these nights. The page that showed it as free "
-            "was behind the command store, which has just decided.",
+            "Somebody else has this room for one of these nights: the command store has just "
+            "decided so, whatever a page may still show.",
         )
     price = found[0] * nights.count
     connection.execute(BOOK, [room, guest, nights.arrival, nights.count, price])
