@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import structlog
 
-from cdc_daemon.errors import SourceError
 from cdc_daemon.events import NOWHERE
 from cdc_daemon.resuming import Found
 from cdc_daemon.standby import Turn, wait_for_turn
+from cdc_daemon.unloaded import require_may_lose
 
 if TYPE_CHECKING:
     import threading
@@ -58,12 +58,7 @@ class Claim:
 
     def staked(self, resumption: Resumption, kept: Checkpoint | None) -> Resumption:
         """Store our name, so that no other process stores its own: before anything is made."""
-        if resumption.lost and self._configuration.backfill.when_lost == "stop":
-            reason = next(iter(resumption.anew.values()))
-            raise SourceError(
-                f"{reason}. Everything must be loaded anew, and backfill.when_lost is stop: set it "
-                "to load and start again. What is searched stays as it is until all is loaded"
-            )
+        require_may_lose(resumption, self._configuration.backfill.when_lost)
         ours = replace(
             resumption,
             claim=self._our(resumption.claim),

@@ -51,8 +51,9 @@ class Metrics:
             "cdc_refresh_duration_seconds", "Time of a refresh", REQUEST_BUCKETS
         ).labels(pipeline)
         self.queue_bytes = self._gauge("cdc_queue_bytes", "Waiting for the sink", "pipeline")
-        limit = self._gauge("cdc_queue_limit_bytes", "Most that may wait", "pipeline")
-        limit.labels(pipeline).set(queue_limit_bytes)
+        self._gauge("cdc_queue_limit_bytes", "Most that may wait", "pipeline").labels(pipeline).set(
+            queue_limit_bytes
+        )
         self._spilled = self._counter(
             "cdc_transaction_spilled_bytes_total", "Folded on disk", "pipeline"
         ).labels(pipeline)
@@ -100,6 +101,14 @@ class Metrics:
         ).labels(pipeline)
         self._last_error = self._gauge(
             "cdc_last_error_timestamp_seconds", "When the last error happened", "pipeline"
+        ).labels(pipeline)
+        self._strong_active = self._gauge(
+            "cdc_strong_active", "Whether commits wait until they are searchable", "pipeline"
+        )
+        self._strong_commit = self._histogram(
+            "cdc_strong_commit_seconds",
+            "From reading a commit until the source was told that it is searchable",
+            REQUEST_BUCKETS,
         ).labels(pipeline)
         self._latency = Histogram(
             "cdc_end_to_end_latency_seconds",
@@ -198,6 +207,14 @@ class Metrics:
         histogram = self._latency.labels(self.pipeline, projection, stage)
         for latency in seconds:
             histogram.observe(latency)
+
+    def strong(self, *, active: bool) -> None:
+        """Whether commits wait for us; not shown where nobody expects it."""
+        self._strong_active.labels(self.pipeline).set(active)
+
+    def strong_commit(self, seconds: float) -> None:
+        """The source was told that a commit is searchable, while commits wait for us."""
+        self._strong_commit.observe(seconds)
 
     def failed(self) -> None:
         """Something went wrong just now."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from cdc_daemon.delivery.delivery import Confirmed
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.transactions import OpenTransactions
 from cdc_daemon.errors import RetryError, SchemaChangedError, StartAgainError
@@ -102,7 +103,7 @@ class Pipeline:
         self._covered = covered
         self._released_at = 0.0
         self._reported_at = 0.0
-        self._reported: tuple[Position, Position] = (NOWHERE, NOWHERE)
+        self._reported = Confirmed(NOWHERE, NOWHERE, NOWHERE)
         self._source_is_lost = False
 
     def follow_for_ever(self, after: Position) -> None:
@@ -212,7 +213,14 @@ class Pipeline:
         if self._backfill.is_pressing:
             return 0.0
         waits = self._backfill.waits or self._filler.active
+        waits = waits or self._awaits_state
         return WAITED_FOR_SECONDS if waits else READ_TIMEOUT_SECONDS
+
+    @property
+    def _awaits_state(self) -> bool:
+        """Whether a commit may wait until the state of joined read models is on disk."""
+        progress = self._delivery.progress
+        return self._delivery.monitor.strong.waited_for and progress.synced < progress.received
 
     def _take(self, events: Sequence[Event]) -> bool:
         """Handle what was read; whether the source wants to know at once what is durable."""
@@ -257,6 +265,7 @@ class Pipeline:
         position = commit.position
         delivery = self._delivery
         delivery.monitor.delays.committed(position, commit.time)
+        delivery.monitor.strong.received(position)
         changed = [
             route
             for route in self._transactions.committed(commit.xid)
@@ -285,6 +294,8 @@ class Pipeline:
         self._transactions.ended(commit.xid)
         delivery.metrics.transaction()
         self._pass(position)
+        if delivery.monitor.strong.waited_for:
+            delivery.hurry(position)
 
     def _is_left_out(self, route: Route, commit: Commit) -> bool:
         """Whether the load of the table has it. Raises SchemaChangedError on a shape unknown."""
@@ -343,21 +354,24 @@ class Pipeline:
         delivery.raise_failure()
         delivery.heard_from_reader = time.monotonic()
         delivery.moved()
-        durable = delivery.progress.durable()
-        searchable = delivery.progress.searchable()
+        progress = delivery.progress
         delivery.monitor.delays.advanced(
-            projected=delivery.progress.received, indexed=durable, searchable=searchable
+            projected=progress.received,
+            indexed=progress.durable(),
+            searchable=progress.searchable(),
         )
+        awaited = delivery.monitor.strong.waited_for
         if self._joiner is not None:
-            self._joiner.keep(urgent=urgent)
-        confirmable = delivery.progress.confirmable()
-        delivery.checkpointer.offer(confirmable, delivery.dispatcher.sent, urgent=urgent)
-        told = (min(confirmable, delivery.checkpointer.stored), searchable)
+            self._joiner.keep(urgent=urgent, awaited=awaited)
+        delivery.checkpointer.offer(
+            progress.confirmable(), delivery.dispatcher.sent, urgent=urgent, awaited=awaited
+        )
+        told = delivery.confirmed()
+        changed = told != self._reported if awaited else told.durable != self._reported.durable
         now = time.monotonic()
-        if urgent or told[0] != self._reported[0] or now - self._reported_at >= REPORT_SECONDS:
-            self._source.confirm(
-                received=delivery.progress.received, durable=told[0], searchable=searchable
-            )
+        if urgent or changed or now - self._reported_at >= REPORT_SECONDS:
+            self._source.confirm(**told._asdict())
+            delivery.monitor.strong.reported(told.searchable)
             self._reported, self._reported_at = told, now
             self._count()
 

@@ -18,6 +18,7 @@ from cdc_daemon.state import folder_of
 from cdc_daemon.state.offline import foreseen
 from cdc_daemon.state.schema import fitted
 from cdc_daemon.statestart import here_of
+from cdc_daemon.unloaded import require_may_lose, require_no_loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,6 +83,9 @@ class _Planning:
         found = self._found()
         show = configured.source.show
         resumption = resume(self._config.name, found, self._mapped, untouched, show)
+        require_may_lose(resumption, self._config.backfill.when_lost)
+        if self._config.backfill.mode == "never":
+            self._require_no_loads(resumption)
         for table, membership in found.memberships.items():
             if membership == _NOT_YET:
                 yield Step("publish", table, "it is not in the publication")
@@ -96,6 +100,14 @@ class _Planning:
         yield from self._loads(resumption)
         for generation in resumption.left_over:
             yield Step("drop", generation.index, "it was being built, and is not gone on with")
+
+    def _require_no_loads(self, resumption: Resumption) -> None:
+        compiled = self._configured.compiled
+        tables = self._to_load | resumption.renewed
+        lacking = {
+            one.name for one in compiled.plans if resumption.new_place or tables_of(one) & tables
+        }
+        require_no_loads(resumption, lacking, {one.name for one in compiled.projections})
 
     def _begun_anew(self, found: Found, resumption: Resumption) -> str | None:
         """Why nothing counts that the state has; None where it does, or there is to be none."""
@@ -147,6 +159,8 @@ class _Planning:
             reader.close()
         found = Claim(self._config, source, sink).found(kept, memberships)
         found = replace(found, shapes=shapes)
+        if not source.keeps_place(self._relations):
+            found = replace(found, place=None)
         return self._with_state(found) if self._configured.compiled.plans else found
 
     @property

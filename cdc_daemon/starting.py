@@ -32,6 +32,7 @@ from cdc_daemon.projection.showing import Showing
 from cdc_daemon.resuming import loads_of, resume, unsearched
 from cdc_daemon.shapes import difference
 from cdc_daemon.statestart import StateStart
+from cdc_daemon.unloaded import require_no_loads
 
 if TYPE_CHECKING:
     import threading
@@ -182,7 +183,9 @@ class Start:
             )
         resumption = self._state.begin_from(resumption)
         self._require_progress(found, resumption)
-        self._require_loads(compiled, resumption)
+        if self._configuration.backfill.mode == "never":
+            lacking = self._state.lacking_rows(compiled.plans, resumption)
+            require_no_loads(resumption, lacking, {one.name for one in compiled.projections})
         covered = self._covered(compiled, found, resumption)
         with self.reachable("sink", SinkError):
             resumption = self._claim.staked(resumption, kept)
@@ -319,32 +322,6 @@ class Start:
             for table, names in resumption.repaired.items()
         ]
         return [*loads_of(made, compiled.projections, resumption.joined), *repairs]
-
-    def _require_loads(self, compiled: Compiled, resumption: Resumption) -> None:
-        """Before anything is changed: what refuses must go on, when the mapping is as it was.
-
-        Raises StopError where documents would be lost, or stay wrong, for want of a load.
-        """
-        if self._configuration.backfill.mode != "never":
-            return
-        anew = resumption.anew
-        joined = sorted(self._state.lacking_rows(compiled.plans, resumption) & anew.keys())
-        if joined:
-            raise StopError(
-                f"{', '.join(joined)} must be loaded ({anew[joined[0]]}), and "
-                "backfill.mode is never: a joined read model needs every row of its tables, also "
-                "of those that no change comes of. Set it to initial"
-            )
-        flat = {one.name for one in compiled.projections}
-        full = {name: anew[name] for name in anew.keys() & {*resumption.replaced} & flat}
-        for table, names in resumption.repaired.items():
-            full |= dict.fromkeys(names, resumption.altered[table])
-        if full:
-            raise StopError(
-                f"{', '.join(sorted(full))} must be loaded anew ({min(full.values())}), and "
-                "backfill.mode is never: the documents that are there would be lost. Set it to "
-                "initial; or rename the projection to begin with an empty read model"
-            )
 
     @contextmanager
     def reachable(self, side: str, stop: type[SourceError | SinkError]) -> Iterator[None]:

@@ -11,6 +11,7 @@ import structlog
 from cdc_daemon.consistency.delay import SAMPLE_SECONDS
 from cdc_daemon.consistency.delays import Delays
 from cdc_daemon.consistency.retention import RetentionAlarm
+from cdc_daemon.consistency.strong import Strong
 from cdc_daemon.errors import CdcError, RetentionLimitError, RetryError
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ stays half flushed while the source is idle: then one message is written to the 
 class Monitor(threading.Thread):
     """One thread that samples; any thread tells `delays` how far the stages are."""
 
-    def __init__(self, clock: SourceClock, metrics: Metrics) -> None:
+    def __init__(self, clock: SourceClock, metrics: Metrics, *, strong: bool = False) -> None:
+        """`strong`: commits of the source are expected to wait for us."""
         super().__init__(name="clock", daemon=True)
         self._clock = clock
         self._metrics = metrics
@@ -40,6 +42,7 @@ class Monitor(threading.Thread):
         self.slot_health: SlotHealth | None = None
         """What the source keeps for us; None while nobody knows."""
         self.retention = RetentionAlarm()
+        self.strong = Strong(metrics, expected=strong)
         self._failure: RetentionLimitError | None = None
 
     def raise_failure(self) -> None:
@@ -72,6 +75,7 @@ class Monitor(threading.Thread):
                     log.warning("source_clock_lost", error=str(error))
                 failing = True
                 self.slot_health = None
+                self.strong.lost()
                 self._metrics.failed()
             self._awake.wait(SAMPLE_SECONDS)
             self._awake.clear()
@@ -83,6 +87,7 @@ class Monitor(threading.Thread):
         self.slot_health = self._clock.slot_health()
         if self.slot_health is not None:
             self._watch_retention(self.slot_health)
+        self.strong.sampled(self._clock.standing())
 
     def _watch_retention(self, health: SlotHealth) -> None:
         """Say once that a step is reached, and once that it is over."""

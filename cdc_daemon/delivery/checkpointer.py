@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 INTERVAL_SECONDS: Final = 1.0
 """While documents are written: how much is read again after a crash."""
 
+AWAITED_INTERVAL_SECONDS: Final = 0.02
+"""While commits may wait for it (strong consistency): all that wait share one."""
+
 IDLE_INTERVAL_SECONDS: Final = 10.0
 """While only other tables change: how often the source may forget their log."""
 
@@ -65,8 +68,10 @@ class Checkpointer(threading.Thread):
         """The position that is durable as the checkpoint."""
         return self._checkpoint.position
 
-    def offer(self, position: Position, documents: int, *, urgent: bool = False) -> None:
-        """`position` is durable: store it when it is time, or at once.
+    def offer(
+        self, position: Position, documents: int, *, urgent: bool = False, awaited: bool = False
+    ) -> None:
+        """`position` is durable: store it when it is time, or at once, or soon if it is awaited.
 
         `documents` counts what was sent until now: it tells a busy source from an idle one.
         """
@@ -78,6 +83,8 @@ class Checkpointer(threading.Thread):
             self._documents = documents
             if urgent:
                 self._due = 0.0
+            elif awaited:
+                self._due = min(self._due, self._stored_at + AWAITED_INTERVAL_SECONDS)
             elif not idle:
                 self._due = min(self._due, self._stored_at + INTERVAL_SECONDS)
             self._changed.notify_all()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -41,6 +41,15 @@ ENDING_SECONDS: Final = 0.1
 """How often a stop is looked for meanwhile."""
 
 _index_of: Final = attrgetter("index")
+
+
+class Confirmed(NamedTuple):
+    """What the source is told."""
+
+    received: Position
+    durable: Position
+    """Checkpointed as well."""
+    searchable: Position
 
 
 class Delivery:
@@ -131,6 +140,13 @@ class Delivery:
         self.progress.unknown(self._projections)
         self._refresher.wake()
         self.checkpointer.begin(checkpoint)
+
+    def confirmed(self) -> Confirmed:
+        """How far the source may be told that we are."""
+        progress = self.progress
+        searchable = progress.searchable()
+        durable = min(progress.confirmable(), self.checkpointer.stored)
+        return Confirmed(progress.received, durable, searchable)
 
     def wait(self, seconds: float = 0.5) -> None:
         """Wait until something was acknowledged, at most so long. Raises what a thread raised."""

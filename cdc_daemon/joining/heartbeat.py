@@ -31,10 +31,6 @@ class Heartbeat:
         if now - delivery.heard_from_reader < BEAT_SECONDS:
             return
         delivery.heard_from_reader = now
-        progress = delivery.progress
-        durable = min(progress.confirmable(), delivery.checkpointer.stored)
         # One that is lost says so when it is read: until then nothing needs to be undone.
         with suppress(RetryError):
-            self._source.confirm(
-                received=progress.received, durable=durable, searchable=progress.searchable()
-            )
+            self._source.confirm(**delivery.confirmed()._asdict())

@@ -29,6 +29,8 @@ QUEUE_BYTES: Final = 8_000_000
 """Whole transactions that wait to be applied together: more are no faster."""
 SYNC_SECONDS: Final = 1.0
 """How often the state is brought to disk while it changes: as often as a checkpoint is stored."""
+AWAITED_SYNC_SECONDS: Final = 0.05
+"""While commits may wait for it (strong consistency): all that wait share one."""
 IDLE_SYNC_SECONDS: Final = 10.0
 """And while only other tables change: as often as their log may be forgotten."""
 
@@ -180,10 +182,12 @@ class Joiner:
         self._sending.load(found.documents)
         return found
 
-    def keep(self, *, urgent: bool) -> None:
+    def keep(self, *, urgent: bool, awaited: bool = False) -> None:
         """Bring the state to disk, if it is time: no more than is there may be confirmed."""
         busy = self._sending.in_flight or self._sent != self._delivery.dispatcher.sent
         wait = SYNC_SECONDS if busy else IDLE_SYNC_SECONDS
+        if awaited:
+            wait = AWAITED_SYNC_SECONDS
         if urgent or time.monotonic() - self._synced_at >= wait:
             self._sync()
 

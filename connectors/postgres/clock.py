@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import RetryError
 from cdc_daemon.events import Position
-from cdc_daemon.ports import ClockSample, SlotHealth
+from cdc_daemon.ports import ClockSample, SlotHealth, Standing
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.slots import slot_health
+from connectors.postgres.standbynames import read_names
 from connectors.postgres.walpolicy import require_below_limit
 
 if TYPE_CHECKING:
@@ -22,7 +23,13 @@ select extract(epoch from clock_timestamp())::float8,
             else pg_current_wal_flush_lsn() end - '0/0'
 """
 _NUDGE: Final = "select pg_logical_emit_message(true, 'cdc-daemon', 'clock')"
-_STATEMENT_TIMEOUT: Final = "set statement_timeout = '5s'; set synchronous_commit = local"
+_STANDING: Final = """
+select current_setting('synchronous_standby_names'), r.pid is not null, r.sync_state
+from (select 1) as one
+left join pg_catalog.pg_replication_slots s on s.slot_name = %s
+left join pg_catalog.pg_stat_replication r on r.pid = s.active_pid
+"""
+_STATEMENT_TIMEOUT: Final = "set statement_timeout = '5s'"
 
 
 class PostgresClock:
@@ -56,6 +63,21 @@ class PostgresClock:
         if health is not None and self._wal.at_limit == "drop":
             require_below_limit(health)
         return health
+
+    def standing(self) -> Standing:
+        """Whether commits wait for us: by `synchronous_standby_names`, and by what they do now.
+
+        A role without pg_read_all_stats sees only the setting, and that our stream is there.
+        """
+        with mapped_errors("read who commits wait for"):
+            found = self._connected().execute(_STANDING, [self._slot]).fetchone()
+        setting, is_connected, state = found or ("", False, None)
+        names = read_names(setting)
+        inferred = is_connected and names.surely_includes(self._name)
+        return Standing(
+            named=names.place(self._name) > 0,
+            synchronous=state == "sync" or (inferred and state in {None, "quorum"}),
+        )
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:

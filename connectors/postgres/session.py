@@ -31,6 +31,10 @@ NOTICE_A_LOST_PEER: Final = {
 """A server that vanishes without a word is noticed in half a minute, and not in fifteen: seconds
 and, the last one, milliseconds. Only where the DSN says nothing else."""
 
+WAITS_FOR_NOBODY: Final = {"synchronous_commit": "local"}
+"""A commit of the daemon's own (a publication, a message) never waits for a synchronous standby:
+that may be the daemon itself, which would wait for its own answer."""
+
 _WRONG_LOGIN: Final = (
     errors.InvalidPassword,
     errors.InvalidAuthorizationSpecification,
@@ -63,13 +67,19 @@ _TRANSIENT: Final = (
 )
 
 
-def connect(dsn: str, *, name: str, replication: bool = False) -> Connection:
+def connect(
+    dsn: str, *, name: str, replication: bool = False, silence_seconds: float | None = None
+) -> Connection:
     """Connect with the session settings that values are decoded under.
 
-    Raises RetryError when the server can't be reached, SourceError when it refuses us.
+    The server ends a `replication` connection that says nothing for `silence_seconds`, where they
+    are given. Raises RetryError when the server can't be reached, SourceError when it refuses us.
     """
     settings = _parsed(dsn)
-    ours = " ".join(f"-c {key}={value}" for key, value in SESSION_SETTINGS.items())
+    asked = {**SESSION_SETTINGS, **WAITS_FOR_NOBODY}
+    if silence_seconds is not None:
+        asked["wal_sender_timeout"] = f"{silence_seconds * 1000:.0f}ms"
+    ours = " ".join(f"-c {key}={value}" for key, value in asked.items())
     settings["options"] = f"{settings.get('options') or ''} {ours}".strip()
     settings.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
     for setting, value in NOTICE_A_LOST_PEER.items():

@@ -124,9 +124,7 @@ class PostgresSource:
         wait_until_free(connection, self._slot, self._config.slot_wait)
         manage = self._config.publication.manage
         slot = find_slot(connection, self._slot)
-        missing = find_missing(connection, self._publication, relations)
-        keeps = missing.may_keep_slot(connection.info.server_version)
-        if missing and manage and slot is not None and not keeps:
+        if slot is not None and not self.keeps_place(relations):
             # First the slot: a crash in between loads anew, the other way round it would lose.
             log.warning(
                 "slot_dropped", slot=self._slot, why="the publication lacked what is mapped"
@@ -147,6 +145,13 @@ class PostgresSource:
         absent = find_missing(connection, self._publication, relations).absent
         found = memberships(connection, self._publication, relations)
         return {name: member for name, member in found.items() if name not in absent}
+
+    def keeps_place(self, relations: Sequence[Relation]) -> bool:
+        """Not where the publication left out what changes of the slot then lack."""
+        connection = self._query_connection()
+        missing = find_missing(connection, self._publication, relations)
+        keeps = missing.may_keep_slot(connection.info.server_version)
+        return keeps or not (missing and self._config.publication.manage)
 
     def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
         """Look at everything that could keep the relations from being followed."""

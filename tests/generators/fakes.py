@@ -30,6 +30,7 @@ from cdc_daemon.ports import (
     ReadModel,
     Rejection,
     SlotHealth,
+    Standing,
     WriteResult,
 )
 from cdc_daemon.projection.flat import FlatProjection
@@ -387,6 +388,7 @@ class ScriptedSource:
         self.refuses_conditions = False
         """What the next reads of chunks raise."""
         self.history = "system/1"
+        self.gives_up_place = False
         self._woken = threading.Event()
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
@@ -408,6 +410,10 @@ class ScriptedSource:
     def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
         """All belong to it."""
         return self.prepare(relations)
+
+    def keeps_place(self, relations: Sequence[Relation]) -> bool:  # noqa: ARG002 - the port has it
+        """Unless told otherwise."""
+        return not self.gives_up_place
 
     def held_by(self) -> str | None:
         """Nobody."""
@@ -486,6 +492,7 @@ class MemoryClock:
         self.nudges = 0
         self.nudge_failure: Exception | None = None
         self.health: SlotHealth | None = SlotHealth("slot", True, 10, 5, None)  # noqa: FBT003 - active
+        self.stands = Standing()
         self.closed = False
 
     def sample(self) -> ClockSample:
@@ -503,6 +510,10 @@ class MemoryClock:
     def slot_health(self) -> SlotHealth | None:
         """As set."""
         return self.health
+
+    def standing(self) -> Standing:
+        """As set."""
+        return self.stands
 
     def close(self) -> None:
         """Note it."""

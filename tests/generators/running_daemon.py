@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 POLL_SECONDS = 0.02
+PATIENCE = 3
+"""What takes a second on a quiet machine takes longer where two workers run tests on two cores."""
 LOG_TAIL_LINES = 60
 PROGRAM = ("-m", "cdc_daemon")
 
@@ -28,11 +30,14 @@ PROGRAM = ("-m", "cdc_daemon")
 def until(
     condition: Callable[[], Any], seconds: float, what: str, poll_seconds: float = POLL_SECONDS
 ) -> Any:
-    """Ask again and again until `condition` gives something true; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Ask again and again until `condition` gives something true; fail after `seconds`.
+
+    They are those of a quiet machine: on a busy one it is waited for longer.
+    """
+    deadline = time.monotonic() + PATIENCE * seconds
     while not (answer := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {PATIENCE * seconds:g} s: {what}")
         time.sleep(poll_seconds)
     return answer
 

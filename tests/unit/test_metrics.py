@@ -56,6 +56,7 @@ def registry() -> CollectorRegistry:
     metrics.reconnected("source")
     metrics.schema_changed("public.hotel")
     metrics.loaded("hotels", 1)
+    metrics.strong(active=True)
     for gauge in (metrics.queue_bytes, metrics.dead_letters_stored):
         gauge.labels("pipe").set(1)
     metrics.registry.register(BackfillCollector(LOADING, "pipe"))  # type: ignore[arg-type]  # as much of it as is read

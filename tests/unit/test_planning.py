@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cdc_daemon.assembly import wanted
+from cdc_daemon.config.models import BackfillConfig
 from cdc_daemon.configured import Configured
+from cdc_daemon.errors import SourceError, StopError
 from cdc_daemon.events import Checkpoint, Generation, Position
 from cdc_daemon.planning import plan
 from cdc_daemon.projection.compiler import Compiled
@@ -63,12 +67,18 @@ def with_state(folder: Path) -> MemorySink:
     return sink
 
 
-def told(folder: Path, sink: MemorySink) -> list[tuple[str, str]]:
-    """Actions and what they are done to."""
+def told(
+    folder: Path, sink: MemorySink, backfill: BackfillConfig | None = None, *, keeps: bool = True
+) -> list[tuple[str, str]]:
+    """Actions and what they are done to; where not `keeps` the source will give up our place."""
     source = Source(position=AT)
     source.history = "source-1"
+    source.gives_up_place = not keeps
     compiled = Compiled((), PLANS[0].relations, plans=PLANS)
-    configured = Configured(configuration(folder), source, sink, compiled)
+    config = configuration(folder)
+    if backfill is not None:
+        config = config.model_copy(update={"backfill": backfill})
+    configured = Configured(config, source, sink, compiled)
     return [(step.action, step.subject) for step in plan(configured)]
 
 
@@ -89,3 +99,20 @@ def test_where_the_checkpoint_was_lost_every_table_is_read(tmp_path: Path) -> No
         ("load", "public.hotel"),
         ("load", "public.room"),
     ]
+
+
+def test_a_place_that_the_start_gives_up_is_told_as_lost(tmp_path: Path) -> None:
+    """The publication lacked what the stream then can't have: everything is loaded anew."""
+    told_of = told(tmp_path, with_state(tmp_path), keeps=False)
+    assert told_of[0] == ("slot", "")
+    assert ("load", "public.room") in told_of
+
+
+def test_what_a_start_refuses_is_refused_beforehand(tmp_path: Path) -> None:
+    """`mode: never` and `when_lost: stop` are heeded, in the words of the start."""
+    sink = with_state(tmp_path)
+    with pytest.raises(SourceError, match="when_lost is stop"):
+        told(tmp_path, sink, BackfillConfig(when_lost="stop"), keeps=False)
+    with pytest.raises(StopError, match=r"hotels must be loaded .*mode is never"):
+        told(tmp_path, sink, BackfillConfig(mode="never"), keeps=False)
+    assert told(tmp_path, sink, BackfillConfig(mode="never")) == [("keep", "hotels-1")]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import HOTELS
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def test_rows_and_documents_are_looked_at_beside_the_daemon(
     assert (found["made_of"], found["verdict"]) == ("state", "equal")
     assert found["document"]["chain"] == {"name": "Royal"}
     rest.post("/hotels/_update/7?refresh", {"doc": {"chain": {"name": "altered"}}})
+    # That it was written is in the state a second later: until then it may be on its way.
+    until(lambda: said(daemon, "preview", "hotels", "7")["verdict"] != "pending", 30, "it is known")
     found = said(daemon, "preview", "hotels", "7")
     assert (found["verdict"], found["differing"]) == ("differs", ["chain.name"])
     (index,) = rest.get("/_alias/hotels")

@@ -152,7 +152,7 @@ class Schema:
 
     def compare(self) -> None:
         """Every document equals what SQL makes of its row."""
-        until(self.daemon.done, SETTLED_SECONDS, "all rows are read")
+        until(self._has_read_all, SETTLED_SECONDS, "all rows are read")
         self.daemon.running.wait_until("streaming")
         self.daemon.running.catch_up(SETTLED_SECONDS)
         queries = {model.name: model.query for model in self.models}
@@ -161,6 +161,11 @@ class Schema:
         self.counts["documents"] += assert_equal(self.dsn, self.rest, queries, EXTRA)
         status = self.daemon.running.status()
         assert not status["dead_letters"], status
+
+    def _has_read_all(self) -> bool:
+        running = self.daemon.running
+        assert running.is_running, f"the daemon has ended:\n{running.tail()}"
+        return self.daemon.done()
 
     def _is_equal(self, queries: dict[str, str]) -> bool:
         found = compare(self.dsn, self.rest, queries, EXTRA)
@@ -196,6 +201,7 @@ def played(schema: Schema, *, kills: bool) -> Counter[str]:
     except BaseException as error:
         error.add_note("\n".join(line for table in schema.tables for line in table.ddl()))
         error.add_note("\n".join(f"{model.projection}: {model.query}" for model in schema.models))
+        error.add_note(f"{schema.daemon.running.status()}\n{schema.daemon.running.tail()}")
         raise
     schema.remove()
     return sum((change.done for change in schema.changes), schema.counts)

@@ -100,12 +100,17 @@ def lose_checkpoint(connection: psycopg.Connection, daemon: RunningDaemon, rest:
     rest.delete("/cdc-daemon-checkpoints")
 
 
+def wait_until_free(connection: psycopg.Connection) -> None:
+    """Whoever used our slot is gone: the server notices a moment later."""
+    free = f"select 1 {OUR_SLOT} and not active"
+    until(lambda: connection.execute(free).fetchone(), 10, "the slot is free")
+
+
 def drop_slot(connection: psycopg.Connection, daemon: RunningDaemon, rest: Rest) -> None:
     """Somebody drops the replication slot."""
     assert not daemon.is_running
     assert rest.get("/items/_count")
-    free = f"select 1 {OUR_SLOT} and not active"
-    until(lambda: connection.execute(free).fetchone(), 10, "it is free")
+    wait_until_free(connection)
     connection.execute(f"select pg_drop_replication_slot(slot_name) {OUR_SLOT}")
 
 
@@ -114,6 +119,7 @@ def advance_slot(connection: psycopg.Connection, daemon: RunningDaemon, rest: Re
     assert not daemon.is_running
     assert rest.get("/items/_count")
     connection.execute("update item set n = 0 where id > 2000")
+    wait_until_free(connection)
     connection.execute(
         f"select pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) {OUR_SLOT}"
     )

@@ -16,6 +16,7 @@ from cdc_daemon.events import ChangeKind, Commit, Position, Watermark
 from cdc_daemon.ports import TableRequest
 from connectors.postgres import openwaits, replication
 from tests.generators.existing_rows import existing_rows
+from tests.generators.running_daemon import until
 from tests.integration.postgres.conftest import (
     Connection,
     MakeRole,
@@ -159,6 +160,8 @@ def test_a_slot_that_somebody_moved_is_left_to_a_start(
     assert place is not None
     source.close()
     connection.execute("insert into item values (1)")
+    free = "select from pg_replication_slots where database = current_database() and not active"
+    until(lambda: connection.execute(free).fetchone() is not None, 10, "the slot is free")
     connection.execute(
         "select pg_replication_slot_advance(slot_name, pg_current_wal_lsn()) "
         "from pg_replication_slots where database = current_database()"
@@ -478,7 +481,9 @@ def test_the_slot_goes_before_the_publication_is_mended(
     first.prepare(relations)
     first.create_place()
     assert first.place() is not None
+    assert first.keeps_place(relations)
     connection.execute("alter publication pub set (publish = 'insert')")
+    assert not first.keeps_place(relations)
     name, dsn = make_role()
     connection.execute(sql.SQL("grant select on item to {}").format(sql.Identifier(name)))
     second = make_source(dsn)

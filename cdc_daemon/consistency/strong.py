@@ -1,0 +1,64 @@
+"""Strong consistency, as the daemon sees it: whether commits wait for it, and how long.
+
+The clock's thread samples the first; the reader says what it has reported.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cdc_daemon.consistency.latency import StageLatency, Transaction
+from cdc_daemon.ports import Standing
+
+if TYPE_CHECKING:
+    from cdc_daemon.events import Position
+    from cdc_daemon.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+
+class Strong:
+    """Of one pipeline; any thread looks at it."""
+
+    def __init__(self, metrics: Metrics, *, expected: bool) -> None:
+        """`expected`: the configuration says that commits can wait."""
+        self._metrics = metrics
+        self._expected = expected
+        self._reported = StageLatency()
+        self.standing = Standing()
+        """As of the last sample."""
+        if expected:
+            metrics.strong(active=False)
+
+    @property
+    def waited_for(self) -> bool:
+        """Whether a commit may wait for us now: then nothing is held back."""
+        return self.standing.named
+
+    def sampled(self, standing: Standing) -> None:
+        """The source was asked."""
+        before, self.standing = self.standing, standing
+        if standing.named or before.named or self._expected:
+            self._metrics.strong(active=standing.synchronous)
+        if standing.synchronous and not before.synchronous:
+            log.info("strong_began")
+        elif before.synchronous and not standing.synchronous:
+            log.warning("strong_ended", named=standing.named)
+
+    def lost(self) -> None:
+        """The source can't be asked: commits may wait for us still, and nobody knows."""
+        self.sampled(Standing(named=self.standing.named))
+
+    def received(self, position: Position) -> None:
+        """A transaction was read; the reader says so."""
+        if self.standing.synchronous:
+            self._reported.committed(Transaction(position, time.monotonic()))
+
+    def reported(self, position: Position) -> None:
+        """The source was told that everything up to `position` is searchable."""
+        now = time.monotonic()
+        for transaction in self._reported.passed(position):
+            self._metrics.strong_commit(now - transaction.committed)

@@ -1,0 +1,66 @@
+"""What connectors implement. The daemon sees outside systems only through these protocols.
+
+Source side: `Source`, `ChunkReader`, `Visibility`, `ShapeReader`, `SourceClock`. Sink side: `Sink`,
+`Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a `Doctor`. Each
+port names its thread; everything raises only the errors of `cdc_daemon.errors`.
+"""
+
+from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
+from cdc_daemon.ports.commands import OpenConfiguration, Opened
+from cdc_daemon.ports.doctor import Doctor, Finding
+from cdc_daemon.ports.sink import (
+    CheckpointStore,
+    DeadLetterStore,
+    DocumentReader,
+    FieldSpec,
+    ReadModel,
+    Rejection,
+    Sink,
+    SinkFactory,
+    Writer,
+    WriteResult,
+)
+from cdc_daemon.ports.source import (
+    ClockSample,
+    RetentionBounds,
+    RetentionStep,
+    ShapeReader,
+    SlotHealth,
+    Source,
+    SourceClock,
+    SourceFactory,
+    Standing,
+    TableRequest,
+)
+
+__all__ = [
+    "CHUNK_BYTES",
+    "CheckpointStore",
+    "ChunkReader",
+    "ChunkRows",
+    "ClockSample",
+    "DeadLetterStore",
+    "Doctor",
+    "DocumentReader",
+    "FieldSpec",
+    "Finding",
+    "FoundRows",
+    "OpenConfiguration",
+    "Opened",
+    "ReadModel",
+    "Rejection",
+    "RetentionBounds",
+    "RetentionStep",
+    "ShapeReader",
+    "Sink",
+    "SinkFactory",
+    "SlotHealth",
+    "Source",
+    "SourceClock",
+    "SourceFactory",
+    "Standing",
+    "TableRequest",
+    "Visibility",
+    "WriteResult",
+    "Writer",
+]

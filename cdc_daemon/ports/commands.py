@@ -1,0 +1,26 @@
+"""Commands that a connector brings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a command that a connector brings gets to know of a configuration."""
+
+    pipeline: str
+    source: Any
+    """An instance of the `config_model` of its connector; so is the sink."""
+    sink: Any
+
+
+class OpenConfiguration(Protocol):
+    """The `obj` of the typer context that a connector's command is called with."""
+
+    def __call__(self, file: Path) -> Opened:
+        """Read the configuration. Raises ConfigurationError with every mistake."""

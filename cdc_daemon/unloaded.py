@@ -1,0 +1,49 @@
+"""What the configuration doesn't let be loaded (`backfill.mode`, `when_lost`): refused. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from cdc_daemon.errors import SourceError, StopError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from cdc_daemon.resuming import Resumption
+
+
+def require_no_loads(
+    resumption: Resumption, lacking: Collection[str], flat: Collection[str]
+) -> None:
+    """Before anything is changed: what refuses must go on, when the mapping is as it was.
+
+    `lacking`: the joined projections of whose tables the state lacks rows; `flat`: the others.
+    Raises StopError where documents would be lost, or stay wrong, for want of a load.
+    """
+    anew = resumption.anew
+    joined = sorted({*lacking} & anew.keys())
+    if joined:
+        raise StopError(
+            f"{', '.join(joined)} must be loaded ({anew[joined[0]]}), and "
+            "backfill.mode is never: a joined read model needs every row of its tables, also "
+            "of those that no change comes of. Set it to initial"
+        )
+    full = {name: anew[name] for name in anew.keys() & {*resumption.replaced} & {*flat}}
+    for table, names in resumption.repaired.items():
+        full |= dict.fromkeys(names, resumption.altered[table])
+    if full:
+        raise StopError(
+            f"{', '.join(sorted(full))} must be loaded anew ({min(full.values())}), and "
+            "backfill.mode is never: the documents that are there would be lost. Set it to "
+            "initial; or rename the projection to begin with an empty read model"
+        )
+
+
+def require_may_lose(resumption: Resumption, when_lost: Literal["load", "stop"]) -> None:
+    """Before anything is stored. Raises SourceError where everything would be loaded anew."""
+    if resumption.lost and when_lost == "stop":
+        reason = next(iter(resumption.anew.values()))
+        raise SourceError(
+            f"{reason}. Everything must be loaded anew, and backfill.when_lost is stop: set it "
+            "to load and start again. What is searched stays as it is until all is loaded"
+        )

@@ -1,0 +1,174 @@
+"""What the tests of strong consistency share: a server whose commits wait for the daemon."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+import psycopg
+import pytest
+
+from cdc_daemon import embedded
+from tests.generators.rest import Refused
+from tests.generators.running_daemon import until
+from tests.integration.pipeline.conftest import (  # noqa: F401 - fixtures, for all tests here
+    opensearch,
+    rest,
+    start_daemon,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Database
+    from tests.generators.rest import Rest
+    from tests.generators.running_daemon import RunningDaemon
+
+SETTINGS: dict[str, str | int] = {"synchronous_commit": "local", "max_prepared_transactions": 10}
+"""As recommended: who wants to wait says so."""
+PATIENCE_SECONDS = 60.0
+"""What a busy machine may take for what takes some milliseconds."""
+ITEMS = {"items": {"from": "public.item", "fields": "*", "freshness": "1h"}}
+"""Nothing is searchable in time unless somebody waits for it."""
+STATES = "select sync_state from pg_stat_replication where application_name = %s"
+
+
+class Cluster:
+    """The server's `synchronous_standby_names`, and who is waited for."""
+
+    def __init__(self, server: embedded.PostgresServer) -> None:
+        self.server = server
+        self._connection = psycopg.connect(server.dsn, autocommit=True)
+
+    def wait_for(self, names: str) -> None:
+        """Have commits wait for these standbys; empty: for none."""
+        self._connection.execute(f"alter system set synchronous_standby_names = '{names}'")
+        self._connection.execute("select pg_reload_conf()")
+
+    def state_of(self, name: str) -> str | None:
+        """`sync`, `potential`, `quorum`, `async`; None if it isn't connected."""
+        row = self._connection.execute(STATES, [name]).fetchone()
+        return row[0] if row else None
+
+    def make_strong(self, daemon: RunningDaemon) -> str:
+        """Have commits wait for a daemon that streams, and nobody else; its name."""
+        daemon.wait_until("streaming")
+        daemon.catch_up()
+        name = standby_name(daemon)
+        self.wait_for(f'FIRST 1 ("{name}")')
+        until(lambda: self.state_of(name) == "sync", PATIENCE_SECONDS, f"{name} is synchronous")
+        until(lambda: daemon.total("cdc_strong_active") == 1, PATIENCE_SECONDS, "it knows that")
+        return name
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        self._connection.execute("alter system reset synchronous_standby_names")
+        self._connection.execute("select pg_reload_conf()")
+        self._connection.close()
+
+
+class StartCommit(Protocol):
+    """Begins a COMMIT that waits."""
+
+    def __call__(self, *statements: str, level: str = ..., dsn: str = ...) -> Commit:
+        """On the test's database, unless another one is given."""
+
+
+class Commit(threading.Thread):
+    """A transaction whose COMMIT waits until it is searchable, in a thread of its own."""
+
+    def __init__(self, dsn: str, *statements: str, level: str = "remote_apply") -> None:
+        super().__init__(daemon=True)
+        self._statements = statements
+        self._level = level
+        self.warnings: list[str] = []
+        self.failure: BaseException | None = None
+        self.connection = psycopg.connect(dsn, autocommit=True)
+        self.connection.add_notice_handler(
+            lambda notice: self.warnings.append(notice.message_primary or "")
+        )
+        self.start()
+
+    def run(self) -> None:
+        """Do it."""
+        try:
+            self.connection.execute("begin")
+            self.connection.execute(f"set local synchronous_commit = {self._level}")
+            for statement in self._statements:
+                self.connection.execute(statement)
+            self.connection.execute("commit")
+        except psycopg.Error as error:
+            self.failure = error
+        finally:
+            self.connection.close()
+
+    @property
+    def waits(self) -> bool:
+        """Whether it hasn't returned."""
+        return self.is_alive()
+
+    def returned(self, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait for the end of it, which must not be an error."""
+        self.join(seconds)
+        assert not self.is_alive(), f"COMMIT has not returned within {seconds:g} s"
+        assert self.failure is None, self.failure
+
+    def cancel(self) -> None:
+        """What a client does that doesn't want to wait any longer."""
+        self.connection.cancel_safe(timeout=PATIENCE_SECONDS)
+
+
+def standby_name(daemon: RunningDaemon) -> str:
+    """What the daemon calls itself."""
+    return f"cdc-daemon:{daemon.status()['pipeline']}"
+
+
+def found(search: Rest, query: str, index: str = "items") -> int:
+    """How many documents one search finds, now."""
+    try:
+        answer = search.get(f"/{index}/_count?q={query}")
+    except Refused:  # it isn't there yet
+        return 0
+    count: int = answer["count"]
+    return count
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
+    """A PostgreSQL whose commits these tests let wait."""
+    version = request.config.getoption("--postgres")
+    with embedded.postgres(
+        version=version, settings=SETTINGS, fsync=False, progress=lambda _: None
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def cluster(postgres_server: embedded.PostgresServer) -> Iterator[Cluster]:
+    """Its setting; nobody is waited for before and after the test."""
+    opened = Cluster(postgres_server)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def commit(database: Database, cluster: Cluster) -> Iterator[StartCommit]:
+    """Begin a COMMIT on the test's database that waits; all have ended with the test."""
+    begun: list[Commit] = []
+
+    def begin(*statements: str, level: str = "remote_apply", dsn: str = database.dsn) -> Commit:
+        begun.append(Commit(dsn, *statements, level=level))
+        return begun[-1]
+
+    yield begin
+    cluster.wait_for("")  # which wakes those that wait
+    for each in begun:
+        each.join(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def item(database: Database) -> Iterator[psycopg.Connection]:
+    """A session on a database with one table, that waits for nobody."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("create table item (id int primary key, n int)")
+        yield connection
