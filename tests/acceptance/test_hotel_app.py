@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
+import httpx
 import psycopg
 import pytest
 
@@ -155,3 +156,33 @@ def test_what_a_page_shows_as_free_is_checked_by_the_booking_itself(
     emil.press("Book room 103")
     assert "Somebody else has this room" in emil.shown
     assert site.query(BOOKED.format(room=3)) == [("Farah",)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "form", "status", "phrase"),
+    [
+        ("GET", "/hotels/999", {}, 404, "There is no such hotel."),
+        ("GET", "/hotels/one", {}, 400, "A number was expected."),
+        ("GET", "/?arrival=tomorrow", {}, 400, "Choose a day of arrival"),
+        ("GET", "/?beds=many", {}, 400, "A number was expected."),
+        ("POST", "/bookings", {"room": "1"}, 403, "Sign in first"),
+        ("POST", "/bookings/1/cancel", {}, 403, "Sign in first"),
+        ("POST", "/sign-in", {"name": " "}, 400, "Say a name"),
+        ("POST", "/sign-in", {"name": "x" * 61}, 400, "Say a name"),
+    ],
+)
+def test_what_is_not_possible_is_said_on_a_page(
+    site: WebApplication, method: str, path: str, form: dict[str, str], status: int, phrase: str
+) -> None:
+    """Whatever a browser sends, there is a status, a sentence for the person, and no traceback."""
+    answer = httpx.request(method, site.nodes[0] + path, data=form)
+    assert answer.status_code == status
+    assert phrase in answer.text
+
+
+@pytest.mark.parametrize("back", ["//elsewhere.example", "/\\elsewhere.example", "https://x/", ""])
+def test_nobody_is_sent_to_another_site(site: WebApplication, back: str) -> None:
+    """Where a form wants to go back to is on this node, or the first page."""
+    form = {"name": "Ada", "back": back}
+    answer = httpx.post(f"{site.nodes[0]}/sign-in", data=form, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
