@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from cdc_daemon.client import commit
-from deploy.examples.showcase.receipt import ASYNCHRONOUS, Committed
+from cdc_daemon.client import commit, commit_strong
+from deploy.examples.showcase.receipt import ASYNCHRONOUS, SYNCHRONOUS, UNCONFIRMED, Committed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cdc_daemon.client import Session
+    from cdc_daemon.client import Session, Token
+
+STRONG_SECONDS: Final = 5.0
+"""A person waits no longer for a COMMIT. It stands then, though nobody has confirmed it."""
 
 
 class Command:
@@ -27,11 +30,22 @@ class Command:
 
 
 @contextmanager
-def commanding(database_url: str, session: Session) -> Iterator[Command]:
-    """Commit at the end of the context, and note the token; an exception rolls back."""
+def commanding(database_url: str, session: Session, *, strongly: bool) -> Iterator[Command]:
+    """Commit at the end of the context, and note the token; an exception rolls back.
+
+    `strongly`: COMMIT returns when any search finds what was written.
+    """
     with psycopg.connect(database_url) as connection:
         command = Command(connection)
         yield command
         began = time.monotonic()
-        session.note(commit(connection))
-        command.committed = Committed(ASYNCHRONOUS, time.monotonic() - began)
+        way, token = _commit(connection, strongly=strongly)
+        session.note(token)
+        command.committed = Committed(way, time.monotonic() - began)
+
+
+def _commit(connection: psycopg.Connection[Any], *, strongly: bool) -> tuple[str, Token]:
+    if not strongly:
+        return ASYNCHRONOUS, commit(connection)
+    confirmation = commit_strong(connection, STRONG_SECONDS, raises=False)
+    return SYNCHRONOUS if confirmation.confirmed else UNCONFIRMED, confirmation.token

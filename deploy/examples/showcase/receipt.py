@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,9 @@ STALE: Final = "stale"
 
 SYNCHRONOUS: Final = "synchronous"
 ASYNCHRONOUS: Final = "asynchronous"
+UNCONFIRMED: Final = "unconfirmed"
 
+_SECONDS: Final = re.compile(r"[0-9]{1,6}\.[0-9]{4}")
 _SENTENCES: Final = {
     "eventual": "Read as it was: what was committed just now may be missing.",
     "causal": "Waited until all that you have written could be found, then read.",
@@ -19,6 +22,12 @@ _SENTENCES: Final = {
     OFF: "The policy is switched off: read as it was, even if you have just written.",
     SOURCE: "The read model wasn't fresh enough, so PostgreSQL itself was asked.",
     STALE: "The read model wasn't fresh enough in time, and is shown as it is.",
+}
+
+_COMMITS: Final = {
+    SYNCHRONOUS: "It returned when any search could find what you have written.",
+    ASYNCHRONOUS: "It waited for no search.",
+    UNCONFIRMED: "It stands, but nobody has confirmed in time that searches find it.",
 }
 
 
@@ -55,8 +64,13 @@ class Committed:
     """What the COMMIT of a command has come to."""
 
     way: str
-    """SYNCHRONOUS: it returned when any search could find it; or ASYNCHRONOUS."""
+    """SYNCHRONOUS, ASYNCHRONOUS or UNCONFIRMED."""
     seconds: float
+
+    @property
+    def sentence(self) -> str:
+        """What was done."""
+        return _COMMITS[self.way]
 
     def __str__(self) -> str:
         return f"{self.way}:{self.seconds:.4f}"
@@ -65,10 +79,9 @@ class Committed:
     def parse(cls, text: str) -> Committed | None:
         """What `str` has made; None of anything else."""
         way, _, seconds = text.partition(":")
-        try:
-            return cls(way, float(seconds))
-        except ValueError:
+        if way not in _COMMITS or not _SECONDS.fullmatch(seconds):
             return None
+        return cls(way, float(seconds))
 
 
 def duration(seconds: float) -> str:

@@ -55,9 +55,13 @@ class Visit:
         """The part of the address that is called so in its route. Raises RefusedError."""
         return whole_number(self.request.path_params[name])
 
-    def command(self) -> AbstractContextManager[Command]:
-        """A transaction of the command store, committed at the end of the context."""
-        return commanding(self.site.settings.database_url, self.session)
+    def command(self, *, strongly: bool = False) -> AbstractContextManager[Command]:
+        """A transaction of the command store, committed at the end of the context.
+
+        `strongly`: its COMMIT waits for searches, unless the person has switched policies off.
+        """
+        strongly = strongly and self.person.waits
+        return commanding(self.site.settings.database_url, self.session, strongly=strongly)
 
     def show(self, template: str, *, status: int = 200, **content: Any) -> Response:
         """The page, with what it was made from."""

@@ -60,13 +60,13 @@ def _bookings(visit: Visit) -> Response:
 
 def _book(visit: Visit) -> Response:
     room, nights = whole_number(visit.fields.get("room", "")), _nights(visit)
-    with visit.command() as command:
+    with visit.command(strongly=True) as command:
         booking.book(command.connection, _guest(visit), room, nights)
     return visit.go("/bookings", command.committed)
 
 
 def _cancel(visit: Visit) -> Response:
-    with visit.command() as command:
+    with visit.command(strongly=True) as command:
         booking.cancel(command.connection, _guest(visit), visit.number("booking"))
     return visit.go("/bookings", command.committed)
 
