@@ -27,12 +27,20 @@ from cdc_daemon.client.outcome import Outcome, SearchResult
 from cdc_daemon.client.policies import Policies, Policy, Rule
 from cdc_daemon.client.readmodels import AsyncReadModels, ReadModels
 from cdc_daemon.client.session import Session
+from cdc_daemon.client.synchronous import (
+    Confirmation,
+    commit_strong,
+    commit_strong_async,
+    strong,
+    strong_async,
+)
 from cdc_daemon.client.tokens import Token
 
 __all__ = [
     "TOKEN_SQL",
     "AsyncReadModels",
     "ClientError",
+    "Confirmation",
     "CookieError",
     "NotCommittedError",
     "NotReplicatedError",
@@ -51,6 +59,10 @@ __all__ = [
     "UnknownPolicyError",
     "commit",
     "commit_async",
+    "commit_strong",
+    "commit_strong_async",
+    "strong",
+    "strong_async",
     "token_of",
     "token_of_async",
 ]

@@ -8,6 +8,7 @@ is in one cookie, for it changes with every read.
 
 from __future__ import annotations
 
+import re
 import secrets as random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,6 +27,7 @@ DEFAULT_HEADER: Final = "X-CDC-Session"
 _SEEN: Final = "seen"
 _RANDOM_BYTES: Final = 4
 """Two requests of one user under way at once never get the same."""
+_RANDOM: Final = re.compile(f"[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
 
 
 class Cookie(NamedTuple):
@@ -52,7 +54,10 @@ class Carrier:
 
     def brought(self, cookies: Mapping[str, str], header: str | None) -> Session:
         """All that a request knows. What isn't ours, or is too old, is nothing."""
-        texts = [text for name, text in cookies.items() if self._is_ours(name)]
+        of_seen = f"{self.cookie}-{_SEEN}"
+        texts = [
+            text for name, text in cookies.items() if name == of_seen or self._is_of_a_write(name)
+        ]
         known = Session()
         for text in [*texts, *([header] if header else [])]:
             try:
@@ -80,8 +85,7 @@ class Carrier:
     def _cookie(self, name: str, session: Session) -> Cookie:
         return Cookie(name, session.to_cookie(self.secret), int(self.lifetime_seconds))
 
-    def _is_ours(self, name: str) -> bool:
-        return name.startswith(f"{self.cookie}-")
-
     def _is_of_a_write(self, name: str) -> bool:
-        return self._is_ours(name) and name != f"{self.cookie}-{_SEEN}"
+        """Another application on this host may have a cookie that begins alike."""
+        begin, _, end = name.rpartition("-")
+        return begin == self.cookie and _RANDOM.fullmatch(end) is not None

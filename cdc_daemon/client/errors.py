@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cdc_daemon.client.outcome import Outcome
+    from cdc_daemon.client.tokens import Token
 
 
 class ClientError(Exception):
@@ -46,7 +47,11 @@ class NotCommittedError(ClientError):
 
 
 class NotReplicatedError(ClientError):
-    """Committed for good, but nobody knows whether searches show it yet."""
+    """Nobody has confirmed that searches show it: committed for good where there is a token."""
+
+    def __init__(self, reason: str, token: Token | None = None) -> None:
+        super().__init__(reason)
+        self.token = token
 
 
 class CookieError(ClientError):

@@ -87,11 +87,21 @@ def test_a_header_and_cookies_are_combined() -> None:
 @pytest.mark.parametrize("text", ["", "tampered.with", Session().to_cookie("a foreign secret")])
 def test_what_is_not_ours_begins_a_new_session(text: str) -> None:
     """A visitor with a spoilt cookie is a new one, and sees no error."""
-    brought = {"cdc_session-x": text, "other": "1"}
+    brought = {"cdc_session-01234567": text, "other": "1"}
     session = CARRIER.brought(brought, text)
     assert (session.tokens, session.seen) == ((), {})
     session.note(Token("7/1", 5))
-    assert next(CARRIER.cookies(session, brought)).name == "cdc_session-x"
+    assert next(CARRIER.cookies(session, brought)).name == "cdc_session-01234567"
+
+
+def test_cookies_of_another_application_are_left_alone() -> None:
+    """Browsers send to one port what another one has set; one name may begin like the other."""
+    other = Carrier(SECRET, cookie="cdc_session-x")
+    session = Session()
+    session.note(Token("7/1", 5))
+    brought = {cookie.name: cookie.value for cookie in other.cookies(session, {})}
+    assert CARRIER.brought(brought, None).tokens == ()
+    assert [cookie.name in brought for cookie in CARRIER.cookies(session, brought)] == [False]
 
 
 def test_a_history_that_was_lost_takes_its_cookies_along() -> None:

@@ -1,0 +1,269 @@
+"""Commits that return when searches show them, in bounded time, on connections of psycopg.
+
+The daemon is a synchronous standby then, and COMMIT waits for it. No setting of the server bounds
+that wait; a cancel request ends it. The server then commits all the same, and only warns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from cdc_daemon.client.commits import token_of, token_of_async
+from cdc_daemon.client.errors import ClientError, NotReplicatedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from typing import Self
+
+    from psycopg import AsyncConnection, Connection
+    from psycopg.errors import Diagnostic
+
+    from cdc_daemon.client.tokens import Token
+
+AnyConnection: TypeAlias = "Connection[Any] | AsyncConnection[Any]"
+
+STANDBYS_SQL: Final = "select current_setting('synchronous_standby_names')"
+COMMIT_SQL: Final = "set local synchronous_commit = remote_apply; commit"
+"""Not earlier: a COMMIT that somebody gives inside the block would wait without a bound."""
+DAEMON: Final = "cdc-daemon:"
+"""How the name of a daemon begins, among those that a server may wait for."""
+CANCEL_SECONDS: Final = 5.0
+"""A cancel request is a connection of its own: longer than that, and the network is gone."""
+AGAIN_SECONDS: Final = 1.0
+"""A request that came before the wait had begun is repeated."""
+WAITS: Final = "SyncRepWaitForLSN"
+"""The server's function that warns: messages are in any language, its name isn't."""
+
+_OFF: Final = (
+    "this server waits for no daemon at COMMIT (synchronous_standby_names names none), so a strong "
+    "commit would promise nothing: run `cdc-daemon strong enable`"
+)
+_BUSY: Final = (
+    "a strong commit needs a transaction of its own, and one is open already: commit or roll back "
+    "first, or call commit_strong() at its end"
+)
+_ENDED: Final = (
+    "there is no transaction to commit: it has ended inside strong(), which commits by itself"
+)
+_UNCONFIRMED: Final = (
+    "committed, but within {seconds:g} s nobody has confirmed that searches show it: they will, or "
+    "wait(token) for it"
+)
+_LOST: Final = "committed, then the connection was lost while it waited for searches: {said}"
+
+
+@dataclass(slots=True)
+class Confirmation:
+    """What is known of a strong commit, once it has returned."""
+
+    confirmed: bool = False
+    """Searches show it."""
+    token: Token | None = None
+    """To wait for it otherwise, where it isn't confirmed."""
+
+    def require(self, seconds: float) -> None:
+        """Raise NotReplicatedError where it isn't confirmed within that time."""
+        if not self.confirmed:
+            raise NotReplicatedError(_UNCONFIRMED.format(seconds=seconds), self.token)
+
+
+@contextmanager
+def strong(
+    connection: Connection[Any], timeout: float, *, raises: bool = True
+) -> Iterator[Confirmation]:
+    """A transaction whose COMMIT, at the end of the block, returns when searches show it.
+
+    After `timeout` seconds it returns all the same, committed: NotReplicatedError, or, without
+    `raises`, a Confirmation that isn't one.
+    """
+    _require_idle(connection)
+    confirmation = Confirmation()
+    try:
+        _begin(connection)
+        yield confirmation
+        _finish(connection, timeout, confirmation)
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
+    if raises:
+        confirmation.require(timeout)
+
+
+@asynccontextmanager
+async def strong_async(
+    connection: AsyncConnection[Any],
+    timeout: float,  # noqa: ASYNC109 - it bounds the server's wait, not a task of ours
+    *,
+    raises: bool = True,
+) -> AsyncIterator[Confirmation]:
+    """`strong` on an asynchronous connection."""
+    _require_idle(connection)
+    confirmation = Confirmation()
+    try:
+        await _begin_async(connection)
+        yield confirmation
+        await _finish_async(connection, timeout, confirmation)
+    except BaseException:
+        if not connection.closed:
+            await connection.rollback()
+        raise
+    if raises:
+        confirmation.require(timeout)
+
+
+def commit_strong(
+    connection: Connection[Any], timeout: float, *, raises: bool = True
+) -> Confirmation:
+    """Commit the transaction that is open, as `strong` does."""
+    confirmation = Confirmation()
+    _require_daemon(connection.execute(STANDBYS_SQL).pgresult)
+    _finish(connection, timeout, confirmation)
+    if raises:
+        confirmation.require(timeout)
+    return confirmation
+
+
+async def commit_strong_async(
+    connection: AsyncConnection[Any],
+    timeout: float,  # noqa: ASYNC109 - as above
+    *,
+    raises: bool = True,
+) -> Confirmation:
+    """`commit_strong` on an asynchronous connection."""
+    confirmation = Confirmation()
+    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult)
+    await _finish_async(connection, timeout, confirmation)
+    if raises:
+        confirmation.require(timeout)
+    return confirmation
+
+
+def _require_idle(connection: AnyConnection) -> None:
+    if connection.info.transaction_status.name != "IDLE":
+        raise ClientError(_BUSY)
+
+
+def _begin(connection: Connection[Any]) -> None:
+    if connection.autocommit:
+        connection.execute("begin")
+    _require_daemon(connection.execute(STANDBYS_SQL).pgresult)
+
+
+async def _begin_async(connection: AsyncConnection[Any]) -> None:
+    if connection.autocommit:
+        await connection.execute("begin")
+    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult)
+
+
+def _require_daemon(result: Any) -> None:
+    if DAEMON not in result.get_value(0, 0).decode().lower():
+        raise NotReplicatedError(_OFF)
+
+
+def _finish(connection: Connection[Any], timeout: float, confirmation: Confirmation) -> None:
+    _require_open(connection)
+    with _listening(connection) as warnings:
+        try:
+            with _Bound(connection, timeout):
+                connection.execute(COMMIT_SQL)
+        except connection.OperationalError as error:
+            if not warnings:
+                raise
+            raise NotReplicatedError(_LOST.format(said=warnings[0])) from error
+    confirmation.token = token_of(connection)
+    confirmation.confirmed = not warnings
+
+
+async def _finish_async(
+    connection: AsyncConnection[Any], seconds: float, confirmation: Confirmation
+) -> None:
+    _require_open(connection)
+    with _listening(connection) as warnings:
+        try:
+            async with _bound_async(connection, seconds):
+                await connection.execute(COMMIT_SQL)
+        except connection.OperationalError as error:
+            if not warnings:
+                raise
+            raise NotReplicatedError(_LOST.format(said=warnings[0])) from error
+    confirmation.token = await token_of_async(connection)
+    confirmation.confirmed = not warnings
+
+
+def _require_open(connection: AnyConnection) -> None:
+    if connection.info.transaction_status.name == "IDLE":
+        raise ClientError(_ENDED)
+
+
+@contextmanager
+def _listening(connection: AnyConnection) -> Iterator[list[str]]:
+    """What the server warns of while it waits for its standbys."""
+    warnings: list[str] = []
+
+    def hear(said: Diagnostic) -> None:
+        if said.source_function == WAITS:
+            warnings.append(said.message_primary or "")
+
+    connection.add_notice_handler(hear)
+    try:
+        yield warnings
+    finally:
+        connection.remove_notice_handler(hear)
+
+
+class _Bound:
+    """Asks the server to end the wait when time is up; nothing of it is left at the end."""
+
+    def __init__(self, connection: Connection[Any], timeout: float) -> None:
+        self._connection = connection
+        self._timeout = timeout
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._cancel, name="strong", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        # A request under way would else end the next statement.
+        self._thread.join()
+
+    def _cancel(self) -> None:
+        seconds = self._timeout
+        while not self._over.wait(seconds):
+            with suppress(self._connection.Error):
+                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+            seconds = AGAIN_SECONDS
+
+
+@asynccontextmanager
+async def _bound_async(connection: AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
+    """`_Bound` for asyncio."""
+    over = asyncio.Event()
+
+    async def cancel() -> None:
+        wait = seconds
+        while not await _within(over, wait):
+            with suppress(connection.Error):
+                await connection.cancel_safe(timeout=CANCEL_SECONDS)
+            wait = AGAIN_SECONDS
+
+    canceling = asyncio.create_task(cancel())
+    try:
+        yield
+    finally:
+        over.set()
+        await canceling
+
+
+async def _within(over: asyncio.Event, seconds: float) -> bool:
+    """Whether it comes within that time."""
+    with suppress(TimeoutError):
+        return await asyncio.wait_for(over.wait(), seconds)
+    return False
