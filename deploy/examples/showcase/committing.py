@@ -14,7 +14,7 @@ from deploy.examples.showcase.receipt import ASYNCHRONOUS, SYNCHRONOUS, UNCONFIR
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cdc_daemon.client import Session, Token
+    from cdc_daemon.client import Session
 
 STRONG_SECONDS: Final = 5.0
 """A person waits no longer for a COMMIT. It stands then, though nobody has confirmed it."""
@@ -39,13 +39,17 @@ def commanding(database_url: str, session: Session, *, strongly: bool) -> Iterat
         command = Command(connection)
         yield command
         began = time.monotonic()
-        way, token = _commit(connection, strongly=strongly)
-        session.note(token)
+        way = _commit_strongly(connection, session) if strongly else _commit(connection, session)
         command.committed = Committed(way, time.monotonic() - began)
 
 
-def _commit(connection: psycopg.Connection[Any], *, strongly: bool) -> tuple[str, Token]:
-    if not strongly:
-        return ASYNCHRONOUS, commit(connection)
+def _commit(connection: psycopg.Connection[Any], session: Session) -> str:
+    session.note(commit(connection))
+    return ASYNCHRONOUS
+
+
+def _commit_strongly(connection: psycopg.Connection[Any], session: Session) -> str:
     confirmation = commit_strong(connection, STRONG_SECONDS, raises=False)
-    return SYNCHRONOUS if confirmation.confirmed else UNCONFIRMED, confirmation.token
+    if confirmation.token is not None:
+        session.note(confirmation.token)
+    return SYNCHRONOUS if confirmation.confirmed else UNCONFIRMED

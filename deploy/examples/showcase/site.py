@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
-from cdc_daemon.client import ClientError, ReadModels
+from cdc_daemon.client import ClientError, NotReplicatedError, ReadModels
 from cdc_daemon.client.starlette import ConsistencyMiddleware
 from deploy.examples.showcase.person import LONGEST_NAME, Person
 from deploy.examples.showcase.receipt import duration
@@ -37,6 +37,7 @@ TEMPLATES: Final = Path(__file__).with_name("templates")
 ERRORS: Final[dict[type[Exception], str]] = {
     psycopg.OperationalError: "PostgreSQL doesn't answer, or has broken off. Try again.",
     OpenSearchException: "OpenSearch doesn't answer as it should. Try again.",
+    NotReplicatedError: "The COMMIT can't be made to wait for searches: {error}.",
     ClientError: "The read model can't be had as fresh as the policy wants it: {error}.",
 }
 
