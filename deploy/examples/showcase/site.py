@@ -54,7 +54,9 @@ class Site:
         self.templates = Jinja2Templates([templates, TEMPLATES])
         shown = {"site": title, "settings": self.settings, "layout": f"{name}_base.html"}
         self.templates.env.globals.update(shown)
-        self.templates.env.filters.update(duration=duration, money="€ {:,.2f}".format)
+        self.templates.env.filters.update(
+            duration=duration, money="€\N{NO-BREAK SPACE}{:,.2f}".format
+        )
 
     def get(self, path: str, handler: Handler) -> Route:
         """A page."""
