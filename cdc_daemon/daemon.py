@@ -18,6 +18,7 @@ from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.backfill.joinedloads import JoinedLoads
 from cdc_daemon.config.loader import load as load_configuration
+from cdc_daemon.consistency.logend import LogEnd
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.covering import covered_tables
 from cdc_daemon.delivery.delivery import Delivery
@@ -133,6 +134,8 @@ class Daemon:
         except (CdcError, Exception) as error:  # noqa: BLE001 - raised again by the main thread
             self.metrics.failed()
             self._failure = error
+        finally:
+            self.status.waiters.stop()
 
     def _run_once(self) -> None:
         """Run until stopped, or until only another start, in this process, would do right."""
@@ -154,7 +157,10 @@ class Daemon:
 
     def _run_pipeline(self) -> None:
         monitor = Monitor(self._source.clock(), self.metrics)
+        log_end = LogEnd(self._source.clock(), self.status.waiters.ends_at)
+        log_end.start()
         self.status.watch(monitor)
+        self.status.reach(log_end)
         try:
             while not self._stop.is_set():
                 try:
@@ -168,6 +174,7 @@ class Daemon:
             raise
         finally:
             monitor.stop()
+            log_end.stop()
 
     def _run_until_changed(self, monitor: Monitor) -> None:
         """Run with the tables as they are now. Raises SchemaChangedError when one changes."""
@@ -235,6 +242,7 @@ class Daemon:
         )
         watch.start()
         try:
+            self._let_wait(delivery)
             pipeline.follow_for_ever(checkpoint.position)
         except SchemaChangedError as change:
             delivery.fail(change)
@@ -253,6 +261,11 @@ class Daemon:
                 raise delivery.schema_change
         self._state("stopping")
         log.info("stopped", drained=self._drain(delivery, pipeline))
+
+    def _let_wait(self, delivery: Delivery) -> None:
+        """Clients can wait for positions from now on; those who do already wait on this start."""
+        delivery.moved = self.status.waiters.look
+        self.status.waiters.follow(delivery, self._source.token_reader())
 
     def _pipeline(
         self,
@@ -341,6 +354,8 @@ class Daemon:
     def _state(self, state: str) -> None:
         if state == self.status.state:
             return
+        if state in {"standby", "stopping"}:
+            self.status.waiters.stop()
         self.metrics.state(state)
         self.status.state = state
 

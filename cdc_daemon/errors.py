@@ -13,6 +13,9 @@
     │   └── StateError            the local state can't be used as it is              exit code 6
     ├── StartAgainError     what the start went by holds no longer: start again, in this process
     │   └── SchemaChangedError    a table isn't what the mappings were compiled for
+    ├── TokenError          what a client waits for isn't understood: say so to them
+    │   ├── ForeignTokenError     it was taken in another history than the source's
+    │   └── FutureTokenError      the source's log doesn't go so far
     ├── ConditionError      which rows somebody asks for can't be understood: say so to them
     ├── RewrittenError      a table isn't what was planned to be read: plan it anew, and go on
     └── RejectedError       one change can't be projected: dead letter, and go on
@@ -98,6 +101,18 @@ class StartAgainError(CdcError):
 
 class ConditionError(CdcError):
     """The condition by which somebody asks for rows is none that the source can run."""
+
+
+class TokenError(CdcError):
+    """A token doesn't say what to wait for."""
+
+
+class ForeignTokenError(TokenError):
+    """It is of another history than the source's, or its commit was lost with a part of that."""
+
+
+class FutureTokenError(TokenError):
+    """It lies beyond the end of the source's log."""
 
 
 class RewrittenError(CdcError):

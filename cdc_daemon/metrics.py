@@ -18,6 +18,7 @@ LATENCY_BUCKETS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 REQUEST_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+WAIT_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 STATES: Final = ("starting", "standby", "loading", "streaming", "waiting", "stopping")
 
 
@@ -102,6 +103,17 @@ class Metrics:
         self._last_error = self._gauge(
             "cdc_last_error_timestamp_seconds", "When the last error happened", "pipeline"
         ).labels(pipeline)
+        self._latency = Histogram(
+            "cdc_end_to_end_latency_seconds",
+            "Per transaction, from its commit until the stage has passed it",
+            ["pipeline", "projection", "stage"],
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self._add_waits(pipeline)
+
+    def _add_waits(self, pipeline: str) -> None:
+        """What commits and requests wait for."""
         self._strong_active = self._gauge(
             "cdc_strong_active", "Whether commits wait until they are searchable", "pipeline"
         )
@@ -110,11 +122,14 @@ class Metrics:
             "From reading a commit until the source was told that it is searchable",
             REQUEST_BUCKETS,
         ).labels(pipeline)
-        self._latency = Histogram(
-            "cdc_end_to_end_latency_seconds",
-            "Per transaction, from its commit until the stage has passed it",
-            ["pipeline", "projection", "stage"],
-            buckets=LATENCY_BUCKETS,
+        self.waiters = self._gauge(
+            "cdc_waiters", "Requests that wait for searches", "pipeline"
+        ).labels(pipeline)
+        self._waits = Histogram(
+            "cdc_wait_seconds",
+            "How long requests waited for searches",
+            ["pipeline", "policy", "outcome"],
+            buckets=WAIT_BUCKETS,
             registry=self.registry,
         )
 
@@ -168,6 +183,10 @@ class Metrics:
     def refreshed(self, seconds: float) -> None:
         """A refresh returned."""
         self._refresh.observe(seconds)
+
+    def waited(self, policy: str, outcome: str, seconds: float) -> None:
+        """A request that waited for searches was answered, or has left."""
+        self._waits.labels(self.pipeline, policy, outcome).observe(seconds)
 
     def spilled(self, size_bytes: int) -> None:
         """A part of a transaction went to disk."""

@@ -27,7 +27,7 @@ from cdc_daemon.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cdc_daemon.backfill.backfill import Backfill
@@ -274,28 +274,39 @@ class Pipeline:
         staged = None if self._joiner is None else self._joiner.commit(commit)
         if changed or staged is not None:
             self._backfill.recent.append(commit.xid)
+        delivery.monitor.delays.changes(self._shown_in(changed, staged))
         window = self._window_of(commit, changed, staged)
         self._filler.begin(commit)
         for route in changed:
-            fold = route.fold
-            version = self._version(route, position)
-            if fold.truncated:
-                delivery.clear_before(route.index, version)
-                self._filler.truncated(route.index)
-                if window is not None:
-                    window.truncated(route.index)
-            if fold.is_scattered:
-                delivery.aside(fold.gather)
-            contents = self._filler.watching(route.index, fold.drain())
-            if window is not None and route.index in self._backfill.loading:
-                contents = window.touching(route.index, contents)
-            after = self._filler.after(delivery.progress.received)
-            delivery.dispatcher.send(route.index, version, contents, after=after)
+            self._send(route, position, window)
         self._transactions.ended(commit.xid)
         delivery.metrics.transaction()
         self._pass(position)
         if delivery.monitor.strong.waited_for:
             delivery.hurry(position)
+
+    def _send(self, route: Route, position: Position, window: Transaction | None) -> None:
+        """Send what the transaction made of the documents of one read model."""
+        delivery, fold = self._delivery, route.fold
+        version = self._version(route, position)
+        if fold.truncated:
+            delivery.clear_before(route.index, version)
+            self._filler.truncated(route.index)
+            if window is not None:
+                window.truncated(route.index)
+        if fold.is_scattered:
+            delivery.aside(fold.gather)
+        contents = self._filler.watching(route.index, fold.drain())
+        if window is not None and route.index in self._backfill.loading:
+            contents = window.touching(route.index, contents)
+        after = self._filler.after(delivery.progress.received)
+        delivery.dispatcher.send(route.index, version, contents, after=after)
+
+    def _shown_in(self, changed: Sequence[Route], staged: Staged | None) -> Iterator[str]:
+        """The names of the read models that show something of it."""
+        yield from (route.projection.name for route in changed)
+        if self._joiner is not None and staged is not None:
+            yield from self._joiner.readers(staged)
 
     def _is_left_out(self, route: Route, commit: Commit) -> bool:
         """Whether the load of the table has it. Raises SchemaChangedError on a shape unknown."""
@@ -354,17 +365,15 @@ class Pipeline:
         delivery.raise_failure()
         delivery.heard_from_reader = time.monotonic()
         delivery.moved()
-        progress = delivery.progress
-        delivery.monitor.delays.advanced(
-            projected=progress.received,
-            indexed=progress.durable(),
-            searchable=progress.searchable(),
-        )
+        delivery.tell_delays()
         awaited = delivery.monitor.strong.waited_for
         if self._joiner is not None:
             self._joiner.keep(urgent=urgent, awaited=awaited)
         delivery.checkpointer.offer(
-            progress.confirmable(), delivery.dispatcher.sent, urgent=urgent, awaited=awaited
+            delivery.progress.confirmable(),
+            delivery.dispatcher.sent,
+            urgent=urgent,
+            awaited=awaited,
         )
         told = delivery.confirmed()
         changed = told != self._reported if awaited else told.durable != self._reported.durable

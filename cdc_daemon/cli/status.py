@@ -58,7 +58,8 @@ def lines(shown: dict[str, Any], now: float) -> Iterator[str]:
     yield _line("queue", _count(shown.get("queue_bytes"), "bytes"))
     yield _line("dead letters", _count(shown.get("dead_letters")))
     for projection, index in sorted((shown.get("indices") or {}).items()):
-        yield _line("read model", f"{projection} -> {index}")
+        read_model = (shown.get("read_models") or {}).get(projection) or {}
+        yield _line("read model", f"{projection} -> {index}{_freshness(read_model)}")
     if kept := shown.get("kept"):
         yield _line("kept rows", _kept(kept))
     yield _line("version", f"{shown.get('version')}, configuration {shown.get('configuration')}")
@@ -84,6 +85,16 @@ def _delay(shown: dict[str, Any]) -> str:
     return (
         f"{current}, at most {_milliseconds(shown.get('delay_max_60s_seconds'))} in the last 60 s"
     )
+
+
+def _freshness(read_model: dict[str, Any]) -> str:
+    """How far one read model is behind, and what of its freshness was achieved."""
+    if not read_model:
+        return ""
+    behind = _milliseconds(read_model["delay_seconds"])
+    wanted = _milliseconds(read_model["freshness_seconds"])
+    achieved = _milliseconds(read_model["freshness_achieved_60s_seconds"])
+    return f": {behind} behind; freshness {wanted}, at most {achieved} in the last 60 s"
 
 
 def _stages(shown: dict[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from cdc_daemon.config.consistency import ConsistencyConfig
 from cdc_daemon.config.embeds import Embeds, distinct_names
 from cdc_daemon.config.fields import FieldConfig, Fields, MissingColumns, Unrepresentable, by_name
 from cdc_daemon.config.names import (
@@ -313,6 +314,9 @@ class Configuration(Section):
         le=8,
         description="Connections that write changes to the sink at the same time. As many more "
         "write rows that are loaded, while there are some.",
+    )
+    consistency: ConsistencyConfig = Field(
+        default=ConsistencyConfig(), description="How consistent reads must be, chosen by name."
     )
     state: StateConfig = Field(
         default=StateConfig(), description="Where local files go: a cache that can be rebuilt."

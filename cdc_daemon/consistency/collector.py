@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from cdc_daemon.consistency.delays import Reading
+    from cdc_daemon.consistency.freshness import Freshness
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.ports import SlotHealth
 
@@ -81,3 +82,23 @@ class DelayCollector(Collector):
                 family = GaugeMetricFamily(f"cdc_slot_{name}", meaning, labels=["pipeline", "slot"])
                 family.add_metric([self._pipeline, health.name], value)
                 yield family
+
+
+class FreshnessCollector(Collector):
+    """Collects from a `Freshness`."""
+
+    def __init__(self, freshness: Freshness, pipeline: str) -> None:
+        self._freshness = freshness
+        self._pipeline = pipeline
+
+    def collect(self) -> Iterator[Metric]:
+        """What is wanted of each read model, and what was achieved."""
+        known = self._freshness.achieved()
+        for name, meaning, value in (
+            ("cdc_freshness_seconds", "As configured", "configured"),
+            ("cdc_freshness_achieved_seconds", "The longest wait of the last minute", "achieved"),
+        ):
+            family = GaugeMetricFamily(name, meaning, labels=["pipeline", "projection"])
+            for one in known:
+                family.add_metric([self._pipeline, one.projection], getattr(one, value))
+            yield family

@@ -18,6 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cdc_daemon.consistency.latency import StageLatency
+from cdc_daemon.consistency.rolling import RollingMaximum
 from cdc_daemon.events import NOWHERE
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ MISSED_SAMPLES: Final = 2
 
 MOST_WAITING: Final = 4096
 """During a long stall samples are thinned out: the oldest one is what counts."""
-
-MAXIMUM_OVER_SECONDS: Final = 60.0
 
 
 class Sample(NamedTuple):
@@ -55,7 +54,7 @@ class StageDelay:
         self._reached_last = 0.0
         """From when the newest is that was reached, and when it was."""
         self._reached_at = 0.0
-        self._recent: deque[tuple[float, float]] = deque()
+        self._largest = RollingMaximum()
         self._sample: Sample | None = None
         """The newest that was reached."""
         self.position = NOWHERE
@@ -63,9 +62,9 @@ class StageDelay:
 
     def sampled(self, sample: Sample, now: float) -> None:
         """A new sample waits to be reached; an idle source's has been reached already."""
-        if self._newest is not None and self._missed(sample.taken):
+        if self._newest is not None and self._missed(now):
             # Nothing was known for so long: the maximum must not forget it at the next sample.
-            self._remember(now, sample.taken - self._newest)
+            self._largest.note(now, now - self._newest)
         self._newest = sample.taken
         self._waiting.append(sample)
         self.reached(self.position, now)
@@ -92,19 +91,11 @@ class StageDelay:
         latency = max(0.0, now - since)
         if since >= self._reached_last:
             self._reached_last, self._reached_at, self._latency = since, now, latency
-        self._remember(now, latency)
+        self._largest.note(now, latency)
 
     def _missed(self, now: float) -> bool:
         """Whether sampling has failed until now."""
         return self._newest is not None and now - self._newest > MISSED_SAMPLES * SAMPLE_SECONDS
-
-    def _remember(self, now: float, delay: float) -> None:
-        """For the maximum; forgets what is too old, so that it stays small when nobody asks."""
-        while self._recent and self._recent[-1][1] <= delay:
-            self._recent.pop()  # as old or older, and no larger: it is never the maximum again
-        self._recent.append((now, delay))
-        while self._recent[0][0] < now - MAXIMUM_OVER_SECONDS:
-            self._recent.popleft()
 
     def delay(self, now: float) -> float | None:
         """Seconds behind the source; None before the first sample."""
@@ -127,12 +118,8 @@ class StageDelay:
 
     def maximum(self, now: float) -> float | None:
         """The largest delay of the last minute: a scrape every 15 s misses no spike."""
-        while self._recent and self._recent[0][0] < now - MAXIMUM_OVER_SECONDS:
-            self._recent.popleft()
         current = self.delay(now)
-        if current is None:
-            return None
-        return max(current, self._recent[0][1]) if self._recent else current
+        return None if current is None else self._largest.of(now, current)
 
     @property
     def watermark(self) -> float | None:

@@ -11,13 +11,15 @@ from cdc_daemon.consistency.latency import Transaction
 from cdc_daemon.consistency.offset import ClockOffset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cdc_daemon.events import Position
     from cdc_daemon.ports import ClockSample
 
 STAGES: Final = ("received", "projected", "indexed", "searchable")
 """In this order: read from the source; made documents of; durable; found by a search."""
+READ_MODEL_STAGES: Final = ("indexed", "searchable")
+"""In these, one read model can be ahead of others: all are received and projected together."""
 PIPELINE: Final = ""
 """In place of a projection: all read models together."""
 
@@ -44,6 +46,8 @@ class Delays:
         self._lock = threading.Lock()
         self._passed = passed
         self._stages = {(PIPELINE, stage): StageDelay() for stage in STAGES}
+        self._last: Transaction | None = None
+        """The one that was received last; None where it came before."""
         self._offset = ClockOffset()
         """The source's clock minus our monotonic one: it goes on evenly when ours is set."""
 
@@ -60,15 +64,26 @@ class Delays:
     def committed(self, position: Position, source_time: float) -> None:
         """A transaction was received: its commit time is in the source's clock."""
         with self._lock:
+            self._last = None
             if position <= self._stages[PIPELINE, "received"].position:
                 return  # it came before, on a connection that was lost
             offset = self._offset.seconds
             if offset is None:  # there was no sample yet: as if both had the same time
                 offset = time.time() - time.monotonic()
-            transaction = Transaction(position, source_time - offset)
-            for stage in self._stages.values():
-                stage.committed(transaction)
+            self._last = Transaction(position, source_time - offset)
+            for stage in STAGES:
+                self._stages[PIPELINE, stage].committed(self._last)
             self._reached(PIPELINE, "received", position, time.monotonic())
+
+    def changes(self, projections: Iterable[str]) -> None:
+        """The transaction that was received last changes documents of these."""
+        with self._lock:
+            if self._last is None:
+                return
+            for projection in projections:
+                for stage in READ_MODEL_STAGES:
+                    if (known := self._stages.get((projection, stage))) is not None:
+                        known.committed(self._last)
 
     def advanced(self, **stages: Position) -> None:
         """The stages have reached these positions, all read models together."""
@@ -77,6 +92,18 @@ class Delays:
             for stage, position in stages.items():
                 self._reached(PIPELINE, stage, position, now)
 
+    def each_advanced(self, reached: Mapping[str, tuple[Position, Position]]) -> None:
+        """By read model: up to where it is indexed and searchable. Others aren't searched yet."""
+        with self._lock:
+            now = time.monotonic()
+            for projection, stage in list(self._stages):
+                if projection != PIPELINE and projection not in reached:
+                    del self._stages[projection, stage]
+            for projection, positions in reached.items():
+                for stage, position in zip(READ_MODEL_STAGES, positions, strict=True):
+                    self._stages.setdefault((projection, stage), StageDelay())
+                    self._reached(projection, stage, position, now)
+
     def _reached(self, projection: str, stage: str, position: Position, now: float) -> None:
         passed = self._stages[projection, stage].reached(position, now)
         if passed:
@@ -84,9 +111,13 @@ class Delays:
             self._passed(projection, stage, latencies)
 
     def delay(self, stage: str = "searchable", projection: str = PIPELINE) -> float | None:
-        """Seconds that the stage is behind the source, now; None before the first sample."""
+        """Seconds that the stage is behind the source, now.
+
+        None before the first sample, and of a read model that isn't searched yet.
+        """
         with self._lock:
-            return self._stages[projection, stage].delay(time.monotonic())
+            known = self._stages.get((projection, stage))
+            return None if known is None else known.delay(time.monotonic())
 
     def readings(self) -> list[Reading]:
         """What is known of each stage, now."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
+from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.delivery.awaited import AwaitedDocument
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.delivery.dispatcher import Dispatcher
@@ -19,11 +19,11 @@ from cdc_daemon.delivery.letters import letter_of_rejection, letters_of_rows
 from cdc_daemon.delivery.pace import Pace
 from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
+from cdc_daemon.delivery.requests import Requests
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
 from cdc_daemon.errors import CdcError, SchemaChangedError
 from cdc_daemon.events import Position
-from cdc_daemon.log import Seldom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -31,16 +31,14 @@ if TYPE_CHECKING:
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.delivery.letters import Projection
-    from cdc_daemon.events import Checkpoint, DeadLetter, DocumentOperation
+    from cdc_daemon.events import Checkpoint, DeadLetter
     from cdc_daemon.metrics import Metrics
-    from cdc_daemon.ports import Rejection, Sink, WriteResult
+    from cdc_daemon.ports import Rejection, Sink
 
 log = structlog.get_logger(__name__)
 
 ENDING_SECONDS: Final = 0.1
 """How often a stop is looked for meanwhile."""
-
-_index_of: Final = attrgetter("index")
 
 
 class Confirmed(NamedTuple):
@@ -55,7 +53,7 @@ class Confirmed(NamedTuple):
 class Delivery:
     """Lanes, senders, refresher and checkpointer of one pipeline."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - it wires everything, and decides nothing
         self,
         *,
         configuration: Configuration,
@@ -79,14 +77,17 @@ class Delivery:
         self.moved: Callable[[], None] = lambda: None
         """Called by any thread when a position may have moved; whoever waits for some sets it."""
         self._counting = threading.Lock()
-        self._retries = Seldom()
         self.monitor = monitor
         self.metrics = metrics
+        requests = Requests(projections, metrics, self._note_written)
         memory = configuration.memory
         freshness_seconds = {
             index: configuration.projections[projection.name].freshness
             for index, projection in projections.items()
         }
+        self.freshness = Freshness(
+            {index: projection.name for index, projection in projections.items()}, freshness_seconds
+        )
         self._awaited = Hurry(projections)
         self._pace = Pace(freshness_seconds, time.monotonic, self._awaited.covers)
         self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
@@ -103,10 +104,11 @@ class Delivery:
             sink=sink,
             progress=self.progress,
             freshness_seconds=freshness_seconds,
+            freshness=self.freshness,
             hurry=self._awaited,
             busy=lambda: self._lanes.busy,
             refreshed=self._on_refreshed,
-            retried=self.retried,
+            retried=requests.retried,
             failed=self.fail,
         )
         self._senders = [
@@ -115,7 +117,7 @@ class Delivery:
                 writer=sink.writer(),
                 progress=self.progress,
                 keep=self._keep_rejected,
-                observer=self,
+                observer=requests,
                 advanced=self._on_written,
                 failed=self.fail,
                 number=number,
@@ -298,40 +300,6 @@ class Delivery:
             log.warning("dead_letters", projection=projection, reason=reason, count=count)
         self._stored(new)
 
-    def wrote(self, operations: Sequence[DocumentOperation], result: WriteResult) -> None:
-        """Count what a request did (senders call it)."""
-        special: Counter[DocumentKey] = Counter()
-        for name, some in (
-            ("dead_letter", [rejection.operation for rejection in result.rejected]),
-            ("stale", result.stale),
-            ("", result.retry),
-        ):
-            for operation in some:
-                kind = "delete" if operation.body is None else "index"
-                special[operation.index, kind, name] += 1
-        deletes = Counter(operation.index for operation in operations if operation.body is None)
-        for index, count in Counter(map(_index_of, operations)).items():
-            projection = self._projections[index].name
-            for kind, total in (("index", count - deletes[index]), ("delete", deletes[index])):
-                exceptions = 0
-                for name in ("dead_letter", "stale", ""):
-                    some_count = special[index, kind, name]
-                    exceptions += some_count
-                    if name:
-                        self.metrics.wrote(projection, kind, name, some_count)
-                self.metrics.wrote(projection, kind, "written", total - exceptions)
-
-    def took(self, seconds: float) -> None:
-        """Observe how long a request took (senders call it)."""
-        self.metrics.bulk_took(seconds)
-
-    def retried(self, reason: str, explanation: str) -> None:
-        """Note that the sink could not be reached, or took not everything."""
-        if self._retries.noted(reason):
-            log.warning("sink_retry", reason=reason, error=explanation)
-        self.metrics.bulk_retried(reason)
-        self.metrics.failed()
-
     def projection_of(self, index: str) -> Projection:
         """What fills an index."""
         return self._projections[index]
@@ -379,19 +347,40 @@ class Delivery:
         if failures:
             raise failures[0]
 
+    def _note_written(self, index: str) -> None:
+        if index not in self.progress.unpublished:
+            self.freshness.written(index)
+
     def _on_written(self) -> None:
         self._refresher.wake()
         self.moved()
-        durable = self.progress.durable()
-        self.monitor.delays.advanced(indexed=durable)
+        self.tell_delays()
         self._on_progress()
 
     def _on_refreshed(self, seconds: float) -> None:
         self.moved()  # first of all: somebody waits for it
         self.metrics.refreshed(seconds)
         self._lanes.look_again()
-        self.monitor.delays.advanced(searchable=self.progress.searchable())
+        self.tell_delays()
         self._on_progress()
+
+    def tell_delays(self) -> None:
+        """Tell the delay clock how far all of it is, and each read model that is searched."""
+        progress, delays = self.progress, self.monitor.delays
+        received, durable, searchable = progress.received, progress.durable(), progress.searchable()
+        delays.advanced(projected=received, indexed=durable, searchable=searchable)
+        shown = {
+            name: index for name, index in self.indices.items() if index not in progress.unpublished
+        }
+        if searchable >= received:  # nothing is on its way: there is nothing to tell apart
+            delays.each_advanced(dict.fromkeys(shown, (received, received)))
+            return
+        delays.each_advanced(
+            {
+                name: (progress.durable_of((index,)), progress.searchable_of((index,)))
+                for name, index in shown.items()
+            }
+        )
 
     def _on_progress(self) -> None:
         self._acknowledged.set()
@@ -405,6 +394,3 @@ class Delivery:
             self._failure = self._failure or error
             self.metrics.failed()
         self._on_progress()
-
-
-DocumentKey = tuple[str, str, str]

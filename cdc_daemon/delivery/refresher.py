@@ -18,6 +18,7 @@ from cdc_daemon.errors import CdcError, RetryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cdc_daemon.consistency.freshness import Freshness
     from cdc_daemon.delivery.hurry import Hurry
     from cdc_daemon.delivery.progress import Progress
     from cdc_daemon.ports import Sink
@@ -35,6 +36,7 @@ class Refresher(threading.Thread):
         sink: Sink,
         progress: Progress,
         freshness_seconds: Mapping[str, float],
+        freshness: Freshness,
         hurry: Hurry,
         busy: Callable[[], bool],
         refreshed: Callable[[float], None],
@@ -45,6 +47,7 @@ class Refresher(threading.Thread):
         self._sink = sink
         self._progress = progress
         self._freshness_seconds = freshness_seconds
+        self._freshness = freshness
         self._hurry = hurry
         self._busy = busy
         self._refreshed = refreshed
@@ -113,15 +116,18 @@ class Refresher(threading.Thread):
         awaited = self._awaited.intersection(due)
         self._awaited -= awaited  # what comes from here on is for the next one
         self._progress.begin_refresh(due)
+        self._freshness.begin_refresh(due)
         try:
             self._sink.refresh(due)
         except RetryError as error:
             self._progress.end_refresh(succeeded=False)
+            self._freshness.end_refresh(due, succeeded=False)
             self._awaited |= awaited
             self._retried(error.reason, str(error))
             self._not_before = time.monotonic() + WAIT_AFTER_FAILURE_SECONDS
             return
         self._progress.end_refresh(succeeded=True)
+        self._freshness.end_refresh(due, succeeded=True)
         ended = time.monotonic()
         rest = ended - now if self._busy() else 0.0
         for index in due:

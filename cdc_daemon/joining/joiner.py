@@ -13,7 +13,7 @@ from cdc_daemon.joining.sending import Sending
 from cdc_daemon.joining.widechanges import WideChanges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cdc_daemon.assembly import Slice
@@ -109,6 +109,12 @@ class Joiner:
         if staged.spilled_bytes:
             self._delivery.metrics.spilled(staged.spilled_bytes)
         return staged
+
+    def readers(self, staged: Staged) -> Iterator[str]:
+        """The names of the read models that read a table which the transaction has written."""
+        for plan in self._plans:
+            if not staged.written.isdisjoint(plan.relations):
+                yield plan.name
 
     def _send_rejected(self, rejected: Sequence[Rejected], position: Position) -> None:
         """To every read model that would show them."""

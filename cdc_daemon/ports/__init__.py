@@ -1,8 +1,8 @@
 """What connectors implement. The daemon sees outside systems only through these protocols.
 
-Source side: `Source`, `ChunkReader`, `Visibility`, `ShapeReader`, `SourceClock`. Sink side: `Sink`,
-`Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a `Doctor`. Each
-port names its thread; everything raises only the errors of `cdc_daemon.errors`.
+Source side: `Source`, `ChunkReader`, `Visibility`, `ShapeReader`, `SourceClock`, `TokenReader`.
+Sink side: `Sink`, `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a
+`Doctor`. Each port names its thread; everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
@@ -31,6 +31,7 @@ from cdc_daemon.ports.source import (
     SourceFactory,
     Standing,
     TableRequest,
+    TokenReader,
 )
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "SourceFactory",
     "Standing",
     "TableRequest",
+    "TokenReader",
     "Visibility",
     "WriteResult",
     "Writer",

@@ -171,6 +171,12 @@ class Source(Protocol):
     def clock(self) -> SourceClock:
         """A clock of its own connection, for another thread."""
 
+    def token_reader(self) -> TokenReader:
+        """What reads the tokens of clients, as of the history that the source is in now.
+
+        Raises RetryError when it can't be reached.
+        """
+
     def shape_reader(self) -> ShapeReader:
         """A reader of what tables look like, with its own connection, for another thread."""
 
@@ -216,6 +222,12 @@ class SourceClock(Protocol):
     def nudge(self) -> None:
         """Make the source write something, so that its last position can be reached while idle."""
 
+    def reach(self, position: Position) -> Position:
+        """Have the stream come to `position`, though the source be idle; where its log ends.
+
+        Raises RetryError when it can't be reached.
+        """
+
     def slot_health(self) -> SlotHealth | None:
         """How much the source keeps for us; None if it keeps nothing.
 
@@ -227,6 +239,20 @@ class SourceClock(Protocol):
 
     def close(self) -> None:
         """Release the connection. Safe to call twice."""
+
+
+class TokenReader(Protocol):
+    """Reads what clients bring to wait for their commits. Immutable, so any thread may call it."""
+
+    @property
+    def epoch(self) -> str:
+        """The history that positions are of, as `Source.identity` has it."""
+
+    def read(self, token: str) -> Position:
+        """Once the stream is here, everything has come that was committed before it was taken.
+
+        Raises TokenError where it is none, ForeignTokenError where it is of another history.
+        """
 
 
 class SourceFactory(Protocol):

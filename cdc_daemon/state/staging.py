@@ -61,6 +61,8 @@ class Staged:
         self._size = 0
         self._left_out: frozenset[int] = frozenset()
         self._file: BinaryIO | None = None
+        self.written: set[Relation] = set()
+        """The tables of which it has written rows."""
         self.spilled_bytes = 0
         """How much of it is on disk."""
 
@@ -86,6 +88,7 @@ class Staged:
         segment = self._segment.get(table.number)
         if segment is None:
             segment = self._segment[table.number] = TableSegment()
+            self.written.add(change.relation)
         if change.kind is ChangeKind.TRUNCATE:
             self._segment[table.number] = segment = TableSegment()
             segment.truncated = True

@@ -1,4 +1,4 @@
-"""The routes: /livez, /readyz, /metrics, /api/v1/status, and those of the backfill."""
+"""The routes: /livez, /readyz, /metrics, /api/v1/status, those of waiting and of the backfill."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from cdc_daemon.web import backfill
+from cdc_daemon.web import backfill, waiting
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -40,6 +40,7 @@ def application(status: Status, api_key: SecretStr | None) -> Starlette:
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route("/api/v1/status", show),
+            *waiting.routes(status),
             *backfill.routes(status, api_key),
         ]
     )

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cdc_daemon import __version__
 from cdc_daemon.backfill.collector import BackfillCollector
-from cdc_daemon.consistency.collector import DelayCollector
+from cdc_daemon.consistency.collector import DelayCollector, FreshnessCollector
 from cdc_daemon.consistency.delays import PIPELINE
+from cdc_daemon.consistency.policies import Policies
+from cdc_daemon.consistency.waiters import Waiters
 from cdc_daemon.state.collector import StateCollector
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from prometheus_client.registry import Collector
 
     from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.backfill.control import Control
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.consistency.delays import Delays
+    from cdc_daemon.consistency.logend import LogEnd
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.events import Position
@@ -53,7 +58,17 @@ class Status:
         """What can be changed while it runs; None before it runs."""
         self._collectors: dict[type[Collector], Collector] = {}
         self.metrics = metrics
+        consistency = loaded.configuration.consistency
+        self.policies = Policies(consistency)
+        self.waiters = Waiters(consistency.max_waiters)
+        metrics.waiters.set_function(lambda: len(self.waiters))
+        self._log_end: LogEnd | None = None
         self.state = "starting"
+
+    @property
+    def projections(self) -> Collection[str]:
+        """The read models of the configuration."""
+        return self._loaded.configuration.projections.keys()
 
     def watch(self, monitor: Monitor) -> None:
         """The delay is known from now on, and shown with the metrics."""
@@ -64,6 +79,30 @@ class Status:
         """The positions are known from now on."""
         self._delivery = delivery
         self._source = source
+        name = self._loaded.configuration.name
+        self._collect(FreshnessCollector(delivery.freshness, name))
+
+    def reach(self, log_end: LogEnd) -> None:
+        """It can be asked where the source's log ends from now on."""
+        self._log_end = log_end
+
+    def look_for(self, position: Position) -> None:
+        """Somebody waits for a position that may not have come: see to it that it does."""
+        if self._log_end is not None and self.waiters.pipeline.progress.received < position:
+            self._log_end.look(position)
+
+    def staleness(self, projection: str | None) -> float | None:
+        """How far searches of a read model, or of all, are behind the source, in seconds.
+
+        None while nobody knows.
+        """
+        if self._monitor is None:
+            return None
+        return self._monitor.delays.delay(projection=projection or PIPELINE)
+
+    def position(self, position: Position) -> str:
+        """As people know it."""
+        return "" if self._source is None else self._source.show(position)
 
     def load(self, backfill: Backfill, control: Control) -> None:
         """What is being loaded is known from now on, and can be changed."""
@@ -147,6 +186,7 @@ class Status:
             },
             "queue_bytes": delivery.dispatcher.size_bytes,
             "indices": delivery.indices,
+            "read_models": _read_models(delivery),
             "dead_letters": delivery.dead_letters_stored,
         }
 
@@ -161,4 +201,22 @@ def _delays(delays: Delays) -> dict[str, Any]:
         "watermark": {stage: one.watermark for stage, one in stages.items()},
         "clock_offset_seconds": delays.clock_offset_seconds,
         "clock_offset_error_seconds": delays.clock_error_seconds,
+    }
+
+
+def _read_models(delivery: Delivery) -> dict[str, Any]:
+    """How far searches of each are behind, and how long what was written lay there unfound."""
+    delays = {
+        one.projection: one
+        for one in delivery.monitor.delays.readings()
+        if one.projection != PIPELINE and one.stage == "searchable"
+    }
+    return {
+        one.projection: {
+            "delay_seconds": known.delay if (known := delays.get(one.projection)) else None,
+            "delay_max_60s_seconds": known.maximum if known else None,
+            "freshness_seconds": one.configured,
+            "freshness_achieved_60s_seconds": one.achieved,
+        }
+        for one in delivery.freshness.achieved()
     }

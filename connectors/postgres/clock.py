@@ -23,6 +23,9 @@ select extract(epoch from clock_timestamp())::float8,
             else pg_current_wal_flush_lsn() end - '0/0'
 """
 _NUDGE: Final = "select pg_logical_emit_message(true, 'cdc-daemon', 'clock')"
+_ENDS: Final = """
+select pg_current_wal_insert_lsn() - '0/0', pg_current_wal_flush_lsn() - '0/0'
+"""
 _STANDING: Final = """
 select current_setting('synchronous_standby_names'), r.pid is not null, r.sync_state
 from (select 1) as one
@@ -56,6 +59,18 @@ class PostgresClock:
         """Write a message to the log: the flushed position may lie inside a half flushed record."""
         with mapped_errors("write a logical message"):
             self._connected().execute(_NUDGE)
+
+    def reach(self, position: Position) -> Position:
+        """Where the log ends; what of it up to `position` isn't flushed is flushed by a message.
+
+        Only what is flushed is streamed, and on an idle server it may be a while until the rest is:
+        what others have written and not committed, or commits with synchronous_commit = off.
+        """
+        with mapped_errors("read where the server's log ends"):
+            [(end, flushed)] = self._connected().execute(_ENDS)
+        if flushed < position <= end:
+            self.nudge()
+        return Position(int(end))
 
     def slot_health(self) -> SlotHealth | None:
         """What the server keeps for us. Raises RetentionLimitError if the slot is to go."""

@@ -13,6 +13,7 @@ from connectors.postgres.timelines import Timeline, left_at
 if TYPE_CHECKING:
     from connectors.postgres.session import Connection
 
+FIRST_TIMELINE: Final = 1
 _IS_STANDBY: Final = b"select pg_is_in_recovery()"
 # The name of the file that is being written begins with the number of the timeline.
 _TIMELINE: Final = b"select left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
@@ -81,9 +82,15 @@ def shared_until(replication: Connection, other: Timeline) -> Position:
             "drop and start again: everything is loaded anew",
             reason="left_behind",
         )
+    return left_at(timeline_history(replication, here.timeline), other.number) or NOWHERE
+
+
+def timeline_history(replication: Connection, timeline: Timeline) -> str:
+    """Where those before it were left: for `left_at`."""
+    if timeline.number == FIRST_TIMELINE:
+        return ""  # it has no such file
     with mapped_errors("read the history of the server's timelines"):
-        command = f"TIMELINE_HISTORY {here.timeline.number}".encode()
+        command = f"TIMELINE_HISTORY {timeline.number}".encode()
         found = replication.execute(command).fetchone()
     content = b"" if found is None else found[1]
-    text = content.decode() if isinstance(content, bytes) else str(content)
-    return left_at(text, other.number) or NOWHERE
+    return content.decode() if isinstance(content, bytes) else str(content)

@@ -12,13 +12,18 @@ from cdc_daemon.errors import RetryError, SettingError, SourceError, StartAgainE
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres.catalog import column_orders, describe, has_columns, table_oids
-from connectors.postgres.chunkreader import PostgresChunkReader
+from connectors.postgres.chunkreader import PostgresChunkReader, wal_pages
 from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
 from connectors.postgres.covering import coverage
 from connectors.postgres.doctor import Patient, examine
 from connectors.postgres.heldcommits import committed_before
-from connectors.postgres.history import identify, require_primary, shared_until
+from connectors.postgres.history import (
+    identify,
+    require_primary,
+    shared_until,
+    timeline_history,
+)
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.membership import memberships
 from connectors.postgres.openwaits import announced_waits
@@ -39,6 +44,7 @@ from connectors.postgres.slots import (
     wait_until_free,
 )
 from connectors.postgres.timelines import Timeline, read_timeline
+from connectors.postgres.tokens import PostgresTokens
 from connectors.postgres.undecodable import Attempts, UndecodableError
 from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpolicy import warn_if_unbounded
@@ -255,6 +261,13 @@ class PostgresSource:
     def clock(self) -> PostgresClock:
         """The server's clock, for another thread."""
         return PostgresClock(self._dsn, self._name, self._slot, self._config.wal)
+
+    def token_reader(self) -> PostgresTokens:
+        """Knows the server's timeline, and those before it."""
+        pages = wal_pages(self._query_connection())
+        with connect(self._dsn, name=self._name, replication=True) as replication:
+            timeline = identify(replication).timeline
+            return PostgresTokens(timeline, timeline_history(replication, timeline), pages)
 
     def shape_reader(self) -> PostgresShapeReader:
         """Reads what tables look like, for another thread."""

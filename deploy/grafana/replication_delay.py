@@ -184,6 +184,35 @@ DELAY: Final = (
     ),
     graph(
         Text(
+            "Delay by read model",
+            "How far searches of each are behind: where one is ahead of others, the others wait "
+            "for their own index.",
+            "s",
+        ),
+        Query(
+            "max by (pipeline, projection) (cdc_replication_delay_seconds"
+            '{%s, projection!="", stage="searchable"})',
+            "{{pipeline}} {{projection}}",
+        ),
+    ),
+    graph(
+        Text(
+            "Freshness achieved",
+            "How long what was written lay unfound, the longest of each minute, beside what is "
+            "configured.",
+            "s",
+        ),
+        Query(
+            "max by (pipeline, projection) (cdc_freshness_achieved_seconds{%s})",
+            "{{pipeline}} {{projection}}",
+        ),
+        Query(
+            "max by (pipeline, projection) (cdc_freshness_seconds{%s})",
+            "{{pipeline}} {{projection}} configured",
+        ),
+    ),
+    graph(
+        Text(
             "Worst delay of each minute",
             "The rolling maximum of 60 seconds, to searchable.",
             "s",
@@ -312,6 +341,29 @@ SINK: Final = (
     ),
 )
 
+WAITING: Final = (
+    graph(
+        Text("Requests that wait", "For searches to show what a client has written.", "short"),
+        Query("sum by (pipeline) (cdc_waiters{%s})"),
+    ),
+    graph(
+        Text("Waiting time", "99 of 100 requests waited no longer, by policy.", "s"),
+        Query(
+            "histogram_quantile(0.99, sum by (pipeline, policy, le) "
+            "(rate(cdc_wait_seconds_bucket{%s}[$__rate_interval])))",
+            "{{pipeline}} {{policy}}",
+        ),
+    ),
+    graph(
+        Text("What became of them", "Reached, or not, by policy.", "short"),
+        Query(
+            "sum by (pipeline, policy, outcome) "
+            "(rate(cdc_wait_seconds_count{%s}[$__rate_interval]))",
+            "{{pipeline}} {{policy}} {{outcome}}",
+        ),
+    ),
+)
+
 SOURCE: Final = (
     graph(
         Text(
@@ -375,6 +427,7 @@ def build() -> dashboard.Dashboard:
     rows: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("Now", HEADLINE),
         ("Delay", DELAY),
+        ("Waiting", WAITING),
         ("What flows", FLOW),
         ("Sink", SINK),
         ("Source", SOURCE),

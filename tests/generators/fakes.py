@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from cdc_daemon.config.models import Configuration, MemoryConfig, ProjectionConfig, StateConfig
-from cdc_daemon.errors import ConditionError, RetryError
+from cdc_daemon.errors import ConditionError, ForeignTokenError, RetryError, TokenError
 from cdc_daemon.events import (
     Checkpoint,
     Chunk,
@@ -466,6 +466,10 @@ class ScriptedSource:
         """A clock at this place."""
         return MemoryClock()
 
+    def token_reader(self) -> MemoryTokens:
+        """Of its history."""
+        return MemoryTokens(self.history)
+
     def shape_reader(self) -> ShapeReader:
         """Not asked for here."""
         raise NotImplementedError
@@ -480,6 +484,22 @@ class ScriptedSource:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+@dataclass(frozen=True)
+class MemoryTokens:
+    """A `TokenReader`: a token is a number, or history, colon and number."""
+
+    epoch: str
+
+    def read(self, token: str) -> Position:
+        """The number."""
+        epoch, _, number = token.rpartition(":")
+        if not number.isdecimal():
+            raise TokenError(f"not a token: {token}")
+        if epoch not in {"", self.epoch}:
+            raise ForeignTokenError(f"of another history: {epoch}")
+        return int(number)  # type: ignore[return-value]
 
 
 class MemoryClock:
@@ -506,6 +526,12 @@ class MemoryClock:
         self.nudges += 1
         if self.nudge_failure is not None:
             raise self.nudge_failure
+
+    def reach(self, position: Position) -> Position:  # noqa: ARG002 - the port has it
+        """Where it is, or the failure."""
+        if self.failure is not None:
+            raise self.failure
+        return self.position
 
     def slot_health(self) -> SlotHealth | None:
         """As set."""

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from cdc_daemon.backfill.collector import BackfillCollector
-from cdc_daemon.consistency.collector import DelayCollector
+from cdc_daemon.consistency.collector import DelayCollector, FreshnessCollector
 from cdc_daemon.consistency.delays import STAGES
+from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import STATES, Metrics
@@ -44,6 +45,8 @@ def registry() -> CollectorRegistry:
     monitor.delays.committed(Position(1), 0.0)
     monitor.delays.advanced(**dict.fromkeys(STAGES, Position(1)))
     metrics.registry.register(DelayCollector(monitor, "pipe"))
+    freshness = Freshness({"hotels-000001": "hotels"}, {"hotels-000001": 1.0})
+    metrics.registry.register(FreshnessCollector(freshness, "pipe"))
     metrics.configured("print")
     metrics.state("streaming")
     metrics.received("public.hotel", "insert", 1)
@@ -57,6 +60,7 @@ def registry() -> CollectorRegistry:
     metrics.schema_changed("public.hotel")
     metrics.loaded("hotels", 1)
     metrics.strong(active=True)
+    metrics.waited("own", "reached", 0.1)
     for gauge in (metrics.queue_bytes, metrics.dead_letters_stored):
         gauge.labels("pipe").set(1)
     metrics.registry.register(BackfillCollector(LOADING, "pipe"))  # type: ignore[arg-type]  # as much of it as is read

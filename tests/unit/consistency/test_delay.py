@@ -76,6 +76,16 @@ def test_the_maximum_remembers_a_time_without_samples() -> None:
     assert delay.maximum(101) == pytest.approx(61)
 
 
+def test_the_maximum_is_no_less_than_what_was_said_while_a_sample_hung() -> None:
+    """Its answer came late, and is of a moment in between."""
+    delay = StageDelay()
+    delay.reached(Position(9), 0)
+    sampled(delay, 10, 9)
+    assert delay.delay(39.9) == pytest.approx(29.9)
+    delay.sampled(Sample(25, 1025, Position(9)), 40)
+    assert delay.maximum(40) == 30
+
+
 def test_the_maximum_covers_a_minute_and_no_more() -> None:
     """A spike stays for 60 s after it ended."""
     delay = StageDelay()
@@ -104,7 +114,7 @@ def test_what_the_maximum_remembers_is_bounded_though_nobody_asks() -> None:
     delay = StageDelay()
     for second in range(10_000):
         sampled(delay, second, 0)
-    assert len(delay._recent) < 100
+    assert len(delay._largest._noted) < 100
 
 
 def test_what_the_maximum_is_asked_of_is_the_largest_of_a_minute_in_any_order() -> None:
@@ -224,3 +234,5 @@ def test_a_clock_that_was_set_is_believed_at_once() -> None:
     assert (offset.seconds, offset.error_seconds) == (0.5, 0.002)
     offset.measured(0.501, 0.002)
     assert offset.seconds == pytest.approx(0.5002)
+    offset.measured(1.5, 2.0)
+    assert offset.seconds == pytest.approx(0.5002, abs=0.001), "a reading that hung says little"

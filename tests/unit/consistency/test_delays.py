@@ -108,3 +108,46 @@ def test_the_offset_of_the_clocks_has_the_round_trip_as_its_bound(bench: Bench) 
     bench.sample(1, ahead=100, round_trip=0.5)
     assert bench.delays.clock_error_seconds == 0.25
     assert bench.delays.clock_offset_seconds == pytest.approx(100, abs=0.3)
+
+
+def test_each_read_model_is_as_late_as_what_has_changed_it(bench: Bench) -> None:
+    """One that a transaction doesn't change isn't late by it, and counts none of its latency."""
+    bench.sample(1)
+    bench.delays.each_advanced({name: (Position(1), Position(1)) for name in ("hotels", "rooms")})
+    bench.sample(1)
+    bench.delays.committed(Position(7), time.time() - 30)
+    bench.delays.changes(["hotels"])
+    assert bench.delays.delay("searchable", "rooms") == pytest.approx(0, abs=0.5)
+    assert bench.delays.delay("searchable", "hotels") == pytest.approx(30, abs=0.5)
+    bench.delays.each_advanced(
+        {"hotels": (Position(7), Position(1)), "rooms": (Position(7), Position(7))}
+    )
+    assert bench.latencies["hotels", "indexed"] == [pytest.approx(30, abs=0.5)]
+    assert ("hotels", "searchable") not in bench.latencies
+    bench.delays.each_advanced(dict.fromkeys(("hotels", "rooms"), (Position(7), Position(7))))
+    assert bench.latencies["hotels", "searchable"] == [pytest.approx(30, abs=0.5)]
+    assert ("rooms", "searchable") not in bench.latencies
+
+
+def test_a_read_model_that_is_not_searched_has_no_delay(bench: Bench) -> None:
+    """None before it is told, and none again when it is loaded anew."""
+    bench.sample(1)
+    assert bench.delays.delay("searchable", "hotels") is None
+    bench.delays.each_advanced({"hotels": (Position(1), Position(1))})
+    assert bench.delays.delay("searchable", "hotels") is None, "no sample was taken since"
+    bench.sample(1)
+    assert bench.delays.delay("searchable", "hotels") == pytest.approx(0, abs=0.5)
+    assert {one.projection for one in bench.delays.readings()} == {PIPELINE, "hotels"}
+    bench.delays.each_advanced({})
+    assert bench.delays.delay("searchable", "hotels") is None
+    assert {one.projection for one in bench.delays.readings()} == {PIPELINE}
+
+
+def test_what_comes_again_changes_nothing_again(bench: Bench) -> None:
+    """On another connection: it was counted."""
+    bench.delays.each_advanced({"hotels": (Position(1), Position(1))})
+    for position in (5, 5):
+        bench.delays.committed(Position(position), time.time())
+        bench.delays.changes(["hotels"])
+    bench.delays.each_advanced({"hotels": (Position(5), Position(5))})
+    assert len(bench.latencies["hotels", "searchable"]) == 1

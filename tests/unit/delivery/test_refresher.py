@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.delivery import refresher as module
 from cdc_daemon.delivery.hurry import Hurry
 from cdc_daemon.delivery.lane import Batch, Lane
@@ -34,10 +35,13 @@ class Bench:
         self.took: list[float] = []
         self.retries: list[str] = []
         self.failures: list[BaseException] = []
+        wanted = dict.fromkeys(("one", "two"), freshness)
+        self.freshness = Freshness({"one": "ones", "two": "twos"}, wanted)
         self.refresher = Refresher(
             sink=self.sink,
             progress=self.progress,
-            freshness_seconds=dict.fromkeys(("one", "two"), freshness),
+            freshness_seconds=wanted,
+            freshness=self.freshness,
             hurry=self.hurry,
             busy=lambda: self.busy,
             refreshed=self.took.append,
@@ -49,6 +53,7 @@ class Bench:
     def write(self, index: str, position: int) -> None:
         """One document is durable."""
         batch = Batch(self.progress.received)
+        self.freshness.written(index)
         batch.by_index[index] = {b"a": DocumentOperation(index, b"a", position, b"{}")}
         self.progress.written(batch)
         self.progress.received = Position(position)
@@ -236,3 +241,27 @@ def test_a_refresh_that_fails_leaves_what_is_awaited_awaited(
     assert wait_until(lambda: len(one.retries) >= 2)
     one.sink.away = False
     assert wait_until(lambda: one.progress.searchable() == 9)
+
+
+def test_what_was_achieved_is_how_long_the_first_write_waited(
+    bench: Callable[[float], Bench],
+) -> None:
+    """From the write to the end of the refresh that shows it; a failure makes it longer."""
+    one = bench(0.3)
+    one.write("one", 5)
+    assert wait_until(lambda: one.progress.searchable() == 5, 5)
+    written = time.monotonic()
+    one.write("one", 7)
+    one.write("one", 8)
+    assert wait_until(lambda: one.progress.searchable() == 8, 5)
+    ones, twos = one.freshness.achieved()
+    looked = time.monotonic()
+    assert (ones.projection, ones.configured) == ("ones", 0.3)
+    assert 0.1 < ones.achieved <= looked - written
+    assert twos.achieved == 0
+    one.sink.away = True
+    one.write("one", 9)
+    failed = time.monotonic()
+    assert wait_until(lambda: bool(one.retries), 5)
+    looked = time.monotonic()
+    assert one.freshness.achieved()[0].achieved >= looked - failed

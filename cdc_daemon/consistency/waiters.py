@@ -1,0 +1,192 @@
+"""All who wait until searches show something: woken in one go by whatever makes them show it.
+
+The threads that write and refresh look here whenever a position may have moved. So looking costs
+nothing where nobody waits, and next to nothing where everybody waits for what has yet to come.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from cdc_daemon.consistency.waiting import is_searched, position_of
+from cdc_daemon.consistency.waitqueue import WaitQueue
+from cdc_daemon.errors import CdcError, FutureTokenError, RetryError, TokenError
+from cdc_daemon.events import NOWHERE, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from cdc_daemon.consistency.waiting import Pipeline, Waiter
+    from cdc_daemon.ports import TokenReader
+
+
+class NobodyServesError(RetryError):
+    """No pipeline runs here: it starts, stops, or stands by."""
+
+
+class TooManyError(CdcError):
+    """So many wait already that one more would have to be a mistake."""
+
+
+class Waiters:
+    """Of one daemon. Any thread calls it; they outlive a start in place."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._pipeline: Pipeline | None = None
+        self._tokens: TokenReader | None = None
+        self._all: dict[Waiter, None] = {}
+        self._queues: dict[str | None, WaitQueue[Waiter]] = {}
+        """Who waits for a position, by the read model."""
+        self._unread: WaitQueue[Waiter] = WaitQueue()
+        """Who waits for a document, while the position has not been received."""
+        self._documents: dict[Waiter, None] = {}
+        """And since then."""
+        self.wake: Callable[[Sequence[Waiter]], None] = lambda _: None
+        """Called with those who wait no longer; whoever lets them wait sets it."""
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What is waited on. Raises NobodyServesError."""
+        return self._serving()[0]
+
+    @property
+    def epoch(self) -> str | None:
+        """The history that is followed; None while nobody knows."""
+        tokens = self._tokens
+        return None if tokens is None else tokens.epoch
+
+    def follow(self, pipeline: Pipeline, tokens: TokenReader) -> None:
+        """From now on this one runs: those who wait already wait on it."""
+        with self._lock:
+            self._pipeline, self._tokens = pipeline, tokens
+            self._queues.clear()
+            self._unread = WaitQueue()
+            self._documents.clear()
+            refused = [waiter for waiter in self._all if not self._reads_again(waiter, tokens)]
+            self._let_go(refused)
+            for waiter in self._all:
+                self._place(waiter, pipeline)
+            left = list(self._all)
+        self._tell(refused)
+        for waiter in left:
+            _hurry(waiter, pipeline)
+        self.look()
+
+    def add(self, waiter: Waiter) -> None:
+        """Let one wait. Raises TooManyError, TokenError or NobodyServesError."""
+        with self._lock:
+            pipeline, reader = self._serving()
+            if len(self._all) >= self._most:
+                raise TooManyError(
+                    f"{self._most} requests wait already (consistency.max_waiters): ask again, and "
+                    "look whether clients ask without end for what can't be reached"
+                )
+            waiter.position = _position(waiter, reader)
+            self._all[waiter] = None
+            self._place(waiter, pipeline)
+        _hurry(waiter, pipeline)
+        self.look()
+
+    def forget(self, waiter: Waiter) -> None:
+        """It waits no longer. Quiet if it was woken."""
+        with self._lock:
+            self._let_go([waiter])
+
+    def look(self) -> None:
+        """Wake whom a position has reached that may have moved."""
+        if not self._all:
+            return
+        with self._lock:
+            if self._pipeline is None:
+                return
+            woken = list(self._reached(self._pipeline))
+            for waiter in woken:
+                waiter.reached = True
+            self._let_go(woken)
+        self._tell(woken)
+
+    def ends_at(self, end: Position, asked: float) -> None:
+        """There the source's log ended: what was asked for before, and lies beyond, never comes."""
+        with self._lock:
+            beyond = [one for one in self._all if one.position > end and one.since < asked]
+            for waiter in beyond:
+                waiter.refused = FutureTokenError(
+                    "the token lies beyond the end of the source's log: it is of another database, "
+                    "or of what a crash, a failover or a restore has lost"
+                )
+            self._let_go(beyond)
+        self._tell(beyond)
+
+    def stop(self) -> None:
+        """Nobody is served from now on: all who wait are told so."""
+        with self._lock:
+            left = list(self._all)
+            self._pipeline = self._tokens = None
+            for waiter in left:
+                waiter.refused = NobodyServesError("the daemon stops")
+            self._let_go(left)
+        self._tell(left)
+
+    def _serving(self) -> tuple[Pipeline, TokenReader]:
+        pipeline, tokens = self._pipeline, self._tokens
+        if pipeline is None or tokens is None:
+            raise NobodyServesError("no pipeline runs in this daemon")
+        return pipeline, tokens
+
+    def _reads_again(self, waiter: Waiter, tokens: TokenReader) -> bool:
+        """Another start may be in another history."""
+        try:
+            waiter.position = _position(waiter, tokens)
+        except TokenError as error:
+            waiter.refused = error
+        return waiter.refused is None
+
+    def _place(self, waiter: Waiter, pipeline: Pipeline) -> None:
+        projection, document_id = waiter.what
+        if projection is None or document_id is None:
+            queue = self._queues.setdefault(projection, WaitQueue())
+        else:
+            queue = self._unread
+            waiter.document = pipeline.awaited_document(projection, document_id, waiter.position)
+        waiter.place = queue.put(waiter.position, waiter)
+
+    def _let_go(self, some: Collection[Waiter]) -> None:
+        for waiter in some:
+            self._all.pop(waiter, None)
+            self._documents.pop(waiter, None)
+            queue = self._queues.get(waiter.what.projection)
+            if waiter.document is not None:
+                self._unread.leave(waiter.place)
+            elif queue is not None:
+                queue.leave(waiter.place)
+
+    def _reached(self, pipeline: Pipeline) -> Iterator[Waiter]:
+        received = pipeline.progress.received
+        for projection, queue in self._queues.items():
+            nearest = queue.nearest
+            # No more is searchable than what was received: that much is known without looking.
+            if nearest is not None and nearest <= received and is_searched(pipeline, projection):
+                yield from queue.take(position_of(pipeline, projection))
+        for waiter in self._unread.take(received):
+            self._documents[waiter] = None
+        yield from [one for one in self._documents if one.document and one.document.is_shown()]
+
+    def _tell(self, woken: Sequence[Waiter]) -> None:
+        if woken:
+            self.wake(woken)
+
+
+def _position(waiter: Waiter, tokens: TokenReader) -> Position:
+    """What its tokens stand for, all together."""
+    return max((tokens.read(token) for token in waiter.tokens), default=NOWHERE)
+
+
+def _hurry(waiter: Waiter, pipeline: Pipeline) -> None:
+    projection = waiter.what.projection
+    pipeline.hurry(waiter.position, None if projection is None else [projection])

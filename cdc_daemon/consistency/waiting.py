@@ -1,0 +1,121 @@
+"""One who waits until searches show something, and why they don't show it yet."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from cdc_daemon.errors import CdcError
+    from cdc_daemon.events import Position
+
+
+class Positions(Protocol):
+    """How far a pipeline is; read by any thread."""
+
+    received: Position
+    unfilled: Position | None
+    incomplete: Mapping[str, Position]
+    unpublished: frozenset[str]
+
+    def durable(self) -> Position:
+        """Everything up to here is in the sink."""
+
+    def durable_of(self, indices: Collection[str]) -> Position:
+        """The same, as far as it belongs in these indices."""
+
+    def searchable(self) -> Position:
+        """Everything up to here can be found by a search."""
+
+    def searchable_of(self, indices: Collection[str]) -> Position:
+        """The same, as far as it belongs in these indices."""
+
+
+class Document(Protocol):
+    """A document that is waited for."""
+
+    def is_shown(self) -> bool:
+        """Whether a search finds it as it is to be; asked by one thread at a time."""
+
+
+class Pipeline(Protocol):
+    """What is waited on; called by any thread."""
+
+    @property
+    def progress(self) -> Positions:
+        """How far it is."""
+
+    @property
+    def indices(self) -> Mapping[str, str]:
+        """The index behind each read model."""
+
+    def hurry(self, position: Position, projections: Collection[str] | None = None) -> None:
+        """Somebody waits for this position: hold nothing of it."""
+
+    def awaited_document(self, projection: str, document_id: bytes, position: Position) -> Document:
+        """One document as it was committed up to a position."""
+
+
+class What(NamedTuple):
+    """What is waited for."""
+
+    projection: str | None = None
+    """None: all read models that are searched."""
+    document_id: bytes | None = None
+    """As a JSON string; None: all documents."""
+
+
+class Waiter:
+    """One request, until it is answered or leaves."""
+
+    def __init__(self, tokens: Collection[str], what: What) -> None:
+        self.tokens = tokens
+        self.what = what
+        self.since = time.monotonic()
+        self.position: Position
+        """What the tokens stand for, in the history that is followed now."""
+        self.document: Document | None = None
+        self.place = 0
+        """In the queue that it is in."""
+        self.reached = False
+        self.refused: CdcError | None = None
+        """Why it will never be reached."""
+        self.handle: Any = None
+        """Of whoever is to be woken."""
+
+
+def position_of(pipeline: Pipeline, projection: str | None) -> Position:
+    """How far searches are, of one read model or of all."""
+    progress = pipeline.progress
+    if projection is None:
+        return progress.searchable()
+    return progress.searchable_of((pipeline.indices[projection],))
+
+
+def is_searched(pipeline: Pipeline, projection: str | None) -> bool:
+    """Whether searches see the read model; any of them, where none is named."""
+    unpublished = pipeline.progress.unpublished
+    if projection is None:
+        return not unpublished.issuperset(pipeline.indices.values())
+    return pipeline.indices[projection] not in unpublished
+
+
+def reason(pipeline: Pipeline, position: Position, projection: str | None) -> str:
+    """Why searches don't show everything up to `position`, in one sentence."""
+    progress = pipeline.progress
+    if not is_searched(pipeline, projection):
+        return "existing rows are being loaded, and searches don't see the index before they are"
+    if progress.received < position:
+        return "the daemon has not received it from the source yet"
+    if progress.unfilled is not None and progress.unfilled < position:
+        return "a value that the source left out of the stream is being read"
+    indices = pipeline.indices
+    names = indices.values() if projection is None else [indices[projection]]
+    if any(progress.incomplete.get(name, position) < position for name in names):
+        return "a change that very many documents show is being worked off"
+    durable = progress.durable() if projection is None else progress.durable_of(names)
+    if durable < position:
+        return "it waits for the sink, which is busy or doesn't answer"
+    return "it is written, and the sink has not refreshed the index yet"

@@ -1,0 +1,77 @@
+"""Tokens: what clients bring to wait for their own commits. Pure.
+
+`SYSTEM/TIMELINE:LSN`, the history and the position after a COMMIT, or the LSN alone. One that was
+taken before a failover is good as far as its timeline is the server's own: what lies beyond the
+place where that was left was lost.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.errors import ForeignTokenError, TokenError
+from connectors.postgres.lsn import format_lsn, parse_lsn
+from connectors.postgres.timelines import Timeline, left_at, read_timeline
+
+if TYPE_CHECKING:
+    from cdc_daemon.events import Position
+    from connectors.postgres.walpages import WalPages
+
+_EPOCH: Final = re.compile(r"[0-9]{1,20}/[0-9]{1,10}", re.ASCII)
+_LSN: Final = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", re.ASCII)
+_EXPECTED: Final = (
+    "expected SYSTEM/TIMELINE:LSN, such as 7412345678901234567/1:0/16B3748, or an LSN alone, such "
+    "as 0/16B3748. After COMMIT: select pg_current_wal_insert_lsn()"
+)
+_LONGEST_SHOWN: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTokens:
+    """A `TokenReader` of the history that a server is in."""
+
+    timeline: Timeline
+    history: str
+    """What the server says of where earlier timelines were left; empty for the first one."""
+    pages: WalPages
+
+    @property
+    def epoch(self) -> str:
+        """System identifier and timeline."""
+        return str(self.timeline)
+
+    def read(self, token: str) -> Position:
+        """Where the last record ended when the token was taken."""
+        epoch, colon, lsn = token.strip().rpartition(":")
+        if not _LSN.fullmatch(lsn) or (colon and not _EPOCH.fullmatch(epoch)):
+            raise TokenError(f"not a token: {token[:_LONGEST_SHOWN]!r}. {_EXPECTED}")
+        position = self.pages.last_end(parse_lsn(lsn))
+        if colon:
+            self._require_ours(read_timeline(epoch), position)
+        return position
+
+    def _require_ours(self, other: Timeline, position: Position) -> None:
+        here = self.timeline
+        if other == here:
+            return
+        if other.system != here.system:
+            raise ForeignTokenError(
+                f"the token is of another database cluster, {other.system}: this daemon follows "
+                f"{here.system}. Ask the daemon that follows the database of the commit"
+            )
+        if other.number > here.number:
+            raise ForeignTokenError(
+                f"the token is of timeline {other.number}, and the daemon is in {here.number}: a "
+                "failover that it has yet to follow (ask again), or its source.dsn still leads to "
+                "the old primary"
+            )
+        left = left_at(self.history, other.number)
+        if left is None or position > left:
+            where = "not a part of it" if left is None else f"left at {format_lsn(left)}"
+            raise ForeignTokenError(
+                f"the commit was lost in a failover: it is at {format_lsn(position)} of timeline "
+                f"{other.number}, which was {where} when the server's timeline {here.number} "
+                "began. Read the source to see what is there"
+            )

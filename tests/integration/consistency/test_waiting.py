@@ -1,0 +1,220 @@
+"""Clients wait until searches show what they have committed: over HTTP, with real servers."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from tests.generators.running_daemon import until
+from tests.generators.waits import BARE, WHOLE, Asker, committed, wait_path
+
+if TYPE_CHECKING:
+    from cdc_daemon.embedded import OpenSearchServer
+    from tests.conftest import Database
+    from tests.generators.rest import Rest
+    from tests.generators.running_daemon import RunningDaemon
+    from tests.integration.pipeline.conftest import StartDaemon
+
+PROJECTIONS = {"waits": {"from": "public.entry", "fields": "*", "freshness": "1h"}}
+POLICIES = {
+    "policies": {
+        "own": {"strategy": "causal", "timeout": "50s", "on_timeout": "source"},
+        "fresh": {"strategy": "eventual", "max_staleness": "1h", "on_timeout": "stale"},
+        "never": {"strategy": "causal", "max_staleness": 0},
+    },
+    "rules": [{"function": "my-*", "user": "*", "policy": "own"}],
+}
+
+
+@pytest.fixture
+def daemon(database: Database, start_daemon: StartDaemon) -> RunningDaemon:
+    """One that streams, and of itself would refresh once an hour."""
+    committed(database.dsn, "create table entry (id int primary key, name text)")
+    made = start_daemon(PROJECTIONS, consistency=POLICIES)
+    made.wait_until("streaming")
+    return made
+
+
+def found(rest: Rest, document_id: object, index: str = "waits") -> Any:
+    """What a search finds of a document."""
+    query = {"query": {"ids": {"values": [str(document_id)]}}}
+    hits = rest.post(f"/{index}/_search", query)["hits"]["hits"]
+    return hits[0]["_source"] if hits else None
+
+
+@pytest.mark.parametrize("token", [BARE, WHOLE], ids=["bare", "whole"])
+def test_a_search_after_a_wait_shows_what_was_committed(
+    database: Database, rest: Rest, daemon: RunningDaemon, token: str
+) -> None:
+    """Of all, of one read model or of one document; inserts, updates and deletes; every time."""
+    asker = Asker(daemon.file)
+    one: dict[str, object] = {"projection": "waits"}
+    wishes: list[dict[str, object]] = [{}, one, {**one, "id": 1}]
+    for turn in range(4):
+        for wish in wishes:
+            name = f"turn {turn} of {len(wish)}"
+            statement = (
+                f"insert into entry values (1, '{name}') on conflict (id) do update "
+                "set name = excluded.name"
+            )
+            waited = asker.ask(committed(database.dsn, statement, token), timeout=50, **wish)
+            assert found(rest, 1) == {"id": 1, "name": name}
+            assert waited.status == 200
+            assert waited.body["reached"]
+        waited = asker.ask(committed(database.dsn, "delete from entry", token), **wishes[turn % 3])
+        assert waited.status == 200
+        assert found(rest, 1) is None
+
+
+def test_what_cannot_be_waited_for_is_refused_with_a_reason(
+    database: Database, daemon: RunningDaemon
+) -> None:
+    """Malformed, foreign, later, lost or future tokens; unknown names; impossible timeouts."""
+    asker = Asker(daemon.file)
+    token = committed(database.dsn, "insert into entry values (1)")
+    epoch, _, lsn = token.rpartition(":")
+    system, _, timeline = epoch.partition("/")
+    expected: list[tuple[int, str, list[str], dict[str, object]]] = [
+        (400, "not a token", ["soon"], {}),
+        (400, "not a token", [""], {}),
+        (400, "not a token", ["0/16B37480000"], {}),
+        (400, "not a token", [f"{system}:{lsn}"], {}),
+        (400, "not a token", [token, "0/"], {}),
+        (409, "another database cluster", [f"1{system}/{timeline}:{lsn}"], {}),
+        (409, "failover", [f"{system}/{int(timeline) + 1}:{lsn}"], {}),
+        (409, "not a part of it", [f"{system}/0:{lsn}"], {}),
+        (422, "beyond the end", [f"{epoch}:FFFFFFFF/0"], {"timeout": 50}),
+        (422, "beyond the end", ["7FFFFFFF/FFFFFFFF"], {"timeout": 50, "projection": "waits"}),
+        (404, "did you mean 'waits'", [token], {"projection": "wait"}),
+        (404, "did you mean 'own'", [token], {"policy": "owm"}),
+        (400, "an id needs its projection", [token], {"id": 1}),
+        (400, "not both", [token], {"policy": "own", "function": "my-bookings"}),
+        (400, "not both", [token], {"policy": "own", "user": "guest"}),
+        (400, "did you mean timeout", [token], {"time_out": 1}),
+        (400, "did you mean token", [], {"tokens": token}),
+        (400, "expected a duration", [token], {"timeout": "soon"}),
+        (400, "expected a duration", [token], {"timeout": -1}),
+        (400, "expected a duration", [token], {"timeout": "nan"}),
+        (400, "expected a duration", [token], {"timeout": "inf"}),
+        (400, "at most 1m", [token], {"timeout": "61s"}),
+        (400, "at most 1m", [token], {"timeout": "9" * 300}),
+    ]
+    for status, why, tokens, parameters in expected:
+        waited = asker.ask(*tokens, **parameters)
+        assert (waited.status, why in waited.body["error"]) == (status, True), waited
+        if status in {409, 422}:
+            assert waited.body["epoch"] == epoch
+    assert asker.get("/api/v1/wait?projection=waits&projection=waits").status == 400
+
+
+def test_an_idle_source_is_no_reason_to_wait(database: Database, daemon: RunningDaemon) -> None:
+    """The token may lie beyond what is flushed: behind what others have not committed, or a commit
+    that didn't wait for the disk; nothing comes after it.
+    """  # noqa: D205 - one sentence
+    asker = Asker(daemon.file)
+    with psycopg.connect(database.dsn) as other:
+        for number in range(3):
+            statement = f"insert into entry values ({number})"
+            with psycopg.connect(database.dsn, autocommit=True) as connection:
+                connection.execute("set synchronous_commit = off")
+                connection.execute(statement)
+                other.execute("insert into entry values (%s)", [100 + number])
+                (token,) = connection.execute(BARE).fetchone() or ("",)
+            waited = asker.ask(token, timeout=50, projection="waits", id=number)
+            assert waited.status == 200
+            waited = asker.ask(token, timeout=50)
+            assert waited.status == 200
+            assert waited.body["waited_seconds"] < 12  # the server itself would take 15 s or more
+        other.rollback()
+
+
+def test_policies_say_what_is_waited_for(database: Database, daemon: RunningDaemon) -> None:
+    """By name, by rule, or none; and each is counted."""
+    asker = Asker(daemon.file)
+    shown = asker.get("/api/v1/policies").body
+    token = committed(database.dsn, "insert into entry values (1)")
+    assert shown["epoch"] == token.rpartition(":")[0]
+    assert shown["default"] == "eventual"
+    assert shown["policies"].keys() == {"eventual", "own", "fresh", "never"}
+    assert shown["policies"]["own"] == {
+        "strategy": "causal",
+        "timeout_seconds": 50.0,
+        "on_timeout": "source",
+        "max_staleness_seconds": None,
+    }
+    assert shown["rules"] == [{"function": "my-*", "user": "*", "policy": "own"}]
+    asked: list[tuple[dict[str, object], str | None, str]] = [
+        ({}, None, "causal"),
+        ({"policy": "own"}, "own", "causal"),
+        ({"function": "my-bookings", "user": "guest"}, "own", "causal"),
+        ({"function": "my-bookings"}, "eventual", "eventual"),
+        ({"function": "trends", "user": "guest"}, "eventual", "eventual"),
+        ({"policy": "fresh"}, "fresh", "eventual"),
+    ]
+    until(lambda: asker.ask().body["staleness_seconds"] is not None, 60, "the source is sampled")
+    for parameters, name, strategy in asked:
+        waited = asker.ask(token, **parameters)
+        assert waited.status == 200, waited
+        assert (waited.body["policy"], waited.body["strategy"]) == (name, strategy)
+    never = asker.ask(token, policy="never")
+    assert (never.status, never.body["reached"]) == (504, False)
+    assert never.body["on_timeout"] == "error"
+    assert "behind the source" in never.body["why"]
+    metrics = daemon.metrics()
+    counted = 'cdc_wait_seconds_count{outcome="%s",policy="%s"}'
+    assert metrics[counted % ("reached", "own")] == 2
+    assert metrics[counted % ("timeout", "never")] == 1
+    assert metrics["cdc_waiters"] == 0
+
+
+def test_a_wait_that_takes_too_long_says_why(
+    database: Database, opensearch: OpenSearchServer, daemon: RunningDaemon
+) -> None:
+    """And what its policy says to do then."""
+    asker = Asker(daemon.file)
+    opensearch.pause()
+    token = committed(database.dsn, "insert into entry values (1)")
+    waited = asker.ask(token, timeout="1s", policy="own")
+    assert (waited.status, waited.body["reached"]) == (504, False)
+    assert waited.body["on_timeout"] == "source"
+    assert waited.body["waited_seconds"] >= 1
+    assert "sink" in waited.body["why"]
+    opensearch.resume()
+    assert asker.ask(token, timeout=50).body["reached"]
+
+
+def test_who_hangs_up_is_forgotten(
+    database: Database, opensearch: OpenSearchServer, daemon: RunningDaemon
+) -> None:
+    """A web node that has died is waited for by nobody."""
+    asker = Asker(daemon.file)
+    opensearch.pause()
+    token = committed(database.dsn, "insert into entry values (1)")
+    waiting = [asker.open(wait_path(token, timeout=60)) for _ in range(20)]
+    until(lambda: daemon.metrics()["cdc_waiters"] == 20, 60, "all wait")
+    for connection in waiting:
+        connection.close()
+    until(lambda: daemon.metrics()["cdc_waiters"] == 0, 60, "nobody waits")
+    opensearch.resume()
+    gone = 'cdc_wait_seconds_count{outcome="gone",policy=""}'
+    assert daemon.metrics()[gone] == 20
+
+
+def test_a_stop_answers_all_who_wait(
+    database: Database, opensearch: OpenSearchServer, daemon: RunningDaemon
+) -> None:
+    """With 503: another daemon may be asked, or this one later."""
+    asker = Asker(daemon.file)
+    opensearch.pause()
+    token = committed(database.dsn, "insert into entry values (1)")
+    waiting = [asker.open(wait_path(token, timeout=60)) for _ in range(20)]
+    until(lambda: daemon.metrics()["cdc_waiters"] == 20, 60, "all wait")
+    daemon.signal(signal.SIGTERM)
+    answers = [asker.answer(connection) for connection in waiting]
+    assert {answer.status for answer in answers} == {503}
+    assert "stop" in answers[0].body["error"]
+    opensearch.resume()
+    assert daemon.wait(60) == 0
