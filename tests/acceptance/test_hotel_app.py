@@ -9,7 +9,8 @@ import httpx
 import psycopg
 import pytest
 
-from tests.conftest import fresh_database
+from cdc_daemon import embedded
+from deploy.examples.showcase.stage import SETTINGS
 from tests.generators.people import Visitor, chromium
 from tests.generators.running_daemon import until
 from tests.generators.web_application import WebApplication, running_application
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser
-
-    from cdc_daemon import embedded
 
 ROWS = """
 insert into city (name, country) values ('Lyon', 'FR');
@@ -60,14 +59,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(
+    request: pytest.FixtureRequest,
     browser: Browser,  # noqa: ARG001 - where there is none, nothing else need be started
-    postgres_server: embedded.PostgresServer,
     opensearch: embedded.OpenSearchServer,
 ) -> Iterator[WebApplication]:
-    """The site with two hotels, one of which has a single room."""
+    """The site with two hotels, one of which has a single room, on a PostgreSQL of its own."""
+    version = request.config.getoption("--postgres")
     with (
-        fresh_database(postgres_server) as database,
-        running_application("hotel", ROWS, database.dsn, opensearch.url, SELDOM) as running,
+        embedded.postgres(version=version, settings=SETTINGS, fsync=False, progress=_quiet) as own,
+        running_application("hotel", ROWS, own.dsn, opensearch.url, SELDOM, strong=True) as running,
     ):
         yield running
 
@@ -201,3 +201,22 @@ def test_nobody_is_sent_to_another_site(site: WebApplication, back: str) -> None
     form = {"name": "Ada", "back": back}
     answer = httpx.post(f"{site.nodes[0]}/sign-in", data=form, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_bookings_are_found_while_the_daemon_is_away(site: WebApplication, arrive: Arrive) -> None:
+    """The policy says `on_timeout: source`: PostgreSQL answers, and the page says so."""
+    ilse = arrive("Ilse", "/hotels/1?arrival=2027-07-01&nights=2")
+    ilse.press("Switch policies off")
+    site.daemon.pause()
+    try:
+        ilse.press("Book room 101")
+        ilse.press("Switch policies on")
+        assert "room 101" in ilse.shown
+        assert ilse.receipt("my bookings")["badge"] == "source"
+        ilse.photograph("source")
+    finally:
+        site.daemon.resume()
+
+
+def _quiet(_: str) -> None:
+    """Nobody waits for this server alone."""

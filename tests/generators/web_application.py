@@ -11,10 +11,11 @@ import psycopg
 from ruamel.yaml import YAML
 
 from cdc_daemon.embedded.ports import free_port
-from cdc_daemon.outside.daemon_process import running_daemon
+from cdc_daemon.outside.daemon_process import DaemonProcess, running_daemon
 from deploy.examples.showcase.nodes import running_nodes
 from deploy.examples.showcase.settings import Settings
 from deploy.examples.showcase.stage import EXAMPLES
+from deploy.examples.showcase.strong import let_commits_wait
 from tests.generators.rest import Refused, Rest
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class WebApplication:
 
     nodes: list[str]
     dsn: str
+    daemon: DaemonProcess
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the command store."""
@@ -39,9 +41,12 @@ class WebApplication:
 
 @contextmanager
 def running_application(
-    name: str, rows: str, dsn: str, opensearch_url: str, freshness: str
+    name: str, rows: str, dsn: str, opensearch_url: str, freshness: str, *, strong: bool = False
 ) -> Iterator[WebApplication]:
-    """Run an example's application on `rows`, in an empty database; refreshed by `freshness`."""
+    """Run an example's application on `rows`, in an empty database; refreshed by `freshness`.
+
+    `strong`: commits may wait for the daemon, for as long as the server runs.
+    """
     with psycopg.connect(dsn) as connection:
         connection.execute((EXAMPLES / name / "schema.sql").read_text().encode())
         connection.execute(rows.encode())
@@ -50,10 +55,12 @@ def running_application(
     try:
         with running_daemon(configuration, free_port(), variables, _quiet) as daemon:
             assert daemon.wait_until(lambda shown: shown.get("state") == "streaming", LOAD_SECONDS)
+            if strong:
+                let_commits_wait(daemon, variables)
             settings = Settings(dsn, opensearch_url, daemon.url, secrets.token_urlsafe())
             ports = [free_port(), free_port()]
             with running_nodes(name, settings, ports, _quiet) as nodes:
-                yield WebApplication(nodes, dsn)
+                yield WebApplication(nodes, dsn, daemon)
     finally:
         _forget(name, configuration, Rest(opensearch_url))
 

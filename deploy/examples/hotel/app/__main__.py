@@ -2,4 +2,4 @@
 
 from deploy.examples.showcase.stage import main
 
-main("hotel")
+main("hotel", strong=True)
