@@ -156,7 +156,8 @@ class Daemon:
             raise
 
     def _run_pipeline(self) -> None:
-        monitor = Monitor(self._source.clock(), self.metrics)
+        strong = self._configuration.consistency.strong
+        monitor = Monitor(self._source.clock(), self.metrics, strong)
         log_end = LogEnd(self._source.clock(), self.status.waiters.ends_at)
         log_end.start()
         self.status.watch(monitor)

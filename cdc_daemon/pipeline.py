@@ -163,7 +163,12 @@ class Pipeline:
     def _connect(self) -> None:
         self._require_same_history()
         received, whole = self._delivery.progress.received, self._joiner is not None
-        self._source.start(self._relations, received, whole=whole)
+        self._source.start(
+            self._relations,
+            received,
+            whole=whole,
+            silence_seconds=self._delivery.monitor.strong.silence_seconds,
+        )
 
     def _write_alone(self) -> None:
         """The source is away: write what needs no more of it than the state has, for a while."""
@@ -283,7 +288,7 @@ class Pipeline:
         delivery.metrics.transaction()
         self._pass(position)
         if delivery.monitor.strong.waited_for:
-            delivery.hurry(position)
+            delivery.hurry_commit(position)
 
     def _send(self, route: Route, position: Position, window: Transaction | None) -> None:
         """Send what the transaction made of the documents of one read model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cdc_daemon.ports import Opened
+from cdc_daemon.ports import Opened, StrongTerms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,4 +18,8 @@ def open_configuration(file: Path) -> Opened:
 
     config = load(file, os.environ).configuration
     log.configure(config.log)
-    return Opened(config.name, config.source, config.sink)
+    strong = config.consistency.strong
+    terms = None
+    if strong is not None:
+        terms = StrongTerms(strong.when_away == "degrade", strong.silence_seconds)
+    return Opened(config.name, config.source, config.sink, terms)

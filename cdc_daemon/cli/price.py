@@ -50,7 +50,7 @@ def price(
         typer.Option(parser=_duration, metavar="TIME", help="Of each strategy: 20s, 1m, seconds."),
     ] = "20s",  # type: ignore[assignment]  # typer parses the default as well
     clients: Annotated[int, typer.Option(min=1, max=100, help="That write and search.")] = 8,
-    rate: Annotated[float, typer.Option(min=1, help="Transactions a second, of all.")] = 100,
+    rate: Annotated[float, typer.Option(min=1, help="Transactions a second, of all.")] = 200,
     strategies: Annotated[
         str, typer.Option(metavar="NAMES", help="With commas between. [default: all]")
     ] = "",
@@ -70,13 +70,14 @@ def price(
     one didn't; 130: Ctrl-C.
     """
     # Imported here: the help needs no driver, nor Windows a server.
+    from cdc_daemon.price.extra import require_extra  # noqa: PLC0415
+
+    require_extra()
     from cdc_daemon.outside.signals import Interrupted  # noqa: PLC0415
     from cdc_daemon.price.comparing import Options, compare  # noqa: PLC0415
-    from cdc_daemon.price.plot import draw, require_matplotlib  # noqa: PLC0415
+    from cdc_daemon.price.plot import draw  # noqa: PLC0415
     from cdc_daemon.price.strategies import chosen  # noqa: PLC0415
 
-    if plot is not None:
-        require_matplotlib()
     options = Options(duration, clients, rate, chosen(strategies))
     try:
         prices = compare(options)

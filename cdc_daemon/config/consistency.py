@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StrictInt, model_validator
 
 from cdc_daemon.config.section import Section
+from cdc_daemon.config.strong import StrongConfig
 from cdc_daemon.nearest import nearest
 from cdc_daemon.quantities import Duration, duration_text
 
@@ -69,6 +70,10 @@ class ConsistencyConfig(Section):
     # Longer than any proxy keeps a request open by default.
     max_timeout: Duration = Field(
         default=60.0, gt=0, description="The longest timeout that a request may ask for."
+    )
+    strong: StrongConfig | None = Field(
+        default=None,
+        description="Let commits wait until searches find what they wrote. Default: they can't.",
     )
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from pydantic import (
     Discriminator,
     Field,
     JsonValue,
+    PrivateAttr,
     SecretStr,
     SerializeAsAny,
     StrictBool,
@@ -33,6 +34,7 @@ from cdc_daemon.config.names import (
     table_name,
 )
 from cdc_daemon.config.section import Section
+from cdc_daemon.nearest import nearest
 from cdc_daemon.ports import CHUNK_BYTES
 from cdc_daemon.quantities import ByteSize, Duration
 
@@ -128,10 +130,16 @@ class ProjectionConfig(Section):
         """The fields by name; None for `"*"`, all columns."""
         return by_name(self.fields)
 
+    _is_kept: bool = PrivateAttr(default=False)
+
+    def keep(self) -> None:
+        """Keep its rows, whatever it shows: the source can't be asked for what it left out."""
+        self._is_kept = True
+
     @property
     def is_joined(self) -> bool:
         """Whether its documents need more than their own row: the daemon's state."""
-        return bool(self.embed) or self.routing is not None
+        return self._is_kept or bool(self.embed) or self.routing is not None
 
     @property
     def id_columns(self) -> list[str] | None:
@@ -326,3 +334,26 @@ class Configuration(Section):
     )
     log: LogConfig = Field(default=LogConfig(), description="What is logged, and how.")
     shutdown: ShutdownConfig = Field(default=ShutdownConfig(), description="How the daemon stops.")
+
+    @model_validator(mode="after")
+    def _keeps_rows_where_commits_wait(self) -> Configuration:
+        """What a commit that waits has left out of its rows isn't visible to anyone yet."""
+        strong = self.consistency.strong
+        if strong is None:
+            return self
+        for name in strong.exclude:
+            if name not in self.projections:
+                guess = nearest(name, self.projections) or next(iter(self.projections))
+                raise ValueError(
+                    f'`consistency.strong.exclude` names "{name}", which is no projection; did you '
+                    f'mean "{guess}"?'
+                )
+        for name, projection in self.projections.items():
+            if projection.missing_columns is None:
+                raise ValueError(
+                    f"`missing_columns: null` of projection {name} can't be had with "
+                    "`consistency.strong`, which keeps its rows: take it out, and name columns "
+                    "that are there"
+                )
+            projection.keep()
+        return self

@@ -15,6 +15,7 @@ from cdc_daemon.consistency.strong import Strong
 from cdc_daemon.errors import CdcError, RetentionLimitError, RetryError
 
 if TYPE_CHECKING:
+    from cdc_daemon.config.strong import StrongConfig
     from cdc_daemon.events import Position
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import SlotHealth, SourceClock
@@ -29,8 +30,10 @@ stays half flushed while the source is idle: then one message is written to the 
 class Monitor(threading.Thread):
     """One thread that samples; any thread tells `delays` how far the stages are."""
 
-    def __init__(self, clock: SourceClock, metrics: Metrics, *, strong: bool = False) -> None:
-        """`strong`: commits of the source are expected to wait for us."""
+    def __init__(
+        self, clock: SourceClock, metrics: Metrics, strong: StrongConfig | None = None
+    ) -> None:
+        """`strong`: how commits of the source are to wait for us, if they are."""
         super().__init__(name="clock", daemon=True)
         self._clock = clock
         self._metrics = metrics
@@ -42,7 +45,7 @@ class Monitor(threading.Thread):
         self.slot_health: SlotHealth | None = None
         """What the source keeps for us; None while nobody knows."""
         self.retention = RetentionAlarm()
-        self.strong = Strong(metrics, expected=strong)
+        self.strong = Strong(metrics, strong)
         self._failure: RetentionLimitError | None = None
 
     def raise_failure(self) -> None:

@@ -14,6 +14,7 @@ from cdc_daemon.consistency.latency import StageLatency, Transaction
 from cdc_daemon.ports import Standing
 
 if TYPE_CHECKING:
+    from cdc_daemon.config.strong import StrongConfig
     from cdc_daemon.events import Position
     from cdc_daemon.metrics import Metrics
 
@@ -23,14 +24,18 @@ log = structlog.get_logger(__name__)
 class Strong:
     """Of one pipeline; any thread looks at it."""
 
-    def __init__(self, metrics: Metrics, *, expected: bool) -> None:
-        """`expected`: the configuration says that commits can wait."""
+    def __init__(self, metrics: Metrics, config: StrongConfig | None) -> None:
+        """`config`: commits are to wait for us, and how; None: nobody expects it."""
         self._metrics = metrics
-        self._expected = expected
+        self._expected = config is not None
+        self.excluded: frozenset[str] = frozenset(config.exclude if config else ())
+        """The projections that commits don't wait for."""
+        self.silence_seconds = config.silence_seconds if config else None
+        """The source gives us up when it hears nothing of us for so long."""
         self._reported = StageLatency()
         self.standing = Standing()
         """As of the last sample."""
-        if expected:
+        if self._expected:
             metrics.strong(active=False)
 
     @property

@@ -53,6 +53,8 @@ class Checkpointer(threading.Thread):
         self._documents = 0
         self._due = 0.0
         self._stored_at = 0.0
+        self._awaited = False
+        """Whether what was offered last is awaited."""
         self._closed = False
 
     def begin(self, checkpoint: Checkpoint) -> None:
@@ -79,6 +81,7 @@ class Checkpointer(threading.Thread):
             return
         with self._changed:
             self._wanted = max(position, self._wanted)
+            self._awaited = awaited
             idle = documents == self._documents
             self._documents = documents
             if urgent:
@@ -169,5 +172,8 @@ class Checkpointer(threading.Thread):
         with self._changed:
             self._checkpoint = replace(checkpoint, shapes=self._checkpoint.shapes)
             self._stored_at = time.monotonic()
-            self._due = self._stored_at + (IDLE_INTERVAL_SECONDS if self.is_current else 0.0)
+            if self._awaited and self._wanted > self.stored:  # offered while this was stored
+                self._due = self._stored_at + AWAITED_INTERVAL_SECONDS
+            else:
+                self._due = self._stored_at + (IDLE_INTERVAL_SECONDS if self.is_current else 0.0)
         self._on_stored()

@@ -48,6 +48,7 @@ class Confirmed(NamedTuple):
     durable: Position
     """Checkpointed as well."""
     searchable: Position
+    """But for the projections that commits don't wait for."""
 
 
 class Delivery:
@@ -146,9 +147,13 @@ class Delivery:
     def confirmed(self) -> Confirmed:
         """How far the source may be told that we are."""
         progress = self.progress
-        searchable = progress.searchable()
+        searchable = progress.searchable_of(self._confirmed_indices.values())
         durable = min(progress.confirmable(), self.checkpointer.stored)
         return Confirmed(progress.received, durable, searchable)
+
+    def hurry_commit(self, position: Position) -> None:
+        """A commit may wait until it is confirmed as searchable."""
+        self.hurry(position, self._confirmed_indices.keys())
 
     def wait(self, seconds: float = 0.5) -> None:
         """Wait until something was acknowledged, at most so long. Raises what a thread raised."""
@@ -303,6 +308,12 @@ class Delivery:
     def projection_of(self, index: str) -> Projection:
         """What fills an index."""
         return self._projections[index]
+
+    @property
+    def _confirmed_indices(self) -> dict[str, str]:
+        """The indices behind the read models that commits may wait for."""
+        excluded = self.monitor.strong.excluded
+        return {name: index for name, index in self.indices.items() if name not in excluded}
 
     @property
     def indices(self) -> dict[str, str]:

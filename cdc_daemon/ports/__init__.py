@@ -6,7 +6,7 @@ Sink side: `Sink`, `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentRead
 """
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
-from cdc_daemon.ports.commands import OpenConfiguration, Opened
+from cdc_daemon.ports.commands import OpenConfiguration, Opened, StrongTerms
 from cdc_daemon.ports.doctor import Doctor, Finding
 from cdc_daemon.ports.sink import (
     CheckpointStore,
@@ -60,6 +60,7 @@ __all__ = [
     "SourceClock",
     "SourceFactory",
     "Standing",
+    "StrongTerms",
     "TableRequest",
     "TokenReader",
     "Visibility",

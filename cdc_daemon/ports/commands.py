@@ -10,6 +10,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class StrongTerms:
+    """How commits are to wait for the daemon: the `consistency.strong` section."""
+
+    degrades: bool
+    """Whether a guard stands in for a daemon that is away."""
+    silence_seconds: float
+    """After so long a silence of it the source gives it up, or its guard."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """What a command that a connector brings gets to know of a configuration."""
 
@@ -17,6 +27,8 @@ class Opened:
     source: Any
     """An instance of the `config_model` of its connector; so is the sink."""
     sink: Any
+    strong: StrongTerms | None = None
+    """None: commits aren't to wait."""
 
 
 class OpenConfiguration(Protocol):

@@ -131,10 +131,18 @@ class Source(Protocol):
     def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> ChunkReader:
         """A reader of chunks of about that size, with its own connection, for another thread."""
 
-    def start(self, relations: Sequence[Relation], after: Position, *, whole: bool = False) -> None:
+    def start(
+        self,
+        relations: Sequence[Relation],
+        after: Position,
+        *,
+        whole: bool = False,
+        silence_seconds: float | None = None,
+    ) -> None:
         """Begin the stream just after `after`; rows come with the columns of `relations`.
 
-        `whole`: no transaction in parts before it ends, however large.
+        `whole`: no transaction in parts before it ends, however large. `silence_seconds`: the
+        source gives us up when it hears nothing of us for so long; None: as it likes.
 
         Changes of a table that had, or has by now, another shape come under a relation of their own
         that `stands_for` the one that was given. Raises StartAgainError if the source doesn't keep

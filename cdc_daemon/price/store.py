@@ -10,6 +10,7 @@ from psycopg import sql
 if TYPE_CHECKING:
     from cdc_daemon.embedded import PostgresServer
 
+PIPELINE: Final = "price"
 DATABASE: Final = "price"
 CALM: Final = "calm"
 """The read model with the usual freshness, for those who wait when they have to."""
@@ -17,7 +18,7 @@ PROMPT: Final = "prompt"
 """The one that is refreshed after every batch, whether anybody searches or not."""
 
 CONFIGURATION: Final = f"""\
-name: price
+name: {PIPELINE}
 source: {{type: postgres, dsn: "${{DATABASE_URL}}"}}
 sink: {{type: opensearch, hosts: ["${{OPENSEARCH_URL}}"]}}
 projections:

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import CdcError
 from cdc_daemon.nearest import nearest
-from cdc_daemon.price.clients import EventualClient, SourceClient, StrongClient
+from cdc_daemon.price.clients import (
+    CausalByIdClient,
+    CausalClient,
+    EventualClient,
+    SourceClient,
+    StrongClient,
+)
 from cdc_daemon.price.store import CALM, PROMPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cdc_daemon.price.clients import Places
+    from cdc_daemon.price.workload import Client
 
 READ_YOUR_WRITES: Final = "read your writes"
 MONOTONIC_READS: Final = "monotonic reads"
@@ -32,7 +39,7 @@ class Strategy:
     title: str
     """For people."""
     read_model: str
-    client: Callable[[Places], EventualClient]
+    client: Callable[[Places], Client]
     keeps: frozenset[str] = frozenset()
     """The guarantees of which a single violation is a fault."""
     is_strong: bool = False
@@ -43,6 +50,8 @@ STRATEGIES: Final = (
     Strategy("source", "the source itself", CALM, SourceClient, EVERYTHING),
     Strategy("eventual-1s", "eventual, freshness 1s", CALM, EventualClient),
     Strategy("eventual-0", "eventual, freshness 0", PROMPT, EventualClient),
+    Strategy("causal", "causal", CALM, CausalClient, SESSION),
+    Strategy("causal-by-id", "causal by document id", CALM, CausalByIdClient, SESSION),
     Strategy("strong", "strong", CALM, StrongClient, EVERYTHING, is_strong=True),
 )
 

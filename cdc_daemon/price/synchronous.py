@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import psycopg
+from psycopg import sql
 
 from cdc_daemon.errors import StopError
 
@@ -15,16 +16,17 @@ if TYPE_CHECKING:
 
 SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.1
-_NAMES: Final = "alter system set synchronous_standby_names = 'FIRST 1 (\"cdc-daemon:price\")'"
+_SET: Final = "alter system set synchronous_standby_names = {}"
 _IS_SYNCHRONOUS: Final = "select from pg_stat_replication where sync_state = 'sync'"
 
 
 @contextmanager
-def synchronous(dsn: str) -> Iterator[None]:
+def synchronous(dsn: str, pipeline: str) -> Iterator[None]:
     """Within the context a COMMIT can wait for searches."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("set synchronous_commit = local")
-        connection.execute(_NAMES)
+        names = f'FIRST 1 ("cdc-daemon:{pipeline}")'
+        connection.execute(sql.SQL(_SET).format(sql.Literal(names)))
         connection.execute("select pg_reload_conf()")
         try:
             _wait(connection)

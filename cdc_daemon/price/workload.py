@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import psycopg
 
+from cdc_daemon.client import ClientError
 from cdc_daemon.errors import StopError
 from cdc_daemon.price.history import History, Search, Write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cdc_daemon.price.clients import EventualClient
+    from cdc_daemon.price.clients import Answer, Committed
 
 KEYS_OF_A_CLIENT: Final = 8
 """So few that each is written again soon: a reader who is late has something to miss."""
@@ -23,14 +24,31 @@ KEYS_OF_A_CLIENT: Final = 8
 MOST_BEHIND_SECONDS: Final = 1.0
 """Clients that can't keep the rate don't try to catch up on more than this."""
 
+LONGEST_SECONDS: Final = 60.0
+"""One operation may take so long when clients are to stop: a server that was killed comes back."""
+
 PAUSE_SECONDS: Final = 0.05
 """After a search that nobody answered."""
+
+
+class Client(Protocol):
+    """What commits and searches by a strategy; used by one thread, within its context."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def write(self, key: int) -> Committed:
+        """One more version of a row; returns when its COMMIT does."""
+
+    def read(self, key: int) -> Answer:
+        """What a search for the row finds. Raises StopError where nothing answers."""
 
 
 class Workload:
     """Runs from `start` to `stop`. Each client writes rows of its own, and searches for any."""
 
-    def __init__(self, make: Callable[[], EventualClient], clients: int, rate: float) -> None:
+    def __init__(self, make: Callable[[], Client], clients: int, rate: float) -> None:
         """`make` gives one client; `rate`: transactions a second, of all clients together."""
         self.history = History()
         self._make = make
@@ -59,9 +77,15 @@ class Workload:
     def stop(self) -> None:
         """Let it end, after what is under way, and wait for that. Raises StopError if it failed."""
         self._stop.set()
+        deadline = time.monotonic() + LONGEST_SECONDS
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
         self.raise_failure()
+        if any(thread.is_alive() for thread in self._threads):
+            raise StopError(
+                f"clients still wait {LONGEST_SECONDS:.0f} s after they were told to stop: for a "
+                "COMMIT that nobody confirms, or a server that doesn't answer"
+            )
 
     def raise_failure(self) -> None:
         """Raise StopError if a client ended by itself."""
@@ -72,7 +96,7 @@ class Workload:
         try:
             with self._make() as client:
                 session.run(client, self.history, self._stop)
-        except (psycopg.Error, StopError) as error:
+        except (psycopg.Error, ClientError, StopError) as error:
             self._failure = error
 
 
@@ -88,7 +112,7 @@ class Session:
         self._everybody_s = everybody_s
         self._interval_seconds = interval_seconds
 
-    def run(self, client: EventualClient, history: History, stop: threading.Event) -> None:
+    def run(self, client: Client, history: History, stop: threading.Event) -> None:
         """Work until told to stop."""
         due = time.monotonic() + random.random() * self._interval_seconds  # noqa: S311 - no secret
         while not stop.wait(max(0.0, due - time.monotonic())):
@@ -100,7 +124,7 @@ class Session:
             due += random.expovariate(1) * self._interval_seconds
             due = max(due, time.monotonic() - MOST_BEHIND_SECONDS)
 
-    def _search(self, client: EventualClient, history: History, key: int) -> None:
+    def _search(self, client: Client, history: History, key: int) -> None:
         try:
             answer = client.read(key)
         except StopError as error:

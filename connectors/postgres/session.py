@@ -68,15 +68,21 @@ _TRANSIENT: Final = (
 
 
 def connect(
-    dsn: str, *, name: str, replication: bool = False, silence_seconds: float | None = None
+    dsn: str,
+    *,
+    name: str,
+    replication: bool = False,
+    silence_seconds: float | None = None,
+    plain: bool = False,
 ) -> Connection:
     """Connect with the session settings that values are decoded under.
 
     The server ends a `replication` connection that says nothing for `silence_seconds`, where they
-    are given. Raises RetryError when the server can't be reached, SourceError when it refuses us.
+    are given. A `plain` session has none of our settings: it is as any of that role. Raises
+    RetryError when the server can't be reached, SourceError when it refuses us.
     """
     settings = _parsed(dsn)
-    asked = {**SESSION_SETTINGS, **WAITS_FOR_NOBODY}
+    asked = {} if plain else {**SESSION_SETTINGS, **WAITS_FOR_NOBODY}
     if silence_seconds is not None:
         asked["wal_sender_timeout"] = f"{silence_seconds * 1000:.0f}ms"
     ours = " ".join(f"-c {key}={value}" for key, value in asked.items())

@@ -20,6 +20,7 @@ from connectors.postgres.preflight import server_findings
 from connectors.postgres.session import connect, libpq, mapped_errors
 from connectors.postgres.slots import create_slot, drop_slot, find_slot
 from connectors.postgres.slotstate import SlotState, meanings, read_state
+from connectors.postgres.standbynames import daemon_name
 from connectors.postgres.walpolicy import BOUND_BY_SERVER, UNBOUNDED, keeps_without_bound
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def advance(
     with _opened(ctx, file) as place:
         found = place.require_slot()
         target = _target(place.connection, found, to)
-        _confirm(
+        confirm(
             f"This moves replication slot {place.name} from {format_lsn(found.confirmed)} to "
             f"{format_lsn(target)}, over {target - found.confirmed:,} bytes of the server's log. "
             "Changes that are in between, and that the daemon hasn't read, it never will: "
@@ -162,7 +163,7 @@ def drop(
     """
     with _opened(ctx, file) as place:
         found = place.require_slot()
-        _confirm(
+        confirm(
             f"This drops replication slot {place.name}, which is at "
             f"{format_lsn(found.confirmed)}. The server then keeps no log for the daemon, and what "
             "changes from now on can't be read later. Searches go on finding what is there. At its "
@@ -182,7 +183,7 @@ def _opened(ctx: typer.Context, file: Path) -> Iterator[Place]:
         raise ConfigurationError(
             f"{file}: the source is of type {config.type}: only postgres has replication slots"
         )
-    application = f"cdc-daemon:{opened.pipeline}"[:63]
+    application = daemon_name(opened.pipeline)
     with ExitStack() as stack:
         try:
             connection = connect(config.dsn.get_secret_value(), name=application)
@@ -232,7 +233,7 @@ def _target(connection: Connection, found: Slot, to: str) -> Position:
     return parse_lsn(format_lsn(target))
 
 
-def _confirm(warning: str, *, yes: bool) -> None:
+def confirm(warning: str, *, yes: bool) -> None:
     """Say what will be lost, and let a person decide. Raises NotDoneError."""
     typer.echo(warning, err=True)
     if yes:

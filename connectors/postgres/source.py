@@ -43,6 +43,7 @@ from connectors.postgres.slots import (
     require_failover,
     wait_until_free,
 )
+from connectors.postgres.standbynames import daemon_name
 from connectors.postgres.timelines import Timeline, read_timeline
 from connectors.postgres.tokens import PostgresTokens
 from connectors.postgres.undecodable import Attempts, UndecodableError
@@ -71,7 +72,7 @@ class PostgresSource:
     def __init__(self, config: PostgresConfig, *, pipeline: str) -> None:
         self._config = config
         self._dsn = config.dsn.get_secret_value()
-        self._name = f"cdc-daemon:{pipeline}"[:63]
+        self._name = daemon_name(pipeline)
         self._slot = config.slot_name(pipeline)
         self._publication = config.publication_name(pipeline)
         self._protector = Protector(config.columns)
@@ -199,13 +200,22 @@ class PostgresSource:
         """Reads them, for another thread."""
         return PostgresChunkReader(self._dsn, self._name, self._before, chunk_bytes, self._timeline)
 
-    def start(self, relations: Sequence[Relation], after: Position, *, whole: bool = False) -> None:
+    def start(
+        self,
+        relations: Sequence[Relation],
+        after: Position,
+        *,
+        whole: bool = False,
+        silence_seconds: float | None = None,
+    ) -> None:
         """Stream from just after `after`."""
         self._end_stream()
         self._know(relations)
         self._decoder = Decoder(self._plan_for)
         self._require_place(after)
-        connection = connect(self._dsn, name=self._name, replication=True)
+        connection = connect(
+            self._dsn, name=self._name, replication=True, silence_seconds=silence_seconds
+        )
         stream = ReplicationStream(connection, self._config.status_interval, self._wake_fd)
         try:
             self._require_timeline(connection)

@@ -18,6 +18,18 @@ _SETTING: Final = re.compile(
     rf"|(?P<plain>{_NAMES})",
     re.IGNORECASE,
 )
+NAME_BYTES: Final = 63
+"""The server cuts application_name off there (NAMEDATALEN - 1)."""
+
+
+def daemon_name(pipeline: str) -> str:
+    """What the daemon of a pipeline calls itself."""
+    return f"cdc-daemon:{pipeline}"[:NAME_BYTES]
+
+
+def guard_name(pipeline: str) -> str:
+    """What its guard calls itself."""
+    return f"cdc-daemon-guard:{pipeline}"[:NAME_BYTES]
 
 
 @dataclass(frozen=True, slots=True)

@@ -362,6 +362,26 @@ WAITING: Final = (
             "{{pipeline}} {{policy}} {{outcome}}",
         ),
     ),
+    graph(
+        Text(
+            "Commits wait",
+            "1 while a COMMIT can wait until searches find it; empty where nobody wants that.",
+            "bool",
+        ),
+        Query("max by (pipeline) (cdc_strong_active{%s})"),
+    ),
+    graph(
+        Text(
+            "Waiting time of commits",
+            "Of the daemon's part of it, 99 of 100 were no longer: from reading a commit until the "
+            "server was told that it is searchable.",
+            "s",
+        ),
+        Query(
+            "histogram_quantile(0.99, sum by (pipeline, le) "
+            "(rate(cdc_strong_commit_seconds_bucket{%s}[$__rate_interval])))"
+        ),
+    ),
 )
 
 SOURCE: Final = (

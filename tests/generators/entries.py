@@ -23,45 +23,58 @@ if TYPE_CHECKING:
 
     from tests.generators.running_daemon import RunningDaemon
 
-OPERATIONS = int(os.environ.get("CONSISTENCY_OPERATIONS") or 3000)
+OPERATIONS = int(os.environ.get("CONSISTENCY_OPERATIONS") or 1200)
 """How many commits and searches a proof goes on for, at least."""
 CLIENTS = 6
 RATE = 300.0
 READ_MODEL = "entries"
-TABLE = "create table entries (id int primary key, version int not null)"
+TABLE = "history"
+"""That clients write to."""
+TABLES = """
+create table entry (id int primary key);
+create table history (id int primary key, version int not null);
+"""
 AUDITOR = "auditor"
 NOTHING_PROMISED = -math.inf
 
 
-def projections(freshness: str) -> dict[str, Any]:
-    """The read model, as fresh as this."""
-    return {READ_MODEL: {"from": READ_MODEL, "fields": ["id", "version"], "freshness": freshness}}
+def flat(freshness: str) -> dict[str, Any]:
+    """The read model made of the table alone, as fresh as this."""
+    return {READ_MODEL: {"from": TABLE, "fields": ["id", "version"], "freshness": freshness}}
+
+
+def joined(freshness: str) -> dict[str, Any]:
+    """The same documents, but each is a row of another table with an aggregate of this one."""
+    version = {"max": TABLE, "value": "version", "on": {"id": "id"}}
+    joined_model = {"from": "entry", "fields": ["id"], "embed": {"version": version}}
+    return {READ_MODEL: {**joined_model, "freshness": freshness}}
 
 
 def fill(dsn: str) -> None:
-    """Make the table, with a row for each key of the clients."""
+    """Make the tables, with a row for each key of the clients."""
     with psycopg.connect(dsn) as connection:
-        connection.execute(TABLE)
-        rows = "insert into entries select id, 0 from generate_series(1, %s) id"
+        connection.execute(TABLES)
+        rows = "insert into history select id, 0 from generate_series(1, %s) id"
         connection.execute(rows, [keys_of(CLIENTS)])
+        connection.execute("insert into entry select id from history")
 
 
 def places(dsn: str, search_url: str, *daemons: RunningDaemon) -> Places:
     """Where clients of these daemons write and read."""
     listening = [json.loads(daemon.file.read_text())["web"]["listen"] for daemon in daemons]
     urls = tuple(f"http://{address}" for address in listening)
-    return Places(dsn, search_url, urls, READ_MODEL)
+    return Places(dsn, search_url, urls, READ_MODEL, TABLE)
 
 
 @contextmanager
-def clients(make: Callable[[], EventualClient], rate: float = RATE) -> Iterator[Workload]:
-    """Clients that work within the context, and until they have done `OPERATIONS`."""
-    workload = Workload(make, CLIENTS, rate)
+def clients(make: Callable[[], EventualClient], operations: int = OPERATIONS) -> Iterator[Workload]:
+    """Clients that work within the context, and until they have done so much."""
+    workload = Workload(make, CLIENTS, RATE)
     workload.start()
     try:
         yield workload
-        most = 120 + OPERATIONS / 20
-        until(lambda: done(workload) >= OPERATIONS, most, f"{OPERATIONS} operations")
+        most = 120 + operations / 10
+        until(lambda: done(workload) >= operations, most, f"{operations} operations")
     finally:
         workload.stop()
 

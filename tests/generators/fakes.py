@@ -431,7 +431,14 @@ class ScriptedSource:
         """A reader of the blocks."""
         return MemoryChunkReader(self)
 
-    def start(self, relations: Sequence[Relation], after: Position, *, whole: bool = False) -> None:  # noqa: ARG002 - the port
+    def start(
+        self,
+        relations: Sequence[Relation],  # noqa: ARG002 - the port
+        after: Position,
+        *,
+        whole: bool = False,  # noqa: ARG002 - the port
+        silence_seconds: float | None = None,  # noqa: ARG002 - the port
+    ) -> None:
         """Note from where."""
         self.started.append(after)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
-from typing import TYPE_CHECKING, Protocol
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 import pytest
@@ -30,6 +33,9 @@ PATIENCE_SECONDS = 60.0
 """What a busy machine may take for what takes some milliseconds."""
 ITEMS = {"items": {"from": "public.item", "fields": "*", "freshness": "1h"}}
 """Nothing is searchable in time unless somebody waits for it."""
+STRICT: dict[str, Any] = {"strong": {}}
+DEGRADING = {"strong": {"when_away": "degrade", "release_after": "5s"}}
+COMMAND_SECONDS = 120.0
 STATES = "select sync_state from pg_stat_replication where application_name = %s"
 
 
@@ -38,16 +44,17 @@ class Cluster:
 
     def __init__(self, server: embedded.PostgresServer) -> None:
         self.server = server
-        self._connection = psycopg.connect(server.dsn, autocommit=True)
 
     def wait_for(self, names: str) -> None:
         """Have commits wait for these standbys; empty: for none."""
-        self._connection.execute(f"alter system set synchronous_standby_names = '{names}'")
-        self._connection.execute("select pg_reload_conf()")
+        with psycopg.connect(self.server.dsn, autocommit=True) as connection:
+            connection.execute(f"alter system set synchronous_standby_names = '{names}'")
+            connection.execute("select pg_reload_conf()")
 
     def state_of(self, name: str) -> str | None:
         """`sync`, `potential`, `quorum`, `async`; None if it isn't connected."""
-        row = self._connection.execute(STATES, [name]).fetchone()
+        with psycopg.connect(self.server.dsn, autocommit=True) as connection:
+            row = connection.execute(STATES, [name]).fetchone()
         return row[0] if row else None
 
     def make_strong(self, daemon: RunningDaemon) -> str:
@@ -62,9 +69,9 @@ class Cluster:
 
     def close(self) -> None:
         """Nobody waits any more."""
-        self._connection.execute("alter system reset synchronous_standby_names")
-        self._connection.execute("select pg_reload_conf()")
-        self._connection.close()
+        with psycopg.connect(self.server.dsn, autocommit=True) as connection:
+            connection.execute("alter system reset synchronous_standby_names")
+            connection.execute("select pg_reload_conf()")
 
 
 class StartCommit(Protocol):
@@ -72,6 +79,13 @@ class StartCommit(Protocol):
 
     def __call__(self, *statements: str, level: str = ..., dsn: str = ...) -> Commit:
         """On the test's database, unless another one is given."""
+
+
+class StartGuard(Protocol):
+    """Starts the guard of a daemon; it is ended with the test."""
+
+    def __call__(self, daemon: RunningDaemon) -> subprocess.Popen[bytes]:
+        """Return once it is connected."""
 
 
 class Commit(threading.Thread):
@@ -116,6 +130,30 @@ class Commit(threading.Thread):
     def cancel(self) -> None:
         """What a client does that doesn't want to wait any longer."""
         self.connection.cancel_safe(timeout=PATIENCE_SECONDS)
+
+
+def run_strong(
+    daemon: RunningDaemon, *arguments: str, answer: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Call `cdc-daemon strong` with the daemon's configuration."""
+    command, *options = arguments
+    return subprocess.run(
+        [sys.executable, "-m", "cdc_daemon", "strong", command, str(daemon.file), *options],
+        input=answer,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+
+
+def enable(daemon: RunningDaemon) -> None:
+    """Let commits wait, as a person would."""
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    enabled = run_strong(daemon, "enable", "--yes")
+    assert enabled.returncode == 0, enabled.stderr
+    until(lambda: daemon.total("cdc_strong_active") == 1, PATIENCE_SECONDS, "it knows that")
 
 
 def standby_name(daemon: RunningDaemon) -> str:
@@ -164,6 +202,24 @@ def commit(database: Database, cluster: Cluster) -> Iterator[StartCommit]:
     cluster.wait_for("")  # which wakes those that wait
     for each in begun:
         each.join(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def start_guard(cluster: Cluster) -> Iterator[StartGuard]:
+    """Guards as their own processes."""
+    with ExitStack() as stack:
+
+        def start(daemon: RunningDaemon) -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cdc_daemon", "strong", "guard", str(daemon.file)]
+            )
+            stack.callback(process.wait, PATIENCE_SECONDS)
+            stack.callback(process.kill)
+            name = standby_name(daemon).replace(":", "-guard:")
+            until(lambda: cluster.state_of(name), PATIENCE_SECONDS, "the guard is connected")
+            return process
+
+        yield start
 
 
 @pytest.fixture

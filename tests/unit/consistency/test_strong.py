@@ -7,6 +7,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
+from cdc_daemon.config.strong import StrongConfig
 from cdc_daemon.consistency.strong import Strong
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import Metrics
@@ -29,19 +30,19 @@ def shown(metrics: Metrics, name: str) -> float | None:
 
 def test_it_is_shown_where_it_is_expected_or_asked_for(metrics: Metrics) -> None:
     """And not where nobody has heard of it."""
-    strong = Strong(metrics, expected=False)
+    strong = Strong(metrics, None)
     strong.sampled(Standing())
     assert shown(metrics, "cdc_strong_active") is None
     strong.sampled(NAMED)
     assert shown(metrics, "cdc_strong_active") == 0
     assert strong.waited_for
-    Strong(other := Metrics("pipe", 1), expected=True)
+    Strong(other := Metrics("pipe", 1), StrongConfig())
     assert shown(other, "cdc_strong_active") == 0
 
 
 def test_its_beginning_and_its_end_are_said_once(metrics: Metrics) -> None:
     """Each with a line in the log; a source that is lost ends it, and commits may wait still."""
-    strong = Strong(metrics, expected=True)
+    strong = Strong(metrics, StrongConfig())
     with capture_logs() as logs:
         for standing in (NAMED, SYNCHRONOUS, SYNCHRONOUS):
             strong.sampled(standing)
@@ -56,7 +57,7 @@ def test_its_beginning_and_its_end_are_said_once(metrics: Metrics) -> None:
 
 def test_the_waits_of_commits_are_counted_while_they_wait(metrics: Metrics) -> None:
     """From when one is received until the source is told."""
-    strong = Strong(metrics, expected=True)
+    strong = Strong(metrics, StrongConfig())
     strong.received(Position(1))
     strong.sampled(SYNCHRONOUS)
     strong.received(Position(2))

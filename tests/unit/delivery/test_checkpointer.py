@@ -33,9 +33,11 @@ class Bench:
         """Something was stored."""
         self.heard += 1
 
-    def offer(self, position: int, documents: int = 0, *, urgent: bool = False) -> None:
+    def offer(
+        self, position: int, documents: int = 0, *, urgent: bool = False, awaited: bool = False
+    ) -> None:
         """Offer a position."""
-        self.checkpointer.offer(Position(position), documents, urgent=urgent)
+        self.checkpointer.offer(Position(position), documents, urgent=urgent, awaited=awaited)
 
     def stored(self) -> list[int]:
         """Every position that was stored, in order."""
@@ -72,6 +74,22 @@ def test_the_first_offer_is_stored_at_once(bench: Callable[..., Bench]) -> None:
     assert wait_until(lambda: one.checkpointer.stored == 5, 1)
     assert one.sink.checkpoints.stored["pipe"] == Checkpoint("pipe", Position(5), "system/1")
     assert one.heard == 1
+
+
+def test_what_is_awaited_is_stored_soon(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what is offered while another one is being stored, and never again."""
+    monkeypatch.setattr(module, "IDLE_INTERVAL_SECONDS", 60.0)
+    one = bench()
+    one.sink.checkpoints.gate.clear()
+    one.offer(5, awaited=True)
+    assert wait_until(lambda: one.sink.checkpoints.begun == 1, 5)
+    one.offer(6, awaited=True)
+    one.sink.checkpoints.gate.set()
+    assert wait_until(lambda: one.checkpointer.stored == 6, 10)
+    one.offer(7, awaited=True)
+    assert wait_until(lambda: one.checkpointer.stored == 7, 10)
 
 
 def test_the_end_says_what_was_written(bench: Callable[..., Bench]) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cdc_daemon.errors import CdcError
 from cdc_daemon.outside.percentiles import Percentiles
+from cdc_daemon.price import extra
 from cdc_daemon.price.history import NOTHING, History, Search, Write
 from cdc_daemon.price.plot import draw
 from cdc_daemon.price.prices import SHOWN, Price, Stretch, as_json, price
@@ -129,3 +130,11 @@ def test_strategies_are_chosen_by_name() -> None:
     """In their usual order, each once; none named are all."""
     assert [one.name for one in chosen(" strong, source,strong")] == ["source", "strong"]
     assert tuple(chosen("")) == STRATEGIES
+
+
+def test_a_missing_package_is_said_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that are missing at once, before any server is started."""
+    extra.require_extra()
+    monkeypatch.setattr(extra, "MODULES", ("no_such_one", "json", "no_such_two"))
+    with pytest.raises(CdcError, match=r"no_such_one, no_such_two\. Install them: pip install"):
+        extra.require_extra()

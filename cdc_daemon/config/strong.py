@@ -1,0 +1,45 @@
+"""The `consistency.strong` section: commits may wait until searches find what they wrote."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from cdc_daemon.config.section import Section
+from cdc_daemon.quantities import Duration
+
+# A pause of the daemon's machine, or of OpenSearch beside it, is shorter; people wait longer.
+RELEASE_AFTER_SECONDS: Final = 15.0
+# Three signs of life in it, and a second for the guard: less would cut off a daemon that is busy.
+SHORTEST_RELEASE_SECONDS: Final = 5.0
+
+GUARD_SECONDS: Final = 1.0
+"""Of `release_after`: what a guard may take to say that it stands in."""
+
+
+class StrongConfig(Section):
+    """How commits wait for the daemon, once `cdc-daemon strong enable` has told the server."""
+
+    exclude: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="Projections that commits don't wait for: theirs come as `freshness` says.",
+    )
+    # Strict: what a COMMIT has returned for can be found, without an exception.
+    when_away: Literal["strict", "degrade"] = Field(
+        default="strict",
+        description="What commits do that wait while the daemon is away. `strict`: they wait until "
+        "it is back. `degrade`: `cdc-daemon strong guard` releases them, and searches may miss "
+        "what they wrote.",
+    )
+    release_after: Duration = Field(
+        default=RELEASE_AFTER_SECONDS,
+        ge=SHORTEST_RELEASE_SECONDS,
+        description="After so long a silence the server takes the daemon for gone, be it frozen or "
+        "cut off.",
+    )
+
+    @property
+    def silence_seconds(self) -> float:
+        """What the server is told: the rest is for the guard, which then stands in."""
+        return self.release_after - GUARD_SECONDS

@@ -1,0 +1,51 @@
+"""Strong: no search misses a commit that had returned before it began, whoever's it was."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cdc_daemon.price.checking import missed_commits, monotonic_reads, read_your_writes
+from cdc_daemon.price.clients import StrongClient
+from cdc_daemon.price.synchronous import synchronous
+from tests.generators.entries import OPERATIONS, clients, fill, flat, go_on, joined, places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdc_daemon.embedded import OpenSearchServer
+    from tests.conftest import Database
+    from tests.integration.pipeline.conftest import StartDaemon
+
+
+@pytest.mark.parametrize("projections", [flat, joined])
+def test_no_search_misses_a_commit_that_had_returned(
+    database: Database,
+    opensearch: OpenSearchServer,
+    start_daemon: StartDaemon,
+    projections: Callable[[str], dict[str, Any]],
+) -> None:
+    """Not while the daemon is killed with -9, nor while OpenSearch restarts: COMMITs wait."""
+    fill(database.dsn)
+    daemon = start_daemon(projections("200ms"))
+    daemon.wait_until("streaming")
+    where = places(database.dsn, opensearch.url, daemon)
+    with (
+        synchronous(database.dsn, daemon.status()["pipeline"]),
+        clients(partial(StrongClient, where), OPERATIONS // 2) as workload,
+    ):
+        go_on(workload, 150)
+        daemon.kill()
+        daemon.start()
+        daemon.wait_until("streaming")
+        go_on(workload, 150)
+        opensearch.kill()
+        opensearch.start()
+        go_on(workload, 150)
+    history = workload.history
+    missed = missed_commits(history)
+    assert not missed, [str(one) for one in missed[:5]]
+    assert not read_your_writes(history)
+    assert not monotonic_reads(history)

@@ -1,0 +1,101 @@
+"""The daemon is away: commits that wait hang, or go on, as the configuration says."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.generators.running_daemon import until
+from tests.integration.strong.conftest import (
+    DEGRADING,
+    ITEMS,
+    PATIENCE_SECONDS,
+    STRICT,
+    enable,
+    found,
+    standby_name,
+)
+
+if TYPE_CHECKING:
+    from tests.generators.rest import Rest
+    from tests.integration.pipeline.conftest import StartDaemon
+    from tests.integration.strong.conftest import Cluster, StartCommit, StartGuard
+
+HANGS_SECONDS = 1.0
+"""What still waits then waits for good: without the daemon a COMMIT takes a millisecond."""
+
+
+@pytest.mark.usefixtures("item")
+def test_strict_commits_wait_until_the_daemon_is_back(
+    start_daemon: StartDaemon, rest: Rest, cluster: Cluster, commit: StartCommit
+) -> None:
+    """Killed with -9: nothing returns, and all is found once it has."""
+    daemon = start_daemon(ITEMS, consistency=STRICT)
+    enable(daemon)
+    name = standby_name(daemon)
+    daemon.kill()
+    until(lambda: cluster.state_of(name) is None, PATIENCE_SECONDS, "the server has noticed")
+    waiting = [commit(f"insert into item values ({number}, 7)") for number in range(5)]
+    local = commit("insert into item values (100, 7)", level="local")
+    local.returned()
+    waiting[0].join(HANGS_SECONDS)
+    assert all(each.waits for each in waiting)
+    daemon.start()
+    for each in waiting:
+        each.returned()
+    assert not any(each.warnings for each in waiting)
+    assert found(rest, "n:7") == 6
+
+
+@pytest.mark.usefixtures("item")
+def test_degrading_commits_return_without_the_daemon(
+    start_daemon: StartDaemon,
+    rest: Rest,
+    cluster: Cluster,
+    commit: StartCommit,
+    start_guard: StartGuard,
+) -> None:
+    """Killed with -9, the guard stands in; when it is back it is waited for again, by itself."""
+    daemon = start_daemon(ITEMS, consistency=DEGRADING)
+    daemon.wait_until("streaming")
+    guard = start_guard(daemon)
+    enable(daemon)
+    name = standby_name(daemon)
+    daemon.signal(signal.SIGSTOP)
+    frozen = commit("insert into item values (1, 8)")
+    frozen.join(HANGS_SECONDS)
+    assert frozen.waits
+    daemon.kill()
+    began = time.monotonic()
+    frozen.returned()
+    commit("insert into item values (2, 8)").returned()
+    print(f"released {time.monotonic() - began:.2f} s after kill -9")  # noqa: T201 - for people
+    assert cluster.state_of(name.replace(":", "-guard:")) == "sync"
+    assert found(rest, "n:8") == 0
+    daemon.start()
+    until(lambda: cluster.state_of(name) == "sync", PATIENCE_SECONDS, "it is waited for again")
+    commit("insert into item values (3, 8)").returned()
+    assert found(rest, "n:8") == 3
+    guard.terminate()
+    assert guard.wait(PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.usefixtures("item")
+def test_a_frozen_daemon_is_given_up(
+    start_daemon: StartDaemon, rest: Rest, commit: StartCommit, start_guard: StartGuard
+) -> None:
+    """After `release_after` at most; when it goes on it loses nothing."""
+    daemon = start_daemon(ITEMS, consistency=DEGRADING)
+    daemon.wait_until("streaming")
+    start_guard(daemon)
+    enable(daemon)
+    daemon.signal(signal.SIGSTOP)
+    began = time.monotonic()
+    commit("insert into item values (1, 9)").returned()
+    print(f"released {time.monotonic() - began:.2f} s after SIGSTOP")  # noqa: T201 - for people
+    daemon.signal(signal.SIGCONT)
+    daemon.catch_up()
+    assert found(rest, "n:9") == 1
