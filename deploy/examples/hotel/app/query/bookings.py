@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from deploy.examples.showcase.reading import Reader
 
 SHOWN: Final = 100
-UNKNOWN: Final = {"hotel": 0, "label": "A hotel that isn't shown any more", "number": "?"}
+UNKNOWN: Final = {"hotel": 0, "label": "A room that isn't there any more", "number": "?"}
 
 
 def bookings(reader: Reader, guest: str) -> list[dict[str, Any]]:
@@ -33,12 +33,15 @@ def bookings(reader: Reader, guest: str) -> list[dict[str, Any]]:
 def _rooms(reader: Reader, booked: list[int]) -> dict[int, dict[str, Any]]:
     """By room, of which hotel it is: two read models are joined here, by the query."""
     body = {
-        "query": {"nested": {"path": "rooms", "query": {"terms": {"rooms.id": booked}}}},
+        "query": {"terms": {"id": booked}},
         "size": SHOWN,
-        "_source": ["id", "label", "rooms.id", "rooms.number"],
+        "_source": ["id", "number", "hotel"],
     }
     return {
-        room["id"]: {"hotel": hotel["id"], "label": hotel["label"], "number": room["number"]}
-        for hotel in reader.read("hotels", body, function="hotels").documents
-        for room in hotel["rooms"]
+        room["id"]: {
+            "hotel": room["hotel"]["id"],
+            "label": f"{room['hotel']['name']}, {room['hotel']['city']}",
+            "number": room["number"],
+        }
+        for room in reader.read("rooms", body, function="rooms").documents
     }

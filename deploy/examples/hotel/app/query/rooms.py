@@ -1,4 +1,4 @@
-"""What is free in one hotel: read strongly, since a booking's COMMIT has waited for it."""
+"""The rooms of a hotel and which are free: read strongly, since a booking's COMMIT has waited."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from deploy.examples.showcase.refusal import RefusedError
 
 if TYPE_CHECKING:
     from deploy.examples.hotel.app.nights import Nights
-    from deploy.examples.showcase.reading import Reader, Reading
+    from deploy.examples.showcase.reading import Reader
 
 MOST_ROOMS: Final = 1000
-"""As many buckets as a hotel can have rooms here."""
+"""As many as a hotel can have here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """One room, and whether it is free."""
+    """One room, and whether somebody has it on one of the nights."""
 
     id: int
     number: str
     beds: int
     price: float
-    taken: bool
+    is_taken: bool
 
 
 class RoomList(NamedTuple):
@@ -34,26 +34,24 @@ class RoomList(NamedTuple):
 
 
 def rooms(reader: Reader, hotel: int, nights: Nights) -> RoomList:
-    """The rooms of a hotel. Raises RefusedError where there is no such hotel."""
-    found = reader.read("hotels", {"query": {"term": {"id": hotel}}}, function="hotels")
-    if not found.documents:
+    """The rooms of a hotel, the cheapest first. Raises RefusedError where there is none."""
+    found = reader.read("hotels", {"query": {"term": {"id": hotel}}}, function="hotels").documents
+    if not found:
         raise RefusedError(404, "There is no such hotel.")
-    document = found.documents[0]
-    booked = _booked(reader, [room["id"] for room in document["rooms"]], nights)
-    taken = {bucket["key"] for bucket in booked.aggregations["rooms"]["buckets"]}
-    listed = [Room(**room, taken=room["id"] in taken) for room in document["rooms"]]
-    return RoomList(document, listed)
-
-
-def _booked(reader: Reader, numbers: list[int], nights: Nights) -> Reading:
-    conditions = [
-        {"terms": {"room": numbers}},
-        {"range": {"arrival": {"lt": str(nights.departure)}}},
-        {"range": {"departure": {"gt": str(nights.arrival)}}},
-    ]
     body = {
-        "query": {"bool": {"filter": conditions}},
-        "size": 0,
-        "aggs": {"rooms": {"terms": {"field": "room", "size": MOST_ROOMS}}},
+        "query": {"term": {"hotel.id": hotel}},
+        "sort": ["price", "number"],
+        "size": MOST_ROOMS,
     }
-    return reader.read("bookings", body, function="rooms")
+    listed = reader.read("rooms", body, function="rooms").documents
+    return RoomList(found[0], [_room(each, nights) for each in listed])
+
+
+def _room(document: dict[str, Any], nights: Nights) -> Room:
+    """Days are text that sorts as they follow each other."""
+    is_taken = any(
+        each["arrival"] < str(nights.departure) and each["departure"] > str(nights.arrival)
+        for each in document["taken"]
+    )
+    known = {name: document[name] for name in ("id", "number", "beds", "price")}
+    return Room(**known, is_taken=is_taken)
