@@ -12,6 +12,7 @@ from cdc_daemon.consistency.delays import PIPELINE
 from cdc_daemon.consistency.policies import Policies
 from cdc_daemon.consistency.waiters import Waiters
 from cdc_daemon.state.collector import StateCollector
+from cdc_daemon.web.connections import most_connections
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -60,7 +61,7 @@ class Status:
         self.metrics = metrics
         consistency = loaded.configuration.consistency
         self.policies = Policies(consistency)
-        self.waiters = Waiters(consistency.max_waiters)
+        self.waiters = Waiters(most_connections(consistency.max_waiters))
         metrics.waiters.set_function(lambda: len(self.waiters))
         self._log_end: LogEnd | None = None
         self.state = "starting"

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from cdc_daemon.backfill.window import LoadedChunk, Window
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import ForeignTokenError, RetryError, SourceError, TokenError
 from cdc_daemon.events import (
     NOWHERE,
     Change,
@@ -82,6 +82,9 @@ class Upstream(Protocol):
 
     def roll_back(self, *writes: Write) -> None:
         """Do all of it, and undo it."""
+
+    def token(self) -> str:
+        """What a client takes after a commit."""
 
     def disconnect(self) -> None:
         """Cut the connections of all sources, from the far side."""
@@ -564,6 +567,36 @@ class SourceSuite:
             follower.read_once(0.2)
             follower.confirm()
         clock.close()
+
+    def test_a_token_is_reached_while_idle(self, upstream: Upstream, follower: Follower) -> None:
+        """What was committed before it was taken has come when the stream is there; and the source
+        says whether its log goes so far.
+        """  # noqa: D205 - one sentence
+        follower.load()
+        upstream.commit(Insert("a"))
+        reader = follower.source.token_reader()
+        assert reader.epoch == follower.source.identity()
+        position = reader.read(upstream.token())
+        clock = follower.source.clock()
+        end = clock.reach(position)
+        assert end >= position
+        assert clock.reach(Position(end + (1 << 40))) < end + (1 << 40)
+        deadline = time.monotonic() + 60
+        while max(follower.watermark, *(c.position for c in follower.commits), 0) < position:
+            assert time.monotonic() < deadline
+            follower.read_once(0.2)
+            follower.confirm()
+        assert follower.rows == {"a": None}
+        clock.close()
+
+    def test_a_token_of_another_history_is_refused(self, follower: Follower) -> None:
+        """And what is none at all."""
+        follower.load()
+        reader = follower.source.token_reader()
+        with pytest.raises(ForeignTokenError):
+            reader.read("1/1:0/1")
+        with pytest.raises(TokenError):
+            reader.read("soon")
 
     def test_shows_positions(self, follower: Follower) -> None:
         """Different positions look different."""

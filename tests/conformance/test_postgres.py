@@ -23,6 +23,7 @@ from tests.conformance.source_suite import (  # noqa: F401 - fixtures of the sui
     Write,
     follower,
 )
+from tests.generators.waits import committed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +81,10 @@ class PostgresUpstream:
                 case Truncate():
                     statement, values = "truncate {}", []
             connection.execute(sql.SQL(statement).format(self._table), values)
+
+    def token(self) -> str:
+        """Its history and the end of its log."""
+        return committed(self._dsn, "select 1")
 
     def disconnect(self) -> None:
         """End the server's side of every connection of ours."""

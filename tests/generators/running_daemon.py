@@ -56,7 +56,8 @@ class RunningDaemon:
         self.log = file.with_suffix(".log")
         self.spill = file.parent / "data" / "spill"
         self._dsn = dsn
-        self._web = Rest(f"http://127.0.0.1:{port}")
+        self.url = f"http://127.0.0.1:{port}"
+        self._web = Rest(self.url)
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: Guard | None = None
         """Ends it where a worker that runs tests is killed."""

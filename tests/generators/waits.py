@@ -67,7 +67,7 @@ def wait_path(*tokens: str, **parameters: object) -> str:
 def committed(dsn: str, statement: str, token: str = WHOLE) -> str:
     """Run and commit a statement; the token of that commit."""
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(statement)
-        row = connection.execute(token).fetchone()
+        connection.execute(statement.encode())
+        row = connection.execute(token.encode()).fetchone()
     assert row is not None
     return str(row[0])

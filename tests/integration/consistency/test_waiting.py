@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import signal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from tests.generators.running_daemon import until
+from tests.generators.running_daemon import lsn, until
 from tests.generators.waits import BARE, WHOLE, Asker, committed, wait_path
 
 if TYPE_CHECKING:
@@ -43,6 +45,23 @@ def found(rest: Rest, document_id: object, index: str = "waits") -> Any:
     query = {"query": {"ids": {"values": [str(document_id)]}}}
     hits = rest.post(f"/{index}/_search", query)["hits"]["hits"]
     return hits[0]["_source"] if hits else None
+
+
+def test_a_value_that_the_stream_leaves_out_is_waited_for(
+    database: Database, rest: Rest, daemon: RunningDaemon
+) -> None:
+    """It is read from the source, and the document is not in the lanes before."""
+    asker = Asker(daemon.file)
+    large = "(select string_agg(md5(i::text), '') from generate_series(1, 3000) i)"
+    asker.ask(committed(database.dsn, f"insert into entry values (1, {large})"), timeout=50)
+    committed(database.dsn, "alter table entry add column note text")
+    until(lambda: daemon.total("cdc_schema_changes_total") == 1, 60, "the column is seen")
+    for number in range(10):
+        token = committed(database.dsn, f"update entry set note = '{number}'")
+        waited = asker.ask(token, timeout=50, projection="waits", id=1)
+        assert waited.status == 200
+        document = found(rest, 1)
+        assert (document["note"], len(document["name"])) == (str(number), 96_000)
 
 
 @pytest.mark.parametrize("token", [BARE, WHOLE], ids=["bare", "whole"])
@@ -218,3 +237,76 @@ def test_a_stop_answers_all_who_wait(
     assert "stop" in answers[0].body["error"]
     opensearch.resume()
     assert daemon.wait(60) == 0
+
+
+def test_a_thousand_who_wait_share_a_refresh(
+    database: Database, opensearch: OpenSearchServer, daemon: RunningDaemon
+) -> None:
+    """However they wait: for all, for a read model, for a document."""
+    asker = Asker(daemon.file)
+    before = daemon.metrics()["cdc_refresh_duration_seconds_count"]
+    opensearch.pause()
+    token = committed(database.dsn, "insert into entry select generate_series(1, 1000)")
+    wishes: list[dict[str, object]] = [{}, {"projection": "waits"}]
+    waiting = [
+        asker.open(wait_path(token, timeout=60, **wish))
+        for number in range(334)
+        for wish in (*wishes, {"projection": "waits", "id": number + 1})
+    ]
+    until(lambda: daemon.metrics()["cdc_waiters"] == len(waiting), 60, "all wait")
+    opensearch.resume()
+    assert {asker.answer(connection).status for connection in waiting} == {200}
+    assert daemon.metrics()["cdc_refresh_duration_seconds_count"] - before <= 5
+
+
+def test_what_a_killed_daemon_wrote_is_found_after_a_wait(
+    database: Database, rest: Rest, daemon: RunningDaemon
+) -> None:
+    """Though it was written, and checkpointed, and never refreshed; whoever waited asks again."""
+    asker = Asker(daemon.file)
+    for number in range(2):
+        asker.ask(committed(database.dsn, f"insert into entry values ({number})"), timeout=50)
+    token = committed(database.dsn, "insert into entry values (9)")
+    position = lsn(token.rpartition(":")[2])
+    until(lambda: daemon.position("checkpoint") >= position, 60, "it is checkpointed")
+    waiting = asker.open(wait_path("7FFFFFFF/0", timeout=60, projection="waits", id="other"))
+    daemon.kill()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        asker.answer(waiting)
+    assert found(rest, 9) is None
+    daemon.start()
+    wishes: list[dict[str, object]] = [{"projection": "waits", "id": 9}, {"projection": "waits"}]
+    for wish in wishes:
+        until(lambda wish=wish: _answered(asker, token, **wish), 60, "it is reached")  # type: ignore[misc]  # bound
+        assert found(rest, 9) == {"id": 9, "name": None}
+
+
+def _answered(asker: Asker, *tokens: str, **wish: object) -> bool:
+    """Whether it is reached; while it starts nobody listens, or it says so."""
+    try:
+        waited = asker.ask(*tokens, timeout=50, **wish)
+    except (OSError, http.client.HTTPException):
+        return False
+    assert waited.status in {200, 503}, waited
+    return waited.status == 200
+
+
+def test_a_read_model_that_is_being_loaded_is_not_reached(
+    database: Database, daemon: RunningDaemon
+) -> None:
+    """Nobody waits for it but who asks for it; then it is."""
+    committed(database.dsn, "insert into entry select generate_series(1, 3000)")
+    daemon.terminate()
+    whole = json.loads(daemon.file.read_text())
+    whole["projections"]["waits_too"] = PROJECTIONS["waits"]
+    whole["backfill"] = {"rows_per_second": 100, "chunk": "8kB", "workers": 1}
+    daemon.file.write_text(json.dumps(whole))
+    daemon.start()
+    daemon.wait_until("loading")
+    asker = Asker(daemon.file)
+    token = committed(database.dsn, "insert into entry values (0)")
+    waited = asker.ask(token, timeout=1, projection="waits_too", id=0)
+    assert (waited.status, waited.body["staleness_seconds"]) == (504, None)
+    assert "loaded" in waited.body["why"]
+    assert asker.ask(token, timeout=50).status == 200
+    assert asker.ask(token, timeout=50, projection="waits").status == 200

@@ -14,6 +14,7 @@ from cdc_daemon.ports import TableRequest
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
 from tests.generators.existing_rows import existing_rows
+from tests.generators.waits import BARE, WHOLE, committed
 from tests.integration.postgres.conftest import read_commits, with_settings
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class Shop:
         clock = source.clock()
         clock.sample()
         clock.nudge()
+        position = source.token_reader().read(committed(self.dsn, "select 1"))
+        assert clock.reach(position) >= position
         assert clock.slot_health() is not None
         clock.close()
         source.close()
@@ -178,3 +181,11 @@ def test_what_is_worth_adding_and_taking_it_back(shop: Shop) -> None:
     shop.superuser(back)
     with pytest.raises(psycopg.OperationalError, match="cdc_daemon"):
         shop.daemon("select 1")
+
+
+@pytest.mark.parametrize("token", [BARE, WHOLE], ids=["bare", "whole"])
+def test_any_role_may_take_a_token(shop: Shop, token: str) -> None:
+    """One that may log in, and nothing else."""
+    shop.superuser("create role guest login password 'x'")
+    dsn = with_settings(shop.dsn, user="guest", password="x")  # noqa: S106 - made here
+    assert committed(dsn, "select 1", token)
