@@ -42,8 +42,8 @@ class Waiters:
         """Who waits for a position, by the read model."""
         self._unread: WaitQueue[Waiter] = WaitQueue()
         """Who waits for a document, while the position has not been received."""
-        self._documents: dict[Waiter, None] = {}
-        """And since then."""
+        self._documents: dict[str | None, dict[Waiter, None]] = {}
+        """And since then, by the read model."""
         self.wake: Callable[[Sequence[Waiter]], None] = lambda _: None
         """Called with those who wait no longer; whoever lets them wait sets it."""
 
@@ -159,7 +159,7 @@ class Waiters:
     def _let_go(self, some: Collection[Waiter]) -> None:
         for waiter in some:
             self._all.pop(waiter, None)
-            self._documents.pop(waiter, None)
+            self._documents.get(waiter.what.projection, {}).pop(waiter, None)
             queue = self._queues.get(waiter.what.projection)
             if waiter.document is not None:
                 self._unread.leave(waiter.place)
@@ -174,8 +174,10 @@ class Waiters:
             if nearest is not None and nearest <= received and is_searched(pipeline, projection):
                 yield from queue.take(position_of(pipeline, projection))
         for waiter in self._unread.take(received):
-            self._documents[waiter] = None
-        yield from [one for one in self._documents if one.document and one.document.is_shown()]
+            self._documents.setdefault(waiter.what.projection, {})[waiter] = None
+        for projection, there in self._documents.items():
+            if there and is_searched(pipeline, projection):
+                yield from [one for one in there if one.document and one.document.is_shown()]
 
     def _tell(self, woken: Sequence[Waiter]) -> None:
         if woken:
