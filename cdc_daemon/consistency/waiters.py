@@ -75,7 +75,7 @@ class Waiters:
             left = list(self._all)
         self._tell(refused)
         for waiter in left:
-            _hurry(waiter, pipeline)
+            pipeline.hurry(waiter.position, waiter.what.projections)
         self.look()
 
     def add(self, waiter: Waiter) -> None:
@@ -90,13 +90,17 @@ class Waiters:
             waiter.position = _position(waiter, reader)
             self._all[waiter] = None
             self._place(waiter, pipeline)
-        _hurry(waiter, pipeline)
+        pipeline.hurry(waiter.position, waiter.what.projections)
         self.look()
 
     def forget(self, waiter: Waiter) -> None:
         """It waits no longer. Quiet if it was woken."""
         with self._lock:
+            pipeline = self._pipeline
+            was_there = waiter in self._all
             self._let_go([waiter])
+        if was_there and pipeline is not None:
+            pipeline.take_back(waiter.position, waiter.what.projections)
 
     def look(self) -> None:
         """Wake whom a position has reached that may have moved."""
@@ -121,6 +125,10 @@ class Waiters:
                     "or of what a crash, a failover or a restore has lost"
                 )
             self._let_go(beyond)
+            pipeline = self._pipeline
+        if pipeline is not None:
+            for waiter in beyond:
+                pipeline.take_back(waiter.position, waiter.what.projections)
         self._tell(beyond)
 
     def stop(self) -> None:
@@ -187,8 +195,3 @@ class Waiters:
 def _position(waiter: Waiter, tokens: TokenReader) -> Position:
     """What its tokens stand for, all together."""
     return max((tokens.read(token) for token in waiter.tokens), default=NOWHERE)
-
-
-def _hurry(waiter: Waiter, pipeline: Pipeline) -> None:
-    projection = waiter.what.projection
-    pipeline.hurry(waiter.position, None if projection is None else [projection])

@@ -54,6 +54,9 @@ class Pipeline(Protocol):
     def hurry(self, position: Position, projections: Collection[str] | None = None) -> None:
         """Somebody waits for this position: hold nothing of it."""
 
+    def take_back(self, position: Position, projections: Collection[str] | None = None) -> None:
+        """Whoever has said so waits no longer."""
+
     def awaited_document(self, projection: str, document_id: bytes, position: Position) -> Document:
         """One document as it was committed up to a position."""
 
@@ -65,6 +68,11 @@ class What(NamedTuple):
     """None: all read models that are searched."""
     document_id: bytes | None = None
     """As a JSON string; None: all documents."""
+
+    @property
+    def projections(self) -> list[str] | None:
+        """What is to be hurried for it."""
+        return None if self.projection is None else [self.projection]
 
 
 class Waiter:

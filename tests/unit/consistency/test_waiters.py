@@ -76,6 +76,10 @@ class FakePipeline:
         """Note it."""
         self.hurried.append((position, None if projections is None else list(projections)))
 
+    def take_back(self, position: Position, projections: Collection[str] | None = None) -> None:
+        """It isn't hurried any more."""
+        self.hurried.remove((position, None if projections is None else list(projections)))
+
     def awaited_document(
         self,
         projection: str,  # noqa: ARG002 - the port
@@ -194,6 +198,7 @@ def test_who_leaves_is_forgotten(room: Room) -> None:
     room.waiters.look()
     assert set(room.woken) == set(there)
     assert room.pipeline.documents[b'"b"'].asked == 0
+    assert room.pipeline.hurried == [(10, None), (10, ["one"])]
 
 
 def test_no_more_wait_than_may() -> None:
@@ -223,6 +228,7 @@ def test_what_lies_beyond_the_end_of_the_log_is_refused(room: Room) -> None:
     assert room.woken == [before[2]]
     assert isinstance(before[2].refused, FutureTokenError)
     assert not before[2].reached
+    assert room.pipeline.hurried == [(10, None), (11, None), (12, None)]
     assert not after.refused
 
 
