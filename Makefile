@@ -48,7 +48,7 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 
 lock: $(VENV)/installed  ## Pin again, after changing a dependency (needs uv)
-	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo --extra aws --extra price --extra client pyproject.toml requirements/dev.in -o requirements/dev.txt
+	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo --extra aws --extra otel --extra price --extra client pyproject.toml requirements/dev.in -o requirements/dev.txt
 	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo pyproject.toml requirements/demo.in -o requirements/demo.txt
 	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml -o requirements/runtime.txt
 

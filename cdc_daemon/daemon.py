@@ -20,6 +20,7 @@ from cdc_daemon.backfill.joinedloads import JoinedLoads
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.logend import LogEnd
 from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.consistency.spans import Spans
 from cdc_daemon.covering import covered_tables
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.delivery.retrying import retrying
@@ -75,6 +76,7 @@ class Daemon:
         )
         self.metrics = Metrics(config.name, config.memory.queue)
         self.metrics.configured(loaded.fingerprint)
+        self._spans = None if config.tracing is None else Spans(config.tracing, config.name)
         self.status = Status(loaded, self.metrics)
         self._stop = threading.Event()
         self._stop_asked_at = 0.0
@@ -92,6 +94,8 @@ class Daemon:
         """Run until stopped. Raises what ended it; call it in the main thread."""
         with ExitStack() as stack:
             stack.callback(self._sink.close)
+            if self._spans is not None:
+                stack.callback(self._spans.close)
             stack.enter_context(signals_handled(self._stop, self.stop, self._loaded, self._environ))
             web = WebServer(self._configuration.web, self.status)
             stack.callback(web.stop)
@@ -157,7 +161,7 @@ class Daemon:
 
     def _run_pipeline(self) -> None:
         strong = self._configuration.consistency.strong
-        monitor = Monitor(self._source.clock(), self.metrics, strong)
+        monitor = Monitor(self._source.clock(), self.metrics, strong, self._spans)
         log_end = LogEnd(self._source.clock(), self.status.waiters.ends_at)
         log_end.start()
         self.status.watch(monitor)

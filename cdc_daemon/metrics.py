@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -103,13 +104,15 @@ class Metrics:
         self._last_error = self._gauge(
             "cdc_last_error_timestamp_seconds", "When the last error happened", "pipeline"
         ).labels(pipeline)
-        self._latency = Histogram(
+        latency = Histogram(
             "cdc_end_to_end_latency_seconds",
             "Per transaction, from its commit until the stage has passed it",
             ["pipeline", "projection", "stage"],
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+        # Kept: looking one up costs as much as all the rest, and each transaction does it often.
+        self._latency_of = cache(partial(latency.labels, pipeline))
         self._add_waits(pipeline)
 
     def _add_waits(self, pipeline: str) -> None:
@@ -221,11 +224,14 @@ class Metrics:
         """The state of joined read models can't be gone on with."""
         self._states_lost.inc()
 
-    def latency(self, projection: str, stage: str, seconds: Sequence[float]) -> None:
-        """Transactions passed a stage."""
-        histogram = self._latency.labels(self.pipeline, projection, stage)
-        for latency in seconds:
-            histogram.observe(latency)
+    def latency(self, projection: str, stage: str, seconds: float, traceparent: str) -> None:
+        """A transaction passed a stage; its trace is shown as an example of the latency."""
+        histogram = self._latency_of(projection, stage)
+        if traceparent:
+            _, trace, span, _ = traceparent.split("-")
+            histogram.observe(seconds, {"trace_id": trace, "span_id": span})
+        else:
+            histogram.observe(seconds)
 
     def strong(self, *, active: bool) -> None:
         """Whether commits wait for us; not shown where nobody expects it."""

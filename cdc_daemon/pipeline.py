@@ -269,7 +269,7 @@ class Pipeline:
         """Send what the transaction made of the documents, all at the version of its commit."""
         position = commit.position
         delivery = self._delivery
-        delivery.monitor.delays.committed(position, commit.time)
+        delivery.monitor.delays.committed(position, commit.time, commit.traceparent)
         delivery.monitor.strong.received(position)
         changed = [
             route

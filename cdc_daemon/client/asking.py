@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 TRY_ANOTHER: Final = frozenset({0, 429, 502, 503})
 """Nobody there, too many waiters, a proxy without a daemon, a daemon that starts or stands by."""
 PAUSE_SECONDS: Final = 0.1
-"""Between two rounds: short beside a restart, which takes a second, and no load."""
+"""After the first round: short beside a restart, which takes a second. Each is twice as long."""
+LONGEST_PAUSE_SECONDS: Final = 1.0
+"""So many clients that all wait for one daemon are no load for it."""
 LEAST_SECONDS: Final = 0.25
 """An answer that is ready takes this long at most, so `timeout=0` isn't hopeless."""
 ANSWER_PART: Final = 0.1
@@ -37,6 +39,7 @@ def ask(
     `parameters` is given how long the daemon may take.
     """
     deadline = clock() + max(timeout_seconds, LEAST_SECONDS)
+    pause = PAUSE_SECONDS
     while True:
         for url in daemons.in_order():
             left = max(deadline - clock(), 0.0)
@@ -48,6 +51,8 @@ def ask(
             daemons.failed(url)
             if clock() >= deadline:
                 return answer
-        if clock() + PAUSE_SECONDS >= deadline:
+        left = deadline - clock()
+        if left < PAUSE_SECONDS:
             return answer
-        yield Pause(PAUSE_SECONDS)
+        yield Pause(min(pause, left / 2))  # the last question comes near the end
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

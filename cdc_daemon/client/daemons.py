@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from cdc_daemon.client.errors import ClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from cdc_daemon.client.policies import Policies
 
@@ -16,6 +17,7 @@ POLICIES_LIFETIME_SECONDS: Final = 30.0
 RETRY_POLICIES_SECONDS: Final = 5.0
 """While no daemon tells its policies: not at every search, for it takes time to find that out."""
 
+SCHEMES: Final = ("http://", "https://")
 Urls: TypeAlias = "str | Sequence[str]"
 
 
@@ -24,8 +26,10 @@ class Daemons:
 
     def __init__(self, urls: Urls, policies: Policies | None = None) -> None:
         self._urls = [url.rstrip("/") for url in ([urls] if isinstance(urls, str) else urls)]
-        if not self._urls:
-            raise ClientError("no daemon was named: give its address, http://HOST:9645")
+        if not self._urls or not all(url.startswith(SCHEMES) for url in self._urls):
+            raise ClientError(
+                f"the address of a daemon is such as http://127.0.0.1:9645, not {urls!r}"
+            )
         self._given = policies is not None
         self.policies = policies
         """None: not known yet."""
@@ -65,7 +69,7 @@ class Pipelines:
     def __init__(self, daemons: Urls | Mapping[str, Urls], policies: Policies | None) -> None:
         self._all: Daemons | None = None
         self._of: dict[str, Daemons] = {}
-        if isinstance(daemons, str) or not hasattr(daemons, "items"):
+        if not isinstance(daemons, Mapping):
             self._all = Daemons(daemons, policies)
             return
         known: dict[tuple[str, ...], Daemons] = {}

@@ -43,6 +43,8 @@ class SearchResult:
         return not self.outcome.reached and not self.from_source
 
     @property
-    def documents(self) -> list[dict[str, Any]]:
-        """The sources of the hits, in their order; of a fallback's answer only if it is alike."""
+    def documents(self) -> Any:
+        """The sources of the hits, in their order; what the fallback returned, if it was asked."""
+        if self.from_source:
+            return self.answer
         return [hit["_source"] for hit in self.answer["hits"]["hits"]]

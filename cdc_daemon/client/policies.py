@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from cdc_daemon.client.errors import UnknownPolicyError
+from cdc_daemon.client.errors import ClientError, UnknownPolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,17 +15,31 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 """As the daemon has it: long beside a delay that is in order, short beside patience."""
 
+Strategy: TypeAlias = Literal["eventual", "causal", "strong"]
+OnTimeout: TypeAlias = Literal["source", "stale", "error"]
+STRATEGIES: Final = get_args(Strategy)
+ON_TIMEOUT: Final = get_args(OnTimeout)
+
+
+def _require(what: str, word: str, words: tuple[str, ...]) -> None:
+    if word not in words:
+        raise ClientError(f"{what} is one of {', '.join(words)}, not {word!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How consistent a read must be, and what to do where that takes too long."""
 
-    strategy: str = "causal"
-    """`eventual`, `causal` or `strong`."""
+    strategy: Strategy = "causal"
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
-    on_timeout: str = "error"
+    on_timeout: OnTimeout = "error"
     """`source`: the fallback; `stale`: search all the same, and say so; `error`."""
     max_staleness_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a mistyped word: a read that was to wait would not."""
+        _require("a strategy", self.strategy, STRATEGIES)
+        _require("on_timeout", self.on_timeout, ON_TIMEOUT)
 
 
 BUILT_IN: Final = MappingProxyType({"eventual": Policy("eventual")})
@@ -54,6 +68,12 @@ class Policies:
     default: str | None = None
     are_the_daemons: bool = field(default=False, compare=False)
     """The daemon knows them by these names, and counts them."""
+
+    def __post_init__(self) -> None:
+        """Find a rule that names no policy when the application starts."""
+        for name in [*(rule.policy for rule in self.rules), self.default]:
+            if name is not None:
+                self.named(name)
 
     @classmethod
     def parse(cls, told: Mapping[str, Any]) -> Policies:

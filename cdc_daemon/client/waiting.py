@@ -86,12 +86,13 @@ class Waiting:
             answer = yield from self._ask(tokens)
             if answer.status not in {OTHER_EPOCH, BEYOND_THE_END}:
                 return self._outcome(answer)
-            if self._is_behind(tokens):
+            followed = _epoch(answer)
+            if followed is not None and _is_behind(tokens, followed):
                 if self._left() < FOLLOWS_SECONDS:
                     return self._outcome(answer)
                 yield Pause(FOLLOWS_SECONDS)
                 continue
-            tokens = self._other_tokens(tokens, answer)
+            tokens = self._other_tokens(tokens, answer, followed.system if followed else None)
 
     def _ask(self, tokens: Sequence[Token]) -> Steps[Answer]:
         wish = self._wish
@@ -126,15 +127,9 @@ class Waiting:
         epoch = self._daemons.epoch
         return None if epoch is None else Token(epoch, 0).system
 
-    def _is_behind(self, tokens: Sequence[Token]) -> bool:
-        """Whether the daemon has yet to follow where a token was taken: a failover, just now."""
-        epoch = self._daemons.epoch
-        if epoch is None:
-            return False
-        current = Token(epoch, 0)
-        return any(t.system == current.system and t.timeline > current.timeline for t in tokens)
-
-    def _other_tokens(self, refused: Sequence[Token], answer: Answer) -> list[Token]:
+    def _other_tokens(
+        self, refused: Sequence[Token], answer: Answer, system: str | None
+    ) -> list[Token]:
         """What is left to wait for, where the daemon refuses what it was asked with.
 
         What a session holds of another database may be another pipeline's, and stays. What was
@@ -144,7 +139,6 @@ class Waiting:
         held = [token for token in refused if token not in given]
         if self._session is None or not held:
             raise TokenRefusedError(answer.status, answer.reason)
-        system = self._system()
         if answer.status == OTHER_EPOCH and all(token.system != system for token in held):
             return [*given, *self._held(system)] if system is not None else given
         logger.warning("positions of this session were lost with a history: %s", answer.reason)
@@ -185,3 +179,14 @@ class Waiting:
             on_timeout=policy.on_timeout,
             **told,
         )
+
+
+def _epoch(answer: Answer) -> Token | None:
+    """The history that this daemon follows, as a position at its beginning; None: unknown."""
+    epoch = answer.body.get("epoch")
+    return None if epoch is None else Token(epoch, 0)
+
+
+def _is_behind(tokens: Sequence[Token], followed: Token) -> bool:
+    """Whether the daemon has yet to follow where a token was taken: a failover, just now."""
+    return any(t.system == followed.system and t.timeline > followed.timeline for t in tokens)

@@ -26,6 +26,7 @@ from cdc_daemon.config.fields import FieldConfig, Fields, MissingColumns, Unrepr
 from cdc_daemon.config.names import (
     PIPELINE_PATTERN,
     PROJECTION_PATTERN,
+    http_address,
     id_parts,
     id_template,
     listen_address,
@@ -287,6 +288,14 @@ class ShutdownConfig(Section):
     )
 
 
+class TracingConfig(Section):
+    """Spans of transactions that bring a trace context, for OpenTelemetry (the extra `otel`)."""
+
+    endpoint: Annotated[str, AfterValidator(http_address)] = Field(
+        description="Where they are sent, OTLP over HTTP: `http://collector:4318/v1/traces`."
+    )
+
+
 class Configuration(Section):
     """One pipeline: from a source, through projections, to a sink."""
 
@@ -331,6 +340,10 @@ class Configuration(Section):
     )
     web: WebConfig = Field(
         default=WebConfig(), description="The web side: health, metrics, status."
+    )
+    tracing: TracingConfig | None = Field(
+        default=None,
+        description="Where spans of transactions go that bring a trace context. Default: nowhere.",
     )
     log: LogConfig = Field(default=LogConfig(), description="What is logged, and how.")
     shutdown: ShutdownConfig = Field(default=ShutdownConfig(), description="How the daemon stops.")

@@ -17,6 +17,7 @@ FIELD_NAME_PATTERN: Final = r"^(?!_)[^.]+(\.[^.]+)*$"
 _PROJECTION_BYTES: Final = 240
 """OpenSearch allows 255 bytes for an index, and a generation adds its number."""
 _HIGHEST_PORT: Final = 65535
+_HTTP: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
 _LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _TABLE: Final = re.compile(r"[^.\"\0]+(\.[^.\"\0]+)?")
 _IN_BRACES: Final = re.compile(r"\{([^{}]+)\}")
@@ -99,6 +100,13 @@ def listen_address(value: str) -> str:
     match = _LISTEN.fullmatch(value)
     if match is None or int(match[2]) > _HIGHEST_PORT:
         raise ValueError("expected an address such as 127.0.0.1:9645 or [::1]:9645")
+    return value
+
+
+def http_address(value: str) -> str:
+    """The address of an HTTP server. Raises ValueError."""
+    if _HTTP.fullmatch(value) is None:
+        raise ValueError("expected an address such as http://collector:4318/v1/traces")
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from cdc_daemon.consistency.delay import Sample, StageDelay
 from cdc_daemon.consistency.latency import Transaction
@@ -38,11 +38,14 @@ class Reading(NamedTuple):
     """Everything committed until this source time has passed the stage."""
 
 
+Observer: TypeAlias = "Callable[[str, str, Sequence[Transaction], float], None]"
+"""Gets a projection, a stage, and the transactions that have passed it, at a monotonic time."""
+
+
 class Delays:
     """Of one pipeline. Any thread calls it."""
 
-    def __init__(self, passed: Callable[[str, str, Sequence[float]], None]) -> None:
-        """`passed` gets a projection, a stage, and the latencies of transactions that passed it."""
+    def __init__(self, passed: Observer) -> None:
         self._lock = threading.Lock()
         self._passed = passed
         self._stages = {(PIPELINE, stage): StageDelay() for stage in STAGES}
@@ -61,7 +64,7 @@ class Delays:
             for stage in self._stages.values():
                 stage.sampled(Sample(taken, reading.source_time, reading.position), now)
 
-    def committed(self, position: Position, source_time: float) -> None:
+    def committed(self, position: Position, source_time: float, traceparent: str = "") -> None:
         """A transaction was received: its commit time is in the source's clock."""
         with self._lock:
             self._last = None
@@ -70,7 +73,7 @@ class Delays:
             offset = self._offset.seconds
             if offset is None:  # there was no sample yet: as if both had the same time
                 offset = time.time() - time.monotonic()
-            self._last = Transaction(position, source_time - offset)
+            self._last = Transaction(position, source_time - offset, traceparent)
             for stage in STAGES:
                 self._stages[PIPELINE, stage].committed(self._last)
             self._reached(PIPELINE, "received", position, time.monotonic())
@@ -107,8 +110,7 @@ class Delays:
     def _reached(self, projection: str, stage: str, position: Position, now: float) -> None:
         passed = self._stages[projection, stage].reached(position, now)
         if passed:
-            latencies = [max(0.0, now - one.committed) for one in passed]
-            self._passed(projection, stage, latencies)
+            self._passed(projection, stage, passed, now)
 
     def delay(self, stage: str = "searchable", projection: str = PIPELINE) -> float | None:
         """Seconds that the stage is behind the source, now.

@@ -19,6 +19,8 @@ class Transaction(NamedTuple):
     position: Position
     committed: float
     """When, in the daemon's monotonic clock."""
+    traceparent: str = ""
+    """The trace that it belongs to; empty where none is known."""
 
 
 class StageLatency:

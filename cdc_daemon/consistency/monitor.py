@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from cdc_daemon.consistency.delay import SAMPLE_SECONDS
-from cdc_daemon.consistency.delays import Delays
+from cdc_daemon.consistency.delays import PIPELINE, Delays
 from cdc_daemon.consistency.retention import RetentionAlarm
 from cdc_daemon.consistency.strong import Strong
 from cdc_daemon.errors import CdcError, RetentionLimitError, RetryError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cdc_daemon.config.strong import StrongConfig
+    from cdc_daemon.consistency.latency import Transaction
+    from cdc_daemon.consistency.spans import Spans
     from cdc_daemon.events import Position
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import SlotHealth, SourceClock
@@ -31,13 +35,18 @@ class Monitor(threading.Thread):
     """One thread that samples; any thread tells `delays` how far the stages are."""
 
     def __init__(
-        self, clock: SourceClock, metrics: Metrics, strong: StrongConfig | None = None
+        self,
+        clock: SourceClock,
+        metrics: Metrics,
+        strong: StrongConfig | None = None,
+        spans: Spans | None = None,
     ) -> None:
         """`strong`: how commits of the source are to wait for us, if they are."""
         super().__init__(name="clock", daemon=True)
         self._clock = clock
         self._metrics = metrics
-        self.delays = Delays(metrics.latency)
+        self._spans = spans
+        self.delays = Delays(self._passed)
         self._ended = threading.Event()  # not `_stop`: threads have a method of that name
         self._awake = threading.Event()
         self._nudged: Position | None = None
@@ -47,6 +56,15 @@ class Monitor(threading.Thread):
         self.retention = RetentionAlarm()
         self.strong = Strong(metrics, strong)
         self._failure: RetentionLimitError | None = None
+
+    def _passed(
+        self, projection: str, stage: str, transactions: Sequence[Transaction], now: float
+    ) -> None:
+        for one in transactions:
+            latency = max(0.0, now - one.committed)
+            self._metrics.latency(projection, stage, latency, one.traceparent)
+        if self._spans is not None and projection == PIPELINE:
+            self._spans.passed(stage, transactions, now)
 
     def raise_failure(self) -> None:
         """Raise why the source is to keep nothing for us any longer, if it is so."""

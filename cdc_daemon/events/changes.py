@@ -53,6 +53,8 @@ class Commit:
     """When it was committed: seconds since the epoch, in the source server's clock."""
     xid: int = 0
     """The transaction's number in the source, 0 where it has none."""
+    traceparent: str = ""
+    """The trace that it belongs to, as W3C writes it; empty where none is known."""
 
 
 @dataclass(frozen=True, slots=True)

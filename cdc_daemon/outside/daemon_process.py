@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HOST: Final = "127.0.0.1"
+CONFIGURATION: Final = "cdc-daemon.yaml"
+COMMAND_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.05
 FOLDER_BYTES: Final = 50_000_000
 """Its log; the demo's transactions are too small to be folded on disk."""
@@ -74,6 +77,21 @@ class DaemonProcess(Server):
                 f"the daemon says: {self.status()}"
             )
 
+    def command(self, *arguments: str) -> None:
+        """Run another command on its configuration. Raises StopError if that fails."""
+        command = [sys.executable, "-m", "cdc_daemon", *arguments, str(self.folder / CONFIGURATION)]
+        done = subprocess.run(  # noqa: S603 - our own program
+            command,
+            env=self._launch.environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            name = " ".join(arguments)
+            raise StopError(f"cdc-daemon {name} ended with {done.returncode}: {done.stderr}")
+
 
 @contextmanager
 def running_daemon(
@@ -84,7 +102,7 @@ def running_daemon(
     `configuration`: the text of its file, `settings`: the variables that it refers to.
     """
     with server_folder("daemon", None, None, FOLDER_BYTES) as folder:
-        file = folder / "cdc-daemon.yaml"
+        file = folder / CONFIGURATION
         file.write_text(configuration)
         environment = {
             "CDC_DAEMON_LISTEN": f"{HOST}:{port}",

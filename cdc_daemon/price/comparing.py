@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -18,11 +18,10 @@ from cdc_daemon.price import store
 from cdc_daemon.price.clients import Places
 from cdc_daemon.price.prices import Price, Stretch, price
 from cdc_daemon.price.strategies import chosen
-from cdc_daemon.price.synchronous import synchronous
 from cdc_daemon.price.workload import Workload, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cdc_daemon.price.strategies import Strategy
 
@@ -97,12 +96,22 @@ def _measure(stage: Stage, strategy: Strategy, options: Options) -> Price:
     to_stderr(f"{strategy.title}: {options.duration_seconds:.0f} s ...")
     with ExitStack() as stack:
         if strategy.is_strong:
-            stack.enter_context(synchronous(stage.dsn, store.PIPELINE))
+            stack.enter_context(_enabled(stage.daemon))
         began = time.monotonic()
         workload = _run(stage, strategy, options, options.duration_seconds)
     stage.daemon.catch_up(stage.dsn, SETTLE_SECONDS)
     stretch = Stretch(began + _warm_up_seconds(options), began + options.duration_seconds)
     return price(strategy, workload.history, stretch)
+
+
+@contextmanager
+def _enabled(daemon: DaemonProcess) -> Iterator[None]:
+    """Within the context a COMMIT can wait for searches."""
+    daemon.command("strong", "enable", "--yes")
+    try:
+        yield
+    finally:
+        daemon.command("strong", "disable")
 
 
 def _run(stage: Stage, strategy: Strategy, options: Options, seconds: float) -> Workload:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 PANELS: Final = {
     "COMMIT": "#0b6e99",
-    "read, with waiting": "#9a5b00",
-    "staleness of answers": "#a3264f",
+    "read what one wrote": "#9a5b00",
+    "staleness of what others wrote": "#a3264f",
 }
 INK: Final = "#24292f"
 PAPER: Final = "#ffffff"

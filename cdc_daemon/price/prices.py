@@ -38,7 +38,7 @@ class Price:
     writes_a_second: float
     commit: Percentiles
     read: Percentiles
-    """Of searches, with what was waited before them."""
+    """With what was waited before, of searches for what the client itself writes."""
     stale: Percentiles
     """For how long answers had been out of date, of searches for what others write."""
     most_stale: float
@@ -53,8 +53,7 @@ class Price:
 def price(strategy: Strategy, history: History, stretch: Stretch) -> Price:
     """The figures of the stretch, and the violations of the whole history."""
     writes = [write for write in history.writes if stretch.has(write)]
-    answers = [search for search in history.searches if stretch.has(search)]
-    stale = _staleness_of_others(history, stretch)
+    own, stale = _reads(history, stretch)
     found = violations(history)
     faults = [f"{name}: {one}" for name in sorted(strategy.keeps) for one in found[name]]
     return Price(
@@ -62,7 +61,7 @@ def price(strategy: Strategy, history: History, stretch: Stretch) -> Price:
         title=strategy.title,
         writes_a_second=len(writes) / (stretch.until - stretch.since),
         commit=percentiles([write.ended - write.began for write in writes]),
-        read=percentiles([one.ended - one.began + one.waited for one in answers]),
+        read=percentiles(own),
         stale=percentiles(stale),
         most_stale=max(stale, default=0.0),
         searches=len(history.searches),
@@ -71,14 +70,21 @@ def price(strategy: Strategy, history: History, stretch: Stretch) -> Price:
     )
 
 
-def _staleness_of_others(history: History, stretch: Stretch) -> list[float]:
-    """Whoever searches for what they have just written sees it miss no more than this moment."""
+def _reads(history: History, stretch: Stretch) -> tuple[list[float], list[float]]:
+    """How long searches for one's own rows took; how stale those for others' rows were.
+
+    Who has just written is the one who has to wait, and can't miss more than the last moment.
+    """
     own = {(write.client, write.key) for write in history.writes}
-    return [
-        seconds
-        for search, seconds in zip(history.searches, staleness(history), strict=True)
-        if stretch.has(search) and (search.client, search.key) not in own
-    ]
+    took, stale = [], []
+    for search, seconds in zip(history.searches, staleness(history), strict=True):
+        if not stretch.has(search):
+            continue
+        if (search.client, search.key) in own:
+            took.append(search.ended - search.began + search.waited)
+        else:
+            stale.append(seconds)
+    return took, stale
 
 
 def violations(history: History) -> dict[str, list[Violation]]:

@@ -24,6 +24,7 @@ sink: {{type: opensearch, hosts: ["${{OPENSEARCH_URL}}"]}}
 projections:
   {CALM}: {{from: public.{CALM}, fields: [id, version], freshness: 1s}}
   {PROMPT}: {{from: public.{PROMPT}, fields: [id, version], freshness: 0}}
+consistency: {{strong: {{}}}}
 state: {{path: "${{CDC_DAEMON_DATA}}"}}
 web: {{listen: "${{CDC_DAEMON_LISTEN}}"}}
 """

@@ -113,6 +113,28 @@ class WalConfig(BaseModel):
         return value if fits else None
 
 
+class TraceConfig(BaseModel):
+    """How the trace that a transaction belongs to is known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    messages: StrictBool = Field(
+        default=False,
+        description="By a logical message of the transaction: `select "
+        "pg_logical_emit_message(true, 'traceparent', '00-...')`. Every message of the database "
+        "then comes over the network.",
+    )
+    column: Annotated[str, AfterValidator(_identifier)] | None = Field(
+        default=None,
+        description="By the column of this name, of every table in the mapping that has one.",
+    )
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anything to look for."""
+        return self.messages or self.column is not None
+
+
 class PostgresConfig(BaseModel):
     """Follow a PostgreSQL database by logical replication."""
 
@@ -144,6 +166,10 @@ class PostgresConfig(BaseModel):
     )
     publication: PublicationConfig = Field(
         default=PublicationConfig(), description="Which changes the server publishes to the daemon."
+    )
+    trace: TraceConfig = Field(
+        default=TraceConfig(),
+        description="How the trace (W3C `traceparent`) that a transaction belongs to is known.",
     )
     columns: list[ColumnRule] = Field(
         default_factory=list,

@@ -87,17 +87,25 @@ class ReplicationStream:
         self._asked_at = self._asking_since = 0.0
 
     def start(
-        self, slot: str, publication: str, after: int, *, origin: str = "any", whole: bool = False
+        self,
+        slot: str,
+        publication: str,
+        after: int,
+        *,
+        origin: str = "any",
+        whole: bool = False,
+        messages: bool = False,
     ) -> None:
         """Begin streaming; raises SourceError or RetryError if the server won't."""
         high, low = after >> 32, after & 0xFFFFFFFF
         quoted = publication.replace('"', '""').replace("'", "''")
         # The option came with PostgreSQL 16, and so it isn't there where it isn't needed.
         by_origin = "" if origin == "any" else f", origin '{origin}'"
+        with_messages = ", messages 'true'" if messages else ""
         command = (
             f'START_REPLICATION SLOT "{slot}" LOGICAL {high:X}/{low:X} '
             f"(proto_version '2', streaming '{'off' if whole else 'on'}', "
-            f"publication_names '\"{quoted}\"'{by_origin})"
+            f"publication_names '\"{quoted}\"'{by_origin}{with_messages})"
         )
         self._connection.add_notice_handler(self._hear)
         with mapped_errors("start replication"):

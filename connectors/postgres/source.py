@@ -46,6 +46,7 @@ from connectors.postgres.slots import (
 from connectors.postgres.standbynames import daemon_name
 from connectors.postgres.timelines import Timeline, read_timeline
 from connectors.postgres.tokens import PostgresTokens
+from connectors.postgres.tracecontext import TraceContexts
 from connectors.postgres.undecodable import Attempts, UndecodableError
 from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpolicy import warn_if_unbounded
@@ -87,6 +88,7 @@ class PostgresSource:
         self._stream: ReplicationStream | None = None
         self._attempts = Attempts()
         self._decoder = Decoder(self._plan_for)
+        self._contexts: TraceContexts | None = None
         self._relations: dict[tuple[str, str], Relation] = {}
         self._oids: dict[Relation, int] = {}
 
@@ -212,6 +214,8 @@ class PostgresSource:
         self._end_stream()
         self._know(relations)
         self._decoder = Decoder(self._plan_for)
+        trace = self._config.trace
+        self._contexts = TraceContexts(trace.column) if trace.is_wanted else None
         self._require_place(after)
         connection = connect(
             self._dsn, name=self._name, replication=True, silence_seconds=silence_seconds
@@ -220,7 +224,12 @@ class PostgresSource:
         try:
             self._require_timeline(connection)
             stream.start(
-                self._slot, self._publication, after, origin=self._config.origin, whole=whole
+                self._slot,
+                self._publication,
+                after,
+                origin=self._config.origin,
+                whole=whole,
+                messages=trace.messages,
             )
         except SourceError as error:
             stream.close()
@@ -238,7 +247,7 @@ class PostgresSource:
 
     def read(self, timeout_seconds: float) -> list[Event]:
         """Decode what has arrived."""
-        decoder = self._decoder
+        decoder, contexts = self._decoder, self._contexts
         decode = decoder.decode
         events: list[Event] = []
         append = events.append
@@ -254,6 +263,8 @@ class PostgresSource:
                         append(Watermark(Position(message.end), message.reply_requested))
                     continue
                 event = decoder.decode_part(message) if decoder.in_part else decode(message)
+                if contexts is not None:
+                    event = contexts.traced(message, event)
                 if isinstance(event, list):
                     events.extend(event)
                 elif event is not None:

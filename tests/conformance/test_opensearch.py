@@ -9,6 +9,8 @@ import orjson
 import pytest
 import urllib3
 
+from cdc_daemon.events import ColumnType
+from cdc_daemon.ports import FieldSpec
 from connectors.opensearch import OpenSearchSink
 from connectors.opensearch.config import OpenSearchConfig
 from tests.conformance.sink_suite import (  # noqa: F401 - fixtures of the suite
@@ -63,6 +65,21 @@ def search(opensearch: OpenSearchServer) -> Iterator[Search]:
 
 class TestOpenSearch(SinkSuite):
     """OpenSearch, a real one."""
+
+    def test_an_index_refreshes_by_itself_at_an_explicit_interval(
+        self, sink: OpenSearchSink, opensearch: OpenSearchServer
+    ) -> None:
+        """So that it never goes search-idle; also after a field was added to it."""
+        model = replace(read_model(), digests={"n": "1", "t": "2"})
+        made = sink.create_generation(model)
+        more = replace(model, fields=(*model.fields, FieldSpec("m", ColumnType("int4"))))
+        for extend in (False, True):
+            if extend:
+                assert sink.extend_generation(made, more)
+            url = f"{opensearch.url}/{made.index}/_settings"
+            answer = orjson.loads(urllib3.request("GET", url).data)
+            assert answer[made.index]["settings"]["index"]["refresh_interval"] == "30s"
+        sink.drop_generation(made)
 
     def test_deletes_what_is_older_on_every_shard(
         self, sink: OpenSearchSink, search: Search

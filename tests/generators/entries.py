@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 OPERATIONS = int(os.environ.get("CONSISTENCY_OPERATIONS") or 1200)
 """How many commits and searches a proof goes on for, at least."""
-CLIENTS = 6
+CLIENTS = int(os.environ.get("CONSISTENCY_CLIENTS") or 6)
+"""That work at once: the more there are, the more a long proof does in its time."""
 RATE = 300.0
 READ_MODEL = "entries"
 TABLE = "history"

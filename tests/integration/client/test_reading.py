@@ -92,7 +92,7 @@ def test_each_policy_does_on_a_timeout_what_it_says(shop: Shop, guest: str, answ
 def _read_by_each_policy(
     shop: Shop, session: Session, guest: str, *, staleness_is_known: bool
 ) -> None:
-    def read(on_timeout: str) -> Any:
+    def read(on_timeout: Any) -> Any:
         policy = Policy(timeout_seconds=0.5, on_timeout=on_timeout)
         began = time.monotonic()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,26 @@ import pytest
 
 from cdc_daemon.price.checking import missed_commits, monotonic_reads, read_your_writes
 from cdc_daemon.price.clients import StrongClient
-from cdc_daemon.price.synchronous import synchronous
 from tests.generators.entries import OPERATIONS, clients, fill, flat, go_on, joined, places
+from tests.integration.strong.conftest import enable, run_strong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from cdc_daemon.embedded import OpenSearchServer
     from tests.conftest import Database
+    from tests.generators.running_daemon import RunningDaemon
     from tests.integration.pipeline.conftest import StartDaemon
+
+
+@contextmanager
+def enabled(daemon: RunningDaemon) -> Iterator[None]:
+    """Commits can wait within the context, and for nobody after it."""
+    enable(daemon)
+    try:
+        yield
+    finally:
+        run_strong(daemon, "disable")
 
 
 @pytest.mark.parametrize("projections", [flat, joined])
@@ -29,21 +41,17 @@ def test_no_search_misses_a_commit_that_had_returned(
 ) -> None:
     """Not while the daemon is killed with -9, nor while OpenSearch restarts: COMMITs wait."""
     fill(database.dsn)
-    daemon = start_daemon(projections("200ms"))
-    daemon.wait_until("streaming")
+    daemon = start_daemon(projections("200ms"), consistency={"strong": {}})
     where = places(database.dsn, opensearch.url, daemon)
-    with (
-        synchronous(database.dsn, daemon.status()["pipeline"]),
-        clients(partial(StrongClient, where), OPERATIONS // 2) as workload,
-    ):
-        go_on(workload, 150)
+    with enabled(daemon), clients(partial(StrongClient, where), OPERATIONS // 4) as workload:
+        go_on(workload, 100)
         daemon.kill()
         daemon.start()
         daemon.wait_until("streaming")
-        go_on(workload, 150)
+        go_on(workload, 100)
         opensearch.kill()
         opensearch.start()
-        go_on(workload, 150)
+        go_on(workload, 100)
     history = workload.history
     missed = missed_commits(history)
     assert not missed, [str(one) for one in missed[:5]]

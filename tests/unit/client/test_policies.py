@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from cdc_daemon.client import Policies, Policy, Rule, UnknownPolicyError
+from cdc_daemon.client import ClientError, Policies, Policy, Rule, UnknownPolicyError
 
 OWN = Policy("causal", 2.0, "source", 30.0)
 POLICIES = Policies(
@@ -57,6 +59,20 @@ def test_what_a_daemon_tells_is_understood() -> None:
 def test_eventual_is_there_where_nobody_has_configured_it() -> None:
     """As in every daemon."""
     assert Policies({}).named("eventual") == Policy("eventual")
+
+
+@pytest.mark.parametrize("words", [{"strategy": "casual"}, {"on_timeout": "fallback"}])
+def test_a_mistyped_word_of_a_policy_is_refused(words: dict[str, Any]) -> None:
+    """A read that was to wait would not, and nobody would notice."""
+    with pytest.raises(ClientError, match="is one of"):
+        Policy(**words)
+
+
+@pytest.mark.parametrize("wrong", [{"rules": (Rule("onw"),)}, {"default": "onw"}])
+def test_a_rule_without_its_policy_is_found_at_once(wrong: dict[str, Any]) -> None:
+    """Not by the first user whom it fits."""
+    with pytest.raises(UnknownPolicyError, match="'onw'"):
+        Policies({"own": OWN}, **wrong)
 
 
 def test_an_unknown_policy_says_which_there_are() -> None:

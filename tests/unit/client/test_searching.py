@@ -73,7 +73,7 @@ def test_a_search_with_nothing_to_wait_for_asks_no_daemon() -> None:
     [("source", ("theirs", True, False)), ("stale", (FOUND, False, True))],
 )
 def test_what_is_not_reached_in_time_is_what_the_policy_says(
-    on_timeout: str, expected: tuple[object, bool, bool]
+    on_timeout: Any, expected: tuple[object, bool, bool]
 ) -> None:
     """The fallback's answer, or the read model's with its staleness."""
     world = World(not_reached())
@@ -84,7 +84,7 @@ def test_what_is_not_reached_in_time_is_what_the_policy_says(
 
 
 @pytest.mark.parametrize("on_timeout", ["error", "source"])
-def test_a_stale_read_is_an_error_where_nothing_else_is_said(on_timeout: str) -> None:
+def test_a_stale_read_is_an_error_where_nothing_else_is_said(on_timeout: Any) -> None:
     """By policy, and where the source is asked for and there is no fallback."""
     with pytest.raises(StaleReadError, match="not refreshed yet") as raised:
         search(World(not_reached()), token=TOKEN, policy=Policy(on_timeout=on_timeout))
@@ -158,6 +158,13 @@ def test_a_search_of_a_session_learns_what_it_has_seen() -> None:
     session = Session()
     search(World(reached("0/700")), session=session)
     assert session.seen == {"hotels": Token(EPOCH, 0x700)}
+
+
+@pytest.mark.parametrize("daemons", ["", [], "127.0.0.1:9645", ["http://a", "b"], {"hotels": "x"}])
+def test_an_address_that_is_none_is_refused(daemons: Any) -> None:
+    """When the client is made, not when the first read has waited in vain."""
+    with pytest.raises(ClientError, match="such as http"):
+        Pipelines(daemons, None)
 
 
 def test_each_projection_has_its_daemons() -> None:

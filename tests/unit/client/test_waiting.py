@@ -152,6 +152,14 @@ def test_a_failover_that_takes_too_long_is_a_timeout() -> None:
     assert world.seconds - 1000 <= 2.0
 
 
+def test_many_rounds_become_fewer() -> None:
+    """A daemon that comes back isn't met by all its clients ten times a second each."""
+    world = World(refused(503))
+    policy = Policy(timeout_seconds=30)
+    assert not world.run(waiting(world, Daemons("http://a"), policy=policy)).reached
+    assert 30 <= len(world.asked) <= 40
+
+
 def test_what_is_too_stale_is_not_reached() -> None:
     """A policy of the client's own is applied by the client."""
     world = World(reached(staleness=3.5))

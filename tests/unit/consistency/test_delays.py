@@ -15,6 +15,8 @@ from cdc_daemon.ports import ClockSample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cdc_daemon.consistency.latency import Transaction
+
 
 class Bench:
     """Delays, and the latencies that they told."""
@@ -23,8 +25,10 @@ class Bench:
         self.latencies: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self.delays = Delays(self._passed)
 
-    def _passed(self, projection: str, stage: str, seconds: Sequence[float]) -> None:
-        self.latencies[projection, stage] += seconds
+    def _passed(
+        self, projection: str, stage: str, transactions: Sequence[Transaction], now: float
+    ) -> None:
+        self.latencies[projection, stage] += [now - one.committed for one in transactions]
 
     def sample(self, position: int, ahead: float = 0.0, round_trip: float = 0.0) -> None:
         """The source's clock is `ahead`."""
