@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from cdc_daemon.consistency.waiting import is_searched, position_of
+from cdc_daemon.consistency.waiting import may_be_shown, position_of
 from cdc_daemon.consistency.waitqueue import WaitQueue
 from cdc_daemon.errors import CdcError, FutureTokenError, RetryError, TokenError
 from cdc_daemon.events import NOWHERE, Position
@@ -166,7 +166,9 @@ class Waiters:
 
     def _let_go(self, some: Collection[Waiter]) -> None:
         for waiter in some:
-            self._all.pop(waiter, None)
+            if waiter not in self._all:
+                continue  # it is in no queue: its place is somebody else's by now
+            del self._all[waiter]
             self._documents.get(waiter.what.projection, {}).pop(waiter, None)
             queue = self._queues.get(waiter.what.projection)
             if waiter.document is not None:
@@ -179,12 +181,12 @@ class Waiters:
         for projection, queue in self._queues.items():
             nearest = queue.nearest
             # No more is searchable than what was received: that much is known without looking.
-            if nearest is not None and nearest <= received and is_searched(pipeline, projection):
+            if nearest is not None and nearest <= received and may_be_shown(pipeline, projection):
                 yield from queue.take(position_of(pipeline, projection))
         for waiter in self._unread.take(received):
             self._documents.setdefault(waiter.what.projection, {})[waiter] = None
         for projection, there in self._documents.items():
-            if there and is_searched(pipeline, projection):
+            if there and may_be_shown(pipeline, projection):
                 yield from [one for one in there if one.document and one.document.is_shown()]
 
     def _tell(self, woken: Sequence[Waiter]) -> None:

@@ -252,6 +252,12 @@ class Delivery:
         self._pace.at_once = True
         self._lanes.look_again()
 
+    def load_ended(self, indices: Collection[str]) -> None:
+        """All is in these that was left to a load because a table has changed: have it shown."""
+        self.progress.load_ended(indices)
+        for index in indices:
+            self._refresher.show(index)
+
     def touched(self, index: str) -> None:
         """Have `index` refreshed: the commit that is being sent changed it by other means."""
         self.progress.touched(index)
