@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import StopError
+from cdc_daemon.outside.page import read_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 
 COMMAND: Final = (sys.executable, "-m", "cdc_daemon", "strong", "enable", "--yes")
 TIMEOUT_SECONDS: Final = 60.0
+POLL_SECONDS: Final = 0.1
+ACTIVE: Final = re.compile(r"^cdc_strong_active\{.*\} 1\.0$", re.MULTILINE)
+"""The daemon, which looks once a second, has seen it as well: from now on it hurries."""
 
 
 def let_commits_wait(daemon: DaemonProcess, variables: Mapping[str, str]) -> None:
@@ -34,3 +40,8 @@ def let_commits_wait(daemon: DaemonProcess, variables: Mapping[str, str]) -> Non
     )
     if done.returncode != 0:
         raise StopError(f"commits can't wait for the daemon: {done.stderr.strip()}")
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not ACTIVE.search(read_page(daemon.metrics_url) or ""):
+        if time.monotonic() > deadline:
+            raise StopError(f"the daemon sees no commits that wait, see {daemon.log}: try again")
+        time.sleep(POLL_SECONDS)
