@@ -366,15 +366,15 @@ class Delivery:
 
     def _on_written(self) -> None:
         self._refresher.wake()
-        self.moved()
         self._telling.tell(moved=True)
+        self.moved()
         self._on_progress()
 
     def _on_refreshed(self, seconds: float) -> None:
-        self.moved()  # first of all: somebody waits for it
+        self._telling.tell(moved=True)  # whoever waits is told how late it was, too
+        self.moved()
         self.metrics.refreshed(seconds)
         self._lanes.look_again()
-        self._telling.tell(moved=True)
         self._on_progress()
 
     def tell_delays(self) -> None:
