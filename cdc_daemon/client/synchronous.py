@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from cdc_daemon.client.commits import token_of, token_of_async
+from cdc_daemon.client.durations import require_seconds
 from cdc_daemon.client.errors import ClientError, NotReplicatedError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ COMMIT_SQL: Final = "set local synchronous_commit = remote_apply; commit"
 """Not earlier: a COMMIT that somebody gives inside the block would wait without a bound."""
 DAEMON: Final = "cdc-daemon:"
 """How the name of a daemon begins, among those that a server may wait for."""
+LONGEST_NAME: Final = 63
+"""Of an application, in PostgreSQL."""
 CANCEL_SECONDS: Final = 5.0
 """A cancel request is a connection of its own: longer than that, and the network is gone."""
 AGAIN_SECONDS: Final = 1.0
@@ -39,8 +42,8 @@ WAITS: Final = "SyncRepWaitForLSN"
 """The server's function that warns: messages are in any language, its name isn't."""
 
 _OFF: Final = (
-    "this server waits for no daemon at COMMIT (synchronous_standby_names names none), so a strong "
-    "commit would promise nothing: run `cdc-daemon strong enable`"
+    "this server waits for {which} at COMMIT (see synchronous_standby_names), so a strong commit "
+    "would promise nothing: run `cdc-daemon strong enable`"
 )
 _BUSY: Final = (
     "a strong commit needs a transaction of its own, and one is open already: commit or roll back "
@@ -61,7 +64,10 @@ class Confirmation:
     """What is known of a strong commit, once it has returned."""
 
     confirmed: bool = False
-    """Searches show it."""
+    """The server has waited to the end: searches show it, if its daemon has confirmed it itself.
+
+    Where a guard may stand in for it (`when_away: degrade`), wait for the token to be sure.
+    """
     token: Token | None = None
     """To wait for it otherwise, where it isn't confirmed."""
 
@@ -73,17 +79,18 @@ class Confirmation:
 
 @contextmanager
 def strong(
-    connection: Connection[Any], timeout: float, *, raises: bool = True
+    connection: Connection[Any], timeout: float, *, raises: bool = True, pipeline: str | None = None
 ) -> Iterator[Confirmation]:
     """A transaction whose COMMIT, at the end of the block, returns when searches show it.
 
     After `timeout` seconds it returns all the same, committed: NotReplicatedError, or, without
-    `raises`, a Confirmation that isn't one.
+    `raises`, a Confirmation that isn't one. `pipeline`: a daemon of this one must be waited for.
     """
+    require_seconds("a timeout", timeout)
     _require_idle(connection)
     confirmation = Confirmation()
     try:
-        _begin(connection)
+        _begin(connection, pipeline)
         yield confirmation
         _finish(connection, timeout, confirmation)
     except BaseException:
@@ -100,12 +107,14 @@ async def strong_async(
     timeout: float,  # noqa: ASYNC109 - it bounds the server's wait, not a task of ours
     *,
     raises: bool = True,
+    pipeline: str | None = None,
 ) -> AsyncIterator[Confirmation]:
     """`strong` on an asynchronous connection."""
+    require_seconds("a timeout", timeout)
     _require_idle(connection)
     confirmation = Confirmation()
     try:
-        await _begin_async(connection)
+        await _begin_async(connection, pipeline)
         yield confirmation
         await _finish_async(connection, timeout, confirmation)
     except BaseException:
@@ -117,11 +126,12 @@ async def strong_async(
 
 
 def commit_strong(
-    connection: Connection[Any], timeout: float, *, raises: bool = True
+    connection: Connection[Any], timeout: float, *, raises: bool = True, pipeline: str | None = None
 ) -> Confirmation:
     """Commit the transaction that is open, as `strong` does."""
+    require_seconds("a timeout", timeout)
     confirmation = Confirmation()
-    _require_daemon(connection.execute(STANDBYS_SQL).pgresult)
+    _require_daemon(connection.execute(STANDBYS_SQL).pgresult, pipeline)
     _finish(connection, timeout, confirmation)
     if raises:
         confirmation.require(timeout)
@@ -133,10 +143,12 @@ async def commit_strong_async(
     timeout: float,  # noqa: ASYNC109 - as above
     *,
     raises: bool = True,
+    pipeline: str | None = None,
 ) -> Confirmation:
     """`commit_strong` on an asynchronous connection."""
+    require_seconds("a timeout", timeout)
     confirmation = Confirmation()
-    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult)
+    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult, pipeline)
     await _finish_async(connection, timeout, confirmation)
     if raises:
         confirmation.require(timeout)
@@ -148,21 +160,25 @@ def _require_idle(connection: AnyConnection) -> None:
         raise ClientError(_BUSY)
 
 
-def _begin(connection: Connection[Any]) -> None:
+def _begin(connection: Connection[Any], pipeline: str | None) -> None:
     if connection.autocommit:
         connection.execute("begin")
-    _require_daemon(connection.execute(STANDBYS_SQL).pgresult)
+    _require_daemon(connection.execute(STANDBYS_SQL).pgresult, pipeline)
 
 
-async def _begin_async(connection: AsyncConnection[Any]) -> None:
+async def _begin_async(connection: AsyncConnection[Any], pipeline: str | None) -> None:
     if connection.autocommit:
         await connection.execute("begin")
-    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult)
+    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult, pipeline)
 
 
-def _require_daemon(result: Any) -> None:
-    if DAEMON not in result.get_value(0, 0).decode().lower():
-        raise NotReplicatedError(_OFF)
+def _require_daemon(result: Any, pipeline: str | None) -> None:
+    """The server must be one that waits for this pipeline's daemon, or for any."""
+    names = result.get_value(0, 0).decode().lower()
+    wanted = DAEMON if pipeline is None else f'"{(DAEMON + pipeline)[:LONGEST_NAME]}"'.lower()
+    if wanted not in names:
+        which = "no daemon" if pipeline is None else f"no daemon of the pipeline {pipeline!r}"
+        raise NotReplicatedError(_OFF.format(which=which))
 
 
 def _finish(connection: Connection[Any], timeout: float, confirmation: Confirmation) -> None:

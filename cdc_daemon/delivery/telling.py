@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from cdc_daemon.events import NOWHERE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,6 +32,8 @@ class Telling:
         """`moved`: something was written, or refreshed."""
         progress = self._progress
         received, durable, searchable = progress.received, progress.durable(), progress.searchable()
+        if progress.reread:  # nobody knows what searches lack: for them nothing gets further
+            searchable = NOWHERE
         self._delays.advanced(projected=received, indexed=durable, searchable=searchable)
         shown = {
             name: index
@@ -45,7 +49,10 @@ class Telling:
         progress = self._progress
         self._delays.each_advanced(
             {
-                name: (progress.durable_of((index,)), progress.searchable_of((index,)))
+                name: (
+                    progress.durable_of((index,)),
+                    NOWHERE if index in progress.reread else progress.searchable_of((index,)),
+                )
                 for name, index in shown.items()
             }
         )

@@ -212,6 +212,7 @@ def test_what_is_awaited_is_refreshed_as_soon_as_it_is_durable(
     one.write("one", 9)
     for position in (6, 7, 8, 9, 9):
         one.hurry.up_to(Position(position))
+    one.hurry.take_read(Position(9))
     one.refresher.wake()
     assert wait_until(lambda: one.progress.searchable() == 9)
     assert one.refreshes() == {"one": 2}
@@ -227,10 +228,12 @@ def test_nothing_is_refreshed_for_what_is_not_durable(bench: Callable[[float], B
     assert wait_until(lambda: one.progress.searchable() == 5)
     one.write("one", 9)
     one.hurry.up_to(Position(12))
+    one.hurry.take_read(Position(9))
     one.refresher.wake()
     time.sleep(0.1)
     assert one.refreshes() == {"one": 1}
     one.progress.received = Position(12)
+    one.hurry.take_read(Position(12))
     one.refresher.wake()
     assert wait_until(lambda: one.progress.searchable() == 12)
 

@@ -94,3 +94,17 @@ def test_the_reader_tells_each_seldom_and_who_has_moved_something_at_once(
     assert bench.late()["rooms"], "not told yet"
     bench.telling.tell(moved=True)
     assert not bench.late()["rooms"]
+
+
+def test_one_whose_rows_are_read_again_is_late_until_a_refresh_shows_them(bench: Bench) -> None:
+    """Changes were left to that load, and nobody knows which: nor is the pipeline up to date."""
+    bench.progress.leave_to_load(["rooms-1"])
+    bench.progress.received = Position(9)
+    bench.telling.tell(moved=True)
+    late = bench.late()
+    assert (late[PIPELINE], late["hotels"], late["rooms"]) == (True, False, True)
+    bench.progress.load_ended(["rooms-1"])
+    bench.progress.begin_refresh(["rooms-1"])
+    bench.progress.end_refresh(succeeded=True)
+    bench.telling.tell(moved=True)
+    assert not any(bench.late().values())
