@@ -1,27 +1,23 @@
 """Commits that return when searches show them, in bounded time, on connections of psycopg.
 
-The daemon is a synchronous standby then, and COMMIT waits for it. No setting of the server bounds
-that wait; a cancel request ends it. The server then commits all the same, and only warns.
+The daemon is a synchronous standby then, and COMMIT waits for it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from cdc_daemon.client.bounding import Bound, bound_async, listening
 from cdc_daemon.client.commits import token_of, token_of_async
 from cdc_daemon.client.durations import require_seconds
 from cdc_daemon.client.errors import ClientError, NotReplicatedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from typing import Self
 
     from psycopg import AsyncConnection, Connection
-    from psycopg.errors import Diagnostic
 
     from cdc_daemon.client.tokens import Token
 
@@ -34,12 +30,6 @@ DAEMON: Final = "cdc-daemon:"
 """How the name of a daemon begins, among those that a server may wait for."""
 LONGEST_NAME: Final = 63
 """Of an application, in PostgreSQL."""
-CANCEL_SECONDS: Final = 5.0
-"""A cancel request is a connection of its own: longer than that, and the network is gone."""
-AGAIN_SECONDS: Final = 1.0
-"""A request that came before the wait had begun is repeated."""
-WAITS: Final = "SyncRepWaitForLSN"
-"""The server's function that warns: messages are in any language, its name isn't."""
 
 _OFF: Final = (
     "this server waits for {which} at COMMIT (see synchronous_standby_names), so a strong commit "
@@ -183,9 +173,9 @@ def _require_daemon(result: Any, pipeline: str | None) -> None:
 
 def _finish(connection: Connection[Any], timeout: float, confirmation: Confirmation) -> None:
     _require_open(connection)
-    with _listening(connection) as warnings:
+    with listening(connection) as warnings:
         try:
-            with _Bound(connection, timeout):
+            with Bound(connection, timeout):
                 connection.execute(COMMIT_SQL)
         except connection.OperationalError as error:
             if not warnings:
@@ -199,9 +189,9 @@ async def _finish_async(
     connection: AsyncConnection[Any], seconds: float, confirmation: Confirmation
 ) -> None:
     _require_open(connection)
-    with _listening(connection) as warnings:
+    with listening(connection) as warnings:
         try:
-            async with _bound_async(connection, seconds):
+            async with bound_async(connection, seconds):
                 await connection.execute(COMMIT_SQL)
         except connection.OperationalError as error:
             if not warnings:
@@ -214,72 +204,3 @@ async def _finish_async(
 def _require_open(connection: AnyConnection) -> None:
     if connection.info.transaction_status.name == "IDLE":
         raise ClientError(_ENDED)
-
-
-@contextmanager
-def _listening(connection: AnyConnection) -> Iterator[list[str]]:
-    """What the server warns of while it waits for its standbys."""
-    warnings: list[str] = []
-
-    def hear(said: Diagnostic) -> None:
-        if said.source_function == WAITS:
-            warnings.append(said.message_primary or "")
-
-    connection.add_notice_handler(hear)
-    try:
-        yield warnings
-    finally:
-        connection.remove_notice_handler(hear)
-
-
-class _Bound:
-    """Asks the server to end the wait when time is up; nothing of it is left at the end."""
-
-    def __init__(self, connection: Connection[Any], timeout: float) -> None:
-        self._connection = connection
-        self._timeout = timeout
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._cancel, name="strong", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        # A request under way would else end the next statement.
-        self._thread.join()
-
-    def _cancel(self) -> None:
-        seconds = self._timeout
-        while not self._over.wait(seconds):
-            with suppress(self._connection.Error):
-                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
-            seconds = AGAIN_SECONDS
-
-
-@asynccontextmanager
-async def _bound_async(connection: AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
-    """`_Bound` for asyncio."""
-    over = asyncio.Event()
-
-    async def cancel() -> None:
-        wait = seconds
-        while not await _within(over, wait):
-            with suppress(connection.Error):
-                await connection.cancel_safe(timeout=CANCEL_SECONDS)
-            wait = AGAIN_SECONDS
-
-    canceling = asyncio.create_task(cancel())
-    try:
-        yield
-    finally:
-        over.set()
-        await canceling
-
-
-async def _within(over: asyncio.Event, seconds: float) -> bool:
-    """Whether it comes within that time."""
-    with suppress(TimeoutError):
-        return await asyncio.wait_for(over.wait(), seconds)
-    return False
