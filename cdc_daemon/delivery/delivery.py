@@ -21,6 +21,7 @@ from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.requests import Requests
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
+from cdc_daemon.delivery.telling import Telling
 from cdc_daemon.errors import CdcError, SchemaChangedError
 from cdc_daemon.events import Position
 
@@ -91,6 +92,7 @@ class Delivery:
         self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
         self._loading = Lanes(configuration.senders, memory.batch)
         self.progress = Progress((*self._lanes, *self._loading))
+        self._telling = Telling(monitor.delays, self.progress, self.indices)
         self._pace.hidden, self._pace.refreshing = self.progress.hidden, self.progress.refreshing
         self.dispatcher = Dispatcher(
             self._lanes, self._loading, memory.queue, self.wait, self._reject
@@ -349,34 +351,20 @@ class Delivery:
 
     def _on_written(self) -> None:
         self._refresher.wake()
+        self._telling.tell(moved=True)
         self.moved()
-        self.tell_delays()
         self._on_progress()
 
     def _on_refreshed(self, seconds: float) -> None:
-        self.moved()  # first of all: somebody waits for it
+        self._telling.tell(moved=True)  # whoever waits is told how late it was, too
+        self.moved()
         self.metrics.refreshed(seconds)
         self._lanes.look_again()
-        self.tell_delays()
         self._on_progress()
 
     def tell_delays(self) -> None:
-        """Tell the delay clock how far all of it is, and each read model that is searched."""
-        progress, delays = self.progress, self.monitor.delays
-        received, durable, searchable = progress.received, progress.durable(), progress.searchable()
-        delays.advanced(projected=received, indexed=durable, searchable=searchable)
-        shown = {
-            name: index for name, index in self.indices.items() if index not in progress.unpublished
-        }
-        if searchable >= received:  # nothing is on its way: there is nothing to tell apart
-            delays.each_advanced(dict.fromkeys(shown, (received, received)))
-            return
-        delays.each_advanced(
-            {
-                name: (progress.durable_of((index,)), progress.searchable_of((index,)))
-                for name, index in shown.items()
-            }
-        )
+        """Tell the delay clock how far it is (the reader calls it whenever it comes round)."""
+        self._telling.tell(moved=False)
 
     def _on_progress(self) -> None:
         self._acknowledged.set()
