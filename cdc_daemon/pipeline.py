@@ -369,8 +369,8 @@ class Pipeline:
         delivery = self._delivery
         delivery.raise_failure()
         delivery.heard_from_reader = time.monotonic()
-        delivery.moved()
         delivery.tell_delays()
+        delivery.moved()
         awaited = delivery.monitor.strong.waited_for
         if self._joiner is not None:
             self._joiner.keep(urgent=urgent, awaited=awaited)

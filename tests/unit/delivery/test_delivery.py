@@ -380,3 +380,19 @@ def test_a_document_that_somebody_waits_for_is_refreshed(deliver: Callable[..., 
     _commit(delivery, 10)
     delivery.dispatcher.release()
     assert shown.wait(60)
+
+
+def test_who_waits_is_woken_when_the_delay_is_known(deliver: Callable[..., Running]) -> None:
+    """Otherwise it would hear that what it waited for is as late as before."""
+    running = deliver(MemorySink(), freshness=0)
+    delivery = running.delivery
+    known: list[tuple[Position, Position]] = []
+    delivery.moved = lambda: known.append(
+        (delivery.progress.searchable(), delivery.monitor.delays.position("searchable"))
+    )
+    delivery.dispatcher.send(HOTELS, Position(9), [(b'"1"', b"{}")], after=Position(1))
+    delivery.progress.received = Position(9)
+    delivery.dispatcher.release()
+    assert wait_until(lambda: bool(known) and known[-1][0] == 9, 10)
+    first = next(pair for pair in known if pair[0] == 9)
+    assert first == (9, 9)
