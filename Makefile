@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check bench format lock clean deploy-tools manifests
+.PHONY: demo hotel social test check bench format lock clean deploy-tools manifests
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,12 @@ $(VENV)-demo/installed: requirements/demo.txt pyproject.toml
 
 demo: $(VENV)-demo/installed  ## The main job on real servers, on your screen
 	$(VENV)-demo/bin/cdc-daemon demo
+
+hotel: $(VENV)-demo/installed  ## A booking site in your browser, with all that it needs
+	$(VENV)-demo/bin/python -m deploy.examples.hotel.app
+
+social: $(VENV)-demo/installed  ## A social network, likewise
+	$(VENV)-demo/bin/python -m deploy.examples.social.app
 
 # Two at a time, each worker with servers of its own: tests wait more than they work.
 test: $(VENV)/installed  ## All tests, on real servers
@@ -49,7 +55,7 @@ format: $(VENV)/installed
 
 lock: $(VENV)/installed  ## Pin again, after changing a dependency (needs uv)
 	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo --extra aws --extra otel --extra price --extra client pyproject.toml requirements/dev.in -o requirements/dev.txt
-	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo pyproject.toml requirements/demo.in -o requirements/demo.txt
+	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header --extra demo --extra client pyproject.toml requirements/demo.in -o requirements/demo.txt
 	uv pip compile -q --generate-hashes --universal --python-version 3.11 --no-header pyproject.toml -o requirements/runtime.txt
 
 clean:

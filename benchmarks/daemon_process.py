@@ -64,6 +64,16 @@ class Daemon:
         self._configuration["projections"][name] = {"from": table, "fields": "*"}
         self._write()
 
+    def configure(self, **sections: Any) -> None:
+        """Change sections of the configuration, from the next start on."""
+        self._configuration.update(sections)
+        self._write()
+
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+        return f"127.0.0.1:{self._port}"
+
     def remap(self, **projection: Any) -> None:
         """Change its read model, from the next start on."""
         self._configuration["projections"][self.name].update(projection)

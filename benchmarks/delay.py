@@ -117,7 +117,7 @@ def run(both: Servers, rates: tuple[int, ...], seconds: float) -> tuple[list[Res
     """Measure at each rate, and the floor before; results and floor."""
     workload.create_table(both.database)
     both.database.execute(workload.INSERT, {"first": 1, "last": ROWS})
-    floor = _floor(both)
+    floor = lowest(both)
     print(f"floor, one document by bulk with refresh=true: {floor}", flush=True)
     daemon = Daemon(both.folder, "delay", both.source.dsn, both.sink.url, freshness=0)
     with daemon:
@@ -131,7 +131,7 @@ def run(both: Servers, rates: tuple[int, ...], seconds: float) -> tuple[list[Res
     return results, floor
 
 
-def _floor(both: Servers) -> Quantiles:
+def lowest(both: Servers) -> Quantiles:
     """How long one document takes without any daemon, its refresh included."""
     create_index(both.search, projection_of(both.source.dsn), "floor")
     took = []
@@ -170,7 +170,7 @@ def at_rate(
     worked: Any = context.SimpleQueue()
     probed: Any = context.SimpleQueue()
     arguments = (traffic, both.source.dsn, seconds)
-    worker = context.Process(target=_work, args=(*arguments, rate, worked))
+    worker = context.Process(target=work, args=(*arguments, rate, worked))
     prober = context.Process(target=_probe, args=(*arguments, both.sink.url, daemon.name, probed))
     worker.start()
     prober.start()
@@ -239,10 +239,10 @@ def show(result: Result) -> None:
     )
 
 
-def _work(traffic: Traffic, dsn: str, seconds: float, rate: int, answer: Any) -> None:
+def work(traffic: Traffic, dsn: str, seconds: float, rate: int, answer: Any) -> None:
     """Commit transactions by the clock, over several connections."""
     numbers = itertools.count()
-    first = _unused_number()
+    first = unused_number()
     late: list[float] = []
     began = time.monotonic()
 
@@ -265,7 +265,7 @@ def _probe(traffic: Traffic, dsn: str, seconds: float, url: str, index: str, ans
     """Commit a change and search for it until found, again and again."""
     search = Search(url)
     probes: list[Probe] = []
-    first = _unused_number()
+    first = unused_number()
     until = time.monotonic() + seconds
     with psycopg.connect(dsn) as connection:
         while time.monotonic() < until:
@@ -278,7 +278,8 @@ def _probe(traffic: Traffic, dsn: str, seconds: float, url: str, index: str, ans
     answer.put(probes)
 
 
-def _unused_number() -> int:
+def unused_number() -> int:
+    """One that no earlier run has got, nor any of the millions behind it."""
     return int(time.time() * 1000) * 1000
 
 

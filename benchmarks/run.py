@@ -16,6 +16,7 @@ import delay
 import flat
 import joined
 import memory
+import waiting
 from machine import describe
 from servers import servers
 
@@ -58,6 +59,9 @@ def run(size: Size) -> list[Line]:
         results, floor = delay.run(both, delay.RATES, size.seconds)
         lines.append(("delay: floor, a bulk of one with refresh", str(floor), ""))
         lines += [line for result in results for line in result.lines()]
+    with servers() as both:
+        seconds = min(size.seconds, waiting.SECONDS)
+        lines += waiting.lines(*waiting.run(both, waiting.WAITERS, seconds))
     with servers() as both:
         results_of_memory = memory.run(both, size.transaction_rows, size.backlog_changes)
         lines += [result.line() for result in results_of_memory]

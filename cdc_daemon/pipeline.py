@@ -364,8 +364,8 @@ class Pipeline:
         delivery = self._delivery
         delivery.raise_failure()
         delivery.heard_from_reader = time.monotonic()
-        delivery.moved()
         delivery.tell_delays()
+        delivery.moved()
         if self._joiner is not None:
             self._joiner.keep(urgent=urgent, awaited=self._confirming.is_awaited)
         if self._confirming.report(urgent=urgent):

@@ -133,14 +133,14 @@ def opensearch(request: pytest.FixtureRequest) -> Iterator[embedded.OpenSearchSe
 @pytest.fixture
 def database(postgres_server: embedded.PostgresServer) -> Iterator[Database]:
     """A fresh, empty database; dropped at the end together with its replication slots."""
-    with _database(postgres_server) as fresh:
+    with fresh_database(postgres_server) as fresh:
         yield fresh
 
 
 @pytest.fixture
 def database16(postgres16_server: embedded.PostgresServer) -> Iterator[Database]:
     """The same on PostgreSQL 16."""
-    with _database(postgres16_server) as fresh:
+    with fresh_database(postgres16_server) as fresh:
         yield fresh
 
 
@@ -201,7 +201,8 @@ def _quiet(_: str) -> None:
 
 
 @contextmanager
-def _database(server: embedded.PostgresServer) -> Iterator[Database]:
+def fresh_database(server: embedded.PostgresServer) -> Iterator[Database]:
+    """An empty database, for as long as the context lasts; dropped with its replication slots."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with _administrator(server) as administrator:
         administrator.execute(sql.SQL("create database {}").format(sql.Identifier(name)))

@@ -173,15 +173,16 @@ class Backfill:
         relations = {relation.qualified_name: relation for relation in compiled.relations}
         for load in loads:
             if self._joined is not None and self._joined.repair(load):
-                self._loading |= {self._generations[name].index for name in load.projections}
+                filled = {self._generations[name].index for name in load.projections}
+                self._loading |= filled
+                self._publishing.begun(load, filled)
                 continue
             targets = {
                 self._generations[projection.name].index: IndexTarget(projection)
                 for projection in compiled.projections
                 if projection.name in load.projections
             }
-            if not load.repairs:
-                self._delivery.progress.build(targets)
+            self._publishing.begun(load, targets)
             self._add(relations[load.table], targets, load)
         self._start_reading(loads)
 
@@ -386,6 +387,7 @@ class Backfill:
 
     def _end_load(self, load: UnderWay, outcome: str) -> None:
         self._loading -= load.fills
+        self._publishing.ended(load)
         self._ended.append(ended(load, outcome))
 
     def _end(self) -> None:

@@ -11,11 +11,11 @@ from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.generations import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from cdc_daemon.backfill.report import UnderWay
     from cdc_daemon.delivery.delivery import Delivery
-    from cdc_daemon.events import Generation
+    from cdc_daemon.events import Generation, Load
     from cdc_daemon.ports import Sink
 
 log = structlog.get_logger(__name__)
@@ -32,6 +32,21 @@ class Publishing:
         self._generations = generations
         self.waiting: list[UnderWay] = []
         """What has made generations whole that nobody searches yet."""
+
+    def begun(self, load: Load, indices: Collection[str]) -> None:
+        """Rows are loaded into these: searches don't see them yet, or nobody knows what they show.
+
+        Of a table that has changed, what its load sees is left out of the stream.
+        """
+        if not load.repairs:
+            self._delivery.progress.build(indices)
+        elif load.why:
+            self._delivery.progress.leave_to_load(indices)
+
+    def ended(self, load: UnderWay) -> None:
+        """It is over: what was left to it is to be shown."""
+        if load.repairs and load.asked.why:
+            self._delivery.load_ended(load.fills)
 
     def publish(self, ended: Callable[[UnderWay], None]) -> None:
         """Let searches see what is loaded, once the checkpoint says that it is; say what `ended`.

@@ -7,13 +7,11 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
+from cdc_daemon.client.durations import require_seconds
 from cdc_daemon.client.errors import ClientError, UnknownPolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-DEFAULT_TIMEOUT_SECONDS: Final = 10.0
-"""As the daemon has it: long beside a delay that is in order, short beside patience."""
 
 Strategy: TypeAlias = Literal["eventual", "causal", "strong"]
 OnTimeout: TypeAlias = Literal["source", "stale", "error"]
@@ -31,7 +29,8 @@ class Policy:
     """How consistent a read must be, and what to do where that takes too long."""
 
     strategy: Strategy = "causal"
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    timeout_seconds: float | None = None
+    """None: the daemon's, which is 10 s, or less where its `consistency.max_timeout` is."""
     on_timeout: OnTimeout = "error"
     """`source`: the fallback; `stale`: search all the same, and say so; `error`."""
     max_staleness_seconds: float | None = None
@@ -40,6 +39,10 @@ class Policy:
         """Refuse a mistyped word: a read that was to wait would not."""
         _require("a strategy", self.strategy, STRATEGIES)
         _require("on_timeout", self.on_timeout, ON_TIMEOUT)
+        for what in ("timeout_seconds", "max_staleness_seconds"):
+            seconds: float | None = getattr(self, what)
+            if seconds is not None:
+                require_seconds(what, seconds)
 
 
 BUILT_IN: Final = MappingProxyType({"eventual": Policy("eventual")})

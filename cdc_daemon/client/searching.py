@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from cdc_daemon.client.asking import LEAST_SECONDS, ask
+from cdc_daemon.client.durations import require_seconds
 from cdc_daemon.client.errors import ClientError, StaleReadError
 from cdc_daemon.client.outcome import Outcome, SearchResult
 from cdc_daemon.client.policies import BUILT_IN, Policies, Policy
@@ -67,8 +67,8 @@ class Read:
     def of(cls, token: Token | str | None, projection: str | None, asked: Asked) -> Read:
         """From the arguments of a call. Raises TokenError, and ClientError for a bad timeout."""
         timeout = asked.get("timeout")
-        if timeout is not None and not 0 <= timeout < inf:
-            raise ClientError(f"a timeout is a number of seconds, 0 or more, not {timeout}")
+        if timeout is not None:
+            require_seconds("a timeout", timeout)
         return cls(
             projection,
             asked.get("id"),

@@ -10,6 +10,7 @@ from sqlalchemy.engine import AdaptedConnection, Connection
 from sqlalchemy.exc import DBAPIError
 
 from cdc_daemon.client import commits, synchronous
+from cdc_daemon.client.durations import require_seconds
 from cdc_daemon.client.errors import ClientError
 
 if TYPE_CHECKING:
@@ -44,15 +45,22 @@ async def commit_async(session: AsyncSession | AsyncConnection) -> Token:
 
 
 def commit_strong(
-    session: Session | Connection, timeout: float, *, raises: bool = True
+    session: Session | Connection,
+    timeout: float,
+    *,
+    raises: bool = True,
+    pipeline: str | None = None,
 ) -> Confirmation:
     """Commit, and return when searches show it: `cdc_daemon.client.commit_strong`."""
+    require_seconds("a timeout", timeout)
 
     def bounded(connection: Any) -> Confirmation:
-        return synchronous.commit_strong(connection, timeout, raises=False)
+        return synchronous.commit_strong(connection, timeout, raises=False, pipeline=pipeline)
 
     async def bounded_async(connection: Any) -> Confirmation:
-        return await synchronous.commit_strong_async(connection, timeout, raises=False)
+        return await synchronous.commit_strong_async(
+            connection, timeout, raises=False, pipeline=pipeline
+        )
 
     confirmation = _committed(session, bounded, bounded_async)
     if raises:  # only now: to SQLAlchemy an error means that nothing was committed
@@ -65,9 +73,12 @@ async def commit_strong_async(
     timeout: float,  # noqa: ASYNC109 - it bounds the server's wait, not a task of ours
     *,
     raises: bool = True,
+    pipeline: str | None = None,
 ) -> Confirmation:
     """`commit_strong` of an asynchronous session or connection."""
-    return await session.run_sync(lambda inner: commit_strong(inner, timeout, raises=raises))
+    return await session.run_sync(
+        lambda inner: commit_strong(inner, timeout, raises=raises, pipeline=pipeline)
+    )
 
 
 def _committed(

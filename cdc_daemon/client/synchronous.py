@@ -1,26 +1,23 @@
 """Commits that return when searches show them, in bounded time, on connections of psycopg.
 
-The daemon is a synchronous standby then, and COMMIT waits for it. No setting of the server bounds
-that wait; a cancel request ends it. The server then commits all the same, and only warns.
+The daemon is a synchronous standby then, and COMMIT waits for it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from cdc_daemon.client.bounding import Bound, bound_async, listening
 from cdc_daemon.client.commits import token_of, token_of_async
+from cdc_daemon.client.durations import require_seconds
 from cdc_daemon.client.errors import ClientError, NotReplicatedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from typing import Self
 
     from psycopg import AsyncConnection, Connection
-    from psycopg.errors import Diagnostic
 
     from cdc_daemon.client.tokens import Token
 
@@ -31,16 +28,12 @@ COMMIT_SQL: Final = "set local synchronous_commit = remote_apply; commit"
 """Not earlier: a COMMIT that somebody gives inside the block would wait without a bound."""
 DAEMON: Final = "cdc-daemon:"
 """How the name of a daemon begins, among those that a server may wait for."""
-CANCEL_SECONDS: Final = 5.0
-"""A cancel request is a connection of its own: longer than that, and the network is gone."""
-AGAIN_SECONDS: Final = 1.0
-"""A request that came before the wait had begun is repeated."""
-WAITS: Final = "SyncRepWaitForLSN"
-"""The server's function that warns: messages are in any language, its name isn't."""
+LONGEST_NAME: Final = 63
+"""Of an application, in PostgreSQL."""
 
 _OFF: Final = (
-    "this server waits for no daemon at COMMIT (synchronous_standby_names names none), so a strong "
-    "commit would promise nothing: run `cdc-daemon strong enable`"
+    "this server waits for {which} at COMMIT (see synchronous_standby_names), so a strong commit "
+    "would promise nothing: run `cdc-daemon strong enable`"
 )
 _BUSY: Final = (
     "a strong commit needs a transaction of its own, and one is open already: commit or roll back "
@@ -61,7 +54,10 @@ class Confirmation:
     """What is known of a strong commit, once it has returned."""
 
     confirmed: bool = False
-    """Searches show it."""
+    """The server has waited to the end: searches show it, if its daemon has confirmed it itself.
+
+    Where a guard may stand in for it (`when_away: degrade`), wait for the token to be sure.
+    """
     token: Token | None = None
     """To wait for it otherwise, where it isn't confirmed."""
 
@@ -73,17 +69,18 @@ class Confirmation:
 
 @contextmanager
 def strong(
-    connection: Connection[Any], timeout: float, *, raises: bool = True
+    connection: Connection[Any], timeout: float, *, raises: bool = True, pipeline: str | None = None
 ) -> Iterator[Confirmation]:
     """A transaction whose COMMIT, at the end of the block, returns when searches show it.
 
     After `timeout` seconds it returns all the same, committed: NotReplicatedError, or, without
-    `raises`, a Confirmation that isn't one.
+    `raises`, a Confirmation that isn't one. `pipeline`: a daemon of this one must be waited for.
     """
+    require_seconds("a timeout", timeout)
     _require_idle(connection)
     confirmation = Confirmation()
     try:
-        _begin(connection)
+        _begin(connection, pipeline)
         yield confirmation
         _finish(connection, timeout, confirmation)
     except BaseException:
@@ -100,12 +97,14 @@ async def strong_async(
     timeout: float,  # noqa: ASYNC109 - it bounds the server's wait, not a task of ours
     *,
     raises: bool = True,
+    pipeline: str | None = None,
 ) -> AsyncIterator[Confirmation]:
     """`strong` on an asynchronous connection."""
+    require_seconds("a timeout", timeout)
     _require_idle(connection)
     confirmation = Confirmation()
     try:
-        await _begin_async(connection)
+        await _begin_async(connection, pipeline)
         yield confirmation
         await _finish_async(connection, timeout, confirmation)
     except BaseException:
@@ -117,11 +116,12 @@ async def strong_async(
 
 
 def commit_strong(
-    connection: Connection[Any], timeout: float, *, raises: bool = True
+    connection: Connection[Any], timeout: float, *, raises: bool = True, pipeline: str | None = None
 ) -> Confirmation:
     """Commit the transaction that is open, as `strong` does."""
+    require_seconds("a timeout", timeout)
     confirmation = Confirmation()
-    _require_daemon(connection.execute(STANDBYS_SQL).pgresult)
+    _require_daemon(connection.execute(STANDBYS_SQL).pgresult, pipeline)
     _finish(connection, timeout, confirmation)
     if raises:
         confirmation.require(timeout)
@@ -133,10 +133,12 @@ async def commit_strong_async(
     timeout: float,  # noqa: ASYNC109 - as above
     *,
     raises: bool = True,
+    pipeline: str | None = None,
 ) -> Confirmation:
     """`commit_strong` on an asynchronous connection."""
+    require_seconds("a timeout", timeout)
     confirmation = Confirmation()
-    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult)
+    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult, pipeline)
     await _finish_async(connection, timeout, confirmation)
     if raises:
         confirmation.require(timeout)
@@ -148,28 +150,32 @@ def _require_idle(connection: AnyConnection) -> None:
         raise ClientError(_BUSY)
 
 
-def _begin(connection: Connection[Any]) -> None:
+def _begin(connection: Connection[Any], pipeline: str | None) -> None:
     if connection.autocommit:
         connection.execute("begin")
-    _require_daemon(connection.execute(STANDBYS_SQL).pgresult)
+    _require_daemon(connection.execute(STANDBYS_SQL).pgresult, pipeline)
 
 
-async def _begin_async(connection: AsyncConnection[Any]) -> None:
+async def _begin_async(connection: AsyncConnection[Any], pipeline: str | None) -> None:
     if connection.autocommit:
         await connection.execute("begin")
-    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult)
+    _require_daemon((await connection.execute(STANDBYS_SQL)).pgresult, pipeline)
 
 
-def _require_daemon(result: Any) -> None:
-    if DAEMON not in result.get_value(0, 0).decode().lower():
-        raise NotReplicatedError(_OFF)
+def _require_daemon(result: Any, pipeline: str | None) -> None:
+    """The server must be one that waits for this pipeline's daemon, or for any."""
+    names = result.get_value(0, 0).decode().lower()
+    wanted = DAEMON if pipeline is None else f'"{(DAEMON + pipeline)[:LONGEST_NAME]}"'.lower()
+    if wanted not in names:
+        which = "no daemon" if pipeline is None else f"no daemon of the pipeline {pipeline!r}"
+        raise NotReplicatedError(_OFF.format(which=which))
 
 
 def _finish(connection: Connection[Any], timeout: float, confirmation: Confirmation) -> None:
     _require_open(connection)
-    with _listening(connection) as warnings:
+    with listening(connection) as warnings:
         try:
-            with _Bound(connection, timeout):
+            with Bound(connection, timeout):
                 connection.execute(COMMIT_SQL)
         except connection.OperationalError as error:
             if not warnings:
@@ -183,9 +189,9 @@ async def _finish_async(
     connection: AsyncConnection[Any], seconds: float, confirmation: Confirmation
 ) -> None:
     _require_open(connection)
-    with _listening(connection) as warnings:
+    with listening(connection) as warnings:
         try:
-            async with _bound_async(connection, seconds):
+            async with bound_async(connection, seconds):
                 await connection.execute(COMMIT_SQL)
         except connection.OperationalError as error:
             if not warnings:
@@ -198,72 +204,3 @@ async def _finish_async(
 def _require_open(connection: AnyConnection) -> None:
     if connection.info.transaction_status.name == "IDLE":
         raise ClientError(_ENDED)
-
-
-@contextmanager
-def _listening(connection: AnyConnection) -> Iterator[list[str]]:
-    """What the server warns of while it waits for its standbys."""
-    warnings: list[str] = []
-
-    def hear(said: Diagnostic) -> None:
-        if said.source_function == WAITS:
-            warnings.append(said.message_primary or "")
-
-    connection.add_notice_handler(hear)
-    try:
-        yield warnings
-    finally:
-        connection.remove_notice_handler(hear)
-
-
-class _Bound:
-    """Asks the server to end the wait when time is up; nothing of it is left at the end."""
-
-    def __init__(self, connection: Connection[Any], timeout: float) -> None:
-        self._connection = connection
-        self._timeout = timeout
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._cancel, name="strong", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        # A request under way would else end the next statement.
-        self._thread.join()
-
-    def _cancel(self) -> None:
-        seconds = self._timeout
-        while not self._over.wait(seconds):
-            with suppress(self._connection.Error):
-                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
-            seconds = AGAIN_SECONDS
-
-
-@asynccontextmanager
-async def _bound_async(connection: AsyncConnection[Any], seconds: float) -> AsyncIterator[None]:
-    """`_Bound` for asyncio."""
-    over = asyncio.Event()
-
-    async def cancel() -> None:
-        wait = seconds
-        while not await _within(over, wait):
-            with suppress(connection.Error):
-                await connection.cancel_safe(timeout=CANCEL_SECONDS)
-            wait = AGAIN_SECONDS
-
-    canceling = asyncio.create_task(cancel())
-    try:
-        yield
-    finally:
-        over.set()
-        await canceling
-
-
-async def _within(over: asyncio.Event, seconds: float) -> bool:
-    """Whether it comes within that time."""
-    with suppress(TimeoutError):
-        return await asyncio.wait_for(over.wait(), seconds)
-    return False

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+"""As daemons have it: long beside a delay that is in order, short beside patience."""
 WAIT_PATH: Final = "/api/v1/wait"
 REACHED: Final = 200
 NOT_REACHED: Final = 504
 OTHER_EPOCH: Final = 409
 BEYOND_THE_END: Final = 422
+REFUSED: Final = frozenset({OTHER_EPOCH, BEYOND_THE_END})
+"""The tokens are at fault, not the time."""
 FOLLOWS_SECONDS: Final = 0.2
 """How often a daemon is asked again that hasn't followed a failover yet: it takes seconds."""
 
@@ -47,19 +51,27 @@ class Wish:
     """In place of the policy's."""
 
     @property
-    def within_seconds(self) -> float:
-        """How long it may take in all."""
+    def chosen_seconds(self) -> float | None:
+        """How long somebody has said that it may take in all."""
         given = self.timeout_seconds
         return self.policy.timeout_seconds if given is None else given
 
+    @property
+    def within_seconds(self) -> float:
+        """How long it may take in all."""
+        chosen = self.chosen_seconds
+        return DEFAULT_TIMEOUT_SECONDS if chosen is None else chosen
+
     def parameters(self, tokens: Sequence[Token], timeout_seconds: float) -> Parameters:
-        """The query of the request."""
-        named = {"projection": self.projection, "id": self.id, "policy": self.policy_name}
-        return (
-            *(("token", str(token)) for token in tokens),
-            *((name, value) for name, value in named.items() if value is not None),
-            ("timeout", f"{timeout_seconds:.3f}"),
-        )
+        """The query of the request; a daemon's own timeout may be less than ours."""
+        named = {
+            "projection": self.projection,
+            "id": self.id,
+            "policy": self.policy_name,
+            "timeout": None if self.chosen_seconds is None else f"{timeout_seconds:.3f}",
+        }
+        given = ((name, value) for name, value in named.items() if value is not None)
+        return (*(("token", str(token)) for token in tokens), *given)
 
 
 class Waiting:
@@ -84,15 +96,27 @@ class Waiting:
         tokens = self._first_tokens()
         while True:
             answer = yield from self._ask(tokens)
-            if answer.status not in {OTHER_EPOCH, BEYOND_THE_END}:
+            if answer.status not in REFUSED:
                 return self._outcome(answer)
-            followed = _epoch(answer)
-            if followed is not None and _is_behind(tokens, followed):
+            if _is_behind(tokens, answer):
                 if self._left() < FOLLOWS_SECONDS:
                     return self._outcome(answer)
                 yield Pause(FOLLOWS_SECONDS)
                 continue
-            tokens = self._other_tokens(tokens, answer, followed.system if followed else None)
+            held = [token for token in tokens if token != self._wish.token]
+            if self._session is None or not held:
+                raise TokenRefusedError(answer.status, answer.reason)
+            alone = yield from self._given_alone()
+            if not alone.reached:
+                return alone
+            tokens = self._other_tokens(self._session, held, answer)
+
+    def _given_alone(self) -> Steps[Outcome]:
+        """A token that was given by hand may be to blame: it must not cost the session its own."""
+        if self._wish.token is None:
+            return Outcome(reached=True)
+        alone = Waiting(self._daemons, self._wish, None, self._clock, self._began)
+        return (yield from alone.steps())
 
     def _ask(self, tokens: Sequence[Token]) -> Steps[Answer]:
         wish = self._wish
@@ -128,28 +152,26 @@ class Waiting:
         return None if epoch is None else Token(epoch, 0).system
 
     def _other_tokens(
-        self, refused: Sequence[Token], answer: Answer, system: str | None
+        self, session: Session, refused: Sequence[Token], answer: Answer
     ) -> list[Token]:
-        """What is left to wait for, where the daemon refuses what it was asked with.
+        """What is left to wait for, where the daemon refuses what the session holds.
 
-        What a session holds of another database may be another pipeline's, and stays. What was
-        lost of this one can't be waited for by anybody: the session begins anew.
+        Of another database it may be another pipeline's, and stays. What was lost of this one
+        can't be waited for by anybody: the session begins anew.
         """
-        given = self._given()
-        held = [token for token in refused if token not in given]
-        if self._session is None or not held:
-            raise TokenRefusedError(answer.status, answer.reason)
-        if answer.status == OTHER_EPOCH and all(token.system != system for token in held):
-            return [*given, *self._held(system)] if system is not None else given
+        given, followed = self._given(), _epoch(answer)
+        system = None if followed is None else followed.system
+        if answer.status == OTHER_EPOCH and all(token.system != system for token in refused):
+            return given if system is None else [*given, *self._held(system)]
         logger.warning("positions of this session were lost with a history: %s", answer.reason)
-        for token in held:
-            self._session.forget(token.system)
+        for token in refused:
+            session.forget(token.system)
         return given
 
     def _outcome(self, answer: Answer) -> Outcome:
         if answer.status in {REACHED, NOT_REACHED}:
             return self._told(answer)
-        if answer.status in {*TRY_ANOTHER, OTHER_EPOCH, BEYOND_THE_END}:
+        if answer.status in TRY_ANOTHER | REFUSED:
             return self._made(reached=False, why=answer.reason)
         raise RefusedError(answer.status, answer.reason)
 
@@ -187,6 +209,9 @@ def _epoch(answer: Answer) -> Token | None:
     return None if epoch is None else Token(epoch, 0)
 
 
-def _is_behind(tokens: Sequence[Token], followed: Token) -> bool:
+def _is_behind(tokens: Sequence[Token], answer: Answer) -> bool:
     """Whether the daemon has yet to follow where a token was taken: a failover, just now."""
+    followed = _epoch(answer)
+    if followed is None:
+        return False
     return any(t.system == followed.system and t.timeline > followed.timeline for t in tokens)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from cdc_daemon.consistency.waiting import is_searched, position_of
+from cdc_daemon.consistency.waiting import may_be_shown, position_of
 from cdc_daemon.consistency.waitqueue import WaitQueue
 from cdc_daemon.errors import CdcError, FutureTokenError, RetryError, TokenError
 from cdc_daemon.events import NOWHERE, Position
@@ -42,8 +42,8 @@ class Waiters:
         """Who waits for a position, by the read model."""
         self._unread: WaitQueue[Waiter] = WaitQueue()
         """Who waits for a document, while the position has not been received."""
-        self._documents: dict[Waiter, None] = {}
-        """And since then."""
+        self._documents: dict[str | None, dict[Waiter, None]] = {}
+        """And since then, by the read model."""
         self.wake: Callable[[Sequence[Waiter]], None] = lambda _: None
         """Called with those who wait no longer; whoever lets them wait sets it."""
 
@@ -75,7 +75,7 @@ class Waiters:
             left = list(self._all)
         self._tell(refused)
         for waiter in left:
-            _hurry(waiter, pipeline)
+            pipeline.hurry(waiter.position, waiter.what.projections)
         self.look()
 
     def add(self, waiter: Waiter) -> None:
@@ -90,13 +90,17 @@ class Waiters:
             waiter.position = _position(waiter, reader)
             self._all[waiter] = None
             self._place(waiter, pipeline)
-        _hurry(waiter, pipeline)
+        pipeline.hurry(waiter.position, waiter.what.projections)
         self.look()
 
     def forget(self, waiter: Waiter) -> None:
         """It waits no longer. Quiet if it was woken."""
         with self._lock:
+            pipeline = self._pipeline
+            was_there = waiter in self._all
             self._let_go([waiter])
+        if was_there and pipeline is not None:
+            pipeline.take_back(waiter.position, waiter.what.projections)
 
     def look(self) -> None:
         """Wake whom a position has reached that may have moved."""
@@ -121,6 +125,10 @@ class Waiters:
                     "or of what a crash, a failover or a restore has lost"
                 )
             self._let_go(beyond)
+            pipeline = self._pipeline
+        if pipeline is not None:
+            for waiter in beyond:
+                pipeline.take_back(waiter.position, waiter.what.projections)
         self._tell(beyond)
 
     def stop(self) -> None:
@@ -158,8 +166,10 @@ class Waiters:
 
     def _let_go(self, some: Collection[Waiter]) -> None:
         for waiter in some:
-            self._all.pop(waiter, None)
-            self._documents.pop(waiter, None)
+            if waiter not in self._all:
+                continue  # it is in no queue: its place is somebody else's by now
+            del self._all[waiter]
+            self._documents.get(waiter.what.projection, {}).pop(waiter, None)
             queue = self._queues.get(waiter.what.projection)
             if waiter.document is not None:
                 self._unread.leave(waiter.place)
@@ -171,11 +181,13 @@ class Waiters:
         for projection, queue in self._queues.items():
             nearest = queue.nearest
             # No more is searchable than what was received: that much is known without looking.
-            if nearest is not None and nearest <= received and is_searched(pipeline, projection):
+            if nearest is not None and nearest <= received and may_be_shown(pipeline, projection):
                 yield from queue.take(position_of(pipeline, projection))
         for waiter in self._unread.take(received):
-            self._documents[waiter] = None
-        yield from [one for one in self._documents if one.document and one.document.is_shown()]
+            self._documents.setdefault(waiter.what.projection, {})[waiter] = None
+        for projection, there in self._documents.items():
+            if there and may_be_shown(pipeline, projection):
+                yield from [one for one in there if one.document and one.document.is_shown()]
 
     def _tell(self, woken: Sequence[Waiter]) -> None:
         if woken:
@@ -185,8 +197,3 @@ class Waiters:
 def _position(waiter: Waiter, tokens: TokenReader) -> Position:
     """What its tokens stand for, all together."""
     return max((tokens.read(token) for token in waiter.tokens), default=NOWHERE)
-
-
-def _hurry(waiter: Waiter, pipeline: Pipeline) -> None:
-    projection = waiter.what.projection
-    pipeline.hurry(waiter.position, None if projection is None else [projection])

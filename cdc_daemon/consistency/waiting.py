@@ -19,6 +19,7 @@ class Positions(Protocol):
     unfilled: Position | None
     incomplete: Mapping[str, Position]
     unpublished: frozenset[str]
+    reread: frozenset[str]
 
     def durable(self) -> Position:
         """Everything up to here is in the sink."""
@@ -54,6 +55,9 @@ class Pipeline(Protocol):
     def hurry(self, position: Position, projections: Collection[str] | None = None) -> None:
         """Somebody waits for this position: hold nothing of it."""
 
+    def take_back(self, position: Position, projections: Collection[str] | None = None) -> None:
+        """Whoever has said so waits no longer."""
+
     def awaited_document(self, projection: str, document_id: bytes, position: Position) -> Document:
         """One document as it was committed up to a position."""
 
@@ -65,6 +69,11 @@ class What(NamedTuple):
     """None: all read models that are searched."""
     document_id: bytes | None = None
     """As a JSON string; None: all documents."""
+
+    @property
+    def projections(self) -> list[str] | None:
+        """What is to be hurried for it."""
+        return None if self.projection is None else [self.projection]
 
 
 class Waiter:
@@ -94,19 +103,28 @@ def position_of(pipeline: Pipeline, projection: str | None) -> Position:
     return progress.searchable_of((pipeline.indices[projection],))
 
 
-def is_searched(pipeline: Pipeline, projection: str | None) -> bool:
-    """Whether searches see the read model; any of them, where none is named."""
-    unpublished = pipeline.progress.unpublished
+def may_be_shown(pipeline: Pipeline, projection: str | None) -> bool:
+    """Whether positions say what searches show: not while rows are loaded.
+
+    Where no read model is named, those don't count that nobody searches yet, unless it is all.
+    """
+    progress = pipeline.progress
     if projection is None:
-        return not unpublished.issuperset(pipeline.indices.values())
-    return pipeline.indices[projection] not in unpublished
+        return not (progress.reread or progress.unpublished.issuperset(pipeline.indices.values()))
+    return pipeline.indices[projection] not in progress.unpublished | progress.reread
+
+
+def unsearched(pipeline: Pipeline) -> list[str]:
+    """The read models whose new index nobody searches yet: a wait for all leaves them out."""
+    unpublished = pipeline.progress.unpublished
+    return sorted(name for name, index in pipeline.indices.items() if index in unpublished)
 
 
 def reason(pipeline: Pipeline, position: Position, projection: str | None) -> str:
     """Why searches don't show everything up to `position`, in one sentence."""
     progress = pipeline.progress
-    if not is_searched(pipeline, projection):
-        return "existing rows are being loaded, and searches don't see the index before they are"
+    if not may_be_shown(pipeline, projection):
+        return _why_loading(pipeline, projection)
     if progress.received < position:
         return "the daemon has not received it from the source yet"
     if progress.unfilled is not None and progress.unfilled < position:
@@ -119,3 +137,11 @@ def reason(pipeline: Pipeline, position: Position, projection: str | None) -> st
     if durable < position:
         return "it waits for the sink, which is busy or doesn't answer"
     return "it is written, and the sink has not refreshed the index yet"
+
+
+def _why_loading(pipeline: Pipeline, projection: str | None) -> str:
+    progress = pipeline.progress
+    named = None if projection is None else pipeline.indices[projection]
+    if progress.reread if named is None else named in progress.reread:
+        return "a table has changed: all its rows are read again, and changes come with them"
+    return "existing rows are being loaded, and searches don't see the index before they are"

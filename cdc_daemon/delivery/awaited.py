@@ -53,6 +53,7 @@ class AwaitedDocument:
             self._refresh is not None
             and self._progress.has_shown(self._index, self._refresh)
             and self._index not in self._progress.unpublished
+            and self._index not in self._progress.reread
         )
 
     def _is_durable(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,25 +14,26 @@ from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.delivery.dispatcher import Dispatcher
 from cdc_daemon.delivery.hurry import Hurry
 from cdc_daemon.delivery.lanes import Lanes
-from cdc_daemon.delivery.letters import letter_of_rejection, letters_of_rows
+from cdc_daemon.delivery.letterbox import Letterbox
 from cdc_daemon.delivery.pace import Pace
 from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.requests import Requests
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
+from cdc_daemon.delivery.telling import Telling
 from cdc_daemon.errors import CdcError, SchemaChangedError
 from cdc_daemon.events import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.delivery.letters import Projection
-    from cdc_daemon.events import Checkpoint, DeadLetter
+    from cdc_daemon.events import Checkpoint
     from cdc_daemon.metrics import Metrics
-    from cdc_daemon.ports import Rejection, Sink
+    from cdc_daemon.ports import Sink
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ ENDING_SECONDS: Final = 0.1
 class Delivery:
     """Lanes, senders, refresher and checkpointer of one pipeline."""
 
-    def __init__(  # noqa: PLR0915 - it wires everything, and decides nothing
+    def __init__(
         self,
         *,
         configuration: Configuration,
@@ -55,7 +55,6 @@ class Delivery:
         wake: Callable[[], None],
     ) -> None:
         self._sink = sink
-        self._pipeline = configuration.name
         self._projections = projections
         self._wake = wake
         self._acknowledged = threading.Event()
@@ -64,12 +63,11 @@ class Delivery:
         """What the reader is to leave for, between two transactions."""
         self.heard_from_reader = time.monotonic()
         """When the reader came round last: how a stuck one is noticed."""
-        self.dead_letters_stored = 0
         self.moved: Callable[[], None] = lambda: None
         """Called by any thread when a position may have moved; whoever waits for some sets it."""
-        self._counting = threading.Lock()
         self.monitor = monitor
         self.metrics = metrics
+        self._letterbox = Letterbox(sink.dead_letters, projections, metrics)
         requests = Requests(projections, metrics, self._note_written)
         memory = configuration.memory
         freshness_seconds = {
@@ -84,6 +82,7 @@ class Delivery:
         self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
         self._loading = Lanes(configuration.senders, memory.batch)
         self.progress = Progress((*self._lanes, *self._loading))
+        self._telling = Telling(monitor.delays, self.progress, self.indices)
         self._pace.hidden, self._pace.refreshing = self.progress.hidden, self.progress.refreshing
         self.dispatcher = Dispatcher(
             self._lanes, self._loading, memory.queue, self.wait, self._reject
@@ -107,7 +106,7 @@ class Delivery:
                 lane=lane,
                 writer=sink.writer(),
                 progress=self.progress,
-                keep=self._keep_rejected,
+                keep=self._letterbox.keep_rejected,
                 observer=requests,
                 advanced=self._on_written,
                 failed=self.fail,
@@ -115,11 +114,13 @@ class Delivery:
             )
             for number, lane in enumerate((*self._lanes, *self._loading))
         ]
-        metrics.queue_bytes.labels(self._pipeline).set_function(lambda: self.dispatcher.size_bytes)
+        metrics.queue_bytes.labels(configuration.name).set_function(
+            lambda: self.dispatcher.size_bytes
+        )
 
     def start(self) -> None:
         """Start the threads that write and refresh."""
-        self._stored(self._sink.dead_letters.count(self._pipeline))
+        self._letterbox.begin()
         for thread in (*self._senders, self._refresher):
             thread.start()
 
@@ -128,9 +129,9 @@ class Delivery:
 
         No document that is there has a higher version than `written`.
         """
+        self.progress.unknown(self._projections)  # first of all: others may look by now
         self.progress.received = max(self.progress.received, checkpoint.position)
         self.dispatcher.highest = written
-        self.progress.unknown(self._projections)
         self._refresher.wake()
         self.checkpointer.begin(checkpoint)
 
@@ -184,18 +185,21 @@ class Delivery:
     def hurry(self, position: Position, projections: Collection[str] | None = None) -> None:
         """Somebody waits until what was committed up to `position` can be found: hold none of it.
 
-        All of it; or what belongs to some projections. Any thread calls it, and however often.
+        All of it; or what belongs to some projections. Any thread calls it, and however often. What
+        the stream has not come to has no effect before, and can be taken back.
         """
-        indices = self.indices
-        self._awaited.up_to(
-            position, None if projections is None else [indices[name] for name in projections]
-        )
-        if position <= self.progress.received:
+        self._awaited.up_to(position, self._indices_of(projections))
+        if self.take_awaited():
             for lane in self._lanes:
                 lane.release()
-            self._refresher.wake()
-        if self._lanes.size_bytes:
-            self._lanes.look_again()
+
+    def take_back(self, position: Position, projections: Collection[str] | None = None) -> None:
+        """Whoever has had this hurried waits no longer."""
+        self._awaited.take_back(position, self._indices_of(projections))
+
+    def _indices_of(self, projections: Collection[str] | None) -> list[str] | None:
+        indices = self.indices
+        return None if projections is None else [indices[name] for name in projections]
 
     def awaited_document(
         self, projection: str, document_id: bytes, position: Position
@@ -220,6 +224,7 @@ class Delivery:
         if not self._awaited.take_read(self.progress.received):
             return False
         self._refresher.wake()
+        self._lanes.look_again()
         return True
 
     def _hold_nothing(self) -> None:
@@ -227,6 +232,12 @@ class Delivery:
         self.dispatcher.release()
         self._pace.at_once = True
         self._lanes.look_again()
+
+    def load_ended(self, indices: Collection[str]) -> None:
+        """All is in these that was left to a load because a table has changed: have it shown."""
+        self.progress.load_ended(indices)
+        for index in indices:
+            self._refresher.show(index)
 
     def touched(self, index: str) -> None:
         """Have `index` refreshed: the commit that is being sent changed it by other means."""
@@ -271,18 +282,10 @@ class Delivery:
         while self.checkpointer.is_alive() and not stopping.is_set():
             self.checkpointer.join(ENDING_SECONDS)
 
-    def keep(self, letters: Sequence[DeadLetter]) -> None:
-        """Store dead letters, for as long as it takes."""
-        new = 0
-        for attempt in retrying():
-            with attempt:
-                new = self._sink.dead_letters.add(letters)
-        for (projection, reason), count in Counter(
-            (letter.projection, letter.reason) for letter in letters
-        ).items():
-            self.metrics.dead_letter(projection, reason, count)
-            log.warning("dead_letters", projection=projection, reason=reason, count=count)
-        self._stored(new)
+    @property
+    def dead_letters_stored(self) -> int:
+        """How many dead letters there are."""
+        return self._letterbox.stored
 
     def projection_of(self, index: str) -> Projection:
         """What fills an index."""
@@ -293,24 +296,8 @@ class Delivery:
         """The index behind each read model."""
         return {projection.name: index for index, projection in self._projections.items()}
 
-    def _stored(self, count: int) -> None:
-        with self._counting:
-            self.dead_letters_stored += count
-        self.metrics.dead_letters_stored.labels(self._pipeline).set(self.dead_letters_stored)
-
-    def _keep_rejected(self, rejections: Sequence[Rejection]) -> None:
-        self.keep(
-            [
-                letter_of_rejection(
-                    self._pipeline, self._projections[rejection.operation.index], rejection
-                )
-                for rejection in rejections
-            ]
-        )
-
     def _reject(self, index: str, position: Position, rejected: list[tuple[bytes, bytes]]) -> None:
-        name = self._projections[index].name
-        self.aside(lambda: self.keep(letters_of_rows(self._pipeline, name, position, rejected)))
+        self.aside(lambda: self._letterbox.keep_rows(index, position, rejected))
 
     def aside(self, work: Callable[[], object]) -> None:
         """Do slow work in another thread, while whoever reads keeps in touch with the source."""
@@ -337,34 +324,20 @@ class Delivery:
 
     def _on_written(self) -> None:
         self._refresher.wake()
+        self._telling.tell(moved=True)
         self.moved()
-        self.tell_delays()
         self._on_progress()
 
     def _on_refreshed(self, seconds: float) -> None:
-        self.moved()  # first of all: somebody waits for it
+        self._telling.tell(moved=True)  # whoever waits is told how late it was, too
+        self.moved()
         self.metrics.refreshed(seconds)
         self._lanes.look_again()
-        self.tell_delays()
         self._on_progress()
 
     def tell_delays(self) -> None:
-        """Tell the delay clock how far all of it is, and each read model that is searched."""
-        progress, delays = self.progress, self.monitor.delays
-        received, durable, searchable = progress.received, progress.durable(), progress.searchable()
-        delays.advanced(projected=received, indexed=durable, searchable=searchable)
-        shown = {
-            name: index for name, index in self.indices.items() if index not in progress.unpublished
-        }
-        if searchable >= received:  # nothing is on its way: there is nothing to tell apart
-            delays.each_advanced(dict.fromkeys(shown, (received, received)))
-            return
-        delays.each_advanced(
-            {
-                name: (progress.durable_of((index,)), progress.searchable_of((index,)))
-                for name, index in shown.items()
-            }
-        )
+        """Tell the delay clock how far it is (the reader calls it whenever it comes round)."""
+        self._telling.tell(moved=False)
 
     def _on_progress(self) -> None:
         self._acknowledged.set()

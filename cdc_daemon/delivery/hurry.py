@@ -1,49 +1,72 @@
 """Up to where somebody waits for searches: that much is written and refreshed without delay.
 
-Whoever waits says so once, and nobody takes it back: what is passed has no effect any more.
+A position counts once the stream has come there. Until then it can be taken back: what never comes
+must not hurry anything. What is passed has no effect any more.
 """
 
 from __future__ import annotations
 
 import threading
-from heapq import heappop, heappush
+from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.events import NOWHERE, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from cdc_daemon.delivery.lane import Batch
 
-MOST_AWAITED: Final = 10_000
-"""Beyond that every second position is forgotten: the next one that is awaited brings it along."""
+MOST_AWAITED: Final = 1_000
+"""Of an index, that isn't known to be durable. Beyond that every second position is forgotten, but
+for the highest: the next one that is left brings it along."""
 
 
 class Hurry:
     """The positions that are awaited, by index. Any thread calls it."""
 
-    def __init__(self, indices: Iterable[str]) -> None:
+    def __init__(self, indices: Collection[str]) -> None:
         self._lock = threading.Lock()
-        self._unread: list[Position] = []
+        self._all = tuple(indices)
+        self._unread: list[tuple[Position, tuple[str, ...]]] = []
+        """In order; as many as whoever waits hasn't taken back."""
         self._undurable: dict[str, list[Position]] = {index: [] for index in indices}
-        self._highest = dict.fromkeys(self._undurable, NOWHERE)
+        """In order, each once."""
+        self._highest = dict.fromkeys(indices, NOWHERE)
 
-    def up_to(self, position: Position, indices: Iterable[str] | None = None) -> None:
+    def up_to(self, position: Position, indices: Collection[str] | None = None) -> None:
         """Somebody waits for what was committed up to here; for all of it, or in these indices."""
         with self._lock:
-            _add(self._unread, position)
-            for index in self._undurable if indices is None else indices:
-                _add(self._undurable[index], position)
-                self._highest[index] = max(self._highest[index], position)
+            insort(self._unread, (position, self._named(indices)))
+
+    def take_back(self, position: Position, indices: Collection[str] | None = None) -> None:
+        """Whoever has said so waits no longer. Without effect where it was read meanwhile."""
+        one = (position, self._named(indices))
+        with self._lock:
+            at = bisect_left(self._unread, one)
+            if self._unread[at : at + 1] == [one]:
+                del self._unread[at]
 
     def take_read(self, received: Position) -> bool:
         """Whether anything of this is awaited, and wasn't when it was asked before."""
-        return bool(self._unread) and self._taken(self._unread, received) > NOWHERE
+        if not self._unread:
+            return False
+        with self._lock:
+            read = 0
+            while read < len(self._unread) and self._unread[read][0] <= received:
+                self._note(*self._unread[read])
+                read += 1
+            del self._unread[:read]
+            return read > 0
 
     def take_durable(self, index: str, durable: Position) -> Position:
         """The highest that is awaited of this, and wasn't when it was asked before; or NOWHERE."""
-        return self._taken(self._undurable[index], durable)
+        with self._lock:
+            awaited = self._undurable[index]
+            passed = bisect_right(awaited, durable)
+            highest = awaited[passed - 1] if passed else NOWHERE
+            del awaited[:passed]
+            return highest
 
     def awaits(self, index: str) -> bool:
         """Whether anything is awaited in the index that isn't known to be durable."""
@@ -53,16 +76,15 @@ class Hurry:
         """Whether somebody may wait for a part of this batch."""
         return any(batch.after < self._highest[index] for index in batch.by_index)
 
-    def _taken(self, awaited: list[Position], reached: Position) -> Position:
-        highest = NOWHERE
-        with self._lock:
-            while awaited and awaited[0] <= reached:
-                highest = heappop(awaited)
-        return highest
+    def _named(self, indices: Collection[str] | None) -> tuple[str, ...]:
+        return self._all if indices is None else tuple(indices)
 
-
-def _add(awaited: list[Position], position: Position) -> None:
-    heappush(awaited, position)
-    if len(awaited) > MOST_AWAITED:
-        awaited.sort()
-        del awaited[::2]
+    def _note(self, position: Position, indices: tuple[str, ...]) -> None:
+        for index in indices:
+            self._highest[index] = max(self._highest[index], position)
+            awaited = self._undurable[index]
+            at = bisect_left(awaited, position)
+            if awaited[at : at + 1] != [position]:
+                awaited.insert(at, position)
+            if len(awaited) > MOST_AWAITED:
+                del awaited[:-1:2]

@@ -53,6 +53,11 @@ class Progress:
         """Indices that nobody searches yet: they are part of no position but the durable one."""
         self.unpublished: frozenset[str] = frozenset()
         """The same until searches see them: before that they are refreshed like the others."""
+        self.reread: frozenset[str] = frozenset()
+        """Indices that are searched, and of which changes are left to a load of all rows, since a
+        table has changed: nobody knows what searches lack."""
+        self._shows_load: dict[str, int] = {}
+        """Of those whose load has ended: the refresh that shows it."""
 
     def durable(self) -> Position:
         """Everything up to here is in the sink, or a dead letter."""
@@ -142,6 +147,17 @@ class Progress:
         """Searches see these."""
         self.unpublished -= frozenset(indices)
 
+    def leave_to_load(self, indices: Iterable[str]) -> None:
+        """Changes of these may be left to a load from now on, or were before a restart."""
+        self.reread |= frozenset(indices)
+
+    def load_ended(self, indices: Iterable[str]) -> None:
+        """All that was left to it is in these: the next refresh shows it."""
+        with self._lock:
+            for index in self.reread.intersection(indices):
+                self._dirty.setdefault(index, self.received)
+                self._shows_load[index] = self._begun[index] + 1
+
     def dirty(self) -> dict[str, Position]:
         """The indices that were written to since their last refresh began: each one's searches may
         lack what comes after its position.
@@ -173,6 +189,9 @@ class Progress:
             for index, first in self._refreshing.items():
                 if succeeded:
                     self._shown[index] = self._begun[index]
+                    if self._begun[index] >= self._shows_load.get(index, self._begun[index] + 1):
+                        del self._shows_load[index]
+                        self.reread -= {index}
                 else:
                     self._dirty[index] = min(first, self._dirty.get(index, first))
             self._refreshing.clear()

@@ -3,8 +3,8 @@
 The daemon owns the refresh: when the call returns, everything written before it is searchable, so
 the delay is known and not estimated. An index that nothing was written to is never refreshed. While
 more is waiting to be written than a request carries, refreshing takes at most half of the time, so
-that it doesn't starve indexing. What somebody waits for is refreshed as soon as it is durable, by
-one refresh for all who wait.
+that it doesn't starve indexing, however many indices are due, and whoever waits. What somebody
+waits for is refreshed as soon as it is durable, by one refresh for all who wait.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Refresher(threading.Thread):
         self._failed = failed
         self._due: dict[str, float] = {}
         self._not_before = 0.0
-        """After a failure: also while stopping, when all is due at once, a sink needs a rest."""
+        """After a failure, and under load after each refresh, the sink needs a rest: also while
+        somebody waits, and while stopping, when all is due at once."""
         self._awake = threading.Event()
         self._closed = False
         self._at_once = False
@@ -129,7 +130,8 @@ class Refresher(threading.Thread):
         self._progress.end_refresh(succeeded=True)
         self._freshness.end_refresh(due, succeeded=True)
         ended = time.monotonic()
-        rest = ended - now if self._busy() else 0.0
+        if self._busy():
+            self._not_before = ended + (ended - now)
         for index in due:
-            self._due[index] = max(now + self._freshness_seconds[index], ended + rest)
+            self._due[index] = now + self._freshness_seconds[index]
         self._refreshed(ended - now)

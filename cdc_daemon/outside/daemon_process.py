@@ -33,14 +33,19 @@ class DaemonProcess(Server):
     """The running daemon: addresses, and what it says of itself."""
 
     @property
+    def url(self) -> str:
+        """Its web side."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
     def status_url(self) -> str:
         """The status, as JSON."""
-        return f"http://{HOST}:{self.port}/api/v1/status"
+        return f"{self.url}/api/v1/status"
 
     @property
     def metrics_url(self) -> str:
         """The metrics, in the Prometheus text format."""
-        return f"http://{HOST}:{self.port}/metrics"
+        return f"{self.url}/metrics"
 
     def status(self) -> dict[str, Any]:
         """What `status_url` says; {} while it doesn't answer. Raises StopError if it has ended."""

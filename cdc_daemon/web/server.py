@@ -53,6 +53,9 @@ class WebServer:
                 f"can't listen on {self._config.listen}: {error.strerror}. Another process may use "
                 "the port: choose another one in web.listen, or stop that process"
             ) from error
+        # asyncio does it for sockets that it makes, and not for this one: without it every answer
+        # on a connection that is kept takes 40 ms more. What is accepted inherits it.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         shown = f"[{host}]" if family == socket.AF_INET6 else host
         self.address = f"http://{shown}:{bound.getsockname()[1]}"
         self._thread = threading.Thread(

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cdc_daemon.consistency.waiters import NobodyServesError, TooManyError
-from cdc_daemon.consistency.waiting import Waiter, position_of, reason
+from cdc_daemon.consistency.waiting import Waiter, position_of, reason, unsearched
 from cdc_daemon.errors import CdcError, ForeignTokenError, FutureTokenError, TokenError
 from cdc_daemon.web.asked import Asking, RefusedError
 
@@ -131,6 +131,8 @@ class Desk:
             "policy": policy.name or None,
             "strategy": policy.strategy,
         }
+        if projection is None and (names := unsearched(self._waiters.pipeline)):
+            body["unsearched"] = names
         if why:
             body |= {"why": why, "on_timeout": policy.on_timeout}
         return JSONResponse(body, NOT_REACHED if why else REACHED)
@@ -145,7 +147,10 @@ def _too_stale(staleness: float | None, most: float | None) -> str:
     if most is None or (staleness is not None and staleness <= most):
         return ""
     if staleness is None:
-        return "nobody knows yet how far searches are behind the source: it is asked once a second"
+        return (
+            "nobody knows how far searches are behind the source: it has not been asked yet (that "
+            "is done once a second), or the read model is being loaded"
+        )
     return f"searches are {staleness:.3f} s behind the source, the policy allows {most:g} s"
 
 

@@ -63,7 +63,7 @@ def test_it_runs_checks_and_leaves_nothing(temporary: Path) -> None:
     assert int(found[1].replace(",", "")) > 4000
     assert re.search(r"^ 0:\d\d .* transactions .* documents", result.stdout, re.MULTILINE)
     assert " 0 dead letters" in result.stdout
-    assert "First load: 12,342 rows" in result.stderr
+    assert "First load: 20,878 rows" in result.stderr
     assert list(temporary.iterdir()) == []
 
 

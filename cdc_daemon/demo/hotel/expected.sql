@@ -61,6 +61,32 @@ from (
   where hotel.status <> 'draft'
 ) as document;
 
+-- rooms
+select document.id::text, to_jsonb(document)::text
+from (
+  select
+    room.id,
+    room.number,
+    room.beds,
+    room.price,
+    jsonb_build_object('id', hotel.id, 'name', hotel.name, 'city', city.name) as hotel,
+    (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object('arrival', arrival, 'departure', arrival + nights)
+            order by arrival, booking.id
+          ),
+          '[]'
+        )
+      from booking
+      where booking.room_id = room.id
+    ) as taken
+  from room
+  join hotel on hotel.id = room.hotel_id
+  join city on city.id = hotel.city_id
+) as document;
+
 -- bookings
 select document.id::text, to_jsonb(document)::text
 from (

@@ -232,6 +232,32 @@ def test_a_server_that_waits_for_no_daemon_is_found_out(shop: Database, connecti
     assert hotels(shop) == 0
 
 
+def test_a_daemon_of_another_pipeline_confirms_nothing(shop: Database, connection: Any) -> None:
+    """Where a pipeline is named, its own daemon must be the one that is waited for."""
+    with (
+        pytest.raises(NotReplicatedError, match="no daemon of the pipeline 'some'"),
+        strong(connection, LONG, pipeline="some"),
+    ):
+        pytest.fail("the block was begun")
+    with strong(connection, SHORT, raises=False, pipeline="Nobody") as confirmation:
+        connection.execute(INSERT)
+    assert confirmation.token is not None
+    assert hotels(shop) == 1
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf")])
+def test_a_bound_that_is_none_is_refused(shop: Database, timeout: float) -> None:
+    """Before anything is begun: COMMIT would wait without one."""
+    with psycopg.connect(shop.dsn) as connection:
+        with pytest.raises(ClientError, match="0 or more"), strong(connection, timeout):
+            pytest.fail("the block was begun")
+        connection.execute(INSERT)
+        with pytest.raises(ClientError, match="0 or more"):
+            commit_strong(connection, timeout)
+        connection.rollback()
+    assert hotels(shop) == 0
+
+
 def test_a_connection_that_is_lost_while_it_waits_has_committed(shop: Database) -> None:
     """The server says so before it goes, and so does the error."""
     errors: list[Exception] = []

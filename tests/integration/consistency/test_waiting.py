@@ -310,3 +310,30 @@ def test_a_read_model_that_is_being_loaded_is_not_reached(
     assert "loaded" in waited.body["why"]
     assert asker.ask(token, timeout=50).status == 200
     assert asker.ask(token, timeout=50, projection="waits").status == 200
+
+
+def test_what_is_left_to_a_load_is_waited_for(
+    database: Database, rest: Rest, daemon: RunningDaemon
+) -> None:
+    """A table has changed, and its rows are read again: changes that this sees come with it."""
+    daemon.terminate()
+    whole = json.loads(daemon.file.read_text())
+    whole["backfill"] = {"rows_per_second": 2000, "chunk": "8kB", "workers": 1}
+    daemon.file.write_text(json.dumps(whole))
+    committed(database.dsn, "insert into entry select generate_series(1, 8000)")
+    daemon.start()
+    daemon.wait_until("streaming")
+    asker = Asker(daemon.file)
+    assert asker.ask(committed(database.dsn, "select 1"), timeout=50).status == 200
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("alter table entry add note text default 'x'")
+        connection.execute("insert into entry values (9999, 'new')")
+        connection.execute("update entry set name = 'newer' where id = 8000")
+    token = committed(database.dsn, "select 1")
+    wishes: list[dict[str, object]] = [{}, {"projection": "waits"}]
+    for wish in (*wishes, *({**wishes[1], "id": number} for number in (9999, 8000))):
+        waited = asker.ask(token, timeout=50, **wish)
+        assert waited.status == 200, waited
+        assert found(rest, 9999) == {"id": 9999, "name": "new", "note": "x"}
+        assert found(rest, 8000) == {"id": 8000, "name": "newer", "note": "x"}
+    assert daemon.total("cdc_schema_changes_total") == 1

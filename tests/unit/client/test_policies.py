@@ -68,6 +68,14 @@ def test_a_mistyped_word_of_a_policy_is_refused(words: dict[str, Any]) -> None:
         Policy(**words)
 
 
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_a_policy_has_a_time_that_clocks_know(seconds: float) -> None:
+    """Anything else would be no bound."""
+    for what in ("timeout_seconds", "max_staleness_seconds"):
+        with pytest.raises(ClientError, match="0 or more"):
+            Policy(**{what: seconds})  # type: ignore[arg-type]  # a mistake on purpose
+
+
 @pytest.mark.parametrize("wrong", [{"rules": (Rule("onw"),)}, {"default": "onw"}])
 def test_a_rule_without_its_policy_is_found_at_once(wrong: dict[str, Any]) -> None:
     """Not by the first user whom it fits."""

@@ -112,6 +112,34 @@ def test_a_session_begins_anew_after_a_restore(status: int, epoch: str) -> None:
     assert session.seen == {"hotels": Token(epoch, 0x100)}
 
 
+def test_a_bad_token_does_not_cost_the_session_its_own() -> None:
+    """What was given by hand is asked for alone, before the session is blamed."""
+    session = Session([TOKEN])
+    world = World(refused(422, "beyond the end", epoch=EPOCH))
+    with pytest.raises(TokenRefusedError, match="beyond the end"):
+        world.run(waiting(world, Daemons("http://a"), session, token=Token(EPOCH, 2**50)))
+    assert world.tokens() == [[str(Token(EPOCH, 2**50)), str(TOKEN)], [str(Token(EPOCH, 2**50))]]
+    assert session.tokens == (TOKEN,)
+
+
+def test_a_good_token_is_waited_for_though_the_session_lost_its_own() -> None:
+    """Asked for alone it is accepted, so the session is to blame."""
+    lost = Token(EPOCH, 2**50)
+    session = Session([lost])
+    world = World(refused(422, "beyond the end", epoch=EPOCH), reached())
+    assert world.run(waiting(world, Daemons("http://a"), session, token=TOKEN)).reached
+    assert world.tokens() == [[str(TOKEN), str(lost)], [str(TOKEN)], [str(TOKEN)]]
+    assert session.tokens == ()
+
+
+def test_without_a_timeout_of_ones_own_the_daemons_holds() -> None:
+    """Which may be less than ours: a daemon refuses what is above its maximum."""
+    world = World(reached())
+    world.run(waiting(world, Daemons("http://a"), policy=Policy()))
+    assert "timeout" not in dict(world.asked[0].parameters)
+    assert world.asked[0].within_seconds == 10.0
+
+
 def test_a_session_keeps_what_it_knows_of_another_database() -> None:
     """The daemon's answer tells which of its tokens are meant; the others stay."""
     session = Session([TOKEN, FOREIGN])

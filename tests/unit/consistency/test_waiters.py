@@ -30,6 +30,7 @@ class Positions:
         self.unfilled: Position | None = None
         self.incomplete: Mapping[str, Position] = MappingProxyType({})
         self.unpublished: frozenset[str] = frozenset()
+        self.reread: frozenset[str] = frozenset()
         self.by_index = {"i1": NOWHERE, "i2": NOWHERE}
         self.written = NOWHERE
 
@@ -75,6 +76,10 @@ class FakePipeline:
     def hurry(self, position: Position, projections: Collection[str] | None = None) -> None:
         """Note it."""
         self.hurried.append((position, None if projections is None else list(projections)))
+
+    def take_back(self, position: Position, projections: Collection[str] | None = None) -> None:
+        """It isn't hurried any more."""
+        self.hurried.remove((position, None if projections is None else list(projections)))
 
     def awaited_document(
         self,
@@ -166,6 +171,39 @@ def test_a_read_model_that_nobody_searches_is_not_reached(room: Room) -> None:
     assert len(room.waiters) == 0
 
 
+def test_a_read_model_whose_rows_are_read_again_is_not_reached(room: Room) -> None:
+    """Changes may be left to that load; and all read models together are not reached either."""
+    room.pipeline.reach(10, 10, 10)
+    room.pipeline.progress.reread = frozenset({"i1"})
+    waits = [room.wait(5), room.wait(5, what=What("one")), room.wait(5, what=What("one", b'"a"'))]
+    assert room.wait(5, what=What("two")).reached
+    assert not any(waiter.reached for waiter in waits)
+    for projection in (None, "one"):
+        assert "has changed" in reason(room.pipeline, Position(5), projection)
+    room.pipeline.progress.reread = frozenset()
+    room.pipeline.documents[b'"a"'].shown = True
+    room.waiters.look()
+    assert all(waiter.reached for waiter in waits)
+
+
+@pytest.mark.parametrize("document_id", [None, b'"a"'])
+def test_who_was_refused_at_a_start_takes_no_other_place(
+    room: Room, document_id: bytes | None
+) -> None:
+    """Those who wait on have other places in the next pipeline's queues."""
+    what = What("one", document_id)
+    lost, good = room.wait("e:10", what=what), room.wait(10, what=what)
+    other = FakePipeline()
+    room.waiters.follow(other, MemoryTokens("f"))
+    assert room.woken == [lost]
+    room.waiters.forget(lost)
+    other.reach(10, 10, 10)
+    if document_id is not None:
+        other.documents[document_id].shown = True
+    room.waiters.look()
+    assert good.reached
+
+
 def test_a_document_is_looked_at_once_its_position_is_received(room: Room) -> None:
     """Whatever the read model is waiting for."""
     waiter = room.wait(10, what=What("one", b'"a"'))
@@ -194,6 +232,7 @@ def test_who_leaves_is_forgotten(room: Room) -> None:
     room.waiters.look()
     assert set(room.woken) == set(there)
     assert room.pipeline.documents[b'"b"'].asked == 0
+    assert room.pipeline.hurried == [(10, None), (10, ["one"])]
 
 
 def test_no_more_wait_than_may() -> None:
@@ -223,6 +262,7 @@ def test_what_lies_beyond_the_end_of_the_log_is_refused(room: Room) -> None:
     assert room.woken == [before[2]]
     assert isinstance(before[2].refused, FutureTokenError)
     assert not before[2].reached
+    assert room.pipeline.hurried == [(10, None), (11, None), (12, None)]
     assert not after.refused
 
 

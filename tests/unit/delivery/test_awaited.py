@@ -178,6 +178,25 @@ def test_nothing_is_shown_of_an_index_that_nobody_searches(bench: Bench) -> None
     assert document.is_shown()
 
 
+def test_nothing_is_shown_of_an_index_that_is_read_again(bench: Bench) -> None:
+    """What was left to that load is shown by a refresh that began when it had ended."""
+    bench.progress.leave_to_load(["i"])
+    bench.commit(5, OWN)
+    bench.write()
+    document = bench.waits_for(5)
+    bench.refresh()
+    assert not document.is_shown()
+    bench.progress.begin_refresh(["i"])
+    bench.progress.load_ended(["i", "other"])
+    bench.progress.end_refresh(succeeded=True)
+    assert not document.is_shown()
+    bench.refresh(succeeded=False)
+    assert not document.is_shown()
+    bench.refresh()
+    assert document.is_shown()
+    assert bench.progress.reread == frozenset()
+
+
 def test_without_an_id_all_that_was_sent_is_waited_for(bench: Bench) -> None:
     """Where documents are routed nobody knows under which name one is in the lanes."""
     bench.commit(5, OTHER)

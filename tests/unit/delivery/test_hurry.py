@@ -1,4 +1,4 @@
-"""What somebody waits for: forgotten once it is passed, and bounded."""
+"""What somebody waits for: from when it is read until it is passed, and bounded."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from cdc_daemon.delivery.hurry import MOST_AWAITED, Hurry
 from cdc_daemon.delivery.lane import Batch
 from cdc_daemon.events import NOWHERE, Position
 
+FAR = Position(2**63)
+
 
 @pytest.fixture
 def hurry() -> Hurry:
     """Of two indices; somebody waits for all up to 20, and for one of them up to 30."""
     made = Hurry(("one", "two"))
-    made.up_to(Position(20))
     made.up_to(Position(30), ["one"])
+    made.up_to(Position(20))
     return made
+
+
+def covered(hurry: Hurry, index: str, after: int) -> bool:
+    """Whether a batch of that index is in a hurry that begins there."""
+    batch = Batch(Position(after))
+    batch.by_index[index] = {}
+    return hurry.covers(batch)
 
 
 def test_what_is_read_is_released_once(hurry: Hurry) -> None:
@@ -26,6 +35,7 @@ def test_what_is_read_is_released_once(hurry: Hurry) -> None:
 
 def test_what_is_durable_is_refreshed_once(hurry: Hurry) -> None:
     """The highest of what was passed, in each index by itself."""
+    hurry.take_read(Position(30))
     assert hurry.take_durable("two", Position(19)) == NOWHERE
     assert hurry.take_durable("two", Position(40)) == 20
     assert not hurry.awaits("two")
@@ -34,23 +44,49 @@ def test_what_is_durable_is_refreshed_once(hurry: Hurry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "after", "covered"),
+    ("index", "after", "expected"),
     [("one", 29, True), ("one", 30, False), ("two", 19, True), ("two", 20, False)],
 )
 def test_a_batch_is_in_a_hurry_if_it_begins_before(
-    hurry: Hurry, index: str, after: int, *, covered: bool
+    hurry: Hurry, index: str, after: int, *, expected: bool
 ) -> None:
     """What begins at or beyond the position has nothing that anybody waits for."""
-    batch = Batch(Position(after))
-    batch.by_index[index] = {}
-    assert hurry.covers(batch) == covered
+    hurry.take_read(Position(30))
+    assert covered(hurry, index, after) == expected
 
 
-def test_what_nobody_passes_stays_bounded() -> None:
-    """While a sink is away people go on asking: the last of them are remembered."""
+def test_what_has_not_been_read_hurries_nothing(hurry: Hurry) -> None:
+    """It may never come: a position in the future must not make every batch go by itself."""
+    hurry.up_to(FAR)
+    hurry.take_read(Position(25))
+    assert covered(hurry, "one", 19)
+    assert not covered(hurry, "one", 20)
+    assert hurry.take_durable("one", FAR) == 20
+    assert not hurry.awaits("one")
+
+
+def test_what_has_not_been_read_can_be_taken_back(hurry: Hurry) -> None:
+    """Once for each who has said so; what was read meanwhile stays."""
+    hurry.up_to(Position(20))
+    hurry.take_back(Position(20))
+    hurry.take_back(Position(25))
+    hurry.take_back(Position(30))
+    assert hurry.take_read(Position(20))
+    assert hurry.take_durable("two", Position(20)) == 20
+    hurry.take_back(Position(20))
+    hurry.take_back(Position(30), ["one"])
+    assert not hurry.take_read(FAR)
+    assert not hurry.awaits("two")
+
+
+def test_the_highest_is_never_forgotten() -> None:
+    """An index that nothing is written to is awaited again and again, and all is bounded."""
     hurry = Hurry(("one",))
-    for position in range(3 * MOST_AWAITED):
+    for position in range(1, 5 * MOST_AWAITED):
         hurry.up_to(Position(position))
-    assert len(hurry._unread) <= MOST_AWAITED
-    assert len(hurry._undurable["one"]) <= MOST_AWAITED
-    assert hurry.take_durable("one", Position(2**63)) == 3 * MOST_AWAITED - 1
+        hurry.up_to(Position(position))
+        assert hurry.take_read(Position(position))
+        assert hurry._undurable["one"][-1] == position
+        assert len(hurry._undurable["one"]) <= MOST_AWAITED
+    assert hurry._unread == []
+    assert hurry.take_durable("one", FAR) == 5 * MOST_AWAITED - 1

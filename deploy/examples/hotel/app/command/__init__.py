@@ -1,0 +1,1 @@
+"""The side that takes commands: PostgreSQL decides, and no index is asked."""

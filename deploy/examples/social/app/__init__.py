@@ -1,0 +1,1 @@
+"""A social network: commands go to PostgreSQL, queries to its read models."""
