@@ -139,9 +139,9 @@ class Delivery:
 
         No document that is there has a higher version than `written`.
         """
+        self.progress.unknown(self._projections)  # first of all: others may look by now
         self.progress.received = max(self.progress.received, checkpoint.position)
         self.dispatcher.highest = written
-        self.progress.unknown(self._projections)
         self._refresher.wake()
         self.checkpointer.begin(checkpoint)
 

@@ -49,7 +49,7 @@ class Hurry:
 
     def take_read(self, received: Position) -> bool:
         """Whether anything of this is awaited, and wasn't when it was asked before."""
-        if not self._unread or self._unread[0][0] > received:
+        if not self._unread:
             return False
         with self._lock:
             read = 0

@@ -101,13 +101,13 @@ def of(guest: str) -> dict[str, Any]:
     return {"query": {"term": {"guest": guest}}}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shop(
     postgres_server: embedded.PostgresServer,
     opensearch: embedded.OpenSearchServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Shop]:
-    """It books, and its daemon streams; tests of this folder share it, and leave it running."""
+    """It books, and its daemon streams; tests of a module share it, and leave it running."""
     name = f"shop_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(postgres_server.dsn, autocommit=True) as administrator:
         administrator.execute(f"create database {name}")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.delivery.letters import letter_of_rejection
+from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.errors import RejectedError, RetryError, SinkError
-from cdc_daemon.events import DocumentOperation, Position
+from cdc_daemon.events import NOWHERE, DocumentOperation, Position
 from cdc_daemon.ports import Rejection
 from cdc_daemon.projection.rejection import rejection
 from tests.generators.fakes import (
@@ -25,7 +26,7 @@ from tests.generators.fakes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from cdc_daemon.delivery.delivery import Delivery
     from tests.unit.delivery.conftest import Running
@@ -396,3 +397,20 @@ def test_who_waits_is_woken_when_the_delay_is_known(deliver: Callable[..., Runni
     assert wait_until(lambda: bool(known) and known[-1][0] == 9, 10)
     first = next(pair for pair in known if pair[0] == 9)
     assert first == (9, 9)
+
+
+def test_nothing_counts_as_searchable_before_a_start_has_refreshed_it(
+    deliver: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even to who looks while it resumes."""
+    received: list[int] = []
+    real = Progress.unknown
+
+    def look(progress: Progress, indices: Iterable[str]) -> None:
+        received.append(progress.received)
+        real(progress, indices)
+
+    monkeypatch.setattr(Progress, "unknown", look)
+    delivery = deliver(MemorySink()).delivery
+    assert received == [NOWHERE]
+    assert wait_until(lambda: delivery.progress.searchable() == 1)
