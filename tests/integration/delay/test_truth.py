@@ -196,3 +196,16 @@ def test_a_read_model_whose_index_takes_no_writes_is_late_alone(probed: Probed, 
     rest.put("/items-000001/_settings", {"index.blocks.write": False})
     probe = probed.prober.find(row, before, committed)
     assert blocked().maximum >= tolerated(probe.at_least)
+
+
+def test_after_rows_were_read_again_the_delay_is_small_again(probed: Probed) -> None:
+    """A column with a default has them read; what came meanwhile is found when it falls."""
+    with psycopg.connect(probed.dsn, autocommit=True) as connection:
+        connection.execute("insert into item values (7)")
+        connection.execute("alter table item add note text default 'x'")
+    row, before, committed = probed.prober.commit()
+    until(lambda: probed.daemon.events("repaired"), 60, "they were read again")
+    probe = probed.prober.find(row, before, committed)
+    until(lambda: said(probed.daemon, "items").delay < 1, 60, "the read model is fresh again")
+    until(lambda: said(probed.daemon).delay < 1, 60, "so is the pipeline")
+    assert said(probed.daemon).maximum >= tolerated(probe.at_least)
