@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.delivery.delivery import Confirmed
+from cdc_daemon.delivery.confirming import Confirming
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.transactions import OpenTransactions
 from cdc_daemon.errors import RetryError, SchemaChangedError, StartAgainError
 from cdc_daemon.events import (
-    NOWHERE,
     Change,
     Commit,
     Position,
@@ -50,9 +49,6 @@ WAITED_FOR_SECONDS: Final = 0.1
 
 LINGER_SECONDS: Final = 0.05
 """Under load a batch is handed over when it is large, or this old."""
-
-REPORT_SECONDS: Final = 0.1
-"""How often the source is told what was received; what is durable is told at once."""
 
 HEARTBEAT_SECONDS: Final = 0.5
 """While the queues are full nothing is read, but the source must hear from us."""
@@ -102,8 +98,7 @@ class Pipeline:
         )
         self._covered = covered
         self._released_at = 0.0
-        self._reported_at = 0.0
-        self._reported = Confirmed(NOWHERE, NOWHERE, NOWHERE)
+        self._confirming = Confirming(source, delivery)
         self._source_is_lost = False
 
     def follow_for_ever(self, after: Position) -> None:
@@ -163,12 +158,13 @@ class Pipeline:
     def _connect(self) -> None:
         self._require_same_history()
         received, whole = self._delivery.progress.received, self._joiner is not None
-        self._source.start(
-            self._relations,
-            received,
-            whole=whole,
-            silence_seconds=self._delivery.monitor.strong.silence_seconds,
-        )
+        with self._source.starting():
+            self._source.start(
+                self._relations,
+                received,
+                whole=whole,
+                silence_seconds=self._delivery.monitor.strong.silence_seconds,
+            )
 
     def _write_alone(self) -> None:
         """The source is away: write what needs no more of it than the state has, for a while."""
@@ -225,7 +221,7 @@ class Pipeline:
     def _awaits_state(self) -> bool:
         """Whether a commit may wait until the state of joined read models is on disk."""
         progress = self._delivery.progress
-        return self._delivery.monitor.strong.waited_for and progress.synced < progress.received
+        return self._confirming.is_awaited and progress.synced < progress.received
 
     def _take(self, events: Sequence[Event]) -> bool:
         """Handle what was read; whether the source wants to know at once what is durable."""
@@ -253,6 +249,7 @@ class Pipeline:
         if isinstance(event, Watermark):
             self._delivery.monitor.delays.advanced(received=event.position)
             self._pass(event.position)
+            self._confirming.passed(event.position)
             return event.urgent
         if isinstance(event, StreamStart | StreamStop | StreamAbort):
             self._transactions.follow(event)
@@ -270,7 +267,6 @@ class Pipeline:
         position = commit.position
         delivery = self._delivery
         delivery.monitor.delays.committed(position, commit.time, commit.traceparent)
-        delivery.monitor.strong.received(position)
         changed = [
             route
             for route in self._transactions.committed(commit.xid)
@@ -287,8 +283,7 @@ class Pipeline:
         self._transactions.ended(commit.xid)
         delivery.metrics.transaction()
         self._pass(position)
-        if delivery.monitor.strong.waited_for:
-            delivery.hurry_commit(position)
+        self._confirming.committed(position)
 
     def _send(self, route: Route, position: Position, window: Transaction | None) -> None:
         """Send what the transaction made of the documents of one read model."""
@@ -371,22 +366,9 @@ class Pipeline:
         delivery.heard_from_reader = time.monotonic()
         delivery.tell_delays()
         delivery.moved()
-        awaited = delivery.monitor.strong.waited_for
         if self._joiner is not None:
-            self._joiner.keep(urgent=urgent, awaited=awaited)
-        delivery.checkpointer.offer(
-            delivery.progress.confirmable(),
-            delivery.dispatcher.sent,
-            urgent=urgent,
-            awaited=awaited,
-        )
-        told = delivery.confirmed()
-        changed = told != self._reported if awaited else told.durable != self._reported.durable
-        now = time.monotonic()
-        if urgent or changed or now - self._reported_at >= REPORT_SECONDS:
-            self._source.confirm(**told._asdict())
-            delivery.monitor.strong.reported(told.searchable)
-            self._reported, self._reported_at = told, now
+            self._joiner.keep(urgent=urgent, awaited=self._confirming.is_awaited)
+        if self._confirming.report(urgent=urgent):
             self._count()
 
     def _count(self) -> None:

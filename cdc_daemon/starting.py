@@ -107,7 +107,8 @@ class Start:
         is asked for.
         """
         try:
-            return self._begin()
+            with self._source.starting():
+                return self._begin()
         except BaseException as error:
             self.let_go()
             if isinstance(error, StopError):
@@ -129,7 +130,15 @@ class Start:
                     why = f"just now, while it was looked at ({error})"
                     raise SchemaChangedError(table, why, in_catalog=True) from error
 
+    def _let_commit_go(self) -> None:
+        """What shows a change may wait for us, and nobody sees the change before."""
+        change = self._unexplained
+        if change is not None and any(change.shown_by):
+            with self.reachable("source", SourceError):
+                self._source.let_commit_go(change.shown_by[1])
+
     def _begin(self) -> Begun:
+        self._let_commit_go()
         compiled, shapes = self._compile()
         with self.reachable("sink", SinkError):
             self._sink.preflight(compiled.models)

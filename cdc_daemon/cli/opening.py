@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from cdc_daemon.cli.running import NotRunningError, ask
+from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.ports import Opened, StrongTerms
 
 if TYPE_CHECKING:
@@ -22,4 +24,11 @@ def open_configuration(file: Path) -> Opened:
     terms = None
     if strong is not None:
         terms = StrongTerms(strong.when_away == "degrade", strong.silence_seconds)
-    return Opened(config.name, config.source, config.sink, terms)
+    return Opened(config.name, config.source, config.sink, terms, lambda: _doing(file))
+
+
+def _doing(file: Path) -> str | None:
+    try:
+        return str(ask(file, None, "/api/v1/status").content.get("state"))
+    except (NotRunningError, ConfigurationError):
+        return None

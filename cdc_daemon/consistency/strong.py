@@ -35,6 +35,9 @@ class Strong:
         self._reported = StageLatency()
         self.standing = Standing()
         """As of the last sample."""
+        self.covers_all = True
+        """Whether searches see every read model that commits wait for; whoever confirms sets it."""
+        self._is_active = False
         if self._expected:
             metrics.strong(active=False)
 
@@ -46,12 +49,15 @@ class Strong:
     def sampled(self, standing: Standing) -> None:
         """The source was asked."""
         before, self.standing = self.standing, standing
+        was_active, self._is_active = self._is_active, standing.synchronous and self.covers_all
         if standing.named or before.named or self._expected:
-            self._metrics.strong(active=standing.synchronous)
-        if standing.synchronous and not before.synchronous:
+            self._metrics.strong(active=self._is_active)
+        if standing.named and not (before.named or self._expected):
+            log.warning("strong_not_configured")
+        if self._is_active and not was_active:
             log.info("strong_began")
-        elif before.synchronous and not standing.synchronous:
-            log.warning("strong_ended", named=standing.named)
+        elif was_active and not self._is_active:
+            log.warning("strong_ended", named=standing.named, loaded=self.covers_all)
 
     def lost(self) -> None:
         """The source can't be asked: commits may wait for us still, and nobody knows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -39,16 +39,6 @@ log = structlog.get_logger(__name__)
 
 ENDING_SECONDS: Final = 0.1
 """How often a stop is looked for meanwhile."""
-
-
-class Confirmed(NamedTuple):
-    """What the source is told."""
-
-    received: Position
-    durable: Position
-    """Checkpointed as well."""
-    searchable: Position
-    """But for the projections that commits don't wait for."""
 
 
 class Delivery:
@@ -144,17 +134,6 @@ class Delivery:
         self.dispatcher.highest = written
         self._refresher.wake()
         self.checkpointer.begin(checkpoint)
-
-    def confirmed(self) -> Confirmed:
-        """How far the source may be told that we are."""
-        progress = self.progress
-        searchable = progress.searchable_of(self._confirmed_indices.values())
-        durable = min(progress.confirmable(), self.checkpointer.stored)
-        return Confirmed(progress.received, durable, searchable)
-
-    def hurry_commit(self, position: Position) -> None:
-        """A commit may wait until it is confirmed as searchable."""
-        self.hurry(position, self._confirmed_indices.keys())
 
     def wait(self, seconds: float = 0.5) -> None:
         """Wait until something was acknowledged, at most so long. Raises what a thread raised."""
@@ -311,12 +290,6 @@ class Delivery:
     def projection_of(self, index: str) -> Projection:
         """What fills an index."""
         return self._projections[index]
-
-    @property
-    def _confirmed_indices(self) -> dict[str, str]:
-        """The indices behind the read models that commits may wait for."""
-        excluded = self.monitor.strong.excluded
-        return {name: index for name, index in self.indices.items() if name not in excluded}
 
     @property
     def indices(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from cdc_daemon.delivery.confirming import Confirming
 from cdc_daemon.errors import RetryError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ class Heartbeat:
     """Of one reader, which calls it."""
 
     def __init__(self, source: Source, delivery: Delivery) -> None:
-        self._source = source
         self._delivery = delivery
+        self._confirming = Confirming(source, delivery)
 
     def beat(self) -> None:
         """Go on: the reader is at work. Called however often, also in the middle of a batch: it
@@ -33,4 +34,4 @@ class Heartbeat:
         delivery.heard_from_reader = now
         # One that is lost says so when it is read: until then nothing needs to be undone.
         with suppress(RetryError):
-            self._source.confirm(**delivery.confirmed()._asdict())
+            self._confirming.repeat()

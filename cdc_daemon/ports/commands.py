@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -29,6 +30,8 @@ class Opened:
     sink: Any
     strong: StrongTerms | None = None
     """None: commits aren't to wait."""
+    doing: Callable[[], str | None] = lambda: None
+    """What the daemon says that it does (`loading`, `streaming`); None where none answers."""
 
 
 class OpenConfiguration(Protocol):

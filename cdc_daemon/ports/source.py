@@ -10,6 +10,7 @@ from cdc_daemon.ports.chunks import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from pydantic import BaseModel
 
@@ -163,6 +164,15 @@ class Source(Protocol):
 
     def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:
         """Tell the source how far we are. What is durable here is forgotten there."""
+
+    def starting(self) -> AbstractContextManager[None]:
+        """While this lasts commits that wait for us don't keep us waiting: they are let go."""
+
+    def let_commit_go(self, xid: int) -> None:
+        """Have the COMMIT of that transaction of the stream return, if it waits for us.
+
+        What it did is visible to nobody before. Raises RetryError until it has returned.
+        """
 
     def give_up_place(self) -> None:
         """Make the source forget our place, so that it keeps nothing for us. Ends the stream.

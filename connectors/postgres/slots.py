@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 from psycopg import errors
 
-from cdc_daemon.errors import SlotInUseError, SourceError
+from cdc_daemon.errors import SlotInUseError, SourceError, StartAgainError
 from cdc_daemon.events import Position
 from cdc_daemon.ports import SlotHealth
-from connectors.postgres.lsn import parse_lsn
+from connectors.postgres.lsn import format_lsn, parse_lsn
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
@@ -127,6 +127,22 @@ def _not_ours(name: str) -> Iterator[None]:
             "this pipeline starts. If only one is to run, stop the other; if one is to wait for "
             "the other, set standby: true in both"
         ) from error
+
+
+def require_place(connection: Connection, name: str, after: Position, wait_seconds: float) -> None:
+    """Raise StartAgainError unless the slot still has what comes after that position.
+
+    The server begins where the slot is, without a word, if that is beyond.
+    """
+    wait_until_free(connection, name, wait_seconds)
+    slot = find_slot(connection, name)
+    if slot is None or slot.lost:
+        raise StartAgainError(f"replication slot {name} was dropped, or is lost")
+    if slot.confirmed > after:
+        raise StartAgainError(
+            f"replication slot {name} has gone on to {format_lsn(slot.confirmed)}, and we are at "
+            f"{format_lsn(after)}: somebody else has moved it"
+        )
 
 
 def require_failover(connection: Connection, slot: Slot) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.errors import RetryError, SettingError, SourceError, StartAgainError
+from cdc_daemon.errors import RetryError, SettingError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres.catalog import column_orders, describe, has_columns, table_oids
@@ -41,6 +41,7 @@ from connectors.postgres.slots import (
     drop_slot,
     find_slot,
     require_failover,
+    require_place,
     wait_until_free,
 )
 from connectors.postgres.standbynames import daemon_name
@@ -49,10 +50,12 @@ from connectors.postgres.tokens import PostgresTokens
 from connectors.postgres.tracecontext import TraceContexts
 from connectors.postgres.undecodable import Attempts, UndecodableError
 from connectors.postgres.visibility import read_snapshot
+from connectors.postgres.waitingcommits import commits_let_go, let_commit_go
 from connectors.postgres.walpolicy import warn_if_unbounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from cdc_daemon.events import Coverage
     from cdc_daemon.ports import Finding, TableRequest
@@ -216,7 +219,7 @@ class PostgresSource:
         self._decoder = Decoder(self._plan_for)
         trace = self._config.trace
         self._contexts = TraceContexts(trace.column) if trace.is_wanted else None
-        self._require_place(after)
+        require_place(self._query_connection(), self._slot, after, self._config.slot_wait)
         connection = connect(
             self._dsn, name=self._name, replication=True, silence_seconds=silence_seconds
         )
@@ -302,6 +305,14 @@ class PostgresSource:
         """What a snapshot sees, as the server writes it."""
         return read_snapshot(seen)
 
+    def starting(self) -> AbstractContextManager[None]:
+        """Watches on a connection of its own."""
+        return commits_let_go(self._dsn, self._name)
+
+    def let_commit_go(self, xid: int) -> None:
+        """Cancel its waiting: it is committed, and its client is warned."""
+        let_commit_go(self._query_connection(), self._name, xid)
+
     def give_up_place(self) -> None:
         """Drop the slot, once nobody uses it any more."""
         self._end_stream()
@@ -352,19 +363,6 @@ class PostgresSource:
         if named is None:
             return None
         return misfit(named, len(message.columns), "the stream has another table of its name")
-
-    def _require_place(self, after: Position) -> None:
-        """The server begins where our slot is, without a word, if that is beyond `after`."""
-        connection = self._query_connection()
-        wait_until_free(connection, self._slot, self._config.slot_wait)
-        slot = find_slot(connection, self._slot)
-        if slot is None or slot.lost:
-            raise StartAgainError(f"replication slot {self._slot} was dropped, or is lost")
-        if slot.confirmed > after:
-            raise StartAgainError(
-                f"replication slot {self._slot} has gone on to {format_lsn(slot.confirmed)}, and "
-                f"we are at {format_lsn(after)}: somebody else has moved it"
-            )
 
     def _require_timeline(self, replication: Connection) -> None:
         """Of several servers in `dsn` each connection may find another one, after a failover."""

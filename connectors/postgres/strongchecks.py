@@ -52,9 +52,12 @@ _SLOTS: Final = "select current_setting('synchronized_standby_slots', true)"
 
 
 def reasons_against(
-    connection: Connection, state: StrongState, terms: StrongTerms | None
+    connection: Connection, state: StrongState, terms: StrongTerms | None, doing: str | None
 ) -> Iterator[Finding]:
-    """Everything that must be mended first; nothing where commits can wait."""
+    """Everything that must be mended first; nothing where commits can wait.
+
+    `doing`: what the daemon says that it does, where it can be asked.
+    """
     if state.is_standby:
         yield _problem(
             "server",
@@ -66,12 +69,18 @@ def reasons_against(
         yield _problem(
             "configuration",
             "the configuration has no consistency.strong: add `consistency: {strong: {}}`, start "
-            "the daemon again (which keeps the rows of all read models from then on), and call "
-            "this once more",
+            "the daemon again (which keeps the rows of all read models from then on, and loads "
+            "those of one table once more), and call this when it streams",
         )
     yield from rights(connection, state)
     yield from _names(state)
     yield from _daemon(state)
+    if doing == "loading":
+        yield _problem(
+            "daemon",
+            "read models are being loaded, which commits don't wait for: call this again when "
+            "cdc-daemon status says streaming",
+        )
     if terms is not None and terms.degrades and state.may_see and state.guard is None:
         yield _problem(
             "guard",
@@ -211,18 +220,23 @@ def _waits_until(level: str) -> str:
 
 def _other_standbys(state: StrongState, terms: StrongTerms) -> Finding:
     others = state.names.without_daemon(state.daemon_name, state.guard_name)
-    guarded = (
-        ". The guard stands in for whoever is away: with none of them connected commits don't wait "
-        "for one"
-        if terms.degrades
-        else f". While the daemon is away {others.count + 1} of them are waited for"
+    connected = {(one.name or "").casefold() for one in state.standbys}
+    there = sum(name.casefold() in connected for name in others.names)
+    said = (
+        f"commits go on waiting for {others.count} of {', '.join(others.names)} ({there} connected "
+        "now), and for the daemon"
     )
-    return Finding(
-        "other standbys",
-        "warning",
-        f"commits go on waiting for {others.count} of {', '.join(others.names)}, and for the "
-        f"daemon{guarded}",
-    )
+    if there < others.count and not terms.degrades:
+        said += ". There are too few of them: commits hang already, and will"
+    if terms.degrades:
+        said += ". The guard stands in for whoever is away, also for the last of them"
+    elif len(others.names) > others.count:
+        said += (
+            ". While the daemon is away one more of them takes its place: commits return, and "
+            "searches miss what they wrote, although when_away is strict. It holds only where all "
+            "are waited for"
+        )
+    return Finding("other standbys", "warning", said)
 
 
 def _problem(check: str, message: str) -> Finding:

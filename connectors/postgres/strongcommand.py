@@ -60,6 +60,8 @@ class Place:
     config: PostgresConfig
     pipeline: str
     terms: StrongTerms | None
+    doing: str | None
+    """What the daemon says that it does; None where none answers."""
 
     def state(self) -> StrongState:
         """What the server shows now."""
@@ -82,7 +84,7 @@ def enable(
     """
     with _opened(ctx, file, admin_dsn) as place:
         before = place.state()
-        against = list(reasons_against(place.connection, before, place.terms))
+        against = list(reasons_against(place.connection, before, place.terms, place.doing))
         terms = place.terms
         guarded = terms is not None and terms.degrades
         names = before.names.with_daemon(before.daemon_name, before.guard_name, guarded=guarded)
@@ -150,7 +152,7 @@ def status(
     """
     with _opened(ctx, file, admin_dsn) as place:
         state = place.state()
-        said = _meaning(state, place.terms)
+        said = _meaning(state, place.terms, place.doing)
     if output == "json":
         typer.echo(json.dumps(_shown(state, said), indent=2))
     else:
@@ -185,7 +187,7 @@ def _opened(ctx: typer.Context, file: Path, admin_dsn: str) -> Iterator[Place]:
         try:
             connection = connect(dsn, name="cdc-daemon:strong")
             stack.callback(connection.close)
-            yield Place(connection, dsn, config, opened.pipeline, opened.strong)
+            yield Place(connection, dsn, config, opened.pipeline, opened.strong, opened.doing())
         except RetryError as error:
             raise SourceError(f"{error}. Check that it runs, and source.dsn") from error
 
@@ -199,6 +201,12 @@ def _require_postgres(file: Path, config: Any) -> PostgresConfig:
 
 
 def _warn(place: Place, state: StrongState, terms: StrongTerms) -> None:
+    if place.doing is None:
+        typer.echo(
+            "warning: daemon: it doesn't answer here (web.listen), so nobody knows whether it "
+            "still loads read models, which commits don't wait for: see cdc-daemon status",
+            err=True,
+        )
     with connect(place.dsn, name="cdc-daemon:strong", plain=True) as plain:
         for finding in consequences(place.connection, plain, state, terms):
             mark = "warning: " if finding.level == "warning" else ""
@@ -213,7 +221,12 @@ def _print_change(change: Change) -> None:
     typer.echo(f"{change.statement};\n{RELOAD};")
 
 
-def _meaning(state: StrongState, terms: StrongTerms | None) -> str:
+def _meaning(state: StrongState, terms: StrongTerms | None, doing: str | None) -> str:
+    if state.is_active and doing == "loading":
+        return (
+            "commits wait for the daemon, but not for the read models that it loads just now: "
+            "searches of those see the old index until then"
+        )
     if state.is_active:
         return "commits with synchronous_commit = remote_apply return when a search finds them"
     if not state.is_enabled:

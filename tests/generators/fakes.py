@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ from cdc_daemon.values import Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cdc_daemon.errors import CdcError
@@ -456,6 +458,13 @@ class ScriptedSource:
     def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:
         """Note it."""
         self.confirmed.append((received, durable, searchable))
+
+    def starting(self) -> AbstractContextManager[None]:
+        """Nobody is in the way."""
+        return nullcontext()
+
+    def let_commit_go(self, xid: int) -> None:
+        """Nobody waits."""
 
     def give_up_place(self) -> None:
         """Say so."""

@@ -223,7 +223,7 @@ def start_guard(cluster: Cluster) -> Iterator[StartGuard]:
 
 
 @pytest.fixture
-def item(database: Database) -> Iterator[psycopg.Connection]:
+def item(database: Database, cluster: Cluster) -> Iterator[psycopg.Connection]:  # noqa: ARG001 - nobody is waited for in the end
     """A session on a database with one table, that waits for nobody."""
     with psycopg.connect(database.dsn, autocommit=True) as connection:
         connection.execute("create table item (id int primary key, n int)")

@@ -32,6 +32,18 @@ MANY_ROWS = 50_000
 UNSENT = "alter table item add big text; alter table item alter big set storage external"
 
 
+def drop_slots(connection: psycopg.Connection) -> bool:
+    """Drop the database's slots that nobody reads; whether none is left."""
+    connection.execute(
+        "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
+        " where database = current_database() and not active"
+    )
+    left = connection.execute(
+        "select 1 from pg_replication_slots where database = current_database()"
+    )
+    return left.fetchone() is None
+
+
 @pytest.fixture
 def daemon(item: psycopg.Connection, start_daemon: StartDaemon, cluster: Cluster) -> RunningDaemon:  # noqa: ARG001 - for their effect
     """Commits wait for it."""
@@ -99,21 +111,16 @@ def test_a_document_that_can_not_be_written_holds_nobody(
     assert found(rest, "n:7") == 1
 
 
-@pytest.mark.parametrize("level", ["remote_apply", "on"])
 def test_values_that_were_not_sent_hold_nobody(
-    item: psycopg.Connection,
-    start_daemon: StartDaemon,
-    commit: StartCommit,
-    rest: Rest,
-    level: str,
+    item: psycopg.Connection, start_daemon: StartDaemon, commit: StartCommit, rest: Rest
 ) -> None:
     """A large value that an update left out comes from the state: nobody sees the new row yet."""
     item.execute(UNSENT)
     item.execute("insert into item values (1, 1, repeat('large ', 20000))")
     enable(start_daemon(ITEMS, consistency=STRICT))
-    commit("update item set n = 5 where id = 1", level=level).returned()
-    if level == "remote_apply":
-        assert found(rest, "n:5") == 1
+    commit("update item set n = 5 where id = 1", level="on").returned()
+    commit("update item set n = 6 where id = 1").returned()
+    assert found(rest, "n:6") == 1
     answer = rest.get("/items/_search")
     assert answer["hits"]["hits"][0]["_source"]["big"].startswith("large large")
 
@@ -146,6 +153,44 @@ def test_the_daemon_does_not_wait_for_itself(
     with psycopg.connect(database.dsn, autocommit=True) as session:
         session.execute("insert into other values (2, 12)")
     assert found(rest, "n:12", "others") == 1
+
+
+def test_a_migration_whose_commit_waits_is_let_go(
+    daemon: RunningDaemon, item: psycopg.Connection, commit: StartCommit, rest: Rest
+) -> None:
+    """The daemon can't see the new columns before: its client is warned, and all goes on."""
+    item.execute("insert into item values (1, 14)")
+    migration = commit(
+        "alter table item add note text default 'x'", "insert into item values (2, 14, 'hello')"
+    )
+    migration.returned()
+    assert migration.warnings == ["canceling wait for synchronous replication due to user request"]
+    until(lambda: found(rest, "note:hello") == 1, PATIENCE_SECONDS, "it is found")
+    commit("insert into item values (3, 14, 'hello')").returned()
+    assert found(rest, "note:hello") == 2
+    assert daemon.events("commit_let_go")
+
+
+@pytest.mark.parametrize("slot", ["kept", "lost"])
+def test_a_start_is_not_kept_waiting_by_what_waits_for_it(
+    daemon: RunningDaemon, item: psycopg.Connection, commit: StartCommit, rest: Rest, slot: str
+) -> None:
+    """A COMMIT that holds the table, or that a new slot waits for: it is let go with a warning."""
+    item.execute("insert into item values (1, 15)")
+    daemon.kill()
+    if slot == "lost":
+        until(lambda: drop_slots(item), PATIENCE_SECONDS, "the slot is free, and gone")
+    waiting = commit("truncate item", "insert into item values (2, 16)")
+    waiting.join(HANGS_SECONDS)
+    assert waiting.waits
+    daemon.start()
+    waiting.returned()
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    until(lambda: (found(rest, "n:15"), found(rest, "n:16")) == (0, 1), PATIENCE_SECONDS, "found")
+    if slot == "lost":
+        assert waiting.warnings
+        assert daemon.events("commit_let_go")
 
 
 def test_a_server_that_restarts_lets_waiting_commits_go(

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cdc_daemon.ports import Standing
+from connectors.postgres.clock import PostgresClock
+from connectors.postgres.config import WalConfig
 from tests.generators.running_daemon import until
 from tests.integration.strong.conftest import (
     DEGRADING,
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
     from tests.integration.strong.conftest import Cluster, StartCommit
 
 SETTING = "show synchronous_standby_names"
+
+
+def slot_name(daemon: RunningDaemon) -> str:
+    """The daemon's slot."""
+    return f"cdc_{daemon.status()['pipeline']}"
 
 
 def setting(connection: psycopg.Connection) -> str:
@@ -114,6 +122,15 @@ def test_it_is_refused_where_commits_would_hang(
     item.execute("drop role if exists reader")
     item.execute("create role reader login password 'reader'")
     dsn = database.dsn.replace(f"postgres:{database.server.password}", "reader:reader")
+    clock = PostgresClock(dsn, standby_name(daemon), slot_name(daemon), WalConfig())
+    cluster.wait_for(f'FIRST 1 ("{standby_name(daemon)}")')
+    expected = Standing(named=True, synchronous=True)
+    until(lambda: clock.standing() == expected, PATIENCE_SECONDS, "a role that sees nothing knows")
+    cluster.wait_for(f'FIRST 1 (s1, "{standby_name(daemon)}")')
+    until(lambda: clock.standing() == Standing(named=True), PATIENCE_SECONDS, "as far as it can")
+    clock.close()
+    cluster.wait_for("")
+    until(lambda: setting(item) == "", PATIENCE_SECONDS, "it is set")
     powerless = run_strong(daemon, "enable", "--yes", "--admin-dsn", dsn)
     assert powerless.returncode == 3
     assert "pg_reload_conf() to reader" in powerless.stderr

@@ -1,0 +1,51 @@
+"""The `consistency.strong` section: what it keeps, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdc_daemon.config import LoadedConfiguration
+
+    Load = Callable[..., LoadedConfiguration]
+    Mistakes = Callable[..., list[str]]
+
+
+def test_rows_are_kept_where_commits_wait(load_text: Load, minimal: str) -> None:
+    """Of each read model, excluded or not; without the section only where they are needed."""
+    without = load_text(minimal).configuration
+    assert without.consistency.strong is None
+    assert not without.projections["hotels"].is_joined
+    configuration = load_text(
+        minimal + "consistency: {strong: {exclude: [hotels]}}\n"
+    ).configuration
+    strong = configuration.consistency.strong
+    assert strong is not None
+    assert (strong.when_away, strong.release_after) == ("strict", 15.0)
+    assert strong.silence_seconds < strong.release_after
+    assert configuration.projections["hotels"].is_joined
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("{exclude: [hotel]}", 'names "hotel", which is no projection; did you mean "hotels"?'),
+        ("{release_after: 1s}", "expected"),
+        ("{when_away: relax}", "strict"),
+    ],
+)
+def test_mistakes_are_told(mistakes: Mistakes, minimal: str, section: str, said: str) -> None:
+    """Unknown projections, too short a time, an unknown policy."""
+    (mistake,) = mistakes(f"{minimal}consistency: {{strong: {section}}}\n")
+    assert said in mistake
+
+
+def test_columns_may_not_be_missing_where_rows_are_kept(mistakes: Mistakes, minimal: str) -> None:
+    """As with every read model whose rows are kept."""
+    text = f"{minimal}    missing_columns: null\nconsistency: {{strong: {{}}}}\n"
+    (mistake,) = mistakes(text)
+    assert "missing_columns: null" in mistake
