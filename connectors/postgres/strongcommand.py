@@ -236,6 +236,11 @@ def _meaning(state: StrongState, terms: StrongTerms | None, doing: str | None) -
             "the daemon is away or behind, and the guard stands in: commits return at once, and "
             "searches may miss what they wrote, until the daemon has caught up"
         )
+    if state.is_replaced:
+        return (
+            "the daemon is away or behind, and other standbys take its place: commits return, and "
+            "searches may miss what they wrote, until the daemon has caught up"
+        )
     return (
         "the daemon is away or behind: commits that wait for it hang until it has caught up. To "
         "let them go: cdc-daemon strong disable"

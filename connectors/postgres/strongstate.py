@@ -89,6 +89,14 @@ class StrongState:
         return self.names.place(self.daemon_name) > 0
 
     @property
+    def is_replaced(self) -> bool:
+        """Whether others take the daemon's place: as many are connected as are waited for."""
+        there = {(one.name or "").casefold() for one in self.standbys}
+        ours = {self.daemon_name.casefold(), self.guard_name.casefold()}
+        found = sum(name.casefold() in there - ours for name in self.names.names)
+        return found >= self.names.count
+
+    @property
     def is_active(self) -> bool:
         """Whether they do."""
         daemon = self.daemon
