@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -247,7 +248,6 @@ class Daemon:
         )
         watch.start()
         try:
-            self._let_wait(delivery)
             pipeline.follow_for_ever(checkpoint.position)
         except SchemaChangedError as change:
             delivery.fail(change)
@@ -296,6 +296,7 @@ class Daemon:
             spill_folder=self._configuration.state.path / "spill",
             stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
             state=self._state,
+            connected=partial(self._let_wait, delivery),
             joiner=joiner,
             covered=covered_tables(checkpoint.covered, self._source.visibility),
         )

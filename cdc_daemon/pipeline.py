@@ -81,6 +81,7 @@ class Pipeline:
         spill_folder: Path,
         stopping: Callable[[], bool],
         state: Callable[[str], None],
+        connected: Callable[[], None] = lambda: None,
         joiner: Joiner | None = None,
         covered: Mapping[str, Covered] = MappingProxyType({}),
     ) -> None:
@@ -92,6 +93,7 @@ class Pipeline:
         self._filler = filler
         self._stopping = stopping
         self._state = state
+        self._connected = connected
         self._joiner = joiner
         self._transactions = OpenTransactions(
             relations, indices, transaction_bytes, spill_folder, joiner
@@ -150,6 +152,7 @@ class Pipeline:
         self._filler.connected_again()
         if self._joiner is not None:
             self._joiner.connected_again()
+        self._connected()
         # The source may have been away for long: that was no sign of a reader that is stuck.
         self._delivery.heard_from_reader = time.monotonic()
         self._state("loading" if self._backfill.loading else "streaming")

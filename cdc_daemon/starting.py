@@ -108,12 +108,14 @@ class Start:
         """
         try:
             with self._source.starting():
-                return self._begin()
+                begun = self._begin()
         except BaseException as error:
             self.let_go()
             if isinstance(error, StopError):
                 self._require_unchanged(error)
             raise
+        self._is_first = False  # whoever can't be reached from now on has been there
+        return begun
 
     def let_go(self) -> None:
         """What was begun is over."""
