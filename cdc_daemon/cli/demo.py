@@ -7,26 +7,18 @@ from typing import Annotated
 
 import typer
 
-from cdc_daemon.quantities import seconds
+from cdc_daemon.cli.options import at_least
 
 LEAST_SECONDS = 1.0
-
-
-def _duration(text: str) -> float:
-    try:
-        value = seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if value < LEAST_SECONDS:
-        raise typer.BadParameter(f"expected at least {LEAST_SECONDS:.0f} s")
-    return value
 
 
 def demo(
     *,
     duration: Annotated[
         float,
-        typer.Option(parser=_duration, metavar="TIME", help="How long: 60s, 5m, plain seconds."),
+        typer.Option(
+            parser=at_least(LEAST_SECONDS), metavar="TIME", help="How long: 60s, 5m, plain seconds."
+        ),
     ] = "60s",  # type: ignore[assignment]  # typer parses the default as well
     rate: Annotated[float, typer.Option(min=1, help="Transactions a second.")] = 100,
     port: Annotated[

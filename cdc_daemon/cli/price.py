@@ -9,23 +9,13 @@ import orjson
 import typer
 from rich.console import Console
 
-from cdc_daemon.quantities import seconds
+from cdc_daemon.cli.options import at_least
 
 if TYPE_CHECKING:
     from cdc_daemon.price.prices import Price
 
 LEAST_SECONDS = 2.0
 PLOTS = (".svg", ".png")
-
-
-def _duration(text: str) -> float:
-    try:
-        value = seconds(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    if value < LEAST_SECONDS:
-        raise typer.BadParameter(f"expected at least {LEAST_SECONDS:.0f} s")
-    return value
 
 
 def _file(text: str) -> Path:
@@ -47,7 +37,11 @@ def price(
     *,
     duration: Annotated[
         float,
-        typer.Option(parser=_duration, metavar="TIME", help="Of each strategy: 20s, 1m, seconds."),
+        typer.Option(
+            parser=at_least(LEAST_SECONDS),
+            metavar="TIME",
+            help="Of each strategy: 20s, 1m, seconds.",
+        ),
     ] = "20s",  # type: ignore[assignment]  # typer parses the default as well
     clients: Annotated[int, typer.Option(min=1, max=100, help="That write and search.")] = 8,
     rate: Annotated[float, typer.Option(min=1, help="Transactions a second, of all.")] = 200,
