@@ -15,7 +15,7 @@ from cdc_daemon.config.models import WebConfig
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
-from tests.generators.fakes import wait_until
+from tests.generators.conditions import wait_until
 from tests.unit.backfill.conftest import HOTELS, make
 from tests.unit.web.test_server import YAML
 

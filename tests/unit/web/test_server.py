@@ -23,13 +23,9 @@ from cdc_daemon.events import Position
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import HELD_UP_SECONDS, STUCK_SECONDS, Status
-from tests.generators.fakes import (
-    MemoryClock,
-    MemorySink,
-    ScriptedSource,
-    configuration,
-    projection,
-)
+from tests.generators.by_hand import configuration, projection
+from tests.generators.memory_sink import MemorySink
+from tests.generators.scripted_source import MemoryClock, ScriptedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
