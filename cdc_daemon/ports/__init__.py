@@ -6,7 +6,7 @@ Sink side: `Sink`, `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentRead
 """
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
-from cdc_daemon.ports.commands import OpenConfiguration, Opened, StrongTerms
+from cdc_daemon.ports.commands import OpenConfiguration, Opened, Running, StrongTerms
 from cdc_daemon.ports.doctor import Doctor, Finding
 from cdc_daemon.ports.sink import (
     CheckpointStore,
@@ -33,6 +33,7 @@ from cdc_daemon.ports.source import (
     TableRequest,
     TokenReader,
 )
+from cdc_daemon.ports.watching import Health, Number, Watched
 
 __all__ = [
     "CHUNK_BYTES",
@@ -46,12 +47,15 @@ __all__ = [
     "FieldSpec",
     "Finding",
     "FoundRows",
+    "Health",
+    "Number",
     "OpenConfiguration",
     "Opened",
     "ReadModel",
     "Rejection",
     "RetentionBounds",
     "RetentionStep",
+    "Running",
     "ShapeReader",
     "Sink",
     "SinkFactory",
@@ -64,6 +68,7 @@ __all__ = [
     "TableRequest",
     "TokenReader",
     "Visibility",
+    "Watched",
     "WriteResult",
     "Writer",
 ]

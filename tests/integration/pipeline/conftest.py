@@ -1,4 +1,4 @@
-"""What the tests of the whole daemon share: servers that they may break, and daemons on them."""
+"""What the tests of the whole daemon share: daemons, and the servers that they may break."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from cdc_daemon import embedded
 from cdc_daemon.embedded.ports import free_port
 from tests.generators.rest import Rest
 from tests.generators.running_daemon import RunningDaemon
+from tests.generators.slow_load import CREATE, FILL, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from cdc_daemon import embedded
     from tests.conftest import Database
 
-HEAP = "768m"
 EACH_CHANGE_VERSION = 160000
 """From here on each change can be a part by itself, however small its transaction is."""
 
@@ -46,24 +46,9 @@ class StartDaemon(Protocol):
         """
 
 
-@pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
-    """A PostgreSQL that these tests freeze, stop and kill; each leaves it running."""
-    version = request.config.getoption("--postgres")
-    with embedded.postgres(version=version, fsync=False, progress=_quiet) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def opensearch() -> Iterator[embedded.OpenSearchServer]:
-    """An OpenSearch that these tests freeze, stop and kill; each leaves it running."""
-    with embedded.opensearch(heap=HEAP, quick=True, progress=_quiet) as server:
-        yield server
-
-
 @pytest.fixture
 def rest(opensearch: embedded.OpenSearchServer) -> Iterator[Rest]:
-    """HTTP to that OpenSearch; it is brought back to life after the test."""
+    """HTTP to the OpenSearch; it is brought back to life after the test."""
     yield Rest(opensearch.url)
     opensearch.resume()
     opensearch.start()
@@ -112,6 +97,16 @@ def start_daemon(
             rest.delete(f"/{name}")
 
 
+@pytest.fixture
+def items(database: Database) -> Iterator[psycopg.Connection]:
+    """A table of many chunks, with some large values."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(CREATE)
+        connection.execute("alter table item alter body set storage external")
+        connection.execute(FILL, [1, ROWS])
+        yield connection
+
+
 def stream_early(dsn: str) -> None:
     """Have the database's transactions streamed before they end, for connections to come."""
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -127,7 +122,3 @@ def stream_early(dsn: str) -> None:
 def _end(daemon: RunningDaemon) -> None:
     daemon.close()
     print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
-
-
-def _quiet(_: str) -> None:
-    """Nobody waits for these servers alone."""

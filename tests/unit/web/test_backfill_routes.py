@@ -13,9 +13,10 @@ from cdc_daemon.backfill import requests as requests_module
 from cdc_daemon.config import load
 from cdc_daemon.config.models import WebConfig
 from cdc_daemon.metrics import Metrics
+from cdc_daemon.web.routes import application
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
-from tests.generators.fakes import wait_until
+from tests.generators.conditions import wait_until
 from tests.unit.backfill.conftest import HOTELS, make
 from tests.unit.web.test_server import YAML
 
@@ -47,7 +48,7 @@ class Web:
         path.write_text(YAML)
         self.status = Status(load(path, {}), Metrics("pipe", 1))
         config = WebConfig.model_validate({"listen": "127.0.0.1:0", "api_key": key})
-        self.server = WebServer(config, self.status)
+        self.server = WebServer(config, application(self.status, config.api_key))
         self.server.start()
 
     def post(self, change: str, body: bytes = b"", **headers: str) -> Answer:
