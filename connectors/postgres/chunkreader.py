@@ -21,7 +21,7 @@ from connectors.postgres.chunks import (
 from connectors.postgres.condition import require_condition
 from connectors.postgres.copytext import read_line
 from connectors.postgres.heldcommits import require_visible
-from connectors.postgres.history import require_primary, require_timeline
+from connectors.postgres.history import require_server
 from connectors.postgres.pgoutput import PASS, tolerant
 from connectors.postgres.readfailures import (
     as_compiled,
@@ -31,6 +31,7 @@ from connectors.postgres.readfailures import (
     keys_are_of_their_types,
     refused_is_told,
 )
+from connectors.postgres.replayed import END_OF_LOG
 from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.rowstatements import (
     check_condition,
@@ -41,7 +42,7 @@ from connectors.postgres.rowstatements import (
 )
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
-from connectors.postgres.visibility import read_snapshot
+from connectors.postgres.visibility import ReplayedVisibility, read_snapshot
 from connectors.postgres.walpages import WalPages
 from connectors.postgres.writers import Writers
 
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cdc_daemon.events import Chunk, Position, Relation, Row
+    from cdc_daemon.ports import Visibility
+    from connectors.postgres.followedstandby import FollowedStandby
     from connectors.postgres.session import Connection
     from connectors.postgres.timelines import Timeline
 from connectors.postgres.visibility import SnapshotVisibility
@@ -89,8 +92,8 @@ with recursive types as (
 select name, format_type(type, modifier)
 from types join pg_type on pg_type.oid = type where typtype <> 'd'
 """
-_INSERT_LSN: Final = "select pg_current_wal_insert_lsn() - '0/0'"
-_REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
+_END_OF_LOG: Final = f"select {END_OF_LOG}"
+_REACHED: Final = f"select {END_OF_LOG}, {_FILE}"
 
 
 class _Text(NamedTuple):
@@ -118,6 +121,7 @@ class PostgresChunkReader:
         before: SnapshotVisibility | None,
         chunk_bytes: int,
         timeline: Timeline | None,
+        followed: FollowedStandby | None = None,
     ) -> None:
         self._dsn = dsn
         self._name = name
@@ -128,6 +132,8 @@ class PostgresChunkReader:
         """What the stream is of."""
         self._before = before
         """What the slot's stream leaves out, where the slot was made just now."""
+        self._followed = followed
+        """None where the server is a primary."""
         self._settling = Settling()
         self._writers = Writers()
 
@@ -165,12 +171,13 @@ class PostgresChunkReader:
             as_compiled(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [chunk.table])
+            replayed = self._replayed(connection)
             # There is nothing to commit, and where COPY was cut short nothing could be.
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
                     connection.execute(lock_chunk(chunk))
-                seen = _snapshot(connection, chunk)
+                seen = _seen(_snapshot(connection, chunk), replayed)
                 with condition_is_blamed(connection, relation, chunk, where):
                     statement = copy_chunk(relation, chunk, where)
                     text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
@@ -192,6 +199,7 @@ class PostgresChunkReader:
             keys_are_of_their_types(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [name])
+            replayed = self._replayed(connection)
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
@@ -202,11 +210,15 @@ class PostgresChunkReader:
                 types = key_types(connection, relation, columns, oid)
                 statement = copy_keys(relation, columns, types, keys)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
-            [(insert,)] = connection.execute(_INSERT_LSN)
-        return FoundRows(text.rows, read_snapshot(snapshot), self._pages.last_end(int(insert)))
+            [(end,)] = connection.execute(_END_OF_LOG)
+        return FoundRows(text.rows, _seen(snapshot, replayed), self._pages.last_end(int(end)))
 
     def settle(self, joined: Relation | None = None) -> None:
         """Commits from before the slot, or the daemon, may wait for a synchronous standby."""
+        if self._followed is not None:
+            connection = self._connected()  # now the log's pages are known as well
+            self._followed.settle(connection, self._pages, joined)
+            return
         if joined is not None:
             self._writers.require_ended(self._connected(), joined)
         if self._before is not None:
@@ -214,10 +226,13 @@ class PostgresChunkReader:
         else:
             self._settling.require(self._connected())
 
-    def visibility(self) -> SnapshotVisibility:
+    def visibility(self) -> Visibility:
         """What a new snapshot sees; it isn't held."""
+        connection = self._connected()
+        if (replayed := self._replayed(connection)) is not None:
+            return ReplayedVisibility(replayed)
         with mapped_errors("take a snapshot"):
-            [(snapshot,)] = self._connected().execute(_SNAPSHOT)
+            [(snapshot,)] = connection.execute(_SNAPSHOT)
         return read_snapshot(snapshot)
 
     def close(self) -> None:
@@ -228,16 +243,20 @@ class PostgresChunkReader:
 
     def _reached(self, connection: Connection, chunk: Chunk) -> Position:
         """Where the log ends now: every commit that an earlier snapshot sees lies before."""
-        [(insert, *file)] = connection.execute(_REACHED, {"table": chunk.table})
+        [(end, *file)] = connection.execute(_REACHED, {"table": chunk.table})
         _require_planned(file, chunk)
-        return self._pages.last_end(int(insert))
+        return self._pages.last_end(int(end))
+
+    def _replayed(self, connection: Connection) -> Position | None:
+        """On a standby what every snapshot to come sees."""
+        return None if self._followed is None else self._followed.seen(connection)
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             connection = connect(self._dsn, name=self._name)
             try:
-                require_primary(connection)
-                require_timeline(connection, self._timeline)
+                is_standby = self._followed is not None
+                require_server(connection, self._timeline, is_standby=is_standby)
                 self._pages = wal_pages(connection)
             except BaseException:
                 connection.close()
@@ -265,11 +284,16 @@ def key_types(
     return [found.get(name, known[name]) for name in columns]
 
 
-def _snapshot(connection: Connection, chunk: Chunk) -> SnapshotVisibility:
+def _snapshot(connection: Connection, chunk: Chunk) -> str:
     """Take the transaction's snapshot, of which the table's file must be the one planned."""
     [(snapshot, *file)] = connection.execute(_SNAPSHOT_AND_FILE, {"table": chunk.table})
     _require_planned(file, chunk)
-    return read_snapshot(snapshot)
+    return str(snapshot)
+
+
+def _seen(snapshot: str, replayed: Position | None) -> Visibility:
+    """What a snapshot sees; a standby's doesn't say it, and what was replayed before does."""
+    return read_snapshot(snapshot) if replayed is None else ReplayedVisibility(replayed)
 
 
 def _require_planned(file: list[int | None], chunk: Chunk) -> None:
@@ -316,7 +340,7 @@ def _copy(
 
 
 def _chunk_rows(
-    chunk: Chunk, text: _Text, seen: SnapshotVisibility, reached: Position
+    chunk: Chunk, text: _Text, seen: Visibility, reached: Position
 ) -> ChunkRows:
     """Where reading ended early the chunk ends right behind the last row, and the rest begins."""
     rest = None

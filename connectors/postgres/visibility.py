@@ -39,6 +39,32 @@ class SnapshotVisibility:
         return wide < self.xmin or (wide < self.xmax and wide not in self.running)
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayedVisibility:
+    """A `Visibility` of a standby, where commits become visible in the order of the log.
+
+    The numbers of transactions are no use there: pg_current_snapshot() doesn't list those that are
+    running. So a commit of a standby's stream is numbered by its position.
+    """
+
+    replayed: int
+    """What lies before had been replayed before the snapshot was taken."""
+
+    def sees(self, xid: int) -> bool:
+        """Whether the transaction whose commit ends at `xid` was replayed before."""
+        return xid <= self.replayed
+
+
+ALL_BEFORE: Final = "all"
+"""Stands for a snapshot, beside a position: it sees all that lies before, and nothing else."""
+_ALL: Final = ReplayedVisibility((1 << 64) - 1)
+
+
+def read_seen(text: str) -> SnapshotVisibility | ReplayedVisibility:
+    """Read a snapshot, or `ALL_BEFORE`. Raises ValueError on anything else."""
+    return _ALL if text == ALL_BEFORE else read_snapshot(text)
+
+
 def read_snapshot(text: str) -> SnapshotVisibility:
     """Read `xmin:xmax:running,running`, as pg_current_snapshot() writes it.
 
