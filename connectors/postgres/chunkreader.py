@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from cdc_daemon.errors import RejectedError, RewrittenError
-from cdc_daemon.events import PartlyUnreadable
+from cdc_daemon.events import NOWHERE, PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
 from connectors.postgres.chunks import (
     LOCK_TIMEOUT_SECONDS,
@@ -42,16 +42,15 @@ from connectors.postgres.rowstatements import (
 )
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
-from connectors.postgres.visibility import ReplayedVisibility, read_snapshot
+from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpages import WalPages
 from connectors.postgres.writers import Writers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cdc_daemon.events import Chunk, Position, Relation, Row
     from cdc_daemon.ports import Visibility
-    from connectors.postgres.followedstandby import FollowedStandby
     from connectors.postgres.session import Connection
     from connectors.postgres.timelines import Timeline
 from connectors.postgres.visibility import SnapshotVisibility
@@ -114,6 +113,8 @@ class PostgresChunkReader:
     the table by itself; COPY then does, and the second look at the file finds what came between.
     """
 
+    of_standby = False
+
     def __init__(
         self,
         dsn: str,
@@ -121,7 +122,7 @@ class PostgresChunkReader:
         before: SnapshotVisibility | None,
         chunk_bytes: int,
         timeline: Timeline | None,
-        followed: FollowedStandby | None = None,
+        seeing: Callable[[SnapshotVisibility], Visibility] = lambda seen: seen,
     ) -> None:
         self._dsn = dsn
         self._name = name
@@ -132,8 +133,8 @@ class PostgresChunkReader:
         """What the stream is of."""
         self._before = before
         """What the slot's stream leaves out, where the slot was made just now."""
-        self._followed = followed
-        """None where the server is a primary."""
+        self._seeing = seeing
+        """What a snapshot says of transactions as the stream numbers them."""
         self._settling = Settling()
         self._writers = Writers()
 
@@ -171,13 +172,13 @@ class PostgresChunkReader:
             as_compiled(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [chunk.table])
-            replayed = self._replayed(connection)
+            sees_to = self._sees_to(connection)
             # There is nothing to commit, and where COPY was cut short nothing could be.
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
                     connection.execute(lock_chunk(chunk))
-                seen = _seen(_snapshot(connection, chunk), replayed)
+                seen = self._seeing_to(sees_to, _snapshot(connection, chunk))
                 with condition_is_blamed(connection, relation, chunk, where):
                     statement = copy_chunk(relation, chunk, where)
                     text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
@@ -199,7 +200,7 @@ class PostgresChunkReader:
             keys_are_of_their_types(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [name])
-            replayed = self._replayed(connection)
+            sees_to = self._sees_to(connection)
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
@@ -211,14 +212,11 @@ class PostgresChunkReader:
                 statement = copy_keys(relation, columns, types, keys)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             [(end,)] = connection.execute(_END_OF_LOG)
-        return FoundRows(text.rows, _seen(snapshot, replayed), self._pages.last_end(int(end)))
+        reached = self._pages.last_end(int(end))
+        return FoundRows(text.rows, self._seeing_to(sees_to, snapshot), reached)
 
     def settle(self, joined: Relation | None = None) -> None:
         """Commits from before the slot, or the daemon, may wait for a synchronous standby."""
-        if self._followed is not None:
-            connection = self._connected()  # now the log's pages are known as well
-            self._followed.settle(connection, self._pages, joined)
-            return
         if joined is not None:
             self._writers.require_ended(self._connected(), joined)
         if self._before is not None:
@@ -229,11 +227,10 @@ class PostgresChunkReader:
     def visibility(self) -> Visibility:
         """What a new snapshot sees; it isn't held."""
         connection = self._connected()
-        if (replayed := self._replayed(connection)) is not None:
-            return ReplayedVisibility(replayed)
+        sees_to = self._sees_to(connection)
         with mapped_errors("take a snapshot"):
             [(snapshot,)] = connection.execute(_SNAPSHOT)
-        return read_snapshot(snapshot)
+        return self._seeing_to(sees_to, snapshot)
 
     def close(self) -> None:
         """Close the connection. Safe to call twice."""
@@ -247,16 +244,19 @@ class PostgresChunkReader:
         _require_planned(file, chunk)
         return self._pages.last_end(int(end))
 
-    def _replayed(self, connection: Connection) -> Position | None:
-        """On a standby what every snapshot to come sees."""
-        return None if self._followed is None else self._followed.seen(connection)
+    def _sees_to(self, connection: Connection) -> Position:  # noqa: ARG002 - of a standby
+        """Up to where every snapshot sees all that is taken from now on, if that is known."""
+        return NOWHERE
+
+    def _seeing_to(self, sees_to: Position, snapshot: str) -> Visibility:  # noqa: ARG002 - the same
+        """What the snapshot sees that was taken since."""
+        return self._seeing(read_snapshot(snapshot))
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             connection = connect(self._dsn, name=self._name)
             try:
-                is_standby = self._followed is not None
-                require_server(connection, self._timeline, is_standby=is_standby)
+                require_server(connection, self._timeline, is_standby=self.of_standby)
                 self._pages = wal_pages(connection)
             except BaseException:
                 connection.close()
@@ -289,11 +289,6 @@ def _snapshot(connection: Connection, chunk: Chunk) -> str:
     [(snapshot, *file)] = connection.execute(_SNAPSHOT_AND_FILE, {"table": chunk.table})
     _require_planned(file, chunk)
     return str(snapshot)
-
-
-def _seen(snapshot: str, replayed: Position | None) -> Visibility:
-    """What a snapshot sees; a standby's doesn't say it, and what was replayed before does."""
-    return read_snapshot(snapshot) if replayed is None else ReplayedVisibility(replayed)
 
 
 def _require_planned(file: list[int | None], chunk: Chunk) -> None:
@@ -339,9 +334,7 @@ def _copy(
     return _Text(rows, size, last)
 
 
-def _chunk_rows(
-    chunk: Chunk, text: _Text, seen: Visibility, reached: Position
-) -> ChunkRows:
+def _chunk_rows(chunk: Chunk, text: _Text, seen: Visibility, reached: Position) -> ChunkRows:
     """Where reading ended early the chunk ends right behind the last row, and the rest begins."""
     rest = None
     if text.last:

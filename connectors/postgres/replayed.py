@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import RetryError
-from cdc_daemon.events import NOWHERE, Position
+from cdc_daemon.events import NOWHERE, Commit, Position
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
+    from cdc_daemon.events import Event
     from connectors.postgres.session import Connection
 
 # Whoever reads it while the log is streamed, and nothing of it is left to be replayed, knows that
@@ -82,6 +84,13 @@ class Replayed:
         position = wait_replayed(connection, Position(int(end)))
         self.note(position)
         return position
+
+
+def numbered_by_position(events: list[Event]) -> list[Event]:
+    """The commits of a standby's stream, as `ReplayedVisibility` knows them."""
+    return [
+        replace(event, xid=event.position) if type(event) is Commit else event for event in events
+    ]
 
 
 def replayed(connection: Connection) -> Position:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cdc_daemon.events import Position
-    from connectors.postgres.clock import PostgresClock
+    from connectors.postgres.clock import DatabaseClock, PostgresClock
 
 
 class StandbyClock:
     """A `SourceClock`: one thread owns it. A standby that was promoted is its own primary."""
 
     def __init__(
-        self, own: PostgresClock, primary: PostgresClock, seen: Callable[[bool, int], None]
+        self, own: PostgresClock, primary: DatabaseClock, seen: Callable[[bool, int], None]
     ) -> None:
         self._own = own
         self._primary = primary
@@ -30,7 +30,7 @@ class StandbyClock:
     def sample(self) -> ClockSample:
         """The primary's time and flushed position. Raises RetryError if it can't be reached."""
         is_standby = self._own.is_standby()
-        clock = self._primary if is_standby else self._own
+        clock: DatabaseClock = self._primary if is_standby else self._own
         self._seen(is_standby, clock.timeline())
         return clock.sample()
 
@@ -50,7 +50,7 @@ class StandbyClock:
         """Commits wait for streams of the primary only."""
         return Standing() if self._own.is_standby() else self._own.standing()
 
-    def _writing(self) -> PostgresClock:
+    def _writing(self) -> DatabaseClock:
         return self._primary if self._own.is_standby() else self._own
 
     def close(self) -> None:

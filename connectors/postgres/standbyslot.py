@@ -15,18 +15,20 @@ from psycopg import errors
 
 from cdc_daemon.errors import CdcError
 from connectors.postgres.session import mapped_errors
+from connectors.postgres.slots import create_slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cdc_daemon.events import Position
     from connectors.postgres.primary import Primary
     from connectors.postgres.session import Connection
 
 log = structlog.get_logger(__name__)
 
-REPEAT_SECONDS: Final = 1.0
+REPEAT_SECONDS: Final = 0.25
 """A slot needs up to three of these records, and every transaction that was open to have ended."""
-ANNOUNCED_EVERY: Final = 10
+ANNOUNCED_EVERY: Final = 40
 """After so many a line in the log says what is waited for."""
 
 _LOG_SNAPSHOT: Final = "select pg_log_standby_snapshot()"
@@ -36,6 +38,12 @@ _OPEN: Final = """
 select pid, extract(epoch from clock_timestamp() - xact_start)::int, application_name
 from pg_catalog.pg_stat_activity where backend_xid is not null order by xact_start
 """
+
+
+def create_standby_slot(replication: Connection, name: str, primary: Primary) -> Position:
+    """Make it on a replication connection; where it begins, which has been replayed."""
+    with snapshots_logged(primary):
+        return create_slot(replication, name, failover=False, export=False).position
 
 
 @contextmanager
