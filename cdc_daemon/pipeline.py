@@ -269,6 +269,7 @@ class Pipeline:
         """Send what the transaction made of the documents, all at the version of its commit."""
         position = commit.position
         delivery = self._delivery
+        delivery.progress.sending = position
         delivery.monitor.delays.committed(position, commit.time, commit.traceparent)
         changed = [
             route

@@ -11,7 +11,7 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from cdc_daemon.events import NOWHERE, Position
+from cdc_daemon.events import BEYOND, NOWHERE, Position
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -35,11 +35,12 @@ class Progress:
         """Refreshes of each index so far."""
         self._shown: Counter[str] = Counter()
         """The last of them that has succeeded."""
-        self._durable = NOWHERE
-        self._searchable = NOWHERE
+        self._durable = self._searchable = NOWHERE
         self._searchable_of: dict[frozenset[str], Position] = {}
         self.received = NOWHERE
         """Everything up to here has been put into lanes. Only the reader sets it."""
+        self.sending = NOWHERE
+        """Nothing of a later commit has been put into lanes. Only the reader sets it."""
         self.held: Position | None = None
         """No more than this may be confirmed, durable or not. Only the reader sets it."""
         self.unfilled: Position | None = None
@@ -125,6 +126,12 @@ class Progress:
         """Note that the commit after `received` changed `index` by other means than a batch."""
         with self._lock:
             self._dirty[index] = min(self.received, self._dirty.get(index, self.received))
+
+    def touched_beside(self, index: str) -> None:
+        """Note that `index` was written to beside the stream: no position waits for it."""
+        with self._lock:
+            if index not in self.building:
+                self._dirty.setdefault(index, BEYOND)
 
     def unknown(self, indices: Iterable[str]) -> None:
         """Nobody knows what of these was refreshed: a daemon may have ended after it wrote."""

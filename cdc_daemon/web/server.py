@@ -15,6 +15,7 @@ from cdc_daemon.web.routes import application
 
 if TYPE_CHECKING:
     from cdc_daemon.config.models import WebConfig
+    from cdc_daemon.posted.posts import Posts
     from cdc_daemon.web.status import Status
 
 log = structlog.get_logger(__name__)
@@ -26,11 +27,11 @@ START_SECONDS: Final = 10.0
 class WebServer:
     """Listens from `start` to `stop`."""
 
-    def __init__(self, config: WebConfig, status: Status) -> None:
+    def __init__(self, config: WebConfig, status: Status, posts: Posts) -> None:
         self._config = config
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(status, config.api_key),
+                application(status, posts, config.api_key),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
