@@ -7,25 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from cdc_daemon.errors import SinkError, TakenOverError
-from cdc_daemon.events import (
-    Checkpoint,
-    Chunk,
-    ColumnShape,
-    Coverage,
-    Generation,
-    Load,
-    Part,
-    Position,
-    Shape,
-)
+from cdc_daemon.events.stored import CHECKPOINT_FORMAT, checkpoint_of
 from connectors.opensearch.errors import CONFLICT, NOT_FOUND
 from connectors.opensearch.ownindex import OwnIndex
 
 if TYPE_CHECKING:
+    from cdc_daemon.events import Checkpoint
     from connectors.opensearch.client import Client
-
-FORMAT: Final = 2
-"""Changes when an older daemon could not read what a newer one wrote."""
 
 INDEX: Final = OwnIndex(
     "cdc-daemon-checkpoints",
@@ -92,7 +80,7 @@ class OpenSearchCheckpoints:
         """Whether it is; not if another document is there than the one that it was to replace."""
         INDEX.ensure(self._client)
         body = {
-            "format": FORMAT,
+            "format": CHECKPOINT_FORMAT,
             "pipeline": checkpoint.pipeline,
             "position": checkpoint.position,
             "stored_at": int(time.time() * 1000),
@@ -124,57 +112,9 @@ def _name_of(answer: dict[str, Any]) -> dict[str, str]:
 
 
 def _from_document(document: dict[str, Any]) -> Checkpoint:
-    if document.get("format") != FORMAT:
+    if document.get("format") != CHECKPOINT_FORMAT:
         raise SinkError(
             f"The checkpoint in index {INDEX.name!r} has format {document.get('format')!r}, and"
-            f" this version of cdc-daemon reads {FORMAT}: use the version that wrote it."
+            f" this version of cdc-daemon reads {CHECKPOINT_FORMAT}: use the version that wrote it."
         )
-    kept = document["checkpoint"]
-    generations = {name: Generation(**parts) for name, parts in kept["generations"].items()}
-    return Checkpoint(
-        pipeline=kept["pipeline"],
-        position=Position(kept["position"]),
-        source_id=kept["source_id"],
-        generations=generations,
-        loads=tuple(_load(parts) for parts in kept["loads"]),
-        memberships=kept.get("memberships", {}),
-        owner=kept.get("owner", ""),
-        written=None if kept.get("written") is None else Position(kept["written"]),
-        shapes={table: _shape(parts) for table, parts in kept.get("shapes", {}).items()},
-        covered={table: _coverage(parts) for table, parts in kept.get("covered", {}).items()},
-        state_id=kept.get("state_id", ""),
-        building=tuple(kept.get("building", ())),
-    )
-
-
-def _shape(parts: dict[str, Any]) -> Shape:
-    columns = {name: ColumnShape(**column) for name, column in parts["columns"].items()}
-    return Shape(
-        **{
-            **parts,
-            "columns": columns,
-            "parts": {name: Part(**part) for name, part in parts["parts"].items()},
-        }
-    )
-
-
-def _coverage(parts: dict[str, Any]) -> Coverage:
-    return Coverage(parts["seen"], Position(parts["floor"]), Position(parts["end"]))
-
-
-def _load(parts: dict[str, Any]) -> Load:
-    todo = parts["todo"]
-    return Load(
-        **{
-            **parts,
-            "projections": tuple(parts["projections"]),
-            "todo": None if todo is None else tuple(map(_chunk, todo)),
-            "since": Position(parts.get("since", 0)),
-        }
-    )
-
-
-def _chunk(parts: dict[str, Any]) -> Chunk:
-    first, end = parts["first"], parts["end"]
-    place = (int(first[0]), int(first[1]))
-    return Chunk(**{**parts, "first": place, "end": None if end is None else (end[0], end[1])})
+    return checkpoint_of(document["checkpoint"])

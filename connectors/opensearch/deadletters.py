@@ -6,15 +6,13 @@ model's index rejected would otherwise be rejected here too.
 
 from __future__ import annotations
 
-import hashlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import orjson
 
 from cdc_daemon.errors import RetryError, SinkError
-from cdc_daemon.events import DeadLetter, Position
+from cdc_daemon.events.stored import letter_key, letter_of, letter_parts
 from connectors.opensearch.errors import NOT_FOUND, explain
 from connectors.opensearch.mapping import KEPT_ONLY
 from connectors.opensearch.ownindex import OwnIndex
@@ -23,12 +21,9 @@ from connectors.opensearch.refresh import refresh
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cdc_daemon.events import DeadLetter
     from connectors.opensearch.client import Client
 
-MAX_DOCUMENT_BYTES: Final = 1024 * 1024
-"""A longer document is cut, with a note: dead letters must not fill the cluster."""
-MAX_VALUE_BYTES: Final = 64 * 1024
-"""The same for one value of the row, so that its key columns stay readable."""
 REQUEST_BYTES: Final = 2_000_000
 """A wholly rejected batch makes letters of twice its size: more than a server takes at once."""
 _KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
@@ -56,8 +51,8 @@ def _requests(letters: Sequence[DeadLetter]) -> Iterator[list[bytes]]:
     lines: list[bytes] = []
     size = 0
     for letter in letters:
-        action = orjson.dumps({"index": {"_index": INDEX.name, "_id": key_of(letter)}})
-        line = b"%b\n%b\n" % (action, orjson.dumps(to_document(letter)))
+        action = orjson.dumps({"index": {"_index": INDEX.name, "_id": letter_key(letter)}})
+        line = b"%b\n%b\n" % (action, orjson.dumps(letter_parts(letter)))
         lines.append(line)
         size += len(line)
         if size >= REQUEST_BYTES:
@@ -94,13 +89,13 @@ class OpenSearchDeadLetters:
         """The newest ones with their keys, newest first."""
         query = {"query": _of(pipeline), "sort": NEWEST_FIRST, "size": limit}
         hits = self._search("_search", query).get("hits", {}).get("hits", [])
-        return [(hit["_id"], from_document(hit["_source"])) for hit in hits]
+        return [(hit["_id"], letter_of(hit["_source"])) for hit in hits]
 
     def get(self, key: str) -> DeadLetter | None:
         """One dead letter by its key."""
         path = f"/{INDEX.name}/_doc/{quote(key, safe='')}"
         found = self._client.ask("read a dead letter", "GET", path, ok=(NOT_FOUND,))
-        return from_document(found["_source"]) if found.get("found") else None
+        return letter_of(found["_source"]) if found.get("found") else None
 
     def count(self, pipeline: str) -> int:
         """How many there are."""
@@ -114,67 +109,6 @@ class OpenSearchDeadLetters:
         path = f"/{INDEX.name}/{what}"
         found: dict[str, Any] = self._client.ask("read dead letters", "POST", path, body=query)
         return found
-
-
-def key_of(letter: DeadLetter) -> str:
-    """The same dead letter, found again by a replay, has the same key."""
-    parts = [letter.pipeline, letter.projection, letter.table, letter.id, letter.position]
-    return hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()
-
-
-def to_document(letter: DeadLetter) -> dict[str, Any]:
-    """A dead letter as the index holds it."""
-    document, note = _cut(letter.document, MAX_DOCUMENT_BYTES)
-    return {
-        "pipeline": letter.pipeline,
-        "projection": letter.projection,
-        "table": letter.table,
-        "id": letter.id,
-        "position": letter.position,
-        "reason": letter.reason,
-        "time": datetime.fromtimestamp(letter.time, UTC).isoformat(timespec="microseconds"),
-        "explanation": letter.explanation + note,
-        "document": document,
-        "row": _row_text(letter.row),
-    }
-
-
-def from_document(document: dict[str, Any]) -> DeadLetter:
-    """The dead letter that `to_document` made this of (but for what was cut)."""
-    body, row = document["document"], document["row"]
-    values = None if row is None else {k: v.encode() for k, v in orjson.loads(row).items()}
-    return DeadLetter(
-        pipeline=document["pipeline"],
-        projection=document["projection"],
-        id=document["id"],
-        position=Position(document["position"]),
-        reason=document["reason"],
-        explanation=document["explanation"],
-        document=None if body is None else body.encode(),
-        row=values,
-        table=document["table"],
-        time=datetime.fromisoformat(document["time"]).timestamp(),
-    )
-
-
-def _row_text(row: dict[str, bytes] | None) -> str | None:
-    """Column to JSON text, as one JSON text: a value may be too large to read as JSON."""
-    if row is None:
-        return None
-    values = {}
-    for column, value in row.items():
-        text, note = _cut(value, MAX_VALUE_BYTES)
-        values[column] = (text or "") + note
-    return orjson.dumps(values).decode()
-
-
-def _cut(text: bytes | None, limit: int) -> tuple[str | None, str]:
-    """The text and a note, which is empty where nothing was cut."""
-    if text is None:
-        return None, ""
-    if len(text) <= limit:
-        return text.decode(errors="replace"), ""
-    return text[:limit].decode(errors="replace"), f" [cut after {limit} of {len(text)} bytes]"
 
 
 def _of(pipeline: str) -> dict[str, Any]:

@@ -21,9 +21,7 @@ from pydantic import (
 from cdc_daemon.ports import RetentionBounds
 from cdc_daemon.quantities import ByteSize, Duration
 from connectors.postgres.columnrules import ColumnRule
-
-IDENTIFIER_BYTES: Final = 63
-"""PostgreSQL cuts longer names off in silence (NAMEDATALEN - 1)."""
+from connectors.postgres.dsn import IDENTIFIER_BYTES, identifier, redact, require_dsn
 
 WARN_WAL_BYTES: Final = 1_000_000_000
 """As much as PostgreSQL keeps anyway between two checkpoints (max_wal_size)."""
@@ -31,17 +29,6 @@ CRITICAL_WAL_BYTES: Final = 10_000_000_000
 """Ten times that: more than an ordinary restart, and less than the room of most disks."""
 
 _SLOT: Final = re.compile(r"[a-z0-9_]{1,63}")
-_SECRET_SETTING: Final = re.compile(
-    r"""((?:(?:ssl)?password|oauth_client_secret|scram_\w+_key)\s*=\s*)('(?:[^'\\]|\\.)*'?|(?:[^\s&\\]|\\.)*)""",
-    re.IGNORECASE | re.DOTALL,
-)
-_CREDENTIALS: Final = re.compile(r"^(postgres(?:ql)?://[^:/?#@]*):.*@", re.DOTALL)
-
-
-def _identifier(value: str) -> str:
-    if not value or "\0" in value or len(value.encode()) > IDENTIFIER_BYTES:
-        raise ValueError(f"expected a name of 1 to {IDENTIFIER_BYTES} bytes")
-    return value
 
 
 def _slot_name(value: str) -> str:
@@ -55,7 +42,7 @@ class PublicationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, AfterValidator(_identifier)] | None = Field(
+    name: Annotated[str, AfterValidator(identifier)] | None = Field(
         default=None, description="The publication. Default: `cdc_` and the name of the pipeline."
     )
     manage: StrictBool = Field(
@@ -124,7 +111,7 @@ class TraceConfig(BaseModel):
         "pg_logical_emit_message(true, 'traceparent', '00-...')`. Every message of the database "
         "then comes over the network.",
     )
-    column: Annotated[str, AfterValidator(_identifier)] | None = Field(
+    column: Annotated[str, AfterValidator(identifier)] | None = Field(
         default=None,
         description="By the column of this name, of every table in the mapping that has one.",
     )
@@ -186,12 +173,7 @@ class PostgresConfig(BaseModel):
     @field_validator("dsn")
     @classmethod
     def _is_connection_string(cls, value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
-        if not text.startswith(("postgresql://", "postgres://")) and "=" not in text:
-            raise ValueError(
-                "expected a libpq connection string such as postgresql://user@host:5432/database "
-                "or host=localhost dbname=shop"
-            )
+        require_dsn(value.get_secret_value())
         return value
 
     @field_validator("status_interval")
@@ -217,8 +199,3 @@ class PostgresConfig(BaseModel):
 def default_name(pipeline: str) -> str:
     """`cdc_` and the pipeline's name, with only the characters that a slot name may have."""
     return ("cdc_" + re.sub(r"[^a-z0-9_]", "_", pipeline.lower()))[:IDENTIFIER_BYTES]
-
-
-def redact(dsn: str) -> str:
-    """The connection string without its passwords, for people to see."""
-    return _CREDENTIALS.sub(r"\1:***@", _SECRET_SETTING.sub(r"\1***", dsn))

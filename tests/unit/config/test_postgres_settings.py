@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cdc_daemon.ports import RetentionBounds
-from connectors.postgres.config import PostgresConfig, WalConfig, default_name, redact
+from connectors.postgres.config import PostgresConfig, WalConfig, default_name
+from connectors.postgres.dsn import redact
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Dead letters and documents as OpenSearch stores them."""
+"""Dead letters as sinks store them, and documents as OpenSearch does."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import orjson
 import pytest
 
 from cdc_daemon.events import DeadLetter, Position
-from connectors.opensearch.deadletters import (
+from cdc_daemon.events.stored import (
     MAX_DOCUMENT_BYTES,
     MAX_VALUE_BYTES,
-    from_document,
-    key_of,
-    to_document,
+    letter_key,
+    letter_of,
+    letter_parts,
 )
 from connectors.opensearch.documents import document_in
 
@@ -38,15 +38,15 @@ LETTER = DeadLetter(
 )
 def test_dead_letter_round_trip(letter: DeadLetter) -> None:
     """A dead letter comes back as it was."""
-    stored = orjson.loads(orjson.dumps(to_document(letter)))
-    assert from_document(stored) == letter
+    stored = orjson.loads(orjson.dumps(letter_parts(letter)))
+    assert letter_of(stored) == letter
 
 
 def test_dead_letter_is_cut_with_a_note() -> None:
     """Huge documents and values are cut, and it says so; other values stay whole."""
     row = {"id": b"1", "big": b"x" * (MAX_VALUE_BYTES + 1)}
     letter = replace(LETTER, document=b"x" * (MAX_DOCUMENT_BYTES + 5), row=row)
-    kept = from_document(to_document(letter))
+    kept = letter_of(letter_parts(letter))
     assert kept.document == b"x" * MAX_DOCUMENT_BYTES
     assert kept.explanation == "no number [cut after 1048576 of 1048581 bytes]"
     assert kept.row is not None
@@ -66,8 +66,8 @@ def test_dead_letter_is_cut_with_a_note() -> None:
 )
 def test_dead_letter_key(other: dict[str, Any]) -> None:
     """The key is of what can't be applied, not of when and why: a replay finds the same one."""
-    assert key_of(LETTER) == key_of(replace(LETTER, time=0.0, explanation="later"))
-    assert key_of(replace(LETTER, **other)) != key_of(LETTER)
+    assert letter_key(LETTER) == letter_key(replace(LETTER, time=0.0, explanation="later"))
+    assert letter_key(replace(LETTER, **other)) != letter_key(LETTER)
 
 
 def test_document_is_cut_out_of_the_answer() -> None:
