@@ -27,6 +27,7 @@ _RANGES: Final = {"int2": 1 << 15, "int4": 1 << 31, "int8": 1 << 63}
 _INTEGER: Final = re.compile(r"-?[0-9]+", re.ASCII)
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 _NOT_FINITE: Final = frozenset({"NaN", "Infinity", "-Infinity"})
+_ENDLESS: Final = frozenset({"infinity", "-infinity"})
 _ZONE: Final = re.compile(r"(Z|[+-]\d{2}(:?\d{2}){0,2})( BC)?\s*$", re.ASCII | re.IGNORECASE)
 _HEXADECIMAL: Final = re.compile(r"\\x([0-9a-fA-F]{2})*", re.ASCII)
 _TO_ESCAPE: Final = re.compile(r'["\\]')
@@ -34,6 +35,8 @@ _UNSAFE: Final = re.compile(r'["\\\x00-\x1f]')
 _LARGEST_EXPONENT: Final = 131_072
 """Digits before the point of a numeric; 16,383 may come after it."""
 _MOST_DECIMALS: Final = 16_383
+_JSON: Final = frozenset({"json", "jsonb"})
+_VECTORS: Final = frozenset({"vector", "halfvec"})
 _LONGEST_SHOWN: Final = 40
 _HEADER: Final = 4
 """What a modifier counts besides: the length of a header."""
@@ -214,6 +217,13 @@ def _timestamptz(value: Any) -> str:
     return civil_time.format_timestamp(civil_time.parse_timestamptz(value), zone="+00")
 
 
+def _interval(value: Any) -> str:
+    text = _string(value)
+    if text in _ENDLESS:
+        return text
+    return civil_time.format_interval(civil_time.parse_interval(text))
+
+
 def _uuid(value: Any) -> str:
     try:
         return str(UUID(_string(value)))
@@ -253,10 +263,20 @@ def _array(base: ColumnType, element: ColumnType, value: Any) -> str:
     if not isinstance(value, list):
         raise GivenError(f"expected an array, {_found(value)}")
     parts = [
-        _array(base, element, each) if isinstance(each, list) else _element(element, each)
+        _array(base, element, each)
+        if isinstance(each, list) and not _is_value(element, each)
+        else _element(element, each)
         for each in value
     ]
     return f"{{{base.delimiter.join(parts)}}}"
+
+
+def _is_value(element: ColumnType, value: list[Any]) -> bool:
+    """Whether a list in a list is a value, and no further dimension."""
+    base = element.base
+    if base.kind == "base" and base.name in _VECTORS:
+        return all(isinstance(each, Digits) for each in value)
+    return base.kind == "array" or (base.kind == "base" and base.name in _JSON)
 
 
 def _element(element: ColumnType, value: Any) -> str:
@@ -286,18 +306,11 @@ def _hstore(value: Any) -> str:
 
 
 def _vector(value: Any) -> str:
+    if isinstance(value, str) and not isinstance(value, Digits):
+        return _plain(value)
     if not isinstance(value, list) or not all(isinstance(each, Digits) for each in value):
         raise GivenError(f"expected an array of numbers, {_found(value)}")
     return f"[{','.join(_float(each, format_float4, to_float4) for each in value)}]"
-
-
-def _numbers(value: Any) -> str:
-    """What PostgreSQL prints with blanks between, and `to_jsonb` as an array."""
-    if not isinstance(value, list):
-        raise GivenError(f"expected an array of whole numbers, {_found(value)}")
-    return " ".join(
-        _integer(Digits(each) if type(each) is str else each, 1 << 32) for each in value
-    )
 
 
 def _quoted(text: str) -> str:
@@ -317,7 +330,7 @@ _BY_NAME: Final[dict[str, Callable[[Any], str]]] = {
     "time": _time_of(civil_time.parse_time, civil_time.format_time, "12:34:56.789"),
     "timestamp": _time_of(lambda text: text, _timestamp, "2026-05-01T12:34:56.789"),
     "timestamptz": _time_of(lambda text: text, _timestamptz, "2026-05-01T12:34:56.789+00:00"),
-    "interval": _time_of(civil_time.parse_interval, civil_time.format_interval, "P1DT2H"),
+    "interval": _time_of(lambda text: text, _interval, "P1DT2H"),
     "uuid": _uuid,
     "bytea": _bytea,
     "json": _json,
@@ -325,6 +338,4 @@ _BY_NAME: Final[dict[str, Callable[[Any], str]]] = {
     "hstore": _hstore,
     "vector": _vector,
     "halfvec": _vector,
-    "int2vector": _numbers,
-    "oidvector": _numbers,
 }
