@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from cdc_daemon.backfill.endings import Endings
 from cdc_daemon.backfill.loads import ActiveLoad, Loads
 from cdc_daemon.backfill.nudging import Nudging
-from cdc_daemon.backfill.publishing import Publishing
 from cdc_daemon.backfill.releasing import Releasing
-from cdc_daemon.backfill.report import MOST_ENDED, Ended, ended, report, report_ended
+from cdc_daemon.backfill.report import report, report_ended
 from cdc_daemon.backfill.requests import Requests
-from cdc_daemon.backfill.sweeping import Sweepings
 from cdc_daemon.backfill.targets import IndexTarget, note_touched, state_name
 from cdc_daemon.backfill.window import Window
 from cdc_daemon.backfill.worker import workers
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Mapping, Sequence
 
     from cdc_daemon.backfill.joinedloads import JoinedLoads
-    from cdc_daemon.backfill.report import UnderWay
+    from cdc_daemon.backfill.report import Ended, UnderWay
     from cdc_daemon.backfill.targets import Target
     from cdc_daemon.backfill.window import Transaction
     from cdc_daemon.backfill.worker import Worker
@@ -70,9 +69,7 @@ class Backfill:
         self._all_loaded = all_loaded
         self._joined = joined
         self._prepare()
-        self._publishing = Publishing(delivery, sink, generations)
-        self._sweepings = Sweepings(delivery, source.wake)
-        self._ended: deque[Ended] = deque(maxlen=MOST_ENDED)
+        self._endings = Endings(delivery, sink, generations, source.wake)
         self.requests = Requests(source.wake)
         """What other threads want of the reader."""
         self.recent = recent
@@ -81,7 +78,6 @@ class Backfill:
         self._nudging = Nudging(delivery.monitor.nudge_soon)
         self._is_connected = False
         """Whether the stream has begun: what is read before would have to be read again."""
-        self._loading = frozenset[str]()
         self._is_pressing = False
         self._is_filling = False
 
@@ -97,7 +93,7 @@ class Backfill:
     def loads(self) -> list[UnderWay]:
         """What isn't done, of loads and of generations that are written."""
         active = self._loads.active
-        return [*active, *self.sweeping, *self._writings, *self._publishing.waiting]
+        return [*active, *self.sweeping, *self._writings, *self._endings.unpublished]
 
     @property
     def _stored(self) -> list[UnderWay]:
@@ -122,7 +118,7 @@ class Backfill:
     @property
     def writes(self) -> bool:
         """Whether generations are written, or shown, for which the source needn't be there."""
-        return any(not one.waits for one in self._writings) or bool(self._publishing.waiting)
+        return any(not one.waits for one in self._writings) or bool(self._endings.unpublished)
 
     @property
     def is_pressing(self) -> bool:
@@ -132,17 +128,17 @@ class Backfill:
     @property
     def loading(self) -> frozenset[str]:
         """The indices, and tables of the state, that are being filled."""
-        return self._loading
+        return self._endings.loading
 
     @property
     def sweeping(self) -> list[UnderWay]:
         """The repairs that have read everything, and delete what is gone."""
-        return self._sweepings.loads
+        return self._endings.sweeping
 
     @property
     def ended(self) -> list[Ended]:
         """The last loads that are over. Any thread may ask."""
-        return list(self._ended)
+        return self._endings.ended
 
     @property
     def has_work(self) -> bool:
@@ -174,15 +170,15 @@ class Backfill:
         for load in loads:
             if self._joined is not None and self._joined.repair(load):
                 filled = {self._generations[name].index for name in load.projections}
-                self._loading |= filled
-                self._publishing.begun(load, filled)
+                self._endings.fills(filled)
+                self._endings.begun(load, filled)
                 continue
             targets = {
                 self._generations[projection.name].index: IndexTarget(projection)
                 for projection in compiled.projections
                 if projection.name in load.projections
             }
-            self._publishing.begun(load, targets)
+            self._endings.begun(load, targets)
             self._add(relations[load.table], targets, load)
         self._start_reading(loads)
 
@@ -194,14 +190,14 @@ class Backfill:
         for relation, target, load in begun:
             self._add(relation, {state_name(target.table.number): target}, load)
         for writing in self._writings:
-            self._loading |= writing.fills
+            self._endings.fills(writing.fills)
             if not writing.repairs:
                 self._delivery.progress.build(writing.fills)
         self._start_reading(begun)
 
     def _add(self, relation: Relation, targets: Mapping[str, Target], load: Load) -> None:
         self._loads.add(relation, targets, load, self.new_reader() if load.repairs else None)
-        self._loading |= targets.keys()
+        self._endings.fills(targets)
         log.info(
             "loading",
             table=load.table,
@@ -242,7 +238,7 @@ class Backfill:
             self._window.forget(load.number)
         elif self._joined is not None:
             self._joined.cancel(load)
-        self._end_load(load, outcome)
+        self._endings.end(load, outcome)
         self._note()
 
     def _give_up_failed(self) -> None:
@@ -290,8 +286,9 @@ class Backfill:
             self._is_pressing |= self._joined.step(may_write=may_write)
         self._nudging.waits(self._delivery.progress.received, self._window.waits_for())
         self.note_durable()
-        self._end_sweepings()
-        self._publishing.publish(lambda load: self._end_load(load, "loaded"))
+        if self._endings.take_swept():
+            self._note()
+        self._endings.publish()
         if self._is_filling and not self.loads:
             self._end()
 
@@ -339,8 +336,8 @@ class Backfill:
         for load in self._loads.take_done():
             self._finish(load)
         for writing in () if self._joined is None else self._joined.take_written():
-            self._finish_writing(writing)
-        if has_more or self._publishing.waiting:
+            self._endings.whole(writing)
+        if has_more or self._endings.unpublished:
             self._note()
         now = time.monotonic()
         for load in self._loads.active:
@@ -351,16 +348,8 @@ class Backfill:
         """All of its chunks are durable."""
         if load.state is not None:
             self._finish_table(load)
-        elif load.repairs:
-            self._sweepings.begin(load)
         else:
-            self._publishing.waiting.append(load)
-
-    def _finish_writing(self, writing: Writing) -> None:
-        if writing.repairs:
-            self._sweepings.begin(writing)
-        else:
-            self._publishing.waiting.append(writing)
+            self._endings.whole(load)
 
     def _finish_table(self, load: ActiveLoad) -> None:
         assert self._joined is not None  # noqa: S101 - as above
@@ -370,25 +359,13 @@ class Backfill:
             self._loads.read_rows(load, lacking, wait_seconds=wait_seconds)
         else:
             log.info("rows_kept", table=load.relation.qualified_name, rows=load.rows)
-            self._end_load(load, "loaded")
+            self._endings.end(load, "loaded")
 
     def _note(self) -> None:
         loads = tuple(load.stored() for load in self._stored)
         built = [writing for writing in self._writings if not writing.repairs]
         building = tuple(name for writing in built for name in writing.names)
         self._delivery.checkpointer.note(loads, building)
-
-    def _end_sweepings(self) -> None:
-        done = self._sweepings.take_done()
-        for load in done:
-            self._end_load(load, "repaired")
-        if done:
-            self._note()
-
-    def _end_load(self, load: UnderWay, outcome: str) -> None:
-        self._loading -= load.fills
-        self._publishing.ended(load)
-        self._ended.append(ended(load, outcome))
 
     def _end(self) -> None:
         self._is_filling = False
@@ -400,4 +377,4 @@ class Backfill:
 
     def streamed(self, staged: Staged, window: Transaction) -> None:
         """Note which rows of tables that are read into the state a transaction has touched."""
-        note_touched(staged, window, self._loading)
+        note_touched(staged, window, self._endings.loading)

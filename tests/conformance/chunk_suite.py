@@ -1,6 +1,6 @@
 """What every reader of chunks must do: inherit `ChunkSuite` beside `SourceSuite`.
 
-The fixtures are the same: `upstream`, and `follower` of `source_suite`.
+The fixtures are the same: `upstream`, and `follower` of `tests.conformance.follower`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.errors import RetryError
-from tests.conformance.source_suite import Delete, Insert, Update, decoded
+from tests.conformance.follower import decoded
+from tests.conformance.upstream import Delete, Insert, Update
 from tests.generators.existing_rows import planned, read_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cdc_daemon.ports import ChunkReader, ChunkRows
-    from tests.conformance.source_suite import Follower, Rows, Upstream
+    from tests.conformance.follower import Follower
+    from tests.conformance.upstream import Rows, Upstream
 
 
 @pytest.fixture

@@ -8,238 +8,27 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
-import orjson
 import pytest
 
-from cdc_daemon.backfill.window import LoadedChunk, Window
-from cdc_daemon.errors import ForeignTokenError, RetryError, SourceError, TokenError
-from cdc_daemon.events import (
-    NOWHERE,
-    Change,
-    ChangeKind,
-    Commit,
-    Position,
-    Relation,
-    Row,
-    Watermark,
-)
-from cdc_daemon.ports import Source, TableRequest
+from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.events import NOWHERE, ChangeKind, Position
+from cdc_daemon.ports import TableRequest
 from cdc_daemon.shapes import difference
-from tests.generators.existing_rows import existing_chunks, existing_rows
+from tests.conformance.clock_suite import ClockSuite
+from tests.conformance.follower import Follower, decoded, read_until_it_fails, restart
+from tests.conformance.meeting import Meeting
+from tests.conformance.upstream import Delete, Insert, Truncate, Update
 from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    from tests.conformance.upstream import Rows, Upstream
 
 
-@dataclass(frozen=True, slots=True)
-class Insert:
-    """A new row."""
-
-    id: str
-    note: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """Another note, and with `new_id` another key."""
-
-    id: str
-    note: str | None
-    new_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """One row gone."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Truncate:
-    """All rows gone at once."""
-
-
-Write: TypeAlias = Insert | Update | Delete | Truncate
-Rows: TypeAlias = dict[str, str | None]
-
-
-class Upstream(Protocol):
-    """The system that the source follows."""
-
-    table: str
-    """The table's qualified name."""
-
-    def source(self) -> Source:
-        """A source that follows it; all of them are the same pipeline."""
-
-    def commit(self, *writes: Write) -> None:
-        """Do all of it in one transaction."""
-
-    def roll_back(self, *writes: Write) -> None:
-        """Do all of it, and undo it."""
-
-    def token(self) -> str:
-        """What a client takes after a commit."""
-
-    def disconnect(self) -> None:
-        """Cut the connections of all sources, from the far side."""
-
-
-class Follower:
-    """Reads a source as the daemon does, and keeps the table that its events add up to."""
-
-    def __init__(self, upstream: Upstream, source: Source) -> None:
-        self.source = source
-        self.relations = source.describe([TableRequest(upstream.table, ("id", "note"))])
-        self.rows: Rows = {}
-        self.commits: list[Commit] = []
-        self.changes: list[Change] = []
-        self.watermark = Position(0)
-        self._open: list[Change] = []
-
-    @property
-    def relation(self) -> Relation:
-        """The one table."""
-        return self.relations[0]
-
-    def load(self) -> Position:
-        """Prepare, read what is there beside a new place, begin the stream there."""
-        self.source.prepare(self.relations)
-        position = self.source.create_place()
-        loaded = existing_rows(self.source, self.relation)
-        self.rows = dict(map(decoded, loaded))
-        assert len(self.rows) == len(loaded), "a row came twice"
-        self.start(position)
-        return position
-
-    def start(self, after: Position) -> None:
-        """Begin the stream; a transaction that was cut short comes again."""
-        self._open, self.watermark = [], Position(0)
-        self.source.start(self.relations, after)
-
-    def follow(self, commits: int, *, seconds: float = 20) -> list[Commit]:
-        """Read until so many more commits came, and return them."""
-        wanted = len(self.commits) + commits
-        deadline = time.monotonic() + seconds
-        while len(self.commits) < wanted:
-            assert time.monotonic() < deadline, f"{len(self.commits)} of {wanted} commits came"
-            self.read_once(0.2)
-        return self.commits[wanted - commits :]
-
-    def read_once(self, timeout_seconds: float) -> None:
-        """One `read`, applied."""
-        for event in self.source.read(timeout_seconds):
-            if isinstance(event, Change):
-                self._open.append(event)
-            elif isinstance(event, Commit):
-                for change in self._open:
-                    self._apply(change)
-                self.changes.extend(self._open)
-                self.commits.append(event)
-                self._open = []
-            elif isinstance(event, Watermark):
-                assert not self._open, "a watermark within a transaction"
-                assert event.position >= self.watermark, "a watermark went back"
-                self.watermark = event.position
-
-    def idle(self, seconds: float) -> None:
-        """Read for that long; nothing is committed meanwhile."""
-        before = len(self.commits)
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self.read_once(0.1)
-        assert len(self.commits) == before, "commits came again"
-
-    def confirm(self) -> None:
-        """Everything is durable and searchable."""
-        position = max(self.watermark, self.commits[-1].position if self.commits else 0)
-        position = Position(position)
-        self.source.confirm(received=position, durable=position, searchable=position)
-
-    def _apply(self, change: Change) -> None:
-        assert change.relation is self.relation, "changes carry the relation that was given"
-        if change.kind is ChangeKind.TRUNCATE:
-            self.rows.clear()
-            return
-        if change.old is not None:
-            del self.rows[decoded(change.old)[0]]
-        if change.new is not None:
-            key, note = decoded(change.new)
-            if change.kind is ChangeKind.INSERT:
-                assert key not in self.rows, "inserted twice"
-            self.rows[key] = note
-
-
-class Meeting:
-    """Rows that are read while others write, put together with the stream by the window."""
-
-    def __init__(self, follower: Follower) -> None:
-        self._source = follower.source
-        relation = follower.relation
-        follower.source.prepare(follower.relations)
-        place = follower.source.create_place()
-        self.window = Window(1)
-        for read in existing_chunks(follower.source, relation):
-            rows: dict[bytes, bytes | None] = {
-                decoded(row)[0].encode(): orjson.dumps(decoded(row)[1]) for row in read.rows
-            }
-            self.window.arrived(
-                LoadedChunk(1, read.chunk, None, read.seen, read.reached, {"t": rows}, 0)
-            )
-        self.rows: Rows = {}
-        self._open: list[Change] = []
-        follower.source.start(follower.relations, place)
-
-    def read_once(self) -> None:
-        """One `read`, applied, and what may be released then."""
-        for event in self._source.read(0.2):
-            if isinstance(event, Change):
-                self._open.append(event)
-            elif isinstance(event, Commit | Watermark):
-                if isinstance(event, Commit):
-                    self._commit(event)
-                self._release(event.position)
-
-    def _commit(self, commit: Commit) -> None:
-        touched: Rows = {}
-        for change in self._open:
-            touched |= {decoded(row)[0]: None for row in (change.old,) if row is not None}
-            touched |= dict(decoded(row) for row in (change.new,) if row is not None)
-            gone = change.old if change.new is None else None
-            for row in (gone,) if gone is not None else ():
-                self.rows.pop(decoded(row)[0], None)
-            self.rows |= dict(decoded(row) for row in (change.new,) if row is not None)
-        self._open = []
-        if transaction := self.window.transaction(commit.xid, commit.position):
-            list(transaction.touching("t", ((key.encode(), None) for key in touched)))
-
-    def _release(self, received: Position) -> None:
-        while (chunk := self.window.ready(received)) is not None:
-            self.window.released(chunk)
-            documents = chunk.contents["t"].items()
-            self.rows |= {key.decode(): orjson.loads(value or b"null") for key, value in documents}
-
-
-def decoded(row: Row) -> tuple[str, str | None]:
-    """Key and note."""
-    key, note = (orjson.loads(value) for value in row if isinstance(value, bytes))
-    return key, note
-
-
-@pytest.fixture
-def follower(upstream: Upstream) -> Iterator[Follower]:
-    """A source and its reader, closed at the end."""
-    source = upstream.source()
-    yield Follower(upstream, source)
-    source.close()
-
-
-class SourceSuite:
+class SourceSuite(ClockSuite):
     """The contract of `cdc_daemon.ports.Source`, sentence by sentence."""
 
     def test_describe_gives_the_columns_asked_for(self, upstream: Upstream) -> None:
@@ -535,69 +324,6 @@ class SourceSuite:
         assert follower.rows == {"a": None}
         follower.idle(0.3)
 
-    def test_clock_runs_with_the_source(self, upstream: Upstream, follower: Follower) -> None:
-        """Time goes on, and the position covers every commit before."""
-        follower.load()
-        clock = follower.source.clock()
-        before = clock.sample()
-        upstream.commit(Insert("a"))
-        follower.follow(1)
-        after = clock.sample()
-        assert before.position < follower.commits[-1].position <= after.position
-        assert 0 < after.source_time - before.source_time < 60
-        health = clock.slot_health()
-        assert health is not None
-        assert health.active
-        clock.nudge()
-        for _ in range(2):
-            clock.close()
-
-    def test_everything_there_is_gets_reached_while_idle(
-        self, upstream: Upstream, follower: Follower
-    ) -> None:
-        """After a nudge the watermark passes the position that the clock saw."""
-        follower.load()
-        upstream.commit(Insert("a"))
-        clock = follower.source.clock()
-        sample = clock.sample()
-        clock.nudge()
-        deadline = time.monotonic() + 20
-        while max(follower.watermark, *(c.position for c in follower.commits), 0) < sample.position:
-            assert time.monotonic() < deadline
-            follower.read_once(0.2)
-            follower.confirm()
-        clock.close()
-
-    def test_a_token_is_reached_while_idle(self, upstream: Upstream, follower: Follower) -> None:
-        """What was committed before it was taken has come when the stream is there; and the source
-        says whether its log goes so far.
-        """  # noqa: D205 - one sentence
-        follower.load()
-        upstream.commit(Insert("a"))
-        reader = follower.source.token_reader()
-        assert reader.epoch == follower.source.identity()
-        position = reader.read(upstream.token())
-        clock = follower.source.clock()
-        end = clock.reach(position)
-        assert end >= position
-        assert clock.reach(Position(end + (1 << 40))) < end + (1 << 40)
-        deadline = time.monotonic() + 60
-        while max(follower.watermark, *(c.position for c in follower.commits), 0) < position:
-            assert time.monotonic() < deadline
-            follower.read_once(0.2)
-            follower.confirm()
-        assert follower.rows == {"a": None}
-        clock.close()
-
-    def test_a_token_of_another_history_is_refused(self, follower: Follower) -> None:
-        """And what is none at all."""
-        follower.load()
-        reader = follower.source.token_reader()
-        with pytest.raises(ForeignTokenError):
-            reader.read("1/1:0/1")
-        with pytest.raises(TokenError):
-            reader.read("soon")
-
     def test_shows_positions(self, follower: Follower) -> None:
         """Different positions look different."""
         assert follower.source.show(Position(1 << 33)) != follower.source.show(Position(1))
@@ -619,24 +345,3 @@ def expected_rows(written: Sequence[int]) -> Rows:
             if n % 3 != 1 or n + 1 >= count:
                 rows[f"{writer}:{n}b"] = "y"
     return rows
-
-
-def read_until_it_fails(follower: Follower, *, seconds: float = 20) -> None:
-    """Read and confirm until an error comes."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        follower.read_once(0.1)
-        follower.confirm()
-
-
-def restart(follower: Follower, *, seconds: float = 20) -> None:
-    """Start after the last commit, as often as it takes."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            follower.start(follower.commits[-1].position)
-        except RetryError:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        else:
-            return

@@ -10,19 +10,13 @@ from psycopg import sql
 
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
-from tests.conformance.chunk_suite import (  # noqa: F401 - fixtures of the suite
+from tests.conformance.chunk_suite import (  # noqa: F401 - a fixture of the suite
     ChunkSuite,
     reader,
 )
-from tests.conformance.source_suite import (  # noqa: F401 - fixtures of the suite
-    Delete,
-    Insert,
-    SourceSuite,
-    Truncate,
-    Update,
-    Write,
-    follower,
-)
+from tests.conformance.follower import follower  # noqa: F401 - a fixture of the suite
+from tests.conformance.source_suite import SourceSuite
+from tests.conformance.upstream import Delete, Insert, Truncate, Update, Write
 from tests.generators.waits import committed
 
 if TYPE_CHECKING:

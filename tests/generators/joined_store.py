@@ -13,7 +13,7 @@ from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Position, Special
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.state import Staged
-from tests.generators.fakes import INT4, table
+from tests.generators.by_hand import INT4, table
 from tests.generators.states import fit_empty, found_store, new_store
 
 if TYPE_CHECKING:

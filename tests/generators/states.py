@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cdc_daemon.events import Change, ChangeKind, Position
 from cdc_daemon.state import Deaf, Here, Home, IndexWanted, Part, Staged, boot_id
 from cdc_daemon.state.rows import unpack
-from tests.generators.fakes import TEXT, table
+from tests.generators.by_hand import TEXT, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,7 +30,7 @@ from cdc_daemon.ports import TableRequest
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
 from tests.generators.budget import rounds, seeded
-from tests.generators.fakes import projection
+from tests.generators.by_hand import projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,8 @@ from cdc_daemon.ports import RetentionBounds, SlotHealth
 from cdc_daemon.state.collector import StateCollector
 from cdc_daemon.state.store import Figures
 from tests.deploy.metrics_page import documented_metrics, metric_sections
-from tests.generators.fakes import MemoryClock, table
+from tests.generators.by_hand import table
+from tests.generators.scripted_source import MemoryClock
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

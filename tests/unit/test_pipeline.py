@@ -32,15 +32,10 @@ from cdc_daemon.events import (
 )
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
-from tests.generators.fakes import (
-    Below,
-    MemoryClock,
-    MemorySink,
-    ScriptedSource,
-    configuration,
-    projection,
-    wait_until,
-)
+from tests.generators.by_hand import configuration, projection
+from tests.generators.conditions import wait_until
+from tests.generators.memory_sink import MemorySink
+from tests.generators.scripted_source import Below, MemoryClock, ScriptedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -424,7 +419,7 @@ def covered_until(end: int) -> dict[str, Covered]:
 def test_what_a_load_covers_is_left_out(make: Callable[..., Reader]) -> None:
     """Whatever its shape; the others are written at the floor of the load, or above it."""
     reader = make()
-    reader.pipeline._covered = covered_until(130)
+    reader.pipeline._committing._covered = covered_until(130)
     reader.source.script = [
         [insert(1, "covered"), misfit(2), Commit(Position(110), time.time(), 49)],
         [truncate(), Commit(Position(111), time.time(), 48)],

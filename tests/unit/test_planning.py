@@ -14,8 +14,10 @@ from cdc_daemon.events import Checkpoint, Generation, Position
 from cdc_daemon.planning import plan
 from cdc_daemon.projection.compiler import Compiled
 from cdc_daemon.state import Home, folder_of
-from tests.generators.fakes import MemorySink, ScriptedSource, configuration
+from tests.generators.by_hand import configuration
 from tests.generators.joined_store import ROOMS, plans
+from tests.generators.memory_sink import MemorySink
+from tests.generators.scripted_source import ScriptedSource
 from tests.generators.states import fit_empty, here
 
 if TYPE_CHECKING:

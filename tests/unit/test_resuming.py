@@ -11,9 +11,10 @@ from cdc_daemon.errors import SchemaChangedError
 from cdc_daemon.events import Checkpoint, Chunk, ColumnShape, Coverage, Load, Position, Shape
 from cdc_daemon.generations import create, publish
 from cdc_daemon.resuming import Found, Resumption, being_filled, loads_of, resume
-from tests.generators.fakes import MemorySink, projection
+from tests.generators.by_hand import projection
 from tests.generators.joined_store import ROOMS as JOINED_ROOMS
 from tests.generators.joined_store import plans
+from tests.generators.memory_sink import MemorySink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

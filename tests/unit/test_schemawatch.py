@@ -12,7 +12,8 @@ from cdc_daemon import schemawatch
 from cdc_daemon.errors import RetryError, SchemaChangedError
 from cdc_daemon.events import ColumnShape, Shape
 from cdc_daemon.schemawatch import SchemaWatch
-from tests.generators.fakes import table, wait_until
+from tests.generators.by_hand import table
+from tests.generators.conditions import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ import pytest
 
 from cdc_daemon.events import Column, ColumnShape, ColumnType, Generated, Part, Shape
 from cdc_daemon.shapes import altered, difference
-from tests.generators.fakes import table
+from tests.generators.by_hand import table
 
 ITEM = table("id", "name")
 OPEN = replace(ITEM, is_open=True)

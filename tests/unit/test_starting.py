@@ -13,8 +13,10 @@ from cdc_daemon.errors import SchemaChangedError, SourceError, StopError
 from cdc_daemon.events import ColumnShape, Shape
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.starting import Start
-from tests.generators.fakes import MemoryIndex, MemorySink, ScriptedSource, table
+from tests.generators.by_hand import table
 from tests.generators.joined_store import TABLES
+from tests.generators.memory_sink import MemoryIndex, MemorySink
+from tests.generators.scripted_source import ScriptedSource
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

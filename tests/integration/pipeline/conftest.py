@@ -15,6 +15,7 @@ from cdc_daemon import embedded
 from cdc_daemon.embedded.ports import free_port
 from tests.generators.rest import Rest
 from tests.generators.running_daemon import RunningDaemon
+from tests.generators.slow_load import CREATE, FILL, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,6 +111,16 @@ def start_daemon(
     for name in rest.get("/_alias"):
         if not name.startswith((".", "cdc-daemon-")):
             rest.delete(f"/{name}")
+
+
+@pytest.fixture
+def items(database: Database) -> Iterator[psycopg.Connection]:
+    """A table of many chunks, with some large values."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(CREATE)
+        connection.execute("alter table item alter body set storage external")
+        connection.execute(FILL, [1, ROWS])
+        yield connection
 
 
 def stream_early(dsn: str) -> None:

@@ -52,6 +52,12 @@ def connection(database: Database) -> Iterator[Connection]:
 
 
 @pytest.fixture
+def item(connection: Connection) -> None:
+    """An ordinary table."""
+    connection.execute("create table item (id int primary key, name text, extra text)")
+
+
+@pytest.fixture
 def make_source(database: Database) -> Iterator[MakeSource]:
     """Slot and publication are named after the database: slots are per server."""
     made = []

@@ -20,14 +20,9 @@ from cdc_daemon.generations import create, publish
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from cdc_daemon.projection.compiler import Compiled
-from tests.generators.fakes import (
-    MemoryClock,
-    MemorySink,
-    ScriptedSource,
-    Trouble,
-    configuration,
-    projection,
-)
+from tests.generators.by_hand import configuration, projection
+from tests.generators.memory_sink import MemorySink, Trouble
+from tests.generators.scripted_source import MemoryClock, ScriptedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import RetryError, RewrittenError, SourceError
 from cdc_daemon.events import Change, ChangeKind, Commit, Load, Position, Watermark
-from tests.generators.fakes import MemorySink, ScriptedSource, Trouble, wait_until
+from tests.generators.conditions import wait_until
+from tests.generators.memory_sink import MemorySink, Trouble
+from tests.generators.scripted_source import ScriptedSource
 from tests.unit.backfill.conftest import BLOCKS, HOTELS
 
 if TYPE_CHECKING:

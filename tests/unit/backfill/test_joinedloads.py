@@ -29,8 +29,11 @@ from cdc_daemon.joining import Joiner
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from cdc_daemon.projection.compiler import Compiled
-from tests.generators.fakes import Below, MemorySink, ScriptedSource, configuration, wait_until
+from tests.generators.by_hand import configuration
+from tests.generators.conditions import wait_until
 from tests.generators.joined_store import plans
+from tests.generators.memory_sink import MemorySink
+from tests.generators.scripted_source import Below, ScriptedSource
 from tests.generators.states import found_store, new_store
 from tests.unit.backfill.conftest import NudgedAtOnce
 

@@ -11,7 +11,8 @@ from cdc_daemon.backfill.control import ConflictError, UnknownNameError, Wish
 from cdc_daemon.backfill.requests import BusyError
 from cdc_daemon.errors import ConditionError, RetryError, SourceError
 from cdc_daemon.events import Change, ChangeKind, Commit, Load, Position, Watermark
-from tests.generators.fakes import ScriptedSource, wait_until
+from tests.generators.conditions import wait_until
+from tests.generators.scripted_source import ScriptedSource
 from tests.unit.backfill.conftest import HOTELS
 
 if TYPE_CHECKING:

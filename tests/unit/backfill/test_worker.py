@@ -12,7 +12,8 @@ from cdc_daemon.backfill.loads import Loads
 from cdc_daemon.backfill.targets import IndexTarget
 from cdc_daemon.backfill.worker import Worker
 from cdc_daemon.errors import RetryError
-from tests.generators.fakes import Below, MemoryChunkReader, ScriptedSource, wait_until
+from tests.generators.conditions import wait_until
+from tests.generators.scripted_source import Below, MemoryChunkReader, ScriptedSource
 from tests.unit.backfill.conftest import FIRST, HOTELS, ROWS_OF_BLOCK, blocks
 
 if TYPE_CHECKING:

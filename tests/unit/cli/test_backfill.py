@@ -15,7 +15,7 @@ import pytest
 
 from cdc_daemon.cli.progress import _lines, _time
 from cdc_daemon.events import Position, Watermark
-from tests.generators.fakes import wait_until
+from tests.generators.conditions import wait_until
 from tests.unit.backfill.conftest import HOTELS, make
 from tests.unit.cli.test_commands import run
 from tests.unit.web.test_backfill_routes import KEY, Web, web

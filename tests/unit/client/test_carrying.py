@@ -84,7 +84,11 @@ def test_a_header_and_cookies_are_combined() -> None:
     assert CARRIER.text(CARRIER.brought({}, header)) is None
 
 
-@pytest.mark.parametrize("text", ["", "tampered.with", Session().to_cookie("a foreign secret")])
+@pytest.mark.parametrize(
+    "text",
+    ["", "tampered.with", Session().to_cookie("a foreign secret")],
+    ids=["empty", "tampered", "foreign"],  # the last says when it was written
+)
 def test_what_is_not_ours_begins_a_new_session(text: str) -> None:
     """A visitor with a spoilt cookie is a new one, and sees no error."""
     brought = {"cdc_session-01234567": text, "other": "1"}

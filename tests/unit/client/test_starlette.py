@@ -89,7 +89,11 @@ def test_a_service_carries_the_header() -> None:
     assert Visitor().get(node(), "/read", **{"X-CDC-Session": said}).text == "7/1:0/5"
 
 
-@pytest.mark.parametrize("cookie", ["tampered", Session([Token(None, 5)]).to_cookie(SECRET * 2)])
+@pytest.mark.parametrize(
+    "cookie",
+    ["tampered", Session([Token(None, 5)]).to_cookie(SECRET * 2)],
+    ids=["tampered", "foreign"],  # the last says when it was written
+)
 def test_a_spoilt_cookie_is_a_new_session(cookie: str) -> None:
     """Neither an error nor anybody's tokens."""
     response = Visitor(**{"cdc_session-01234567": cookie}).get(node(), "/read")

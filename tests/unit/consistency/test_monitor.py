@@ -16,7 +16,8 @@ from cdc_daemon.errors import RetentionLimitError, RetryError, SourceError
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.ports import RetentionBounds, SlotHealth
-from tests.generators.fakes import MemoryClock, wait_until
+from tests.generators.conditions import wait_until
+from tests.generators.scripted_source import MemoryClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,8 @@ from cdc_daemon.consistency.waiting import Waiter, What, position_of, reason
 from cdc_daemon.consistency.waitqueue import FEW, WaitQueue
 from cdc_daemon.errors import ForeignTokenError, FutureTokenError, RetryError, TokenError
 from cdc_daemon.events import NOWHERE, Position
-from tests.generators.fakes import MemoryClock, MemoryTokens, wait_until
+from tests.generators.conditions import wait_until
+from tests.generators.scripted_source import MemoryClock, MemoryTokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -10,11 +10,14 @@ from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.events import Checkpoint, Position
 from cdc_daemon.metrics import Metrics
-from tests.generators.fakes import MemoryClock, MemorySink, configuration, projection
+from tests.generators.by_hand import configuration, projection
+from tests.generators.scripted_source import MemoryClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.generators.memory_sink import MemorySink
 
 
 class Running(NamedTuple):

@@ -11,7 +11,8 @@ from cdc_daemon.delivery import checkpointer as module
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.errors import SinkError
 from cdc_daemon.events import Checkpoint, Position
-from tests.generators.fakes import MemorySink, Trouble, wait_until
+from tests.generators.conditions import wait_until
+from tests.generators.memory_sink import MemorySink, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from cdc_daemon.delivery import lane as module
 from cdc_daemon.delivery.lanes import Lanes
 from cdc_daemon.delivery.pace import Pace
 from cdc_daemon.events import DocumentOperation, Position
-from tests.generators.fakes import wait_until
+from tests.generators.conditions import wait_until
 
 if TYPE_CHECKING:
     import pytest

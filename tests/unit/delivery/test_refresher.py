@@ -17,7 +17,8 @@ from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.errors import SinkError
 from cdc_daemon.events import DocumentOperation, Position
-from tests.generators.fakes import MemorySink, wait_until
+from tests.generators.conditions import wait_until
+from tests.generators.memory_sink import MemorySink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ import pytest
 
 from cdc_daemon.delivery.transactions import OpenTransactions
 from cdc_daemon.events import Change, ChangeKind, StreamAbort, StreamStart, StreamStop
-from tests.generators.fakes import projection
+from tests.generators.by_hand import projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

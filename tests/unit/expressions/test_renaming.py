@@ -6,7 +6,7 @@ import pytest
 
 from cdc_daemon.projection.expressions import ExpressionError, compile_expression
 from cdc_daemon.projection.expressions.renaming import with_columns
-from tests.generators.fakes import table
+from tests.generators.by_hand import table
 
 HOTEL = table("id", "name", 'say "x"', "Größe", "chain.name", "chain.country.code")
 

@@ -13,13 +13,9 @@ from cdc_daemon.errors import RetryError
 from cdc_daemon.events import NOWHERE, Checkpoint, Position
 from cdc_daemon.joining import Heartbeat
 from cdc_daemon.metrics import Metrics
-from tests.generators.fakes import (
-    MemoryClock,
-    MemorySink,
-    ScriptedSource,
-    configuration,
-    projection,
-)
+from tests.generators.by_hand import configuration, projection
+from tests.generators.memory_sink import MemorySink
+from tests.generators.scripted_source import MemoryClock, ScriptedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

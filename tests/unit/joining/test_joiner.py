@@ -28,8 +28,11 @@ from cdc_daemon.joining.sending import SLICE_BYTES, SLICE_DOCUMENTS
 from cdc_daemon.joining.widechanges import QUEUE_SHARE
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.state.applying import BEAT_ROWS
-from tests.generators.fakes import Below, MemoryClock, MemorySink, configuration, wait_until
+from tests.generators.by_hand import configuration
+from tests.generators.conditions import wait_until
 from tests.generators.joined_store import CHAIN, ROOMS, plans
+from tests.generators.memory_sink import MemorySink
+from tests.generators.scripted_source import Below, MemoryClock
 from tests.generators.states import fit_empty, found_store, new_store
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from cdc_daemon.events import (
 from cdc_daemon.projection.compiler import Compiled, compile_projections
 from cdc_daemon.projection.hole import is_hole
 from cdc_daemon.shapes import shown
-from tests.generators.fakes import INT4, TEXT, table
+from tests.generators.by_hand import INT4, TEXT, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

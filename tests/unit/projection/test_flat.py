@@ -24,7 +24,7 @@ from cdc_daemon.events import (
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.hole import hole, is_hole, read_key
 from cdc_daemon.projection.rejection import read_rejection
-from tests.generators.fakes import table
+from tests.generators.by_hand import table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.events import Column, ColumnType, Generated, Protection
 from cdc_daemon.projection.compiler import compile_projections
-from tests.generators.fakes import INT4, TEXT, table
+from tests.generators.by_hand import INT4, TEXT, table
 
 if TYPE_CHECKING:
     from cdc_daemon.events import Relation, Row

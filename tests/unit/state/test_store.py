@@ -33,7 +33,7 @@ from cdc_daemon.state import (
 from cdc_daemon.state.offline import compact, inspect
 from cdc_daemon.state.ordering import key_encoder
 from cdc_daemon.state.rows import unpack
-from tests.generators.fakes import INT4, TEXT, table
+from tests.generators.by_hand import INT4, TEXT, table
 from tests.generators.states import (
     BY_CITY,
     HOTEL,

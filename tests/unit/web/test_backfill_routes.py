@@ -15,7 +15,8 @@ from cdc_daemon.config.models import WebConfig
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
-from tests.generators.fakes import wait_until
+from tests.generators.conditions import wait_until
+from tests.generators.posts import nothing_posted
 from tests.unit.backfill.conftest import HOTELS, make
 from tests.unit.web.test_server import YAML
 
@@ -47,7 +48,7 @@ class Web:
         path.write_text(YAML)
         self.status = Status(load(path, {}), Metrics("pipe", 1))
         config = WebConfig.model_validate({"listen": "127.0.0.1:0", "api_key": key})
-        self.server = WebServer(config, self.status)
+        self.server = WebServer(config, self.status, nothing_posted())
         self.server.start()
 
     def post(self, change: str, body: bytes = b"", **headers: str) -> Answer:
