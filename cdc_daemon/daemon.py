@@ -43,6 +43,7 @@ from cdc_daemon.posted.posts import Posts
 from cdc_daemon.schemawatch import SchemaWatch
 from cdc_daemon.signals import signals_handled
 from cdc_daemon.starting import Start
+from cdc_daemon.web.routes import application
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
@@ -100,7 +101,8 @@ class Daemon:
             if self._spans is not None:
                 stack.callback(self._spans.close)
             stack.enter_context(signals_handled(self._stop, self.stop, self._loaded, self._environ))
-            web = WebServer(self._configuration.web, self.status, self._posts)
+            config = self._configuration.web
+            web = WebServer(config, application(self.status, self._posts, config.api_key))
             stack.callback(web.stop)
             web.start()
             reader = threading.Thread(target=self._read, name="reader", daemon=True)

@@ -107,7 +107,11 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
-    """The PostgreSQL that tests share (`--postgres` chooses the version). Leave it running."""
+    """The PostgreSQL that tests share (`--postgres` chooses the version): each leaves it running.
+
+    All folders of tests have this one and the OpenSearch below, freeze and kill them or not: a
+    server for each folder takes CI minutes to start.
+    """
     with _postgres(request.config, request.config.getoption("--postgres")) as server:
         yield server
 
@@ -124,7 +128,7 @@ def postgres16_server(request: pytest.FixtureRequest) -> Iterator[embedded.Postg
 
 @pytest.fixture(scope="session")
 def opensearch(request: pytest.FixtureRequest) -> Iterator[embedded.OpenSearchServer]:
-    """The OpenSearch that tests share: name indices so that they don't clash."""
+    """The OpenSearch that tests share: name indices so that they don't clash, leave it running."""
     context = embedded.opensearch(heap=TEST_HEAP, quick=True, progress=_quiet)
     with _announced(request.config, context) as server:
         yield server

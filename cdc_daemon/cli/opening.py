@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.cli.running import NotRunningError, ask
 from cdc_daemon.errors import ConfigurationError
-from cdc_daemon.ports import Opened, StrongTerms
+from cdc_daemon.ports import Opened, Running
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from cdc_daemon.ports import Watched
 
 
 def open_configuration(file: Path) -> Opened:
@@ -21,14 +24,41 @@ def open_configuration(file: Path) -> Opened:
     config = load(file, os.environ).configuration
     log.configure(config.log)
     strong = config.consistency.strong
-    terms = None
-    if strong is not None:
-        terms = StrongTerms(strong.when_away == "degrade", strong.silence_seconds)
-    return Opened(config.name, config.source, config.sink, terms, lambda: _doing(file))
+    return Opened(
+        pipeline=config.name,
+        source=config.source,
+        sink=config.sink,
+        strong=None if strong is None else strong.terms,
+        running=lambda: _running(file, config.name),
+        shown=lambda listen, process: _shown(listen, config.name, process),
+    )
 
 
-def _doing(file: Path) -> str | None:
+def _running(file: Path, pipeline: str) -> Running | None:
+    from cdc_daemon.config.strong import StrongConfig  # noqa: PLC0415 - as above
+
     try:
-        return str(ask(file, None, "/api/v1/status").content.get("state"))
+        status = ask(file, None, "/api/v1/status").content
     except (NotRunningError, ConfigurationError):
         return None
+    if status.get("pipeline") != pipeline:
+        return None
+    strong = status.get("strong")
+    terms = None if strong is None else StrongConfig.model_validate(strong).terms
+    return Running(str(status.get("state")), terms)
+
+
+def _shown(listen: str, pipeline: str, process: Watched) -> AbstractContextManager[None]:
+    from pydantic import ValidationError  # noqa: PLC0415 - as above
+
+    from cdc_daemon.config.models import WebConfig  # noqa: PLC0415 - as above
+    from cdc_daemon.web.watching import watched  # noqa: PLC0415 - as above
+
+    try:
+        config = WebConfig(listen=listen)
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"--listen is {listen}: write HOST:PORT, such as 0.0.0.0:9646 to be reached from "
+            "outside, or [::1]:9646 for IPv6"
+        ) from error
+    return watched(config, pipeline, process)

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from cdc_daemon.config.section import Section
+from cdc_daemon.ports import StrongTerms
 from cdc_daemon.quantities import Duration
 
 # A pause of the daemon's machine, or of OpenSearch beside it, is shorter; people wait longer.
@@ -38,6 +39,13 @@ class StrongConfig(Section):
         description="After so long a silence the server takes the daemon for gone, be it frozen or "
         "cut off.",
     )
+
+    @property
+    def terms(self) -> StrongTerms:
+        """What connectors get to know of it."""
+        return StrongTerms(
+            self.when_away == "degrade", self.silence_seconds, tuple(sorted(self.exclude))
+        )
 
     @property
     def silence_seconds(self) -> float:

@@ -7,7 +7,7 @@ everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
-from cdc_daemon.ports.commands import OpenConfiguration, Opened, StrongTerms
+from cdc_daemon.ports.commands import OpenConfiguration, Opened, Running, StrongTerms
 from cdc_daemon.ports.doctor import Doctor, Finding
 from cdc_daemon.ports.posting import TakesChanges, Versioned
 from cdc_daemon.ports.sink import (
@@ -35,6 +35,7 @@ from cdc_daemon.ports.source import (
     TableRequest,
     TokenReader,
 )
+from cdc_daemon.ports.watching import Health, Number, Watched
 
 __all__ = [
     "CHUNK_BYTES",
@@ -48,12 +49,15 @@ __all__ = [
     "FieldSpec",
     "Finding",
     "FoundRows",
+    "Health",
+    "Number",
     "OpenConfiguration",
     "Opened",
     "ReadModel",
     "Rejection",
     "RetentionBounds",
     "RetentionStep",
+    "Running",
     "ShapeReader",
     "Sink",
     "SinkFactory",
@@ -68,6 +72,7 @@ __all__ = [
     "TokenReader",
     "Versioned",
     "Visibility",
+    "Watched",
     "WriteResult",
     "Writer",
 ]

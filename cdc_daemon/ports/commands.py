@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from cdc_daemon.ports.watching import Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,18 @@ class StrongTerms:
     """Whether a guard stands in for a daemon that is away."""
     silence_seconds: float
     """After so long a silence of it the source gives it up, or its guard."""
+    excluded: tuple[str, ...] = ()
+    """The projections that they don't wait for, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a daemon of the pipeline says of itself."""
+
+    state: str
+    """`loading`, `streaming`, ..."""
+    strong: StrongTerms | None
+    """How it has commits wait; None: it expects none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +46,10 @@ class Opened:
     sink: Any
     strong: StrongTerms | None = None
     """None: commits aren't to wait."""
-    doing: Callable[[], str | None] = lambda: None
-    """What the daemon says that it does (`loading`, `streaming`); None where none answers."""
+    running: Callable[[], Running | None] = lambda: None
+    """Asks the daemon; None where none of this pipeline answers."""
+    shown: Callable[[str, Watched], AbstractContextManager[None]] = lambda _, __: nullcontext()
+    """Shows a process of the connector at `host:port`, to those who watch it."""
 
 
 class OpenConfiguration(Protocol):

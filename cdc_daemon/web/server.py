@@ -11,12 +11,11 @@ import structlog
 import uvicorn
 
 from cdc_daemon.errors import StopError
-from cdc_daemon.web.routes import application
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from cdc_daemon.config.models import WebConfig
-    from cdc_daemon.posted.posts import Posts
-    from cdc_daemon.web.status import Status
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +26,11 @@ START_SECONDS: Final = 10.0
 class WebServer:
     """Listens from `start` to `stop`."""
 
-    def __init__(self, config: WebConfig, status: Status, posts: Posts) -> None:
+    def __init__(self, config: WebConfig, application: Starlette) -> None:
         self._config = config
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application(status, posts, config.api_key),
+                application,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

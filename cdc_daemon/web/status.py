@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon import __version__
 from cdc_daemon.backfill.collector import BackfillCollector
@@ -11,6 +11,7 @@ from cdc_daemon.consistency.collector import DelayCollector, FreshnessCollector
 from cdc_daemon.consistency.delays import PIPELINE
 from cdc_daemon.consistency.policies import Policies
 from cdc_daemon.consistency.waiters import Waiters
+from cdc_daemon.ports import Health
 from cdc_daemon.state.collector import StateCollector
 from cdc_daemon.web.connections import most_connections
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cdc_daemon.backfill.backfill import Backfill
     from cdc_daemon.backfill.control import Control
     from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.config.strong import StrongConfig
     from cdc_daemon.consistency.delays import Delays
     from cdc_daemon.consistency.logend import LogEnd
     from cdc_daemon.consistency.monitor import Monitor
@@ -36,13 +38,6 @@ STUCK_SECONDS: Final = 60.0
 HELD_UP_SECONDS: Final = 15.0
 """One that has not for so long is not ready: it may yet come round, so nobody restarts it."""
 READING: Final = frozenset({"streaming", "loading"})
-
-
-class Health(NamedTuple):
-    """Whether all is well, and why not."""
-
-    ok: bool
-    reason: str
 
 
 class Status:
@@ -142,7 +137,7 @@ class Status:
             age = time.monotonic() - self._delivery.heard_from_reader
             if age > seconds:
                 return Health(ok=False, reason=f"the reader has been stuck for {age:.0f} s")
-        return Health(ok=True, reason="")
+        return Health(ok=True)
 
     def show(self) -> dict[str, Any]:
         """Everything, as JSON."""
@@ -154,6 +149,7 @@ class Status:
             "configuration": self._loaded.fingerprint,
             "started_at": self._started_at,
             "projections": sorted(configuration.projections),
+            "strong": _strong(configuration.consistency.strong),
         }
         if self._monitor is not None:
             shown.update(_delays(self._monitor.delays))
@@ -190,6 +186,11 @@ class Status:
             "read_models": _read_models(delivery),
             "dead_letters": delivery.dead_letters_stored,
         }
+
+
+def _strong(config: StrongConfig | None) -> dict[str, Any] | None:
+    """How commits are to wait, as it is configured; None: they aren't."""
+    return None if config is None else config.model_dump()
 
 
 def _delays(delays: Delays) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from connectors.postgres.standbynames import ANYONE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cdc_daemon.ports import StrongTerms
+    from cdc_daemon.ports import Running, StrongTerms
     from connectors.postgres.session import Connection
     from connectors.postgres.strongstate import StrongState
 
@@ -52,11 +52,14 @@ _SLOTS: Final = "select current_setting('synchronized_standby_slots', true)"
 
 
 def reasons_against(
-    connection: Connection, state: StrongState, terms: StrongTerms | None, doing: str | None
+    connection: Connection,
+    state: StrongState,
+    terms: StrongTerms | None,
+    running: Running | None,
 ) -> Iterator[Finding]:
     """Everything that must be mended first; nothing where commits can wait.
 
-    `doing`: what the daemon says that it does, where it can be asked.
+    `running`: what the daemon says of itself, where it can be asked.
     """
     if state.is_standby:
         yield _problem(
@@ -75,12 +78,8 @@ def reasons_against(
     yield from rights(connection, state)
     yield from _names(state)
     yield from _daemon(state)
-    if doing == "loading":
-        yield _problem(
-            "daemon",
-            "read models are being loaded, which commits don't wait for: call this again when "
-            "cdc-daemon status says streaming",
-        )
+    if running is not None:
+        yield from _running(running, terms)
     if terms is not None and terms.degrades and state.may_see and state.guard is None:
         yield _problem(
             "guard",
@@ -165,6 +164,21 @@ def _daemon(state: StrongState) -> Iterator[Finding]:
             "daemon",
             f"the daemon is {daemon.behind_bytes:,} bytes of the log behind: commits would wait "
             "until it is through. Call this again when cdc-daemon status shows less delay",
+        )
+
+
+def _running(running: Running, terms: StrongTerms | None) -> Iterator[Finding]:
+    if running.state == "loading":
+        yield _problem(
+            "daemon",
+            "read models are being loaded, which commits don't wait for: call this again when "
+            "cdc-daemon status says streaming",
+        )
+    if terms is not None and running.strong != terms:
+        yield _problem(
+            "daemon",
+            "the daemon that runs has read another consistency.strong than this configuration "
+            "has: start it again, and call this when it streams",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cdc_daemon.ports import Finding, StrongTerms
+    from cdc_daemon.ports import Finding, Running, StrongTerms
     from connectors.postgres.session import Connection
     from connectors.postgres.strongswitch import Change
 
@@ -48,7 +48,15 @@ AdminDsn = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")
 ]
+Listen = Annotated[
+    str,
+    typer.Option(
+        "--listen",
+        help="HOST:PORT, to show /livez, /readyz and /metrics. Without it nothing is shown.",
+    ),
+]
 NO_DSN: Final = ""
+UNWATCHED: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +68,8 @@ class Place:
     config: PostgresConfig
     pipeline: str
     terms: StrongTerms | None
-    doing: str | None
-    """What the daemon says that it does; None where none answers."""
+    running: Running | None
+    """What the daemon says of itself; None where none answers."""
 
     def state(self) -> StrongState:
         """What the server shows now."""
@@ -84,7 +92,7 @@ def enable(
     """
     with _opened(ctx, file, admin_dsn) as place:
         before = place.state()
-        against = list(reasons_against(place.connection, before, place.terms, place.doing))
+        against = list(reasons_against(place.connection, before, place.terms, place.running))
         terms = place.terms
         guarded = terms is not None and terms.degrades
         names = before.names.with_daemon(before.daemon_name, before.guard_name, guarded=guarded)
@@ -152,7 +160,7 @@ def status(
     """
     with _opened(ctx, file, admin_dsn) as place:
         state = place.state()
-        said = _meaning(state, place.terms, place.doing)
+        said = _meaning(state, place.terms, place.running)
     if output == "json":
         typer.echo(json.dumps(_shown(state, said), indent=2))
     else:
@@ -162,7 +170,7 @@ def status(
 
 
 @strong.command("guard")
-def guard(ctx: typer.Context, file: File = DEFAULT_FILE) -> None:
+def guard(ctx: typer.Context, file: File = DEFAULT_FILE, *, listen: Listen = UNWATCHED) -> None:
     """Stand in for a daemon that is away, so that commits don't hang (when_away: degrade).
 
     Runs until it is stopped: beside PostgreSQL, or anywhere but beside the daemon. It reads the
@@ -175,7 +183,9 @@ def guard(ctx: typer.Context, file: File = DEFAULT_FILE) -> None:
             f"{file}: nobody needs a guard: write consistency: {{strong: {{when_away: degrade}}}}"
         )
     dsn, slot = config.dsn.get_secret_value(), config.slot_name(opened.pipeline)
-    Guard(dsn, opened.pipeline, slot, opened.strong.silence_seconds).run()
+    standing_in = Guard(dsn, opened.pipeline, slot, opened.strong.silence_seconds)
+    with opened.shown(listen, standing_in.health) if listen else nullcontext():
+        standing_in.run()
 
 
 @contextmanager
@@ -187,7 +197,7 @@ def _opened(ctx: typer.Context, file: Path, admin_dsn: str) -> Iterator[Place]:
         try:
             connection = connect(dsn, name="cdc-daemon:strong")
             stack.callback(connection.close)
-            yield Place(connection, dsn, config, opened.pipeline, opened.strong, opened.doing())
+            yield Place(connection, dsn, config, opened.pipeline, opened.strong, opened.running())
         except RetryError as error:
             raise SourceError(f"{error}. Check that it runs, and source.dsn") from error
 
@@ -201,7 +211,7 @@ def _require_postgres(file: Path, config: Any) -> PostgresConfig:
 
 
 def _warn(place: Place, state: StrongState, terms: StrongTerms) -> None:
-    if place.doing is None:
+    if place.running is None:
         typer.echo(
             "warning: daemon: it doesn't answer here (web.listen), so nobody knows whether it "
             "still loads read models, which commits don't wait for: see cdc-daemon status",
@@ -221,8 +231,8 @@ def _print_change(change: Change) -> None:
     typer.echo(f"{change.statement};\n{RELOAD};")
 
 
-def _meaning(state: StrongState, terms: StrongTerms | None, doing: str | None) -> str:
-    if state.is_active and doing == "loading":
+def _meaning(state: StrongState, terms: StrongTerms | None, running: Running | None) -> str:
+    if state.is_active and running is not None and running.state == "loading":
         return (
             "commits wait for the daemon, but not for the read models that it loads just now: "
             "searches of those see the old index until then"

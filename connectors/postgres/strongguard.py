@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from cdc_daemon.errors import RetryError
+from connectors.postgres.guardhealth import GuardHealth
 from connectors.postgres.history import identify
 from connectors.postgres.pgoutput import POSTGRES_EPOCH_SECONDS
 from connectors.postgres.session import connect, libpq, mapped_errors
@@ -66,8 +67,8 @@ class Guard:
         self._slot = slot
         self._silence_seconds = silence_seconds
         self._ended = threading.Event()
-        self._stands_in = False
         self._said_at = 0.0
+        self.health = GuardHealth()
 
     def run(self) -> None:
         """Stand by until SIGTERM or SIGINT. Raises SourceError where the server refuses it."""
@@ -75,12 +76,13 @@ class Guard:
             signal.signal(number, self._end)
         lost = False
         while not self._ended.is_set():
+            self.health.came_round = time.monotonic()
             try:
                 self._stand_by()
             except RetryError as error:
                 if not lost:
                     log.warning("guard_lost", error=str(error))
-                lost = True
+                lost, self.health.is_connected, self.health.stands_in = True, False, False
                 self._ended.wait(AGAIN_SECONDS)
             else:
                 lost = False
@@ -100,9 +102,11 @@ class Guard:
             stack.callback(looking.close)
             stream = PhysicalStream(replication)
             log.info("guard_ready", name=self._name)
+            self.health.is_connected = True
             looked_at = 0.0
             while not self._ended.is_set():
                 stream.follow(REPEAT_SECONDS)
+                self.health.came_round = time.monotonic()
                 if time.monotonic() - looked_at >= LOOK_SECONDS:
                     self._look(looking, libpq(replication).backend_pid)
                     looked_at = time.monotonic()
@@ -112,12 +116,12 @@ class Guard:
         with mapped_errors("look for the daemon"):
             [(stands_in,)] = looking.execute(_STANDS_IN, [pid, self._slot])
         now = time.monotonic()
-        if stands_in and (not self._stands_in or now - self._said_at >= REMIND_SECONDS):
+        stood_in, self.health.stands_in = self.health.stands_in, stands_in
+        if stands_in and (not stood_in or now - self._said_at >= REMIND_SECONDS):
             log.warning("guard_stands_in", slot=self._slot)
             self._said_at = now
-        elif self._stands_in and not stands_in:
+        elif stood_in and not stands_in:
             log.info("guard_rests", slot=self._slot)
-        self._stands_in = stands_in
 
 
 class PhysicalStream:

@@ -16,6 +16,8 @@ from cdc_daemon.metrics import STATES, Metrics
 from cdc_daemon.ports import RetentionBounds, SlotHealth
 from cdc_daemon.state.collector import StateCollector
 from cdc_daemon.state.store import Figures
+from cdc_daemon.web.watching import NumbersCollector
+from connectors.postgres.guardhealth import GuardHealth
 from tests.deploy.metrics_page import documented_metrics, metric_sections
 from tests.generators.by_hand import table
 from tests.generators.scripted_source import MemoryClock
@@ -66,6 +68,7 @@ def registry() -> CollectorRegistry:
         gauge.labels("pipe").set(1)
     metrics.registry.register(BackfillCollector(LOADING, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
     metrics.registry.register(StateCollector(STATE, "pipe"))  # type: ignore[arg-type]  # as above
+    metrics.registry.register(NumbersCollector("pipe", GuardHealth()))
     return metrics.registry
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from tests.integration.pipeline.conftest import (  # noqa: F401 - the fixtures, for all tests here
-    opensearch,
-    postgres_server,
     rest,
     start_daemon,
 )

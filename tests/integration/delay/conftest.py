@@ -10,8 +10,6 @@ import pytest
 
 from tests.generators.prober import Prober
 from tests.integration.pipeline.conftest import (  # noqa: F401 - the fixtures, for all tests here
-    opensearch,
-    postgres_server,
     rest,
     start_daemon,
 )

@@ -14,8 +14,6 @@ from tests.generators.oracle import assert_equal
 from tests.generators.rest import Refused
 from tests.generators.running_daemon import until
 from tests.integration.pipeline.conftest import (  # noqa: F401 - the fixtures, for all tests here
-    opensearch,
-    postgres_server,
     rest,
     start_daemon,
 )

@@ -1,4 +1,4 @@
-"""What the tests of the whole daemon share: servers that they may break, and daemons on them."""
+"""What the tests of the whole daemon share: daemons, and the servers that they may break."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from cdc_daemon import embedded
 from cdc_daemon.embedded.ports import free_port
 from tests.generators.rest import Rest
 from tests.generators.running_daemon import RunningDaemon
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from cdc_daemon import embedded
     from tests.conftest import Database
 
-HEAP = "768m"
 EACH_CHANGE_VERSION = 160000
 """From here on each change can be a part by itself, however small its transaction is."""
 
@@ -47,24 +46,9 @@ class StartDaemon(Protocol):
         """
 
 
-@pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
-    """A PostgreSQL that these tests freeze, stop and kill; each leaves it running."""
-    version = request.config.getoption("--postgres")
-    with embedded.postgres(version=version, fsync=False, progress=_quiet) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def opensearch() -> Iterator[embedded.OpenSearchServer]:
-    """An OpenSearch that these tests freeze, stop and kill; each leaves it running."""
-    with embedded.opensearch(heap=HEAP, quick=True, progress=_quiet) as server:
-        yield server
-
-
 @pytest.fixture
 def rest(opensearch: embedded.OpenSearchServer) -> Iterator[Rest]:
-    """HTTP to that OpenSearch; it is brought back to life after the test."""
+    """HTTP to the OpenSearch; it is brought back to life after the test."""
     yield Rest(opensearch.url)
     opensearch.resume()
     opensearch.start()
@@ -94,8 +78,8 @@ def start_daemon(
                 "sink": {"type": "opensearch", "hosts": [opensearch.url], **(sink or {})},
                 "projections": projections,
                 "state": {"path": str(tmp_path / folder / "data")},
-                "web": {"listen": f"127.0.0.1:{port}"},
                 **sections,
+                "web": {"listen": f"127.0.0.1:{port}", **sections.get("web", {})},
             }
             file = tmp_path / folder / "cdc-daemon.yaml"
             file.parent.mkdir(exist_ok=True)
@@ -138,7 +122,3 @@ def stream_early(dsn: str) -> None:
 def _end(daemon: RunningDaemon) -> None:
     daemon.close()
     print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
-
-
-def _quiet(_: str) -> None:
-    """Nobody waits for these servers alone."""

@@ -11,8 +11,6 @@ import pytest
 from cdc_daemon.client import VERSION_SQL
 from tests.generators.posts import Answer, post
 from tests.integration.pipeline.conftest import (  # noqa: F401 - the fixtures, for all tests here
-    opensearch,
-    postgres_server,
     rest,
     start_daemon,
 )
@@ -77,7 +75,7 @@ def shop(database: Database, start_daemon: StartDaemon, rest: Rest) -> Shop:  # 
         connection.execute(TABLE)
     daemon = start_daemon(
         {"hotels": HOTELS, "cards": JOINED},
-        web={"listen": "127.0.0.1:0", "api_key": OWNER_KEY, "changes": {"keys": {"shop": KEY}}},
+        web={"api_key": OWNER_KEY, "changes": {"keys": {"shop": KEY}}},
     )
     daemon.wait_until()
     return Shop(database.dsn, daemon, rest)

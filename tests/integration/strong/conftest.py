@@ -15,7 +15,6 @@ from cdc_daemon import embedded
 from tests.generators.rest import Refused
 from tests.generators.running_daemon import until
 from tests.integration.pipeline.conftest import (  # noqa: F401 - fixtures, for all tests here
-    opensearch,
     rest,
     start_daemon,
 )
@@ -84,7 +83,7 @@ class StartCommit(Protocol):
 class StartGuard(Protocol):
     """Starts the guard of a daemon; it is ended with the test."""
 
-    def __call__(self, daemon: RunningDaemon) -> subprocess.Popen[bytes]:
+    def __call__(self, daemon: RunningDaemon, *options: str) -> subprocess.Popen[bytes]:
         """Return once it is connected."""
 
 
@@ -209,9 +208,9 @@ def start_guard(cluster: Cluster) -> Iterator[StartGuard]:
     """Guards as their own processes."""
     with ExitStack() as stack:
 
-        def start(daemon: RunningDaemon) -> subprocess.Popen[bytes]:
+        def start(daemon: RunningDaemon, *options: str) -> subprocess.Popen[bytes]:
             process = subprocess.Popen(
-                [sys.executable, "-m", "cdc_daemon", "strong", "guard", str(daemon.file)]
+                [sys.executable, "-m", "cdc_daemon", "strong", "guard", str(daemon.file), *options]
             )
             stack.callback(process.wait, PATIENCE_SECONDS)
             stack.callback(process.kill)

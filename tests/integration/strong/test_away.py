@@ -7,7 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from cdc_daemon.embedded.ports import free_port
+from tests.generators.rest import Rest
 from tests.generators.running_daemon import until
 from tests.integration.strong.conftest import (
     DEGRADING,
@@ -20,12 +23,19 @@ from tests.integration.strong.conftest import (
 )
 
 if TYPE_CHECKING:
-    from tests.generators.rest import Rest
     from tests.integration.pipeline.conftest import StartDaemon
     from tests.integration.strong.conftest import Cluster, StartCommit, StartGuard
 
 HANGS_SECONDS = 1.0
 """What still waits then waits for good: without the daemon a COMMIT takes a millisecond."""
+
+
+def shown_by_guard(listen: str) -> tuple[bool, dict[str, float]]:
+    """Whether it is ready, and its metrics."""
+    rest = Rest(f"http://{listen}")
+    text = rest.text("GET", "/metrics")
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    return rest.get("/readyz")["ok"], {each.name: each.value for each in samples}
 
 
 @pytest.mark.usefixtures("item")
@@ -61,9 +71,11 @@ def test_degrading_commits_return_without_the_daemon(
     """Killed with -9, the guard stands in; when it is back it is waited for again, by itself."""
     daemon = start_daemon(ITEMS, consistency=DEGRADING)
     daemon.wait_until("streaming")
-    guard = start_guard(daemon)
+    listen = f"127.0.0.1:{free_port()}"
+    guard = start_guard(daemon, "--listen", listen)
     enable(daemon)
     name = standby_name(daemon)
+    assert shown_by_guard(listen) == (True, {"cdc_guard_connected": 1, "cdc_guard_stands_in": 0})
     daemon.signal(signal.SIGSTOP)
     frozen = commit("insert into item values (1, 8)")
     frozen.join(HANGS_SECONDS)
@@ -75,10 +87,12 @@ def test_degrading_commits_return_without_the_daemon(
     print(f"released {time.monotonic() - began:.2f} s after kill -9")  # noqa: T201 - for people
     assert cluster.state_of(name.replace(":", "-guard:")) == "sync"
     assert found(rest, "n:8") == 0
+    until(lambda: shown_by_guard(listen)[1]["cdc_guard_stands_in"], PATIENCE_SECONDS, "alarm")
     daemon.start()
     until(lambda: cluster.state_of(name) == "sync", PATIENCE_SECONDS, "it is waited for again")
     commit("insert into item values (3, 8)").returned()
     assert found(rest, "n:8") == 3
+    until(lambda: not shown_by_guard(listen)[1]["cdc_guard_stands_in"], PATIENCE_SECONDS, "over")
     guard.terminate()
     assert guard.wait(PATIENCE_SECONDS) == 0
 

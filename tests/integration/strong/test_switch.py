@@ -82,6 +82,21 @@ def test_commits_wait_from_enable_to_disable(
     until(lambda: daemon.events("strong_ended"), PATIENCE_SECONDS, "it has noticed")
 
 
+def test_a_daemon_that_runs_with_another_configuration_is_refused(
+    daemon: RunningDaemon, item: psycopg.Connection
+) -> None:
+    """The file says what the daemon will do after its next start, and not what it does."""
+    written = daemon.file.read_text()
+    changed = {**json.loads(written), "consistency": DEGRADING}
+    daemon.file.write_text(json.dumps(changed))
+    refused = run_strong(daemon, "enable", "--yes")
+    daemon.file.write_text(written)
+    assert refused.returncode == 3
+    assert "another consistency.strong" in refused.stderr
+    assert setting(item) == ""
+    assert run_strong(daemon, "enable", "--dry-run").returncode == 0
+
+
 def test_other_standbys_stay(
     daemon: RunningDaemon, item: psycopg.Connection, cluster: Cluster
 ) -> None:

@@ -13,6 +13,7 @@ from cdc_daemon.backfill import requests as requests_module
 from cdc_daemon.config import load
 from cdc_daemon.config.models import WebConfig
 from cdc_daemon.metrics import Metrics
+from cdc_daemon.web.routes import application
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 from tests.generators.conditions import wait_until
@@ -48,7 +49,7 @@ class Web:
         path.write_text(YAML)
         self.status = Status(load(path, {}), Metrics("pipe", 1))
         config = WebConfig.model_validate({"listen": "127.0.0.1:0", "api_key": key})
-        self.server = WebServer(config, self.status, nothing_posted())
+        self.server = WebServer(config, application(self.status, nothing_posted(), config.api_key))
         self.server.start()
 
     def post(self, change: str, body: bytes = b"", **headers: str) -> Answer:

@@ -21,6 +21,7 @@ from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import StopError
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import Metrics
+from cdc_daemon.web.routes import application
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import HELD_UP_SECONDS, STUCK_SECONDS, Status
 from tests.generators.by_hand import configuration, projection
@@ -84,13 +85,18 @@ class Web(NamedTuple):
         return delivery
 
 
+def serving(listen: str, status: Status) -> WebServer:
+    """A server that isn't started yet."""
+    return WebServer(WebConfig(listen=listen), application(status, nothing_posted(), None))
+
+
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[Web]:
     """A server on a free port."""
     path = tmp_path / "cdc-daemon.yaml"
     path.write_text(YAML)
     status = Status(load(path, {}), Metrics("pipe", 1))
-    server = WebServer(WebConfig(listen="127.0.0.1:0"), status, nothing_posted())
+    server = serving("127.0.0.1:0", status)
     server.start()
     yield Web(status, server, tmp_path)
     server.stop()
@@ -186,7 +192,7 @@ def test_a_port_that_is_taken_is_a_stop_that_names_it(web: Web) -> None:
     """And says which setting to change."""
     taken = web.server.address.removeprefix("http://")
     with pytest.raises(StopError, match=rf"{taken}.*web\.listen"):
-        WebServer(WebConfig(listen=taken), web.status, nothing_posted()).start()
+        serving(taken, web.status).start()
 
 
 def test_it_can_be_stopped_and_started_again_on_the_same_port(web: Web) -> None:
@@ -196,7 +202,7 @@ def test_it_can_be_stopped_and_started_again_on_the_same_port(web: Web) -> None:
     host, _, port = address.rpartition(":")
     with socket.create_server((host, int(port))):
         pass
-    again = WebServer(WebConfig(listen=address), web.status, nothing_posted())
+    again = serving(address, web.status)
     again.start()
     assert web.get("/livez").status == 200
     again.stop()
@@ -223,7 +229,7 @@ def test_it_listens_on_ipv6(web: Web) -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("[of the machine] no IPv6 loopback on this machine")
-    server = WebServer(WebConfig(listen="[::1]:0"), web.status, nothing_posted())
+    server = serving("[::1]:0", web.status)
     server.start()
     assert server.address.startswith("http://[::1]:")
     assert Web(web.status, server, web.folder).get("/livez").status == 200
