@@ -273,10 +273,7 @@ class Daemon:
         log.info("stopped", drained=self._drain(delivery, pipeline))
 
     def _let_wait(self, begun: Begun, delivery: Delivery) -> None:
-        """Clients can wait for positions from now on; those who do already wait on this start.
-
-        And what they post is taken.
-        """
+        """Clients can post, and wait for positions; those who do already wait on this start."""
         delivery.moved = self._look
         self.status.waiters.follow(delivery, self._source.token_reader())
         self._posts.begin(begun.compiled, begun.checkpoint, delivery)

@@ -14,7 +14,7 @@ from tests.generators.memory_sink import MemorySink
 from tests.generators.scripted_source import ScriptedSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from email.message import Message
 
 ANSWER_SECONDS = 120.0
 """The daemon bounds what it waits for; this is for a machine that is busy."""
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
     status: int
     content: dict[str, Any]
-    headers: Mapping[str, str]
+    headers: Message[str, str]
 
     @property
     def outcomes(self) -> list[str]:

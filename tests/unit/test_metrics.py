@@ -63,6 +63,8 @@ def registry() -> CollectorRegistry:
     metrics.schema_changed("public.hotel")
     metrics.loaded("hotels", 1)
     metrics.strong(active=True)
+    metrics.posted("taken", 0.1)
+    metrics.posted_transactions(["written"])
     metrics.waited("own", "reached", 0.1)
     for gauge in (metrics.queue_bytes, metrics.dead_letters_stored):
         gauge.labels("pipe").set(1)
