@@ -30,8 +30,7 @@ class Progress:
     """
 
     def __init__(self, lanes: Iterable[Lane], immediate: frozenset[str] = frozenset()) -> None:
-        self._lanes = lanes
-        self.immediate = immediate
+        self._lanes, self.immediate = lanes, immediate
         self._lock = threading.Lock()
         self._dirty: dict[str, Position] = {}
         self._refreshing: dict[str, Position] = {}
@@ -136,7 +135,7 @@ class Progress:
     def touched_beside(self, index: str) -> None:
         """Note that `index` was written to beside the stream: no position waits for it."""
         with self._lock:
-            if index not in self.building:
+            if index not in self.building | self.immediate:
                 self._dirty.setdefault(index, BEYOND)
 
     def unknown(self, indices: Iterable[str]) -> None:

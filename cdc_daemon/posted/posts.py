@@ -15,11 +15,13 @@ from cdc_daemon.posted.rows import Expected
 from cdc_daemon.posted.writing import WRITERS, Writing
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cdc_daemon.config.changes import ChangesConfig
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.events import Checkpoint
-    from cdc_daemon.ports import Sink, Source
+    from cdc_daemon.ports import Sink, Source, Writer
     from cdc_daemon.posted.outcome import Taker
     from cdc_daemon.projection.compiler import Compiled
 
@@ -107,7 +109,12 @@ class Posts:
             most_waiting=0 if self.terms is None else self.terms.max_waiting,
         )
         for number in range(WRITERS):
-            Writing(
-                beside, self._sink.writer(), self._source.clock(), delivery.fail, number
-            ).start()
+            clock = self._source.clock()
+            Writing(beside, self._writers(flat), clock, delivery.fail, number).start()
         return beside
+
+    def _writers(self, indices: Collection[str]) -> dict[str, Writer]:
+        """By index; those of one sink share one."""
+        places = {index: self._sink.place(index) for index in indices}
+        writers = {place: self._sink.writer(place) for place in {*places.values()}}
+        return {index: writers[place] for index, place in places.items()}

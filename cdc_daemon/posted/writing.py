@@ -1,4 +1,4 @@
-"""Threads that write what is posted beside the stream, each on connections of its own.
+"""Threads that write what is posted beside the stream, each with connections of its own.
 
 A document must not be written that the stream has deleted so long ago that the sink has forgotten
 its version. So right before each request to the sink it is looked whether the stream has come to
@@ -19,7 +19,7 @@ from cdc_daemon.events import NOWHERE, Position
 from cdc_daemon.log import Seldom
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cdc_daemon.ports import SourceClock, Writer, WriteResult
     from cdc_daemon.posted.beside import Beside, Item
@@ -44,15 +44,15 @@ class Writing(threading.Thread):
     def __init__(
         self,
         beside: Beside,
-        writer: Writer,
+        writers: Mapping[str, Writer],
         clock: SourceClock,
         failed: Callable[[BaseException], None],
         number: int,
     ) -> None:
-        """`clock` says where the source's log ends."""
+        """`writers` by index, one for each sink; `clock` says where the source's log ends."""
         super().__init__(name=f"beside-{number}", daemon=True)
         self._beside = beside
-        self._writer = writer
+        self._writers = writers
         self._clock = clock
         self._failed = failed
         self._log_end = NOWHERE
@@ -62,13 +62,19 @@ class Writing(threading.Thread):
         """Write what is posted until nothing more is taken."""
         try:
             while items := self._beside.next_items(MOST_TOGETHER):
-                while items := self._in_time(items):
-                    items = self._write(items)
+                for writer in set(self._writers.values()):
+                    here = [item for item in items if self._writer_of(item) is writer]
+                    while here := self._in_time(here):
+                        here = self._write(here, writer)
         except Exception as error:  # noqa: BLE001 - the daemon must not go on without us
             self._failed(error)
         finally:
-            self._writer.close()
+            for writer in set(self._writers.values()):
+                writer.close()
             self._clock.close()
+
+    def _writer_of(self, item: Item) -> Writer:
+        return self._writers[item.operation.index]
 
     def _in_time(self, items: Sequence[Item]) -> list[Item]:
         """Those that still are to be written: for others it is too late, or needless."""
@@ -87,12 +93,12 @@ class Writing(threading.Thread):
         self._beside.settle(late, "given_up")
         return left
 
-    def _write(self, items: Sequence[Item]) -> list[Item]:
+    def _write(self, items: Sequence[Item], writer: Writer) -> list[Item]:
         """Send them; those that are to be sent again."""
         real: list[Item] = list(items)
         try:
             real = self._real(items)
-            result = self._writer.write([item.operation for item in real])
+            result = writer.write([item.operation for item in real])
         except CdcError as error:  # the stream meets it too, and does what is to be done
             if self._said.noted("posted"):
                 log.warning("posted_not_written", error=str(error))
