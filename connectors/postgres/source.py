@@ -38,6 +38,7 @@ from connectors.postgres.slots import (
 )
 from connectors.postgres.standbynames import daemon_name
 from connectors.postgres.standbyslot import create_standby_slot
+from connectors.postgres.tokens import PostgresTokens, PostgresVersions
 from connectors.postgres.tracecontext import TraceContexts
 from connectors.postgres.undecodable import Attempts, UndecodableError
 from connectors.postgres.waitingcommits import let_commit_go
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from connectors.postgres.clock import PostgresClock
     from connectors.postgres.shapes import PostgresShapeReader
     from connectors.postgres.standbyclock import StandbyClock
-    from connectors.postgres.tokens import PostgresTokens
     from connectors.postgres.visibility import SnapshotVisibility
 
 log = structlog.get_logger(__name__)
@@ -288,6 +288,10 @@ class PostgresSource:
     def token_reader(self) -> PostgresTokens:
         """Knows the server's timeline, and those before it."""
         return self._server.token_reader()
+
+    def version_reader(self) -> PostgresVersions:
+        """Positions are those of commits, so what is read before one can be a version."""
+        return PostgresVersions(self.token_reader())
 
     def shape_reader(self) -> PostgresShapeReader:
         """Reads what tables look like, for another thread."""
