@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.events import Coverage
 from connectors.postgres.chunkreader import wal_pages
 from connectors.postgres.session import mapped_errors
-from connectors.postgres.visibility import ALL_BEFORE
+from connectors.postgres.visibility import ReplayedVisibility
 
 if TYPE_CHECKING:
     from cdc_daemon.events import Position
@@ -31,7 +31,7 @@ def coverage(connection: Connection) -> Coverage:
 def coverage_of_standby(connection: Connection, replayed: Replayed) -> Coverage:
     """There the order of the log is that in which commits become visible: a position says all."""
     position = replayed.whole(connection)
-    return Coverage(ALL_BEFORE, position, position)
+    return Coverage(str(ReplayedVisibility(position)), position, position)
 
 
 def _end_of_log(connection: Connection, pages: WalPages) -> Position:

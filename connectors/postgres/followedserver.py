@@ -24,7 +24,7 @@ from connectors.postgres.standbychunks import StandbyChunkReader
 from connectors.postgres.standbyclock import StandbyClock
 from connectors.postgres.timelines import Timeline, read_timeline
 from connectors.postgres.tokens import PostgresTokens
-from connectors.postgres.visibility import ALL_BEFORE, read_seen
+from connectors.postgres.visibility import SEES_ALL, read_replayed, read_snapshot
 from connectors.postgres.waitingcommits import commits_let_go
 
 if TYPE_CHECKING:
@@ -170,14 +170,19 @@ class FollowedServer:
         return coverage(self.queries())
 
     def visibility(self, seen: str) -> Visibility:
-        """What `Coverage.seen` says."""
-        if self._is_standby and seen != ALL_BEFORE:
+        """What `Coverage.seen` says.
+
+        Of a standby's coverage the end is all that counts, also once it has been promoted.
+        """
+        if (replayed := read_replayed(seen)) is not None:
+            return replayed if self._is_standby else SEES_ALL
+        if self._is_standby:
             raise SourceError(
                 "the load of a table that has changed began on a primary, and source.dsn leads to "
                 "a standby now, which numbers transactions in another way. Run cdc-daemon slot "
                 "drop and start again: everything is loaded anew"
             )
-        return read_seen(seen)
+        return read_snapshot(seen)
 
     def commits_let_go(self) -> AbstractContextManager[None]:
         """While this lasts; on a standby none wait."""

@@ -8,6 +8,7 @@ from typing import Final
 
 _EPOCH: Final = 1 << 32
 """The stream numbers transactions with 32 bits, and begins anew after this many."""
+_REPLAYED: Final = "replayed "
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,17 @@ class ReplayedVisibility:
         """Whether the transaction whose commit ends at `xid` was replayed before."""
         return xid <= self.replayed
 
-
-ALL_BEFORE: Final = "all"
-"""Stands for a snapshot, beside a position: it sees all that lies before, and nothing else."""
-_ALL: Final = ReplayedVisibility((1 << 64) - 1)
+    def __str__(self) -> str:
+        return f"{_REPLAYED}{self.replayed}"
 
 
-def read_seen(text: str) -> SnapshotVisibility | ReplayedVisibility:
-    """Read a snapshot, or `ALL_BEFORE`. Raises ValueError on anything else."""
-    return _ALL if text == ALL_BEFORE else read_snapshot(text)
+SEES_ALL: Final = ReplayedVisibility((1 << 64) - 1)
+
+
+def read_replayed(text: str) -> ReplayedVisibility | None:
+    """The opposite of `str`; None where the text is of a snapshot."""
+    _, found, replayed = text.partition(_REPLAYED)
+    return ReplayedVisibility(int(replayed)) if found else None
 
 
 def read_snapshot(text: str) -> SnapshotVisibility:

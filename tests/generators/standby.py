@@ -6,24 +6,67 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 
 from cdc_daemon import embedded
 from cdc_daemon.embedded.postgres_binaries import binaries
+from tests.conftest import OF_THE_MACHINE
 from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OLDEST = 16
 PHYSICAL_SLOT = "standby_1"
 _CONFIRMED = (
     "select 1 from pg_replication_slots where confirmed_flush_lsn >= %s::pg_lsn and slot_name = %s"
 )
 _SYNCED = "select synced and not temporary from pg_replication_slots where slot_name = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A primary and its standby."""
+
+    primary: embedded.PostgresServer
+    standby: embedded.PostgresServer
+
+    def wait_replayed(self) -> None:
+        """Wait until the standby has what the primary has by now."""
+        with psycopg.connect(self.primary.dsn, autocommit=True) as connection:
+            wait_replayed(self.standby, flushed(connection))
+
+    def drop_slots(self) -> None:
+        """Give up what the standby keeps for anybody."""
+        with psycopg.connect(self.standby.dsn, autocommit=True) as connection:
+            slots = "select slot_name from pg_replication_slots where not active"
+            drop = f"select pg_drop_replication_slot(slot_name) from ({slots}) as unused"
+            left = "select 1 from pg_replication_slots"
+
+            def dropped() -> bool:
+                connection.execute(drop)
+                return connection.execute(left).fetchone() is None
+
+            until(dropped, 20, "the slots are gone")
+
+
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """One for a module of tests; a standby decodes from PostgreSQL 16 on."""
+    version = request.config.getoption("--postgres")
+    if version < OLDEST:
+        pytest.skip(f"{OF_THE_MACHINE}a standby has logical slots from PostgreSQL 16 on")
+    with (
+        embedded.postgres(version=version, fsync=False, progress=lambda _: None) as primary,
+        standby_of(primary) as standby,
+    ):
+        yield Pair(primary, standby)
 
 
 @contextmanager
