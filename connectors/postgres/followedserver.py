@@ -156,7 +156,7 @@ class FollowedServer:
     def shape_reader(self) -> PostgresShapeReader:
         """Reads what tables look like."""
         return PostgresShapeReader(
-            self.dsn, self._name, lambda: self._timeline, lambda: bool(self._is_standby)
+            self.dsn, self._name, lambda: self._timeline, lambda: self._known_kind
         )
 
     def starts_after(self, position: Position) -> None:
@@ -197,6 +197,10 @@ class FollowedServer:
     @property
     def _may_be_standby(self) -> bool:
         return self._primary is not None
+
+    @property
+    def _known_kind(self) -> bool | None:
+        return self._is_standby if self._may_be_standby else False
 
     def _know_kind(self, *, is_standby: bool) -> None:
         before, self._is_standby = self._is_standby, is_standby

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 FIRST_TIMELINE: Final = 1
 STANDBY_VERSION: Final = 160000
 """From here on a standby decodes its log."""
+NO_STANDBY: Final = (
+    "the server is a standby, and without source.primary_dsn it is followed only once it is "
+    "promoted: it makes no publication, and the daemon has to ask its primary for one, and for the "
+    "time. Let source.dsn lead to the primary (several hosts: host=a,b "
+    "target_session_attrs=read-write); or name the primary in source.primary_dsn, to follow the "
+    "standby. Whether a server is one: select pg_is_in_recovery()"
+)
 _IS_STANDBY: Final = b"select pg_is_in_recovery()"
 _HAS_ALL: Final = b"select exists (select from pg_catalog.pg_stat_wal_receiver)"
 # The name of the file that is being written begins with the number of the timeline.
@@ -52,14 +59,7 @@ def look_for_standby(connection: Connection, *, may_be: bool) -> bool:
     if not is_standby:
         return False
     if not may_be:
-        raise RetryError(
-            "the server is a standby, and without source.primary_dsn it is followed only once it "
-            "is promoted: it makes no publication, and the daemon has to ask its primary for one, "
-            "and for the time. Let source.dsn lead to the primary (several hosts: host=a,b "
-            "target_session_attrs=read-write); or name the primary in source.primary_dsn, to "
-            "follow the standby. Whether a server is one: select pg_is_in_recovery()",
-            reason="standby",
-        )
+        raise RetryError(NO_STANDBY, reason="standby")
     if reason := too_old(connection):
         raise SourceError(reason)
     return True
@@ -83,15 +83,16 @@ def require_primary(connection: Connection) -> None:
 
 
 def require_server(
-    connection: Connection, expected: Timeline | None, *, is_standby: bool = False
+    connection: Connection, expected: Timeline | None, *, is_standby: bool | None = False
 ) -> None:
-    """Raise RetryError if the server isn't what is streamed from.
+    """Raise RetryError if the server isn't what is streamed from. None: it may be either.
 
     A standby doesn't say which timeline it is in, and goes on from one to the next by itself.
     """
-    if is_standby != look_for_standby(connection, may_be=is_standby):
+    found = look_for_standby(connection, may_be=is_standby is not False)
+    if is_standby not in {None, found}:
         raise RetryError("the standby has been promoted", reason="failover")
-    if not is_standby:
+    if not found:
         _require_timeline(connection, expected)
 
 

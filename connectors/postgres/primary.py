@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import SourceError
@@ -36,16 +37,21 @@ class Primary:
 
     def require_same_system(self, standby: Connection) -> None:
         """Raise SourceError if the standby is one of another primary."""
-        with self.connect() as connection:
-            if system(connection) != system(standby):
-                raise SourceError(
-                    "source.primary_dsn leads to another database cluster than source.dsn: its "
-                    "publication and its time are not those of the standby. Let it lead to the "
-                    "primary of that standby (there: select conninfo from pg_stat_wal_receiver)"
-                )
+        with closing(self.connect()) as connection:
+            require_same_system(connection, standby)
 
 
-def system(connection: Connection) -> str:
+def require_same_system(primary: Connection, standby: Connection) -> None:
+    """Raise SourceError if the standby is one of another primary."""
+    if _system(primary) != _system(standby):
+        raise SourceError(
+            "source.primary_dsn leads to another database cluster than source.dsn: its publication "
+            "and its time are not those of the standby. Let it lead to the primary of that standby "
+            "(there: select conninfo from pg_stat_wal_receiver)"
+        )
+
+
+def _system(connection: Connection) -> str:
     """What all physical copies of a cluster share."""
     with mapped_errors("ask which system the server is"):
         [(found,)] = connection.execute(_SYSTEM)

@@ -103,13 +103,14 @@ class PostgresShapeReader:
         dsn: str,
         name: str,
         timeline: Callable[[], Timeline | None],
-        is_standby: Callable[[], bool] = lambda: False,
+        is_standby: Callable[[], bool | None] = lambda: False,
     ) -> None:
         self._dsn = dsn
         self._name = name
         self._timeline = timeline
         """What the source is in, as it knows by now."""
         self._is_standby = is_standby
+        """Whether that is one; None where it may be, and nobody has looked yet."""
         self._connection: Connection | None = None
         self._connected_in: Timeline | None = None
 

@@ -15,13 +15,14 @@ from tests.conformance.follower import follower  # noqa: F401 - a fixture of the
 from tests.conformance.source_suite import SourceSuite
 from tests.conformance.test_postgres import PLAIN, PostgresUpstream
 from tests.conftest import fresh_database
-from tests.generators.standby import Pair, pair  # noqa: F401 - a fixture of the suite
+from tests.generators.standby import pair  # noqa: F401 - a fixture of the suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conformance.upstream import Write
     from tests.conftest import Database
+    from tests.generators.standby import Pair
 
 
 class StandbyUpstream(PostgresUpstream):
@@ -34,8 +35,7 @@ class StandbyUpstream(PostgresUpstream):
 
     def settings(self) -> dict[str, Any]:
         """The standby is followed."""
-        primary_dsn = self._dsn
-        return {"dsn": self._pair.standby.dsn_of(self._name), "primary_dsn": primary_dsn}
+        return self._pair.source(self._name)
 
     def commit(self, *writes: Write) -> None:
         """On the primary."""

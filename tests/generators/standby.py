@@ -37,6 +37,11 @@ class Pair:
     primary: embedded.PostgresServer
     standby: embedded.PostgresServer
 
+    def source(self, database: str) -> dict[str, str]:
+        """The standby as a source, of that database."""
+        dsn, primary_dsn = self.standby.dsn_of(database), self.primary.dsn_of(database)
+        return {"dsn": dsn, "primary_dsn": primary_dsn}
+
     def wait_replayed(self) -> None:
         """Wait until the standby has what the primary has by now."""
         with psycopg.connect(self.primary.dsn, autocommit=True) as connection:
@@ -82,10 +87,11 @@ def standby_of(primary: embedded.PostgresServer) -> Iterator[embedded.PostgresSe
         command = [str(program), "-d", primary.dsn, "-D", str(folder / "data"), "--checkpoint=fast"]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
         (folder / "data" / "standby.signal").touch()
+        with (folder / "data" / "postgresql.auto.conf").open("a") as settled:
+            settled.write("hot_standby_feedback = on\n")  # which a test may take back
         settings = {
             "primary_conninfo": primary.dsn,
             "primary_slot_name": PHYSICAL_SLOT,
-            "hot_standby_feedback": "on",
             # Not sync_replication_slots = on, which does twice a minute what the test asks for.
         }
         with embedded.postgres(
