@@ -56,8 +56,8 @@ class Technique:
     commands: tuple[tuple[str, ...], ...] = ()
     """Of cdc-daemon, each is run with the configuration before the daemon starts."""
     application: Callable[[Places], Application] = lambda places: Application(places.dsn)
-    change_one: LiteralString = CHANGE_ONE
-    """What its application says to change one row, as pgbench says it."""
+    change_one: LiteralString | None = CHANGE_ONE
+    """What its application says to change one row, as pgbench says it; None: SQL isn't all."""
     change_many: LiteralString = CHANGE_MANY
     """The same for the rows of a backlog."""
     read_model: Callable[[Places], ReadModel] | None = lambda places: Searched(
