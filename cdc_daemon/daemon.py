@@ -41,6 +41,7 @@ from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.schemawatch import SchemaWatch
 from cdc_daemon.signals import signals_handled
+from cdc_daemon.sinks import open_sink
 from cdc_daemon.starting import Start
 from cdc_daemon.web.routes import application
 from cdc_daemon.web.server import WebServer
@@ -73,9 +74,7 @@ class Daemon:
         self._source: Source = registry.source_factory(_type(config.source))(
             config.source, pipeline=config.name
         )
-        self._sink: Sink = registry.sink_factory(_type(config.sink))(
-            config.sink, pipeline=config.name
-        )
+        self._sink: Sink = open_sink(config)
         self.metrics = Metrics(config.name, config.memory.queue)
         self.metrics.configured(loaded.fingerprint)
         self._spans = None if config.tracing is None else Spans(config.tracing, config.name)

@@ -24,10 +24,14 @@ EVERYWHERE: Final = Position(2**64)
 
 
 class Progress:
-    """Positions of one pipeline; each of them only grows."""
+    """Positions of one pipeline; each of them only grows.
 
-    def __init__(self, lanes: Iterable[Lane]) -> None:
+    Some indices are `immediate`: they need no refresh, what is durable there is found.
+    """
+
+    def __init__(self, lanes: Iterable[Lane], immediate: frozenset[str] = frozenset()) -> None:
         self._lanes = lanes
+        self.immediate = immediate
         self._lock = threading.Lock()
         self._dirty: dict[str, Position] = {}
         self._refreshing: dict[str, Position] = {}
@@ -118,18 +122,20 @@ class Progress:
     def written(self, batch: Batch) -> None:
         """Note what `batch` wrote; called before the lane is told that it is done."""
         with self._lock:
-            for index in batch.by_index.keys() - self.building:
+            for index in batch.by_index.keys() - self.building - self.immediate:
                 self._dirty[index] = min(batch.after, self._dirty.get(index, batch.after))
 
     def touched(self, index: str) -> None:
         """Note that the commit after `received` changed `index` by other means than a batch."""
+        if index in self.immediate:
+            return
         with self._lock:
             self._dirty[index] = min(self.received, self._dirty.get(index, self.received))
 
     def unknown(self, indices: Iterable[str]) -> None:
         """Nobody knows what of these was refreshed: a daemon may have ended after it wrote."""
         with self._lock:
-            self._dirty.update(dict.fromkeys(indices, NOWHERE))
+            self._dirty.update(dict.fromkeys(set(indices) - self.immediate, NOWHERE))
 
     def build(self, indices: Collection[str]) -> None:
         """From now on these are filled, and nobody searches them."""
@@ -154,6 +160,7 @@ class Progress:
     def load_ended(self, indices: Iterable[str]) -> None:
         """All that was left to it is in these: the next refresh shows it."""
         with self._lock:
+            self.reread -= self.immediate.intersection(indices)
             for index in self.reread.intersection(indices):
                 self._dirty.setdefault(index, self.received)
                 self._shows_load[index] = self._begun[index] + 1
