@@ -19,6 +19,8 @@ CLIENTS: Final = 4
 """Connections that write."""
 LONGEST_ROUND_SECONDS: Final = 3
 """Short, so that what else the machine does falls on both sides alike."""
+WARM_UP_SECONDS: Final = 1
+"""At full speed, before the first round: pages are in memory then, and tables have gaps."""
 SHARE: Final = 0.5
 """Of the time of a steady run, for each of the four kinds of a round."""
 
@@ -49,6 +51,8 @@ class Rounds:
         The consumer is frozen while there is no technique, and has caught up before it is.
         """
         rounds, each = _plan(seconds)
+        for write in self._sides:
+            write(WARM_UP_SECONDS, None)
         for number in range(rounds):
             for place in (0, 1) if number % 2 else (1, 0):
                 with _frozen(setting.daemon if place == 0 else None):
@@ -62,13 +66,16 @@ class Rounds:
 def rounds_seconds(seconds: float) -> int:
     """How long the rounds of a steady run of so many seconds take."""
     rounds, each = _plan(seconds)
-    return 4 * rounds * each
+    return 2 * WARM_UP_SECONDS + 4 * rounds * each
 
 
 def _plan(seconds: float) -> tuple[int, int]:
-    """How many rounds, and of how many seconds each of their kinds is."""
+    """How many rounds, and of how many seconds each of their kinds is.
+
+    As many begin with the technique as without it, unless there is time for one only.
+    """
     whole = SHARE * seconds
-    rounds = max(1, round(whole / LONGEST_ROUND_SECONDS))
+    rounds = max(1, 2 * round(whole / 2 / LONGEST_ROUND_SECONDS))
     return rounds, max(1, round(whole / rounds))
 
 

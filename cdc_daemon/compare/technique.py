@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CDC: Final = 'type: postgres, dsn: "${DATABASE_URL}"'
 OPENSEARCH: Final = 'type: opensearch, hosts: ["${OPENSEARCH_URL}"]'
+READ_TABLES: Final = 'type: postgres, dsn: "${DATABASE_URL}", schema: read_models'
 FIELDS: Final = "[id, revision, guest, nights, price, note, batch, updated_at]"
 
 _CONFIGURATION: Final = """\
@@ -23,7 +24,7 @@ name: {pipeline}
 source: {{{source}}}
 sink: {{{sink}}}
 projections:
-  {read_model}: {{from: public.booking, fields: {fields}, freshness: 0}}
+  {read_model}: {{from: public.booking, fields: {fields}, freshness: 0{mapping}}}
 state: {{path: "${{CDC_DAEMON_DATA}}"}}
 web: {{listen: "${{CDC_DAEMON_LISTEN}}"}}
 """
@@ -42,7 +43,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Technique:
-    """One way to synchronise, as a user would set it up. Its configuration is made of two lines."""
+    """One way to synchronise, as a user would set it up."""
 
     name: str
     """For the command line."""
@@ -51,6 +52,8 @@ class Technique:
     source: str | None = None
     """Of its pipeline; None: there is no daemon."""
     sink: str = OPENSEARCH
+    mapping: str = ""
+    """What its projection says beyond that of the others."""
     sql: LiteralString = ""
     """What is run in the database before all else."""
     commands: tuple[tuple[str, ...], ...] = ()
@@ -84,4 +87,5 @@ class Technique:
             sink=self.sink,
             read_model=self.read_model_name,
             fields=FIELDS,
+            mapping=self.mapping and f", {self.mapping}",
         )

@@ -82,7 +82,7 @@ class Trial:
 
     def _writers(self) -> tuple[Write, Write]:
         """Without the technique and with it, by the same means."""
-        setting, rows, baseline = self._setting, self._stage.rows, self._stage.baseline_dsn
+        setting, rows, baseline = self._setting, self._stage.rows, self._setting.baseline_dsn
         statement = setting.technique.change_one
         if statement is None:
             plain = partial(driving.write, lambda: Application(baseline), rows)
