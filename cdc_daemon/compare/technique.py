@@ -26,7 +26,7 @@ sink: {{{sink}}}
 projections:
   {read_model}: {{from: public.booking, fields: {fields}, freshness: 0{mapping}}}
 state: {{path: "${{CDC_DAEMON_DATA}}"}}
-web: {{listen: "${{CDC_DAEMON_LISTEN}}"}}
+web: {{listen: "${{CDC_DAEMON_LISTEN}}"{web}}}
 """
 
 
@@ -54,6 +54,8 @@ class Technique:
     sink: str = OPENSEARCH
     mapping: str = ""
     """What its projection says beyond that of the others."""
+    web: str = ""
+    """The same for its `web`."""
     sql: LiteralString = ""
     """What is run in the database before all else."""
     commands: tuple[tuple[str, ...], ...] = ()
@@ -87,5 +89,6 @@ class Technique:
             sink=self.sink,
             read_model=self.read_model_name,
             fields=FIELDS,
-            mapping=self.mapping and f", {self.mapping}",
+            mapping=self.mapping,
+            web=self.web,
         )
