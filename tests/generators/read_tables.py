@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -38,11 +39,11 @@ class TableSearch:
 
     def everywhere(self, name: str) -> list[Hit]:
         """All that is in its tables, shown or not, but for tombstones."""
-        return [
-            hit
-            for table in self._tables([name])
-            for hit in self._found(table, "_routing, tableoid::text")
-        ]
+        found: list[Hit] = []
+        for table in self._tables([name]):
+            with suppress(psycopg.errors.UndefinedTable):  # it was dropped since
+                found += self._found(table, "_routing, tableoid::text")
+        return found
 
     def remove(self, names: Sequence[str]) -> None:
         """Drop these read models."""
