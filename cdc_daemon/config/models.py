@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from cdc_daemon.config.changes import ChangesConfig
 from cdc_daemon.config.consistency import ConsistencyConfig
 from cdc_daemon.config.embeds import Embeds, distinct_names
 from cdc_daemon.config.fields import FieldConfig, Fields, MissingColumns, Unrepresentable, by_name
@@ -272,6 +273,11 @@ class WebConfig(Section):
         min_length=1,
         description="The key that requests must bring which change something. Without one there "
         "are no such requests.",
+    )
+    changes: ChangesConfig | None = Field(
+        default=None,
+        description="Take changes that applications post, and under which terms. Default: none "
+        "are taken.",
     )
 
     @property
