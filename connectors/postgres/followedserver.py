@@ -14,6 +14,7 @@ from connectors.postgres.history import (
     identify,
     look_for_standby,
     shared_until,
+    timeline,
     timeline_history,
 )
 from connectors.postgres.primary import Primary
@@ -60,6 +61,8 @@ class FollowedServer:
         """As it was when it was asked for last; so are the next two."""
         self._is_standby: bool | None = None
         self._queries: Connection | None = None
+        self._witness: Connection | None = None
+        """A replication connection that says which timeline a standby is in."""
         self._replayed = Replayed()
         self._doubted = threading.Event()
 
@@ -105,22 +108,16 @@ class FollowedServer:
         """Knows the server's timeline, and those before it."""
         pages = wal_pages(self.queries())
         with self.replication() as replication:
-            timeline = identify(replication, may_be_standby=self._may_be_standby).timeline
-            return PostgresTokens(timeline, timeline_history(replication, timeline), pages)
+            here = identify(replication, may_be_standby=self._may_be_standby).timeline
+            return PostgresTokens(here, timeline_history(replication, here), pages)
 
     def require_same(self, replication: Connection) -> None:
         """Raise RetryError unless that connection goes to the server that was asked last.
 
-        Of several servers in the DSN each connection may find another one, after a failover; and a
-        standby is promoted, or follows the promotion of another, without being cut off.
+        Of several servers in the DSN each connection may find another one, after a failover.
         """
         found = identify(replication, may_be_standby=self._may_be_standby)
-        if self._timeline not in {None, found.timeline}:
-            raise RetryError(
-                f"the server is in timeline {found.timeline}, and was in {self._timeline} a moment "
-                "ago",
-                reason="failover",
-            )
+        self._require_timeline(found.timeline)
         if self._is_standby not in {None, found.is_standby}:
             raise RetryError("the standby was promoted just now", reason="failover")
 
@@ -130,12 +127,17 @@ class FollowedServer:
         if self._is_standby and silence_seconds is not None:
             raise SourceError(NOBODY_WAITS)
 
-    def require_undoubted(self) -> None:
-        """Raise RetryError if the stream goes on in another history than it was begun in."""
-        if self._doubted.is_set():
+    def require_unmoved(self, *, has_read: bool) -> None:
+        """Raise RetryError if the stream goes on in another timeline than it was begun in.
+
+        That of a standby isn't cut off when it is promoted, or follows the promotion of another. So
+        what was read is of our timeline only if the server, asked afterwards, is still there.
+        """
+        if self._is_standby and (has_read or self._doubted.is_set()):
             self._doubted.clear()
-            with self.replication() as replication:
-                self.require_same(replication)
+            if self._witness is None or self._witness.closed:
+                self._witness = self.replication()
+            self._require_timeline(timeline(self._witness))
 
     def clock(self, config: PostgresConfig, slot: str) -> PostgresClock | StandbyClock:
         """The server's clock; where it may be a standby, its primary's."""
@@ -189,10 +191,18 @@ class FollowedServer:
         return nullcontext() if self._is_standby else commits_let_go(self.dsn, self._name)
 
     def close(self) -> None:
-        """Close the connection. Safe to call twice."""
-        if self._queries is not None:
-            self._queries.close()
-            self._queries = None
+        """Close the connections. Safe to call twice."""
+        for connection in (self._queries, self._witness):
+            if connection is not None:
+                connection.close()
+        self._queries = self._witness = None
+
+    def _require_timeline(self, found: Timeline) -> None:
+        if self._timeline not in {None, found}:
+            raise RetryError(
+                f"the server is in timeline {found}, and was in {self._timeline} a moment ago",
+                reason="failover",
+            )
 
     @property
     def _may_be_standby(self) -> bool:
@@ -208,8 +218,8 @@ class FollowedServer:
             now = "a standby" if is_standby else "a primary"
             raise StartAgainError(f"the server that is followed has become {now}")
 
-    def _seen(self, is_standby: bool, timeline: int) -> None:  # noqa: FBT001 - as the clock tells it
+    def _seen(self, is_standby: bool, number: int) -> None:  # noqa: FBT001 - as the clock tells it
         """The clock's thread has looked, about once a second."""
         ours = self._timeline
-        if ours is not None and (is_standby, timeline) != (self._is_standby, ours.number):
+        if ours is not None and (is_standby, number) != (self._is_standby, ours.number):
             self._doubted.set()

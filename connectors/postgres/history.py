@@ -38,14 +38,23 @@ class Identified(NamedTuple):
     is_standby: bool
 
 
+def timeline(replication: Connection) -> Timeline:
+    """What the server replays, or writes: in one round trip."""
+    return _identified(replication)[0]
+
+
 def identify(replication: Connection, *, may_be_standby: bool = False) -> Identified:
     """The server's history. Raises as `look_for_standby` does."""
     is_standby = look_for_standby(replication, may_be=may_be_standby)
+    return Identified(*_identified(replication), is_standby)
+
+
+def _identified(replication: Connection) -> tuple[Timeline, Position]:
     with mapped_errors("identify the server"):
         found = replication.execute(b"IDENTIFY_SYSTEM").fetchone()
     if found is None:
         raise SourceError("the server does not say which system it is")
-    return Identified(Timeline(found[0], int(found[1])), parse_lsn(found[2]), is_standby)
+    return Timeline(found[0], int(found[1])), parse_lsn(found[2])
 
 
 def look_for_standby(connection: Connection, *, may_be: bool) -> bool:

@@ -244,8 +244,8 @@ class PostgresSource:
 
     def read(self, timeout_seconds: float) -> list[Event]:
         """Decode what has arrived."""
-        self._server.require_undoubted()
         events = self._decoded(timeout_seconds)
+        self._server.require_unmoved(has_read=bool(events))
         return events if self._server.standby_of is None else numbered_by_position(events)
 
     def _decoded(self, timeout_seconds: float) -> list[Event]:

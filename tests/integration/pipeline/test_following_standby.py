@@ -53,10 +53,19 @@ class Followed:
         self.source = servers.source(database.name)
         self._start = start_daemon
         self._rest = rest
+        self._daemons: list[RunningDaemon] = []
 
     def daemon(self, projections: Mapping[str, Any], folder: str = ".") -> RunningDaemon:
         """Start one."""
-        return self._start(projections, source=self.source, folder=folder)
+        self._daemons.append(self._start(projections, source=self.source, folder=folder))
+        return self._daemons[-1]
+
+    def close(self) -> None:
+        """The standby keeps nothing for anybody afterwards."""
+        for daemon in self._daemons:
+            daemon.close()
+        self.servers.standby.start()
+        self.servers.drop_slots()
 
     def wait_equal(self, daemon: RunningDaemon, wanted: Mapping[str, str]) -> None:
         """Wait until all is streamed that was written, and all is loaded that must be."""
@@ -75,11 +84,11 @@ def followed(
     start_daemon: StartDaemon,
     rest: Rest,
 ) -> Iterator[Followed]:
-    """The standby keeps nothing for anybody when the test is over."""
+    """A database of its own for each test."""
     with fresh_database(pair.primary) as database:
-        yield Followed(pair, database, start_daemon, rest)
-        pair.standby.start()
-        pair.drop_slots()
+        made = Followed(pair, database, start_daemon, rest)
+        yield made
+        made.close()
 
 
 @pytest.fixture
