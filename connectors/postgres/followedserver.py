@@ -123,6 +123,7 @@ class FollowedServer:
 
     def require_may_stream(self, replication: Connection, silence_seconds: float | None) -> None:
         """The same, and SourceError if commits are to wait for the stream of a standby."""
+        self._close_witness()  # with the stream before it may have been cut off as well
         self.require_same(replication)
         if self._is_standby and silence_seconds is not None:
             raise SourceError(NOBODY_WAITS)
@@ -192,10 +193,15 @@ class FollowedServer:
 
     def close(self) -> None:
         """Close the connections. Safe to call twice."""
-        for connection in (self._queries, self._witness):
-            if connection is not None:
-                connection.close()
-        self._queries = self._witness = None
+        if self._queries is not None:
+            self._queries.close()
+            self._queries = None
+        self._close_witness()
+
+    def _close_witness(self) -> None:
+        if self._witness is not None:
+            self._witness.close()
+            self._witness = None
 
     def _require_timeline(self, found: Timeline) -> None:
         if self._timeline not in {None, found}:

@@ -51,7 +51,8 @@ def identify(replication: Connection, *, may_be_standby: bool = False) -> Identi
 
 def _identified(replication: Connection) -> tuple[Timeline, Position]:
     with mapped_errors("identify the server"):
-        found = replication.execute(b"IDENTIFY_SYSTEM").fetchone()
+        # psycopg prepares what comes often, and a replication connection prepares nothing.
+        found = replication.execute(b"IDENTIFY_SYSTEM", prepare=False).fetchone()
     if found is None:
         raise SourceError("the server does not say which system it is")
     return Timeline(found[0], int(found[1])), parse_lsn(found[2])

@@ -63,7 +63,21 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """One for a module of tests; a standby decodes from PostgreSQL 16 on."""
+    """One for a module of tests, which leave both running."""
+    with started_pair(request) as made:
+        yield made
+
+
+@pytest.fixture
+def private_pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """One for a test, which may do with it what it likes."""
+    with started_pair(request) as made:
+        yield made
+
+
+@contextmanager
+def started_pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Of the version that the tests run on; a standby decodes from PostgreSQL 16 on."""
     version = request.config.getoption("--postgres")
     if version < OLDEST:
         pytest.skip(f"{OF_THE_MACHINE}a standby has logical slots from PostgreSQL 16 on")

@@ -14,7 +14,14 @@ from tests.generators.budget import seeded
 from tests.generators.history import EXPECTED, PROJECTIONS, Load, Sampler, fill
 from tests.generators.oracle import assert_equal, compare
 from tests.generators.running_daemon import until
-from tests.generators.standby import PHYSICAL_SLOT, Pair, dsn_of_both, fail_over, pair
+from tests.generators.standby import (
+    PHYSICAL_SLOT,
+    Pair,
+    dsn_of_both,
+    fail_over,
+    pair,
+    private_pair,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
     from tests.generators.running_daemon import RunningDaemon
     from tests.integration.pipeline.conftest import StartDaemon
 
-__all__ = ["pair"]
+__all__ = ["pair", "private_pair"]
 
 KILLS = 6
 ROWS = 3000
@@ -234,28 +241,27 @@ def give_feedback(servers: Pair, standby: psycopg.Connection, *, on: bool) -> No
         )
 
 
-def test_the_standby_is_promoted_under_load(followed: Followed, rest: Rest) -> None:
+def test_the_standby_is_promoted_under_load(
+    private_pair: Pair, start_daemon: StartDaemon, rest: Rest
+) -> None:
     """Its stream goes on through that: in the same index nothing is loaded, lost or invented."""
-    servers = followed.servers
-    fill(followed.dsn)
-    name = followed.dsn.rpartition("/")[2]
-    both = dsn_of_both(servers.primary, servers.standby).replace("/postgres?", f"/{name}?")
-    followed.source["primary_dsn"] = both
-    daemon = followed.daemon(PROJECTIONS)
+    primary, standby = private_pair.primary, private_pair.standby
+    fill(primary.dsn)
+    source = {"dsn": standby.dsn, "primary_dsn": dsn_of_both(primary, standby)}
+    daemon = start_daemon(PROJECTIONS, source=source)
     daemon.wait_until("streaming")
     seed, _ = seeded()
     with Sampler(rest) as sampler:
-        with Load(followed.dsn, seed, pause_seconds=0.05) as load:
+        with Load(primary.dsn, seed, pause_seconds=0.1) as load:
             time.sleep(2)
         assert load.committed > 20
-        fail_over(servers.primary, servers.standby)
-        promoted = servers.standby.dsn_of(name)
-        with Load(promoted, seed + 1, pause_seconds=0.05):
+        fail_over(primary, standby)
+        with Load(standby.dsn, seed + 1, pause_seconds=0.1):
             until(lambda: daemon.events("failover_followed"), 60, "it is noticed")
             time.sleep(1)
     daemon.wait_until("streaming")
     daemon.catch_up(90)
-    assert assert_equal(promoted, rest, EXPECTED) > 0
+    assert assert_equal(standby.dsn, rest, EXPECTED) > 0
     assert not sampler.wrong, sampler.wrong[:5]
     made = [event["projection"] for event in daemon.events("new_generation")]
     assert sorted(made) == sorted(PROJECTIONS), "nothing was loaded again"
