@@ -10,6 +10,7 @@ from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.showing import Showing
+from cdc_daemon.sinks import open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def configured(loaded: LoadedConfiguration) -> Iterator[Configured]:
     source: Source = registry.source_factory(_type(config.source))(
         config.source, pipeline=config.name
     )
-    sink: Sink = registry.sink_factory(_type(config.sink))(config.sink, pipeline=config.name)
+    sink: Sink = open_sink(config)
     try:
         names = list(dict.fromkeys(n for one in config.projections.values() for n in one.tables))
         try:

@@ -10,6 +10,7 @@ from cdc_daemon import registry
 from cdc_daemon.errors import CdcError, ConfigurationError, SourceError
 from cdc_daemon.ports import Doctor, Finding, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
+from cdc_daemon.sinks import open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +45,7 @@ def examine(loaded: LoadedConfiguration) -> Iterator[Diagnosis]:
         except CdcError as error:
             yield Diagnosis("source", Finding("connection", "problem", str(error)))
         try:
-            sink = registry.sink_factory(_type(config.sink))(config.sink, pipeline=config.name)
+            sink = open_sink(config)
             stack.callback(sink.close)
             yield from _sink(sink, models)
         except CdcError as error:

@@ -13,6 +13,7 @@ from cdc_daemon.projection.compiler import compile_plan
 from cdc_daemon.projection.identity import compile_id
 from cdc_daemon.projection.joined.sql import documents_sql
 from cdc_daemon.projection.showing import Showing
+from cdc_daemon.sinks import open_sink
 from cdc_daemon.state import folder_of, identity_of
 from cdc_daemon.state.offline import viewed
 
@@ -71,9 +72,7 @@ def document_sql(loaded: LoadedConfiguration, projection: str, only: str | None)
     source: Source = registry.source_factory(_type(configuration.source))(
         configuration.source, pipeline=configuration.name
     )
-    sink: Sink = registry.sink_factory(_type(configuration.sink))(
-        configuration.sink, pipeline=configuration.name
-    )
+    sink: Sink = open_sink(configuration)
     names = list(dict.fromkeys(config.tables))
     try:
         relations = source.describe([TableRequest(name) for name in names])

@@ -17,6 +17,7 @@ OWN_COMMANDS: Final = {
     "run": "cdc_daemon.cli.run:run",
     "demo": "cdc_daemon.cli.demo:demo",
     "price": "cdc_daemon.cli.price:price",
+    "compare": "cdc_daemon.cli.compare:compare",
     "validate": "cdc_daemon.cli.validate:validate",
     "check": "cdc_daemon.cli.check:check",
     "explain": "cdc_daemon.cli.explain:explain",

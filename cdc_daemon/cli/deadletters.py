@@ -99,13 +99,14 @@ def _opened(file: Path) -> Iterator[tuple[str, Source, Sink]]:
     """The pipeline's name, its source (which knows how to show positions) and its sink."""
     from cdc_daemon import log, registry  # noqa: PLC0415 - the help needs neither, nor pydantic
     from cdc_daemon.config import load  # noqa: PLC0415 - as above
+    from cdc_daemon.sinks import open_sink  # noqa: PLC0415 - as above
 
     config = load(file, os.environ).configuration
     log.configure(config.log)
     with ExitStack() as stack:
         source = registry.source_factory(_type(config.source))(config.source, pipeline=config.name)
         stack.callback(source.close)
-        sink = registry.sink_factory(_type(config.sink))(config.sink, pipeline=config.name)
+        sink = open_sink(config)
         stack.callback(sink.close)
         try:
             yield config.name, source, sink

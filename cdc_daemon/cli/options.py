@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_FILE: Final = Path("cdc-daemon.yaml")
+PLOTS: Final = (".svg", ".png")
 
 ConfigurationFile = Annotated[
     Path, typer.Argument(envvar="CDC_DAEMON_CONFIG", metavar="FILE", help="The configuration.")
@@ -43,3 +44,19 @@ def at_least(least_seconds: float) -> Callable[[str], float]:
         return value
 
     return duration
+
+
+def new_file(text: str) -> Path:
+    """A file that can be written: to be told so after a run would be late."""
+    path = Path(text)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise typer.BadParameter("expected a file in a folder that exists")
+    return path
+
+
+def plot_file(text: str) -> Path:
+    """The same, for a picture."""
+    path = new_file(text)
+    if path.suffix not in PLOTS:
+        raise typer.BadParameter(f"expected a file that ends with {' or '.join(PLOTS)}")
+    return path

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
-from cdc_daemon.cli.options import at_least
+from cdc_daemon.cli.options import at_least, new_file, plot_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cdc_daemon.price.prices import Price
 
 LEAST_SECONDS = 2.0
-PLOTS = (".svg", ".png")
-
-
-def _file(text: str) -> Path:
-    """A file that can be written: to be told so after the run would be late."""
-    path = Path(text)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise typer.BadParameter("expected a file in a folder that exists")
-    return path
-
-
-def _plot_file(text: str) -> Path:
-    path = _file(text)
-    if path.suffix not in PLOTS:
-        raise typer.BadParameter(f"expected a file that ends with {' or '.join(PLOTS)}")
-    return path
 
 
 def price(
@@ -50,11 +35,13 @@ def price(
     ] = "",
     json: Annotated[
         Any,
-        typer.Option("--json", parser=_file, metavar="FILE", help="Write the figures there, too."),
+        typer.Option(
+            "--json", parser=new_file, metavar="FILE", help="Write the figures there, too."
+        ),
     ] = None,
     plot: Annotated[
         Any,
-        typer.Option(parser=_plot_file, metavar="FILE", help="Draw them: a .svg or a .png."),
+        typer.Option(parser=plot_file, metavar="FILE", help="Draw them: a .svg or a .png."),
     ] = None,
 ) -> None:
     """Compare consistencies: the same workload under each, on servers that this starts.
@@ -64,9 +51,9 @@ def price(
     one didn't; 130: Ctrl-C.
     """
     # Imported here: the help needs no driver, nor Windows a server.
-    from cdc_daemon.price.extra import require_extra  # noqa: PLC0415
+    from cdc_daemon.outside.extra import require_extra  # noqa: PLC0415
 
-    require_extra()
+    require_extra("price")
     from cdc_daemon.outside.signals import Interrupted  # noqa: PLC0415
     from cdc_daemon.price.comparing import Options, compare  # noqa: PLC0415
     from cdc_daemon.price.plot import draw  # noqa: PLC0415

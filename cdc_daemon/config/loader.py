@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
+from cdc_daemon.config.connectors import whole_model
 from cdc_daemon.config.document import Document, build, compose
 from cdc_daemon.config.interpolation import interpolate
 from cdc_daemon.config.mistakes import Mistake, MistakesError, dotted
 from cdc_daemon.config.models import Configuration
-from cdc_daemon.config.validation import validate, whole_model
+from cdc_daemon.config.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,18 +20,21 @@ from pydantic import (
     model_validator,
 )
 
+from cdc_daemon.config.changes import ChangesConfig
 from cdc_daemon.config.consistency import ConsistencyConfig
 from cdc_daemon.config.embeds import Embeds, distinct_names
 from cdc_daemon.config.fields import FieldConfig, Fields, MissingColumns, Unrepresentable, by_name
 from cdc_daemon.config.names import (
     PIPELINE_PATTERN,
     PROJECTION_PATTERN,
+    SINK_PATTERN,
     http_address,
     id_parts,
     id_template,
     listen_address,
     pipeline_name,
     projection_name,
+    sink_name,
     table_name,
 )
 from cdc_daemon.config.section import Section
@@ -70,6 +73,11 @@ DocumentId: TypeAlias = Annotated[
 ]
 
 
+SinkName: TypeAlias = Annotated[
+    str, AfterValidator(sink_name), Field(json_schema_extra={"pattern": SINK_PATTERN})
+]
+
+
 class ProjectionConfig(Section):
     """One read model: the table it comes from, and what its documents hold."""
 
@@ -100,6 +108,17 @@ class ProjectionConfig(Section):
         default=None,
         min_length=1,
         description="The column whose value says which shard a document is on. Default: its id.",
+    )
+    sink: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Which of several `sinks` its documents go to. Default: the first one.",
+    )
+    indexes: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="What is indexed of a read table in PostgreSQL: columns (`city, stars desc`), "
+        "or all that SQL has after the table's name (`using gin (_document)`). For OpenSearch, "
+        "which indexes every field, it means nothing.",
     )
     freshness: Duration = Field(
         default=1.0,
@@ -255,6 +274,11 @@ class WebConfig(Section):
         description="The key that requests must bring which change something. Without one there "
         "are no such requests.",
     )
+    changes: ChangesConfig | None = Field(
+        default=None,
+        description="Take changes that applications post, and under which terms. Default: none "
+        "are taken.",
+    )
 
     @property
     def host(self) -> str:
@@ -297,14 +321,20 @@ class TracingConfig(Section):
 
 
 class Configuration(Section):
-    """One pipeline: from a source, through projections, to a sink."""
+    """One pipeline: from a source, through projections, to a sink or several."""
 
     name: Annotated[str, AfterValidator(pipeline_name)] = Field(
         description="The pipeline. Slot and publication are named after it.",
         json_schema_extra={"pattern": PIPELINE_PATTERN},
     )
     source: SerializeAsAny[BaseModel] = Field(description="Where changes come from.")
-    sink: SerializeAsAny[BaseModel] = Field(description="Where documents go.")
+    sink: SerializeAsAny[BaseModel] | None = Field(default=None, description="Where documents go.")
+    sinks: dict[SinkName, SerializeAsAny[BaseModel]] = Field(
+        default_factory=dict,
+        min_length=1,
+        description="Several of them, by name, in place of `sink`. The first one keeps the "
+        "checkpoint and the dead letters.",
+    )
     projections: dict[
         Annotated[
             str,

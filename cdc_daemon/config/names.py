@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PIPELINE_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,39}$"
+SINK_PATTERN: Final = PIPELINE_PATTERN
 PROJECTION_PATTERN: Final = r"""^(?!.*-[0-9]+$)[^-_+.:A-Z\\/*?"<>| ,#][^:A-Z\\/*?"<>| ,#]*$"""
 FIELD_NAME_PATTERN: Final = r"^(?!_)[^.]+(\.[^.]+)*$"
 
@@ -37,6 +38,15 @@ class MistypedKeysError(ValueError):
 def pipeline_name(value: str) -> str:
     """The name of a pipeline. Raises ValueError."""
     if not re.fullmatch(PIPELINE_PATTERN.strip("^$"), value):
+        raise ValueError(
+            "expected a name of at most 40 of a-z, 0-9, _ and -, that begins with a letter"
+        )
+    return value
+
+
+def sink_name(value: str) -> str:
+    """The name of one of several sinks. Raises ValueError."""
+    if not re.fullmatch(SINK_PATTERN.strip("^$"), value):
         raise ValueError(
             "expected a name of at most 40 of a-z, 0-9, _ and -, that begins with a letter"
         )

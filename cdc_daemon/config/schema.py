@@ -34,6 +34,11 @@ def json_schema() -> dict[str, Any]:
         references = [names[model, "validation"] for model in choices]
         whole["properties"][section] |= {"oneOf": references}
         whole["properties"][section].pop("$ref", None)
+        whole["properties"][section].pop("anyOf", None)
+    ((_, named),) = whole["properties"]["sinks"]["patternProperties"].items()
+    named |= {"oneOf": whole["properties"]["sink"]["oneOf"]}
+    named.pop("$ref", None)
+    whole["oneOf"] = [{"required": ["sink"]}, {"required": ["sinks"]}]
     definitions.pop("BaseModel", None)
     return {
         "$schema": _DRAFT,

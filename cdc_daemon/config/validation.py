@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 
-from cdc_daemon import registry
 from cdc_daemon.config.document import BROKEN
 from cdc_daemon.config.mistakes import MistakesError
-from cdc_daemon.config.models import Configuration
 from cdc_daemon.config.names import MistypedKeysError
 from cdc_daemon.config.shape import expected_at, is_secret, known_keys, literals
 from cdc_daemon.config.wording import expectation, found, unknown_key
-from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.nearest import nearest
 
 if TYPE_CHECKING:
@@ -21,37 +18,12 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.document import Document
     from cdc_daemon.config.mistakes import Path
+    from cdc_daemon.config.models import Configuration
 
 _MAPPING_EXPECTED: Final = frozenset({"model_type", "model_attributes_type", "dict_type"})
 
 _OF_KEYS: Final = frozenset({"missing", "extra_forbidden"})
 """Errors of a key itself, whatever is in its value."""
-
-
-def whole_model(document: Document) -> type[Configuration]:
-    """The model of the whole file, with those of the connectors that it names.
-
-    A connector that is not named or not installed is noted as a mistake of `document`.
-    """
-    models: dict[str, Any] = {}
-    for section in ("source", "sink"):
-        if (model := _connector_model(document, section)) is not None:
-            models[section] = (model, ...)
-    return create_model("Configuration", __base__=Configuration, **models)
-
-
-def _connector_model(document: Document, section: str) -> type[BaseModel] | None:
-    settings = document.data.get(section) if isinstance(document.data, dict) else None
-    if not isinstance(settings, dict) or settings.get("type") is BROKEN:
-        return None
-    name = settings.get("type")
-    try:
-        if section == "source":
-            return registry.source_factory(name).config_model
-        return registry.sink_factory(name).config_model
-    except ConfigurationError as error:
-        document.report((section, "type"), str(error))
-        return None
 
 
 def validate(document: Document, model: type[Configuration]) -> Configuration:

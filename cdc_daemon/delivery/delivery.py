@@ -10,10 +10,11 @@ import structlog
 
 from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.delivery.awaited import AwaitedDocument
+from cdc_daemon.delivery.besides import Besides
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.delivery.dispatcher import Dispatcher
 from cdc_daemon.delivery.hurry import Hurry
-from cdc_daemon.delivery.lanes import Lanes
+from cdc_daemon.delivery.lanegroups import lane_groups
 from cdc_daemon.delivery.letterbox import Letterbox
 from cdc_daemon.delivery.pace import Pace
 from cdc_daemon.delivery.progress import Progress
@@ -65,8 +66,7 @@ class Delivery:
         """When the reader came round last: how a stuck one is noticed."""
         self.moved: Callable[[], None] = lambda: None
         """Called by any thread when a position may have moved; whoever waits for some sets it."""
-        self.monitor = monitor
-        self.metrics = metrics
+        self.monitor, self.metrics = monitor, metrics
         self._letterbox = Letterbox(sink.dead_letters, projections, metrics)
         requests = Requests(projections, metrics, self._note_written)
         memory = configuration.memory
@@ -79,9 +79,15 @@ class Delivery:
         )
         self._awaited = Hurry(projections)
         self._pace = Pace(freshness_seconds, time.monotonic, self._awaited.covers)
-        self._lanes = Lanes(configuration.senders, memory.batch, self._pace.hold_seconds)
-        self._loading = Lanes(configuration.senders, memory.batch)
-        self.progress = Progress((*self._lanes, *self._loading))
+        self._lanes, self._loading = lane_groups(
+            {index: sink.place(index) for index in projections},
+            configuration.senders,
+            memory.batch,
+            self._pace.hold_seconds,
+        )
+        self.progress = Progress(
+            (*self._lanes, *self._loading), frozenset(filter(sink.shows_at_once, projections))
+        )
         self._telling = Telling(monitor.delays, self.progress, self.indices)
         self._pace.hidden, self._pace.refreshing = self.progress.hidden, self.progress.refreshing
         self.dispatcher = Dispatcher(
@@ -101,10 +107,11 @@ class Delivery:
             retried=requests.retried,
             failed=self.fail,
         )
+        self.beside = Besides(self.progress, self._refresher, self._note_written)
         self._senders = [
             Sender(
                 lane=lane,
-                writer=sink.writer(),
+                writer=sink.writer(place),
                 progress=self.progress,
                 keep=self._letterbox.keep_rejected,
                 observer=requests,
@@ -112,7 +119,9 @@ class Delivery:
                 failed=self.fail,
                 number=number,
             )
-            for number, lane in enumerate((*self._lanes, *self._loading))
+            for number, (place, lane) in enumerate(
+                (*self._lanes.with_places(), *self._loading.with_places())
+            )
         ]
         metrics.queue_bytes.labels(configuration.name).set_function(
             lambda: self.dispatcher.size_bytes
@@ -166,7 +175,7 @@ class Delivery:
         self._hold_nothing()
         self._refresher.finish()
         if for_good:
-            self.checkpointer.finish(self.dispatcher.highest)
+            self.checkpointer.finish(max(self.dispatcher.highest, self.beside.highest))
         while time.monotonic() < deadline:
             # Rows of a backfill are part of no position before they are durable.
             is_empty = not self.dispatcher.size_bytes
@@ -259,7 +268,7 @@ class Delivery:
         deleted = 0
         for attempt in retrying():
             with attempt:
-                writer = self._sink.writer()
+                writer = self._sink.writer(self._sink.place(index))
                 try:
                     deleted = writer.delete_before(index, version)
                 finally:
@@ -319,7 +328,7 @@ class Delivery:
             raise failures[0]
 
     def _note_written(self, index: str) -> None:
-        if index not in self.progress.unpublished:
+        if index not in self.progress.unpublished | self.progress.immediate:
             self.freshness.written(index)
 
     def _on_written(self) -> None:

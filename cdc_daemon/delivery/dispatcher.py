@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 
     from cdc_daemon.delivery.fold import Content
+    from cdc_daemon.delivery.lanegroups import LaneGroups
     from cdc_daemon.delivery.lanes import Lanes
     from cdc_daemon.events import Position
 
@@ -47,8 +48,8 @@ class Dispatcher:
 
     def __init__(
         self,
-        lanes: Lanes,
-        loading: Lanes,
+        lanes: Lanes | LaneGroups,
+        loading: Lanes | LaneGroups,
         queue_bytes: int,
         wait_for_room: Callable[[], None],
         reject: Callable[[str, Position, list[tuple[bytes, bytes]]], None],
@@ -86,8 +87,8 @@ class Dispatcher:
 
         `after` is where the commit before them ends: what is durable while they are pending.
         """  # noqa: D205 - one sentence
-        way = _Way(index, position, after, self._lanes, waits=True)
-        return self._behind(self._loading, way, contents)
+        way = _Way(index, position, after, self._lanes.of(index), waits=True)
+        return self._behind(self._loading.of(index), way, contents)
 
     def load(
         self,
@@ -102,8 +103,8 @@ class Dispatcher:
         Where `after` isn't given they are part of no position. Whoever loads looks at
         `loading_bytes` before.
         """
-        way = _Way(index, position, after, self._loading, waits=False)
-        sent = self._behind(self._lanes, way, contents)
+        way = _Way(index, position, after, self._loading.of(index), waits=False)
+        sent = self._behind(self._lanes.of(index), way, contents)
         self.release()
         return sent
 

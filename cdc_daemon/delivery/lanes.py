@@ -53,6 +53,10 @@ class Lanes:
     def __getitem__(self, at: int) -> Lane:
         return self._lanes[at]
 
+    def of(self, index: str) -> Lanes:  # noqa: ARG002 - where there are others, it says which
+        """Those that carry what is for the index."""
+        return self
+
     @property
     def size_bytes(self) -> int:
         """What all of them hold."""

@@ -11,7 +11,7 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from cdc_daemon.events import NOWHERE, Position
+from cdc_daemon.events import BEYOND, NOWHERE, Position
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -24,10 +24,13 @@ EVERYWHERE: Final = Position(2**64)
 
 
 class Progress:
-    """Positions of one pipeline; each of them only grows."""
+    """Positions of one pipeline; each of them only grows.
 
-    def __init__(self, lanes: Iterable[Lane]) -> None:
-        self._lanes = lanes
+    Some indices are `immediate`: they need no refresh, what is durable there is found.
+    """
+
+    def __init__(self, lanes: Iterable[Lane], immediate: frozenset[str] = frozenset()) -> None:
+        self._lanes, self.immediate = lanes, immediate
         self._lock = threading.Lock()
         self._dirty: dict[str, Position] = {}
         self._refreshing: dict[str, Position] = {}
@@ -35,11 +38,12 @@ class Progress:
         """Refreshes of each index so far."""
         self._shown: Counter[str] = Counter()
         """The last of them that has succeeded."""
-        self._durable = NOWHERE
-        self._searchable = NOWHERE
+        self._durable = self._searchable = NOWHERE
         self._searchable_of: dict[frozenset[str], Position] = {}
         self.received = NOWHERE
         """Everything up to here has been put into lanes. Only the reader sets it."""
+        self.sending = NOWHERE
+        """Nothing of a later commit has been put into lanes. Only the reader sets it."""
         self.held: Position | None = None
         """No more than this may be confirmed, durable or not. Only the reader sets it."""
         self.unfilled: Position | None = None
@@ -119,18 +123,26 @@ class Progress:
     def written(self, batch: Batch) -> None:
         """Note what `batch` wrote; called before the lane is told that it is done."""
         with self._lock:
-            for index in batch.by_index.keys() - self.building:
+            for index in batch.by_index.keys() - self.building - self.immediate:
                 self._dirty[index] = min(batch.after, self._dirty.get(index, batch.after))
 
     def touched(self, index: str) -> None:
         """Note that the commit after `received` changed `index` by other means than a batch."""
+        if index in self.immediate:
+            return
         with self._lock:
             self._dirty[index] = min(self.received, self._dirty.get(index, self.received))
+
+    def touched_beside(self, index: str) -> None:
+        """Note that `index` was written to beside the stream: no position waits for it."""
+        with self._lock:
+            if index not in self.building | self.immediate:
+                self._dirty.setdefault(index, BEYOND)
 
     def unknown(self, indices: Iterable[str]) -> None:
         """Nobody knows what of these was refreshed: a daemon may have ended after it wrote."""
         with self._lock:
-            self._dirty.update(dict.fromkeys(indices, NOWHERE))
+            self._dirty.update(dict.fromkeys(set(indices) - self.immediate, NOWHERE))
 
     def build(self, indices: Collection[str]) -> None:
         """From now on these are filled, and nobody searches them."""
@@ -155,6 +167,7 @@ class Progress:
     def load_ended(self, indices: Iterable[str]) -> None:
         """All that was left to it is in these: the next refresh shows it."""
         with self._lock:
+            self.reread -= self.immediate.intersection(indices)
             for index in self.reread.intersection(indices):
                 self._dirty.setdefault(index, self.received)
                 self._shows_load[index] = self._begun[index] + 1

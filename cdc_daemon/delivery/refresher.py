@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.errors import CdcError, RetryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from cdc_daemon.consistency.freshness import Freshness
     from cdc_daemon.delivery.hurry import Hurry
@@ -112,8 +112,12 @@ class Refresher(threading.Thread):
 
     def _refresh_due(self, now: float) -> None:
         due = [index for index in self._progress.dirty() if self._due_at(index) <= now]
-        if not due:
-            return
+        for place in sorted(set(map(self._sink.place, due))):
+            self._refresh([index for index in due if self._sink.place(index) == place])
+
+    def _refresh(self, due: Sequence[str]) -> None:
+        """Refresh what is due in one sink."""
+        now = time.monotonic()
         awaited = self._awaited.intersection(due)
         self._awaited -= awaited  # what comes from here on is for the next one
         self._progress.begin_refresh(due)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from prometheus_client.parser import text_string_to_metric_families
 
 from cdc_daemon.embedded.folder import server_folder
 from cdc_daemon.embedded.process import Launch, Server, last_lines
@@ -52,6 +53,15 @@ class DaemonProcess(Server):
         self.require_running()
         text = read_page(self.status_url)
         return json.loads(text) if text else {}
+
+    def total(self, metric: str) -> float:
+        """The sum of one of its metrics over all labels; 0 while it doesn't answer."""
+        samples = (
+            sample
+            for family in text_string_to_metric_families(read_page(self.metrics_url) or "")
+            for sample in family.samples
+        )
+        return sum(sample.value for sample in samples if sample.name == metric)
 
     def require_running(self) -> None:
         """Raise StopError, with the end of its log, if the daemon has ended."""
@@ -106,6 +116,16 @@ def running_daemon(
 
     `configuration`: the text of its file, `settings`: the variables that it refers to.
     """
+    with prepared_daemon(configuration, port, settings, progress) as daemon:
+        daemon.start()
+        yield daemon
+
+
+@contextmanager
+def prepared_daemon(
+    configuration: str, port: int, settings: dict[str, str], progress: Callable[[str], None]
+) -> Iterator[DaemonProcess]:
+    """The same, not started yet: its commands can be run before."""
     with server_folder("daemon", None, None, FOLDER_BYTES) as folder:
         file = folder / CONFIGURATION
         file.write_text(configuration)
@@ -126,7 +146,6 @@ def running_daemon(
             environment=environment,
         )
         with DaemonProcess(launch, progress) as daemon:
-            daemon.start()
             yield daemon
 
 

@@ -60,10 +60,20 @@ class Search:
         self, index: str, query: dict[str, Any], fields: Sequence[str]
     ) -> dict[str, Any] | None:
         """Those fields of the document that a search ranks first now; None if it finds none."""
-        body = {"query": query, "size": 1, "_source": fields, "track_total_hits": False}
+        return next(iter(self.some(index, query, fields, 1)), None)
+
+    def some(
+        self, index: str, query: dict[str, Any], fields: Sequence[str], most: int
+    ) -> list[dict[str, Any]]:
+        """Those fields of the documents that a search ranks first now, at most so many."""
+        body = {"query": query, "size": most, "_source": fields, "track_total_hits": False}
         found = json.loads(self.ask("POST", f"/{index}/_search?request_cache=false", body))
-        hits = found["hits"]["hits"]
-        return hits[0].get("_source", {}) if hits else None
+        return [hit.get("_source", {}) for hit in found["hits"]["hits"]]
+
+    def count(self, index: str, query: dict[str, Any]) -> int:
+        """How many documents a search finds now."""
+        counted = json.loads(self.ask("POST", f"/{index}/_count", {"query": query}))
+        return int(counted["count"])
 
     def documents(
         self, index: str, parse: Callable[[str], Any] = json.loads

@@ -42,7 +42,7 @@ class Opened:
 
     pipeline: str
     source: Any
-    """An instance of the `config_model` of its connector; so is the sink."""
+    """An instance of the `config_model` of its connector; so is the sink, where it is one."""
     sink: Any
     strong: StrongTerms | None = None
     """None: commits aren't to wait."""

@@ -28,6 +28,10 @@ class FieldSpec:
     """The fields of an object, or of each of several."""
     nested: bool = False
     """Whether each of several objects is to be searched as a whole."""
+    default: object = None
+    """What stands for null in it, where there is such a thing."""
+    several: bool = False
+    """Whether it holds an array of such values, one of each row that is embedded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class ReadModel:
     """Index settings passed through from the configuration."""
     mappings: dict[str, Any] = field(default_factory=dict)
     """Index mapping parameters passed through (`dynamic`, `_routing`, ...)."""
+    indexes: tuple[str, ...] = ()
+    """What is to be indexed, in the sink's own language: for sinks that don't index everything."""
     digests: dict[str, str] = field(default_factory=dict)
     """Where it shows every column (`"*"`): of each field, which `fingerprint` then leaves out."""
 
@@ -86,7 +92,10 @@ class Writer(Protocol):
 class Sink(Protocol):
     """Where documents go. Its methods may be called from any thread; writers are per thread."""
 
-    def form(self, field: FieldSpec) -> Form:
+    def place(self, index: str) -> str:
+        """Which of several sinks the index is in; connects to nothing. Empty where it is one."""
+
+    def form(self, field: FieldSpec, projection: str) -> Form:
         """How the values of `field` are to be written; connects to nothing.
 
         Raises ConfigurationError where no form fits both the type and what is said of the field.
@@ -116,8 +125,14 @@ class Sink(Protocol):
     def find_generation(self, index: str) -> str | None:
         """The UUID of the index, None if there is none: another UUID is another index."""
 
-    def writer(self) -> Writer:
-        """A new connection for a sender thread."""
+    def shows_at_once(self, index: str) -> bool:
+        """Whether what is durable in the index is found by searches as well, without a refresh.
+
+        Connects to nothing.
+        """
+
+    def writer(self, place: str = "") -> Writer:
+        """A new connection for a sender thread, to write what has that `place`."""
 
     def refresh(self, indices: Sequence[str]) -> None:
         """Make everything written before searchable. Raises RetryError if a shard failed."""

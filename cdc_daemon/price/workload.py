@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-import psycopg
-
-from cdc_daemon.client import ClientError
 from cdc_daemon.errors import StopError
+from cdc_daemon.outside.actors import Actors
 from cdc_daemon.price.history import History, Search, Write
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
 
     from cdc_daemon.price.clients import Answer, Committed
@@ -23,9 +22,6 @@ KEYS_OF_A_CLIENT: Final = 8
 
 MOST_BEHIND_SECONDS: Final = 1.0
 """Clients that can't keep the rate don't try to catch up on more than this."""
-
-LONGEST_SECONDS: Final = 60.0
-"""One operation may take so long when clients are to stop: a server that was killed comes back."""
 
 PAUSE_SECONDS: Final = 0.05
 """After a search that nobody answered."""
@@ -52,17 +48,12 @@ class Workload:
         """`make` gives one client; `rate`: transactions a second, of all clients together."""
         self.history = History()
         self._make = make
-        self._stop = threading.Event()
-        self._failure: BaseException | None = None
         keys = range(1, keys_of(clients) + 1)
         self._sessions = [
             Session(str(number), keys[number::clients], keys, clients / rate)
             for number in range(clients)
         ]
-        self._threads = [
-            threading.Thread(target=self._run, args=(session,), name="client", daemon=True)
-            for session in self._sessions
-        ]
+        self._actors = Actors("client", [partial(self._run, each) for each in self._sessions])
 
     @property
     def unanswered(self) -> list[str]:
@@ -71,33 +62,19 @@ class Workload:
 
     def start(self) -> None:
         """Begin."""
-        for thread in self._threads:
-            thread.start()
+        self._actors.start()
 
     def stop(self) -> None:
         """Let it end, after what is under way, and wait for that. Raises StopError if it failed."""
-        self._stop.set()
-        deadline = time.monotonic() + LONGEST_SECONDS
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self.raise_failure()
-        if any(thread.is_alive() for thread in self._threads):
-            raise StopError(
-                f"clients still wait {LONGEST_SECONDS:.0f} s after they were told to stop: for a "
-                "COMMIT that nobody confirms, or a server that doesn't answer"
-            )
+        self._actors.stop()
 
     def raise_failure(self) -> None:
         """Raise StopError if a client ended by itself."""
-        if self._failure is not None:
-            raise StopError(f"a client failed: {self._failure}") from self._failure
+        self._actors.raise_failure()
 
-    def _run(self, session: Session) -> None:
-        try:
-            with self._make() as client:
-                session.run(client, self.history, self._stop)
-        except (psycopg.Error, ClientError, StopError) as error:
-            self._failure = error
+    def _run(self, session: Session, stop: threading.Event) -> None:
+        with self._make() as client:
+            session.run(client, self.history, stop)
 
 
 class Session:

@@ -230,6 +230,7 @@ class Draft:
             fingerprint=self._fingerprint(specs),
             settings=dict(index.settings),
             mappings=dict(index.mappings),
+            indexes=tuple(self.config.indexes),
             digests=self._digests(specs) if self.is_open else {},
         )
 
@@ -263,6 +264,8 @@ class Draft:
         }
         if self.config.id_template is not None:
             said["id_template"] = self.config.id_template
+        if self.config.indexes:
+            said["indexes"] = self.config.indexes
         if protected := {
             column.name: column.protection.digest
             for column in self.table.columns

@@ -152,7 +152,9 @@ class FieldsDraft:
         """Choose the form of each field; note those that have none."""
         for origin in self.origins:
             try:
-                self.forms[origin.name] = self._showing.form(origin.spec, origin.config)
+                self.forms[origin.name] = self._showing.form(
+                    origin.spec, origin.config, self._projection
+                )
             except ConfigurationError as error:
                 self.forms[origin.name] = Form.VALUE
                 mistakes.add((*path, origin.name), str(error))

@@ -21,7 +21,7 @@ REASON = "unrepresentable_value"
 """The class of error of such dead letters."""
 
 
-def as_values(_: FieldSpec) -> Form:
+def as_values(_field: FieldSpec, _projection: str) -> Form:
     """The form of a sink that asks for none."""
     return Form.VALUE
 
@@ -34,14 +34,14 @@ def uncounted(_projection: str, _field: str) -> None:
 class Showing:
     """What the daemon knows of fields beyond their mapping."""
 
-    form_of: Callable[[FieldSpec], Form] = as_values
+    form_of: Callable[[FieldSpec, str], Form] = as_values
     """`Sink.form`."""
     nulled: Callable[[str, str], None] = uncounted
     """Told of each value that became null, by projection and field."""
 
-    def form(self, spec: FieldSpec, config: FieldConfig | None) -> Form:
-        """The form of one field. Raises ConfigurationError where there is none."""
-        form = self.form_of(spec)
+    def form(self, spec: FieldSpec, config: FieldConfig | None, projection: str) -> Form:
+        """The form of one field of a projection. Raises ConfigurationError where there is none."""
+        form = self.form_of(spec, projection)
         if config is None or config.bytes is None or spec.type is None:
             return form
         if _leaf(spec.type).name != "bytea":

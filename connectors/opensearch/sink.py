@@ -58,7 +58,11 @@ class OpenSearchSink:
                 risk="anybody in between can read and change documents",
             )
 
-    def form(self, field: FieldSpec) -> Form:
+    def place(self, index: str) -> str:  # noqa: ARG002 - the port has it
+        """It is one sink."""
+        return ""
+
+    def form(self, field: FieldSpec, projection: str) -> Form:  # noqa: ARG002 - as above
         """How the values of `field` are to be written; connects to nothing.
 
         Raises ConfigurationError where no form fits both the type and what is said of the field.
@@ -96,7 +100,11 @@ class OpenSearchSink:
         """The UUID of the index, None if there is none: another UUID is another index."""
         return indices.find_uuid(self._client, index)
 
-    def writer(self) -> OpenSearchWriter:
+    def shows_at_once(self, index: str) -> bool:  # noqa: ARG002 - the port has it
+        """Nothing is found before a refresh."""
+        return False
+
+    def writer(self, place: str = "") -> OpenSearchWriter:  # noqa: ARG002 - the port has it
         """A new connection for a sender thread."""
         if self._max_bytes is None:
             self._max_bytes = self._request_limit()

@@ -46,9 +46,10 @@ from connectors.postgres.walpages import WalPages
 from connectors.postgres.writers import Writers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cdc_daemon.events import Chunk, Position, Relation, Row
+    from cdc_daemon.ports import Visibility
     from connectors.postgres.session import Connection
     from connectors.postgres.timelines import Timeline
 from connectors.postgres.visibility import SnapshotVisibility
@@ -118,6 +119,7 @@ class PostgresChunkReader:
         before: SnapshotVisibility | None,
         chunk_bytes: int,
         timeline: Timeline | None,
+        seeing: Callable[[SnapshotVisibility], Visibility] = lambda seen: seen,
     ) -> None:
         self._dsn = dsn
         self._name = name
@@ -128,6 +130,8 @@ class PostgresChunkReader:
         """What the stream is of."""
         self._before = before
         """What the slot's stream leaves out, where the slot was made just now."""
+        self._seeing = seeing
+        """What a snapshot says of transactions as the stream numbers them."""
         self._settling = Settling()
         self._writers = Writers()
 
@@ -175,7 +179,7 @@ class PostgresChunkReader:
                     statement = copy_chunk(relation, chunk, where)
                     text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
-        return _chunk_rows(chunk, text, seen, reached)
+        return _chunk_rows(chunk, text, self._seeing(seen), reached)
 
     def read_keys(
         self, relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
@@ -203,7 +207,8 @@ class PostgresChunkReader:
                 statement = copy_keys(relation, columns, types, keys)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             [(insert,)] = connection.execute(_INSERT_LSN)
-        return FoundRows(text.rows, read_snapshot(snapshot), self._pages.last_end(int(insert)))
+        seen = self._seeing(read_snapshot(snapshot))
+        return FoundRows(text.rows, seen, self._pages.last_end(int(insert)))
 
     def settle(self, joined: Relation | None = None) -> None:
         """Commits from before the slot, or the daemon, may wait for a synchronous standby."""
@@ -214,11 +219,11 @@ class PostgresChunkReader:
         else:
             self._settling.require(self._connected())
 
-    def visibility(self) -> SnapshotVisibility:
+    def visibility(self) -> Visibility:
         """What a new snapshot sees; it isn't held."""
         with mapped_errors("take a snapshot"):
             [(snapshot,)] = self._connected().execute(_SNAPSHOT)
-        return read_snapshot(snapshot)
+        return self._seeing(read_snapshot(snapshot))
 
     def close(self) -> None:
         """Close the connection. Safe to call twice."""
@@ -315,9 +320,7 @@ def _copy(
     return _Text(rows, size, last)
 
 
-def _chunk_rows(
-    chunk: Chunk, text: _Text, seen: SnapshotVisibility, reached: Position
-) -> ChunkRows:
+def _chunk_rows(chunk: Chunk, text: _Text, seen: Visibility, reached: Position) -> ChunkRows:
     """Where reading ended early the chunk ends right behind the last row, and the rest begins."""
     rest = None
     if text.last:

@@ -35,19 +35,20 @@ left join pg_catalog.pg_stat_replication r on r.pid = s.active_pid
 _STATEMENT_TIMEOUT: Final = "set statement_timeout = '5s'"
 
 
-class PostgresClock:
-    """A `SourceClock`: one thread owns it; it connects again by itself."""
+class DatabaseClock:
+    """A `SourceClock` of a database that keeps nothing for us, and whose commits don't wait.
 
-    def __init__(self, dsn: str, name: str, slot: str, wal: WalConfig) -> None:
+    One thread owns it; it connects again by itself.
+    """
+
+    def __init__(self, dsn: str, name: str) -> None:
         self._dsn = dsn
         self._name = name
-        self._slot = slot
-        self._wal = wal
         self._connection: Connection | None = None
 
     def sample(self) -> ClockSample:
         """The server's time and flushed position. Raises RetryError if it can't be reached."""
-        connection = self._connected()
+        connection = self.connected()
         before = time.monotonic()
         with mapped_errors("read the server's clock"):
             found = connection.execute(_SAMPLE).fetchone()
@@ -58,7 +59,7 @@ class PostgresClock:
     def nudge(self) -> None:
         """Write a message to the log: the flushed position may lie inside a half flushed record."""
         with mapped_errors("write a logical message"):
-            self._connected().execute(_NUDGE)
+            self.connected().execute(_NUDGE)
 
     def reach(self, position: Position) -> Position:
         """Where the log ends; what of it up to `position` isn't flushed is flushed by a message.
@@ -67,34 +68,21 @@ class PostgresClock:
         what others have written and not committed, or commits with synchronous_commit = off.
         """
         with mapped_errors("read where the server's log ends"):
-            [(end, flushed)] = self._connected().execute(_ENDS)
+            [(end, flushed)] = self.connected().execute(_ENDS)
         if flushed < position <= end:
             self.nudge()
         return Position(int(end))
 
     def slot_health(self) -> SlotHealth | None:
-        """What the server keeps for us. Raises RetentionLimitError if the slot is to go."""
-        health = slot_health(self._connected(), self._slot, self._wal.bounds())
-        if health is not None and self._wal.at_limit == "drop":
-            require_below_limit(health)
-        return health
+        """Nothing."""
+        return None
 
     def standing(self) -> Standing:
-        """Whether commits wait for us: by `synchronous_standby_names`, and by what they do now.
+        """They never do."""
+        return Standing()
 
-        A role without pg_read_all_stats sees only the setting, and that our stream is there.
-        """
-        with mapped_errors("read who commits wait for"):
-            found = self._connected().execute(_STANDING, [self._slot]).fetchone()
-        setting, is_connected, state = found or ("", False, None)
-        names = read_names(setting)
-        inferred = is_connected and names.surely_includes(self._name)
-        return Standing(
-            named=names.place(self._name) > 0,
-            synchronous=state == "sync" or (inferred and state in {None, "quorum"}),
-        )
-
-    def _connected(self) -> Connection:
+    def connected(self) -> Connection:
+        """The connection, made again where it was lost."""
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._dsn, name=self._name)
             with mapped_errors("set up a session"):
@@ -106,3 +94,34 @@ class PostgresClock:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class PostgresClock(DatabaseClock):
+    """The clock of a source that has a slot."""
+
+    def __init__(self, dsn: str, name: str, slot: str, wal: WalConfig) -> None:
+        super().__init__(dsn, name)
+        self._slot = slot
+        self._wal = wal
+
+    def slot_health(self) -> SlotHealth | None:
+        """What the server keeps for us. Raises RetentionLimitError if the slot is to go."""
+        health = slot_health(self.connected(), self._slot, self._wal.bounds())
+        if health is not None and self._wal.at_limit == "drop":
+            require_below_limit(health)
+        return health
+
+    def standing(self) -> Standing:
+        """Whether commits wait for us: by `synchronous_standby_names`, and by what they do now.
+
+        A role without pg_read_all_stats sees only the setting, and that our stream is there.
+        """
+        with mapped_errors("read who commits wait for"):
+            found = self.connected().execute(_STANDING, [self._slot]).fetchone()
+        setting, is_connected, state = found or ("", False, None)
+        names = read_names(setting)
+        inferred = is_connected and names.surely_includes(self._name)
+        return Standing(
+            named=names.place(self._name) > 0,
+            synchronous=state == "sync" or (inferred and state in {None, "quorum"}),
+        )

@@ -9,6 +9,7 @@ from psycopg import sql
 from cdc_daemon.errors import SourceError
 from cdc_daemon.ports import Finding
 from connectors.postgres.catalog import Table, leaf_partitions, list_tables
+from connectors.postgres.ownmark import READ_TABLE
 from connectors.postgres.session import mapped_errors
 from connectors.postgres.slots import find_slot
 
@@ -47,6 +48,9 @@ from pg_catalog.pg_class c where c.oid = %(oid)s
 """
 
 
+_COMMENT: Final = "select coalesce(obj_description(%s, 'pg_class'), '')"
+
+
 class Candidate(NamedTuple):
     """A relation that is to be followed, and the table that it is."""
 
@@ -82,8 +86,20 @@ def check_source(
 def table_reasons(connection: Connection, candidate: Candidate) -> Iterator[str]:
     """Why one table can't be followed, whatever the others are."""
     yield from kind_reasons(candidate.relation.qualified_name, candidate.table)
+    yield from own_reasons(connection, candidate.relation.qualified_name, candidate.table)
     yield from identity_reasons(connection, candidate.table, candidate.leaves)
     yield from privilege_reasons(connection, candidate.relation, candidate.table)
+
+
+def own_reasons(connection: Connection, name: str, table: Table) -> Iterator[str]:
+    """A table that a pipeline writes would feed it without end."""
+    with mapped_errors("read the comments of tables"):
+        [(comment,)] = connection.execute(_COMMENT, [table.oid])
+    if comment.startswith(READ_TABLE):
+        yield (
+            f"table {name} is a read table that cdc-daemon writes: map the tables that it is made "
+            "of"
+        )
 
 
 def find_candidates(

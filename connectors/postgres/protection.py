@@ -62,6 +62,18 @@ class Protector:
             raise SettingError(list(mistakes))
         return [self._protected(relation) for relation in relations]
 
+    def require_used(self, relations: Sequence[Relation]) -> list[UnusedRule]:
+        """What of the rules is unused, and may be there for columns to come: patterns.
+
+        Raises SettingError where a rule names one column, and that isn't there: it is mistyped.
+        """
+        unused = self.unused(relations)
+        if mistakes := [
+            (("columns", each.place, "match"), each.why) for each in unused if each.rule.names_one
+        ]:
+            raise SettingError(mistakes)
+        return unused
+
     def unused(self, relations: Sequence[Relation]) -> list[UnusedRule]:
         """The rules that protect none of `relations`, and why."""
         columns = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.errors import RetryError, SettingError, SourceError
+from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres.catalog import column_orders, describe, has_columns, table_oids
@@ -46,7 +46,7 @@ from connectors.postgres.slots import (
 )
 from connectors.postgres.standbynames import daemon_name
 from connectors.postgres.timelines import Timeline, read_timeline
-from connectors.postgres.tokens import PostgresTokens
+from connectors.postgres.tokens import PostgresTokens, PostgresVersions
 from connectors.postgres.tracecontext import TraceContexts
 from connectors.postgres.undecodable import Attempts, UndecodableError
 from connectors.postgres.visibility import read_snapshot
@@ -100,7 +100,9 @@ class PostgresSource:
         formerly = {relation.qualified_name: oid for relation, oid in self._oids.items()}
         relations = describe(self._query_connection(), tables, formerly)
         if not self._rules_checked:
-            self._check_rules(relations)
+            # The first look is at all tables.
+            for _, rule, why in self._protector.require_used(relations):
+                log.warning("column_rule_unused", match=rule.match, why=why)
             self._rules_checked = True
         return self._protector.protect(relations)
 
@@ -293,6 +295,10 @@ class PostgresSource:
             timeline = identify(replication).timeline
             return PostgresTokens(timeline, timeline_history(replication, timeline), pages)
 
+    def version_reader(self) -> PostgresVersions:
+        """Positions are those of commits, so what is read before one can be a version."""
+        return PostgresVersions(self.token_reader())
+
     def shape_reader(self) -> PostgresShapeReader:
         """Reads what tables look like, for another thread."""
         return PostgresShapeReader(self._dsn, self._name, lambda: self._timeline)
@@ -328,19 +334,6 @@ class PostgresSource:
         """Close the connections; the slot stays. Safe to call twice."""
         self._end_stream()
         self._end_queries()
-
-    def _check_rules(self, relations: Sequence[Relation]) -> None:
-        """The first look is at all tables: a rule that names none of their columns is mistyped.
-
-        A pattern may be there for columns to come, so it is only reported.
-        """
-        unused = self._protector.unused(relations)
-        if mistakes := [
-            (("columns", place, "match"), why) for place, rule, why in unused if rule.names_one
-        ]:
-            raise SettingError(mistakes)
-        for _, rule, why in unused:
-            log.warning("column_rule_unused", match=rule.match, why=why)
 
     def _know(self, relations: Sequence[Relation]) -> None:
         """Remember which table each relation is, as of its first start: names can move on."""

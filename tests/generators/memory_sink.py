@@ -64,6 +64,9 @@ class MemorySink:
         self.lock = threading.Lock()
         self.indices: dict[str, MemoryIndex] = {}
         self.aliases: dict[str, str] = {}
+        self.places: dict[str, str] = {}
+        self.immediate: set[str] = set()
+        """Indices that need no refresh."""
         self.said: list[tuple[str, object]] = []
         self.away = False
         self.gate = threading.Event()
@@ -83,7 +86,11 @@ class MemorySink:
         with self.lock:
             return self.indices.setdefault(name, MemoryIndex(f"uuid of {name}"))
 
-    def form(self, field: FieldSpec) -> Form:  # noqa: ARG002 - the port has it
+    def place(self, index: str) -> str:
+        """As the test says; where it says nothing it is one sink."""
+        return self.places.get(index, "")
+
+    def form(self, field: FieldSpec, projection: str) -> Form:  # noqa: ARG002 - the port has it
         """Any field takes any value."""
         return Form.VALUE
 
@@ -120,7 +127,11 @@ class MemorySink:
         found = self.indices.get(index)
         return None if found is None else found.uuid
 
-    def writer(self) -> MemoryWriter:
+    def shows_at_once(self, index: str) -> bool:
+        """As the test says."""
+        return index in self.immediate
+
+    def writer(self, place: str = "") -> MemoryWriter:  # noqa: ARG002 - the port has it
         """A writer over the same indices."""
         return MemoryWriter(self)
 

@@ -66,6 +66,7 @@ class PlanDraft:
             fingerprint=self._fingerprint(),
             settings=dict(index.settings),
             mappings=dict(index.mappings),
+            indexes=tuple(self._config.indexes),
         )
         template, routing = self._config.id_template, self._config.routing
         return Plan(
@@ -93,6 +94,7 @@ class PlanDraft:
                     for table in {one for one, _ in reads}
                 },
                 "index": self._config.index.model_dump(mode="json"),
+                **({"indexes": self._config.indexes} if self._config.indexes else {}),
             }
         )
 

@@ -294,7 +294,7 @@ class EmbedDraft:
     def spec(self) -> FieldSpec:
         """What the sink is told of it."""
         if self.value is not None:
-            return self.value.origins[0].spec
+            return replace(self.value.origins[0].spec, several=self.config.kind == "many")
         if self.config.kind == "count":
             return FieldSpec(self.name, COUNT)
         return FieldSpec(self.name, None, children=self.level.specs, nested=self.config.nested)

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import uuid
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from cdc_daemon.embedded.ports import free_port
+from tests.generators.daemons import StartDaemon, daemons
 from tests.generators.rest import Rest
-from tests.generators.running_daemon import RunningDaemon
 from tests.generators.slow_load import CREATE, FILL, ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cdc_daemon import embedded
     from tests.conftest import Database
 
+__all__ = ["StartDaemon"]
+
 EACH_CHANGE_VERSION = 160000
 """From here on each change can be a part by itself, however small its transaction is."""
-
-
-class StartDaemon(Protocol):
-    """Makes a daemon that follows the test's database; it is ended with the test."""
-
-    def __call__(
-        self,
-        projections: Mapping[str, Any],
-        *,
-        start: bool = True,
-        folder: str = ".",
-        source: Mapping[str, Any] | None = None,
-        sink: Mapping[str, Any] | None = None,
-        **sections: Any,
-    ) -> RunningDaemon:
-        """Further keyword arguments are sections of the configuration.
-
-        Daemons of one pipeline need a `folder` each.
-        """
 
 
 @pytest.fixture
@@ -58,38 +37,9 @@ def rest(opensearch: embedded.OpenSearchServer) -> Iterator[Rest]:
 def start_daemon(
     database: Database, opensearch: embedded.OpenSearchServer, tmp_path: Path, rest: Rest
 ) -> Iterator[StartDaemon]:
-    """Run daemons on the test's database; shows their logs when the test fails."""
-    pipeline = f"t_{uuid.uuid4().hex[:8]}"
-    with ExitStack() as stack:
-
-        def make(
-            projections: Mapping[str, Any],
-            *,
-            start: bool = True,
-            folder: str = ".",
-            source: Mapping[str, Any] | None = None,
-            sink: Mapping[str, Any] | None = None,
-            **sections: Any,
-        ) -> RunningDaemon:
-            port = free_port()
-            configuration: dict[str, Any] = {
-                "name": pipeline,
-                "source": {"type": "postgres", "dsn": database.dsn, **(source or {})},
-                "sink": {"type": "opensearch", "hosts": [opensearch.url], **(sink or {})},
-                "projections": projections,
-                "state": {"path": str(tmp_path / folder / "data")},
-                "web": {"listen": f"127.0.0.1:{port}"},
-                **sections,
-            }
-            file = tmp_path / folder / "cdc-daemon.yaml"
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(json.dumps(configuration))
-            daemon = RunningDaemon(file, port, configuration["source"]["dsn"])
-            stack.callback(_end, daemon)
-            if start:
-                daemon.start()
-            return daemon
-
+    """Run daemons on the test's database."""
+    sink = {"type": "opensearch", "hosts": [opensearch.url]}
+    with daemons(database.dsn, sink, tmp_path) as make:
         yield make
         opensearch.resume()
     for name in rest.get("/_alias"):
@@ -117,8 +67,3 @@ def stream_early(dsn: str) -> None:
             statement = sql.SQL("alter database {} set {} = {}")
             database = sql.Identifier(connection.info.dbname)
             connection.execute(statement.format(database, sql.Identifier(name), value))
-
-
-def _end(daemon: RunningDaemon) -> None:
-    daemon.close()
-    print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from cdc_daemon.errors import CdcError
+from cdc_daemon.outside import extra
 from cdc_daemon.outside.percentiles import Percentiles
-from cdc_daemon.price import extra
 from cdc_daemon.price.history import NOTHING, History, Search, Write
 from cdc_daemon.price.plot import draw
 from cdc_daemon.price.prices import SHOWN, Price, Stretch, as_json, price
@@ -135,7 +135,7 @@ def test_strategies_are_chosen_by_name() -> None:
 
 def test_a_missing_package_is_said_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that are missing at once, before any server is started."""
-    extra.require_extra()
+    extra.require_extra("price")
     monkeypatch.setattr(extra, "MODULES", ("no_such_one", "json", "no_such_two"))
     with pytest.raises(CdcError, match=r"no_such_one, no_such_two\. Install them: pip install"):
-        extra.require_extra()
+        extra.require_extra("price")

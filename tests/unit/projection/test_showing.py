@@ -48,7 +48,7 @@ class Read:
         self.projection: FlatProjection = compiled.projections[0]
 
     @staticmethod
-    def form(field: FieldSpec) -> Form:
+    def form(field: FieldSpec, _: str) -> Form:
         """As the field's type is called."""
         return Form(field.overrides.get("type", "value"))
 

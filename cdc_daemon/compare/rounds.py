@@ -1,0 +1,91 @@
+"""What a technique costs the writers: rounds with it and without it by turns, against drift."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cdc_daemon.compare import pgbench
+from cdc_daemon.compare.figures import Cost, Writers
+from cdc_daemon.compare.store import CHANGE_ONE
+from cdc_daemon.outside.percentiles import percentiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cdc_daemon.compare.pgbench import Written
+    from cdc_daemon.compare.setting import Setting
+    from cdc_daemon.outside.daemon_process import DaemonProcess
+
+LONGEST_ROUND_SECONDS: Final = 3
+"""Short, so that what else the machine does falls on both sides alike."""
+SHARE: Final = 0.5
+"""Of the time of a steady run, for each of the four kinds of a round."""
+
+
+class Side(NamedTuple):
+    """Where writers write in a round, and what."""
+
+    dsn: str
+    statement: str = CHANGE_ONE
+
+
+class Rounds:
+    """Each round: at a steady rate and at full speed, with the technique and without it."""
+
+    def __init__(self, baseline: Side, technique: Side, rows: int) -> None:
+        """`rows`: how many rows writers choose from."""
+        self._sides = (baseline, technique)
+        self._rows = rows
+        self._steady: tuple[list[Written], list[Written]] = ([], [])
+        self._full: tuple[list[Written], list[Written]] = ([], [])
+
+    def run(self, setting: Setting, seconds: float, rate: float) -> Cost:
+        """Rounds that fit a steady run of so many seconds.
+
+        The consumer is frozen while there is no technique, and has caught up before it is.
+        """
+        rounds, each = _plan(seconds)
+        for number in range(rounds):
+            for place in (0, 1) if number % 2 else (1, 0):
+                with _frozen(setting.daemon if place == 0 else None):
+                    self._steady[place].append(self._write(place, each, rate))
+                    self._full[place].append(self._write(place, each, None))
+                setting.catch_up()
+        baseline, technique = map(_writers, self._steady, self._full)
+        return Cost(baseline, technique)
+
+    def _write(self, place: int, seconds: int, rate: float | None) -> Written:
+        side = self._sides[place]
+        return pgbench.write(side.dsn, side.statement, self._rows, seconds, rate)
+
+
+def rounds_seconds(seconds: float) -> int:
+    """How long the rounds of a steady run of so many seconds take."""
+    rounds, each = _plan(seconds)
+    return 4 * rounds * each
+
+
+def _plan(seconds: float) -> tuple[int, int]:
+    """How many rounds, and of how many seconds each of their kinds is."""
+    whole = SHARE * seconds
+    rounds = max(1, round(whole / LONGEST_ROUND_SECONDS))
+    return rounds, max(1, round(whole / rounds))
+
+
+@contextmanager
+def _frozen(daemon: DaemonProcess | None) -> Iterator[None]:
+    if daemon is None:
+        yield
+        return
+    daemon.pause()
+    try:
+        yield
+    finally:
+        daemon.resume()
+
+
+def _writers(steady: Sequence[Written], full: Sequence[Written]) -> Writers:
+    transactions = sum(len(each.latencies) for each in full)
+    latencies = [seconds for each in steady for seconds in each.latencies]
+    return Writers(transactions / sum(each.seconds for each in full), percentiles(latencies))

@@ -1,0 +1,113 @@
+"""Where a technique is tried: a database of its own, its daemon, and the baseline's database."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+
+from cdc_daemon.compare import store
+from cdc_daemon.compare.technique import Places
+from cdc_daemon.embedded.ports import free_port
+from cdc_daemon.errors import StopError
+from cdc_daemon.outside.daemon_process import HOST, DaemonProcess, prepared_daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cdc_daemon.compare.application import Application
+    from cdc_daemon.compare.readmodel import ReadModel
+    from cdc_daemon.compare.technique import Technique
+    from cdc_daemon.embedded import PostgresServer
+
+LOAD_SECONDS: Final = 120.0
+CATCH_UP_SECONDS: Final = 300.0
+CHANGES: Final = "cdc_changes_received_total"
+COUNT_SECONDS: Final = 1.0
+"""The daemon counts at each of its heartbeats, which are half a second apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The servers, and the store without any technique."""
+
+    source: PostgresServer
+    search_url: str
+    baseline_dsn: str
+    rows: int
+    """Of each store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A technique that is installed and runs."""
+
+    technique: Technique
+    places: Places
+    daemon: DaemonProcess | None
+
+    @property
+    def dsn(self) -> str:
+        """The database of its application."""
+        return self.places.dsn
+
+    def application(self) -> Application:
+        """A client of it."""
+        return self.technique.application(self.places)
+
+    def read_model(self) -> ReadModel:
+        """What its readers have. Raises StopError if there is none."""
+        if self.technique.read_model is None:
+            raise StopError(f"{self.technique.name} has no read model")
+        return self.technique.read_model(self.places)
+
+    def catch_up(self) -> None:
+        """Wait until all that was committed until now can be found, by the daemon's own word.
+
+        A technique whose daemon doesn't read the source has nothing to wait for.
+        """
+        if self.daemon is not None and self.technique.reads_source:
+            self.daemon.catch_up(self.dsn, CATCH_UP_SECONDS)
+
+    def received(self) -> int | None:
+        """How many changes its daemon has read since it was started; None without one.
+
+        Asked while nobody writes: it is waited for until the number stands still.
+        """
+        if self.daemon is None:
+            return None
+        before, now = -1.0, self.daemon.total(CHANGES)
+        while before != now:
+            time.sleep(COUNT_SECONDS)
+            before, now = now, self.daemon.total(CHANGES)
+        return int(now)
+
+
+@contextmanager
+def installed(technique: Technique, stage: Stage) -> Iterator[Setting]:
+    """Set the technique up as a user would, and let it load what is there."""
+    name = f"compare_{technique.name.replace('-', '_')}"
+    with store.database(stage.source, name, stage.rows) as dsn:
+        with psycopg.connect(dsn) as connection:
+            connection.execute(technique.sql)
+        port = free_port()
+        url = f"http://{HOST}:{port}"
+        places = Places(dsn, stage.search_url, url, technique.read_model_name)
+        if technique.source is None:
+            yield Setting(technique, places, None)
+            return
+        variables = {"DATABASE_URL": dsn, "OPENSEARCH_URL": stage.search_url}
+        with prepared_daemon(technique.configuration(), port, variables, _quiet) as daemon:
+            for command in technique.commands:
+                daemon.command(*command)
+            daemon.start()
+            if not daemon.wait_until(lambda shown: shown.get("state") == "streaming", LOAD_SECONDS):
+                raise StopError(f"the first load did not end within {LOAD_SECONDS:.0f} s")
+            yield Setting(technique, places, daemon)
+
+
+def _quiet(_: str) -> None:
+    """The daemon starts once or twice for each technique: not worth a line."""

@@ -1,0 +1,87 @@
+"""What makes a technique: its pipeline, what is installed for it, how the application writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, LiteralString
+
+from cdc_daemon.compare.application import Application
+from cdc_daemon.compare.readmodel import Searched
+from cdc_daemon.compare.store import CHANGE_MANY, CHANGE_ONE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cdc_daemon.compare.readmodel import ReadModel
+
+CDC: Final = 'type: postgres, dsn: "${DATABASE_URL}"'
+OPENSEARCH: Final = 'type: opensearch, hosts: ["${OPENSEARCH_URL}"]'
+FIELDS: Final = "[id, revision, guest, nights, price, note, batch, updated_at]"
+
+_CONFIGURATION: Final = """\
+name: {pipeline}
+source: {{{source}}}
+sink: {{{sink}}}
+projections:
+  {read_model}: {{from: public.booking, fields: {fields}, freshness: 0}}
+state: {{path: "${{CDC_DAEMON_DATA}}"}}
+web: {{listen: "${{CDC_DAEMON_LISTEN}}"}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the application of a technique writes and reads."""
+
+    dsn: str
+    search_url: str
+    daemon_url: str
+    """Where its daemon answers, if it has one."""
+    read_model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Technique:
+    """One way to synchronise, as a user would set it up. Its configuration is made of two lines."""
+
+    name: str
+    """For the command line."""
+    title: str
+    """For people."""
+    source: str | None = None
+    """Of its pipeline; None: there is no daemon."""
+    sink: str = OPENSEARCH
+    sql: LiteralString = ""
+    """What is run in the database before all else."""
+    commands: tuple[tuple[str, ...], ...] = ()
+    """Of cdc-daemon, each is run with the configuration before the daemon starts."""
+    application: Callable[[Places], Application] = lambda places: Application(places.dsn)
+    change_one: LiteralString = CHANGE_ONE
+    """What its application says to change one row, as pgbench says it."""
+    change_many: LiteralString = CHANGE_MANY
+    """The same for the rows of a backlog."""
+    read_model: Callable[[Places], ReadModel] | None = lambda places: Searched(
+        places.search_url, places.read_model
+    )
+    """None: there is none."""
+    reads_source: bool = True
+    """Whether its daemon asks the source for what it has missed while it was away."""
+    admits: frozenset[str] = frozenset()
+    """The kinds of changes that it is known to miss."""
+    admits_away: frozenset[str] = frozenset()
+    """Those that it is known to miss while its daemon is away, beside these."""
+
+    @property
+    def read_model_name(self) -> str:
+        """Its alias in OpenSearch, or its table."""
+        return f"bookings_{self.name.replace('-', '_')}"
+
+    def configuration(self) -> str:
+        """The text of its configuration file."""
+        return _CONFIGURATION.format(
+            pipeline=f"compare-{self.name}",
+            source=self.source,
+            sink=self.sink,
+            read_model=self.read_model_name,
+            fields=FIELDS,
+        )

@@ -1,0 +1,39 @@
+"""The techniques that are compared. One more is one more entry here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cdc_daemon.compare import readtable
+from cdc_daemon.compare.readmodel import Selected
+from cdc_daemon.compare.technique import CDC, Technique
+from cdc_daemon.errors import CdcError
+from cdc_daemon.nearest import nearest
+
+BASELINE: Final = Technique(name="none", title="nothing: the writers alone", read_model=None)
+
+TECHNIQUES: Final = (
+    BASELINE,
+    Technique(name="cdc", title="CDC: logical replication", source=CDC),
+    Technique(
+        name="trigger-table",
+        title="a read table that triggers maintain in the same transaction",
+        sql=readtable.CREATE,
+        read_model=lambda places: Selected(places.dsn, readtable.DOCUMENTS),
+    ),
+)
+
+
+def chosen(names: str) -> list[Technique]:
+    """Those of a list with commas, in their usual order; all of them for an empty one.
+
+    The baseline is always among them. Raises CdcError for a name that there isn't.
+    """
+    known = {technique.name: technique for technique in TECHNIQUES}
+    wanted = {name for part in names.split(",") if (name := part.strip())} or set(known)
+    for name in sorted(wanted - set(known)):
+        guess = nearest(name, known)
+        hint = f" Did you mean {guess}?" if guess else ""
+        raise CdcError(f"there is no technique {name!r}.{hint} There are: {', '.join(known)}")
+    wanted.add(BASELINE.name)
+    return [technique for name, technique in known.items() if name in wanted]

@@ -1,0 +1,79 @@
+"""`cdc-daemon compare` as people start it: what techniques miss is counted, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = (sys.executable, "-m", "cdc_daemon", "compare")
+TIMEOUT_SECONDS = 500
+"""Most of it is for OpenSearch to start, on a machine that does other things as well."""
+
+
+def compare(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+        env={**os.environ, **environment},
+    )
+
+
+def test_it_compares_and_leaves_nothing(temporary: Path, tmp_path: Path) -> None:
+    """Each technique misses what it is known to miss and nothing else; figures, and a picture."""
+    plot = tmp_path / "techniques.svg"
+    short = ("--seconds", "3s", "--away", "2s", "--rate", "50", "--rows", "500")
+    result = compare(
+        *("--only", "cdc,trigger-table", *short, "--plot", str(plot), "--output", "json"),
+        TMPDIR=str(temporary),
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    none, cdc, table = json.loads(result.stdout)
+    assert [none["technique"], cdc["technique"], table["technique"]] == [
+        *("none", "cdc", "trigger-table")
+    ]
+    assert none["missed"] is none["delay_p50_seconds"] is None
+    assert cdc["missed"] == dict.fromkeys(cdc["missed"], 0)
+    assert cdc["away"]["lost"] == dict.fromkeys(cdc["away"]["lost"], 0)
+    assert cdc["away"]["changes"] > 0 < cdc["away"]["kept_bytes"]
+    assert table["missed"] == dict.fromkeys(table["missed"], 0)
+    assert table["table_bytes"] > cdc["table_bytes"] == 0
+    assert table["wal_bytes_per_change"] > none["wal_bytes_per_change"]
+    for each in (cdc, table):
+        assert 0 < each["delay_p50_seconds"] <= each["delay_p99_seconds"]
+        assert each["changes"] > 0 < each["writer_share"]
+        assert f"{each['technique']}: " in result.stderr
+    assert "takes about" in result.stderr
+    assert plot.read_text().startswith("<?xml")
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--only", "cdd"], "Did you mean cdc?"),
+        (["--seconds", "1s"], "at least 2 s"),
+        (["--away", "soon"], "--away"),
+        (["--rate", "0"], "--rate"),
+        (["--rows", "0"], "--rows"),
+        (["--plot", "techniques.gif"], "ends with .svg or .png"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_said_before_anything_starts(arguments: list[str], why: str) -> None:
+    """What is wrong, with the nearest right name; no server is started for it."""
+    result = compare(*arguments, COLUMNS="200")
+    assert result.returncode in {1, 2}, result.stdout + result.stderr
+    assert why in result.stderr
+    assert "starting on" not in result.stderr
