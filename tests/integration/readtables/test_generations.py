@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg import conninfo
 
-from cdc_daemon.errors import SinkError, SourceError, StartAgainError
+from cdc_daemon.errors import RetryError, SinkError, SourceError, StartAgainError
 from cdc_daemon.events import ColumnType, DocumentOperation
 from cdc_daemon.ports import FieldSpec, ReadModel, TableRequest
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
 from connectors.postgres.readtables import ReadTables, statements, writer
 from connectors.postgres.readtables.config import ReadTablesConfig
+from tests.generators.running_daemon import until
+from tests.generators.standby import dsn_of_both, fail_over, flushed, standby_of, wait_replayed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cdc_daemon.ports import Writer
     from tests.conftest import Database, StartPostgres
 
 NAME = FieldSpec("name", ColumnType("text"))
@@ -194,23 +196,37 @@ def test_indexes_are_tried_before_anything_is_made(
     assert admin.execute("select to_regnamespace('read_models')").fetchone() == (None,)
 
 
-def test_another_history_of_the_server_is_a_new_start(private_postgres: StartPostgres) -> None:
-    """What was durable may be lost there: nothing goes on as if it weren't."""
-    first, second = private_postgres(), private_postgres()
-    parts, others = (conninfo.conninfo_to_dict(each.dsn) for each in (first, second))
-    with psycopg.connect(second.dsn, autocommit=True) as connection:
-        connection.execute(f"alter role postgres password '{parts['password']}'")
-    either = {"host": "127.0.0.1,127.0.0.1", "port": f"{parts['port']},{others['port']}"}
-    sink = read_tables(conninfo.make_conninfo("", **parts | either))
-    sink.preflight([HOTELS])
-    made = sink.create_generation(HOTELS)
-    first.kill()
-    one = sink.writer()
-    with pytest.raises(StartAgainError, match="history"):
-        one.write([written(made.index, "1", 1, "{}")])
-    sink.preflight([HOTELS])
-    assert sink.find_generation(made.index) is None
-    sink.close()
+def test_after_a_failover_a_generation_is_another_one(private_postgres: StartPostgres) -> None:
+    """Its copy may lack what was durable: nobody goes on with it, now or at a later start."""
+    primary = private_postgres()
+    with standby_of(primary) as standby:
+        sink = read_tables(dsn_of_both(primary, standby))
+        sink.preflight([HOTELS])
+        made = sink.create_generation(HOTELS)
+        with psycopg.connect(primary.dsn) as connection:
+            wait_replayed(standby, flushed(connection))
+        fail_over(primary, standby)
+        one = sink.writer()
+        with pytest.raises(StartAgainError, match="history"):
+            until(lambda: _wrote(one, made.index), 60, "the standby is the primary")
+        sink.preflight([HOTELS])
+        found = sink.find_generation(made.index)
+        assert found is not None
+        assert found != made.uuid
+        with pytest.raises(SinkError, match="under us"):
+            sink.publish(made)
+        sink.drop_generation(made)
+        assert sink.find_generation(made.index) is None
+        one.close()
+        sink.close()
+
+
+def _wrote(one: Writer, index: str) -> bool:
+    try:
+        one.write([written(index, "1", 1, "{}")])
+    except RetryError:
+        return False
+    return True
 
 
 def test_a_read_table_is_no_source(sink: ReadTables, database: Database) -> None:
