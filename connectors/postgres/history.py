@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cdc_daemon.errors import RetryError, SourceError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 FIRST_TIMELINE: Final = 1
 STANDBY_VERSION: Final = 160000
 """From here on a standby decodes its log."""
+FOLLOWS_WITHIN_SECONDS: Final = 15.0
+"""Three times as long as a standby waits until it tries to connect again."""
+LOOK_SECONDS: Final = 0.1
 NO_STANDBY: Final = (
     "the server is a standby, and without source.primary_dsn it is followed only once it is "
     "promoted: it makes no publication, and the daemon has to ask its primary for one, and for the "
@@ -24,7 +28,7 @@ NO_STANDBY: Final = (
     "standby. Whether a server is one: select pg_is_in_recovery()"
 )
 _IS_STANDBY: Final = b"select pg_is_in_recovery()"
-_HAS_ALL: Final = b"select exists (select from pg_catalog.pg_stat_wal_receiver)"
+_FOLLOWS: Final = b"select exists (select from pg_catalog.pg_stat_wal_receiver)"
 # The name of the file that is being written begins with the number of the timeline.
 _TIMELINE: Final = b"select left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
 
@@ -129,6 +133,7 @@ def shared_until(
     if here.timeline == other:
         if here.is_standby:
             _require_whole_log(replication)
+            return _identified(replication)[1]
         return here.end
     if here.timeline.system != other.system:
         return NOWHERE
@@ -145,15 +150,23 @@ def shared_until(
 
 def _require_whole_log(replication: Connection) -> None:
     """A standby that has crashed knows how much it has of its log only once it asks for more."""
+    deadline = time.monotonic() + FOLLOWS_WITHIN_SECONDS
+    while not _follows(replication):
+        if time.monotonic() >= deadline:
+            raise RetryError(
+                "the standby is not connected to its primary, or still replays what it had "
+                "received before it was started: how far its log goes isn't known until then. What "
+                "it waits for is in its log; it is set up by primary_conninfo and "
+                "primary_slot_name",
+                reason="standby",
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _follows(replication: Connection) -> bool:
     with mapped_errors("look whether the standby follows its primary"):
-        [(has_all,)] = replication.execute(_HAS_ALL)
-    if not has_all:
-        raise RetryError(
-            "the standby is not connected to its primary, or still replays what it had received "
-            "before it was started: how far its log goes isn't known until then. What it waits "
-            "for is in its log; it is set up by primary_conninfo and primary_slot_name",
-            reason="standby",
-        )
+        [(follows,)] = replication.execute(_FOLLOWS, prepare=False)
+    return bool(follows)
 
 
 def timeline_history(replication: Connection, timeline: Timeline) -> str:
