@@ -58,7 +58,8 @@ class Rounds:
                 with _frozen(setting.daemon if place == 0 else None):
                     self._steady[place].append(self._sides[place](each, rate))
                     self._full[place].append(self._sides[place](each, None))
-                setting.catch_up()
+                if place == 1:
+                    setting.catch_up()
         baseline, technique = map(_writers, self._steady, self._full)
         return Cost(baseline, technique)
 
