@@ -152,6 +152,8 @@ class _Planning:
 
     def _found(self) -> Found:
         source, sink = self._configured.source, self._configured.sink
+        # Before the checkpoint: a daemon that runs beside us stores that, and then moves the place.
+        place = source.place()
         kept = sink.checkpoints.load(self._config.name)
         members = source.memberships(self._relations)
         names = [relation.qualified_name for relation in self._relations]
@@ -162,7 +164,7 @@ class _Planning:
         finally:
             reader.close()
         found = Claim(self._config, source, sink).found(kept, memberships)
-        found = replace(found, shapes=shapes)
+        found = replace(found, shapes=shapes, place=place)
         if not source.keeps_place(self._relations):
             found = replace(found, place=None)
         return self._with_state(found) if self._configured.compiled.plans else found
