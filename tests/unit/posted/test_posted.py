@@ -1,4 +1,4 @@
-"""Posted changes without servers: keys that come again, rates, mistakes, and who may be a source."""
+"""Posted changes without servers: keys that come again, rates, mistakes, who may be a source."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ def test_a_request_becomes_changes() -> None:
         (b'{"transactions": [{"changes": [NaN]}]}', [""]),
         (
             (
-                b'{"transactions": [{"xid": 1, "changes": [{"table": "public.hotel", "op": "delete", '
-                b'"row": {}, "key": {"id": 1, "nam": 1}}]}], "idempotency_key": ""}'
+                b'{"transactions": [{"xid": 1, "changes": [{"table": "public.hotel", '
+                b'"op": "delete", "row": {}, "key": {"id": 1, "nam": 1}}]}], "idempotency_key": ""}'
             ),
             [
                 "transactions[0].xid",
