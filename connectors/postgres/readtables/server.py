@@ -69,7 +69,7 @@ class Server:
         Raises StartAgainError where the server has another history than the one before: what was
         durable there may be lost here.
         """
-        with mapped_errors("connect", self._settings):
+        with mapped_errors("connect to the sink", self._settings):
             connection = psycopg.connect(**self._settings, autocommit=True)
         try:
             with mapped_errors("ask for the server's history"):
