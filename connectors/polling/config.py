@@ -29,8 +29,8 @@ INTERVAL_SECONDS: Final = 60.0
 """A batch that nobody has said anything about: as often as cron could, at most."""
 OVERLAP_SECONDS: Final = 300.0
 """Longer than transactions of an application take; a job of an hour needs another one."""
-STATEMENT_SECONDS: Final = 600.0
-"""For the first rows of a large table that is searched without an index."""
+STATEMENT_SECONDS: Final = 3600.0
+"""A table that takes longer holds the source's vacuum back for too long."""
 LOCK_WAIT_SECONDS: Final = 60.0
 """A daemon that is being replaced lets go within its shutdown deadline."""
 
@@ -151,7 +151,7 @@ class PollingConfig(BaseModel):
     )
     statement_timeout: Duration = Field(
         default=STATEMENT_SECONDS,
-        description="How long the server may take for one piece of a poll, some thousand rows.",
+        description="How long the server may take to read one table.",
     )
     lock_wait: Duration = Field(
         default=LOCK_WAIT_SECONDS,
