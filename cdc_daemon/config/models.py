@@ -73,6 +73,11 @@ DocumentId: TypeAlias = Annotated[
 ]
 
 
+SinkName: TypeAlias = Annotated[
+    str, AfterValidator(sink_name), Field(json_schema_extra={"pattern": SINK_PATTERN})
+]
+
+
 class ProjectionConfig(Section):
     """One read model: the table it comes from, and what its documents hold."""
 
@@ -324,12 +329,7 @@ class Configuration(Section):
     )
     source: SerializeAsAny[BaseModel] = Field(description="Where changes come from.")
     sink: SerializeAsAny[BaseModel] | None = Field(default=None, description="Where documents go.")
-    sinks: dict[
-        Annotated[
-            str, AfterValidator(sink_name), Field(json_schema_extra={"pattern": SINK_PATTERN})
-        ],
-        SerializeAsAny[BaseModel],
-    ] = Field(
+    sinks: dict[SinkName, SerializeAsAny[BaseModel]] = Field(
         default_factory=dict,
         min_length=1,
         description="Several of them, by name, in place of `sink`. The first one keeps the "

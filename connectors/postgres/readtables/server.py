@@ -52,6 +52,11 @@ class Server:
         self._idle: list[Connection] = []
         self._history: str | None = None
 
+    @property
+    def history(self) -> str:
+        """System identifier and timeline, once anything was connected."""
+        return self._history or ""
+
     def adopt(self) -> None:
         """Take the history that the server is in from now on for the one that we write in."""
         self.close()

@@ -8,6 +8,8 @@ import pytest
 
 from tests.conformance.follower import Follower
 from tests.conformance.test_polling import PolledUpstream
+from tests.generators.daemons import StartDaemon, daemons
+from tests.generators.read_tables import TableSearch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +56,20 @@ class Polled(Follower):
         """In another process, from what is durable."""
         self.source.prepare(self.relations)
         self.start(after)
+
+
+@pytest.fixture
+def tables(database: Database) -> TableSearch:
+    """Queries of the read tables in the test's database."""
+    return TableSearch(database.dsn)
+
+
+@pytest.fixture
+def start_daemon(database: Database, tmp_path: Path) -> Iterator[StartDaemon]:
+    """Run daemons that poll the test's database, where the read tables are too."""
+    sink = {"type": "postgres", "dsn": database.dsn}
+    with daemons(database.dsn, sink, tmp_path) as make:
+        yield make
 
 
 class Poll(Protocol):

@@ -11,7 +11,7 @@ import pytest
 
 from cdc_daemon.errors import RetryError, SchemaChangedError, SettingError, SourceError
 from cdc_daemon.events import ChangeKind
-from cdc_daemon.ports import TableRequest
+from cdc_daemon.ports import Polling, TableRequest
 from tests.conformance.upstream import Delete, Insert, Truncate, Update
 from tests.generators.existing_rows import planned, read_chunks
 
@@ -172,6 +172,7 @@ def test_nothing_is_read_while_nothing_is_written(poll: Poll) -> None:
     polled = poll()
     polled.load()
     polled.idle(0.5)
+    assert isinstance(polled.source, Polling)
     polls = polled.source.poll_report().polls
     polled.idle(1)
     assert polled.source.poll_report().polls == polls
