@@ -59,7 +59,8 @@ class Progress:
         """The same until searches see them: before that they are refreshed like the others."""
         self.reread: frozenset[str] = frozenset()
         """Indices that are searched, and of which changes are left to a load of all rows, since a
-        table has changed: nobody knows what searches lack."""
+        table has changed: nobody knows what searches lack. None that commits wait for is among
+        them: it keeps its rows, and a new generation of it is made."""
         self._shows_load: dict[str, int] = {}
         """Of those whose load has ended: the refresh that shows it."""
 

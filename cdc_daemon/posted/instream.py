@@ -84,13 +84,17 @@ class InStream:
         return future
 
     def _done(self, positions: Sequence[Position], *, there: bool) -> Done:
-        show = self._given.source.show
-        durable = self._pipeline.progress.durable()
+        """Positions of what is durable: after a crash others would be reached and never come."""
+        show, durable = self._given.source.show, self._pipeline.progress.durable()
         shown: list[dict[str, Any]] = [
-            {"outcome": "written" if at <= durable else "not_yet", "position": show(at)}
+            {"outcome": "written", "position": show(at)}
+            if at <= durable
+            else {"outcome": "not_yet"}
             for at in positions
         ]
-        return Done(shown, there, {"token": f"{self.epoch}:{show(positions[-1])}"})
+        last = positions[-1]
+        told = {"token": f"{self.epoch}:{show(last)}"} if last <= durable else {}
+        return Done(shown, there, told)
 
     def look(self) -> None:
         """A position may have moved."""

@@ -35,8 +35,9 @@ class Posts:
         self._source = source
         self._sink = sink
         self._taker: Taker | None = None
-        terms = configuration.web.changes
-        if terms is not None and not isinstance(source, Versioned | TakesChanges):
+        if isinstance(source, TakesChanges):
+            _require_fitting(configuration)
+        elif self.terms is not None and not isinstance(source, Versioned):
             raise ConfigurationError(
                 "web.changes: nothing can be posted beside this source, since it gives many "
                 "commits one position: a version that was read before one of them can lie above "
@@ -118,3 +119,17 @@ class Posts:
         places = {index: self._sink.place(index) for index in indices}
         writers = {place: self._sink.writer(place) for place in {*places.values()}}
         return {index: writers[place] for index, place in places.items()}
+
+
+def _require_fitting(configuration: Configuration) -> None:
+    """Where the source is what is posted. Raises ConfigurationError."""
+    if configuration.web.changes is None:
+        raise ConfigurationError(
+            "the source is what applications post, and nothing is taken: set web.changes, with a "
+            "key in web.changes.keys"
+        )
+    if configuration.standby:
+        raise ConfigurationError(
+            "standby: this source has nothing that would tell two daemons apart, so both would be "
+            "posted to: run one, and let it be started again where it dies"
+        )

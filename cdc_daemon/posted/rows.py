@@ -88,7 +88,8 @@ class RowReader:
     def __init__(self, relation: Relation, key: Collection[str]) -> None:
         self._relation = relation
         self._key = key
-        self._known = relation.known | {*relation.excluded} | {c.name for c in relation.computed}
+        read = {column.name for column in (*relation.columns, *relation.computed)}
+        self._known = read | relation.known | {*relation.excluded}
         self._encoders = [watched_encoder(column.type) or _as_it_is for column in relation.columns]
 
     def change(self, operation: str, given: dict[str, Any], at: str, note: Note) -> Change | None:

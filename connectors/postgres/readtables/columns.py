@@ -44,6 +44,12 @@ BY_NAME: Final = {
     "macaddr8": "macaddr8",
     "json": JSON,
     "jsonb": JSON,
+    # Their JSON is an object, or an array of any length.
+    "hstore": JSON,
+    "int2vector": JSON,
+    "oidvector": JSON,
+    "vector": JSON,
+    "halfvec": JSON,
 }
 """PostgreSQL's name of a type to the type of its column, as `format_type` writes it: built-in ones
 that read back what the document says. Every other type is its text."""
@@ -101,7 +107,7 @@ def _of_field(field: FieldSpec, type: ColumnType) -> str:  # noqa: A002 - what i
 
 
 def _of_one(base: ColumnType) -> str:
-    if base.kind == "composite":
+    if base.kind in {"composite", "array"}:
         return JSON
     return BY_NAME.get(base.name, TEXT) if base.kind == "base" else TEXT
 

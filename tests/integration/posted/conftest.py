@@ -27,6 +27,7 @@ from tests.integration.pipeline.conftest import (  # noqa: F401 - the fixtures, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cdc_daemon import embedded
@@ -78,19 +79,24 @@ class Shop:
         found = self.document(id_)
         return None if found is None else found["_source"]["name"]
 
-    @contextmanager
-    def stream_stopped(self) -> Iterator[None]:
+    def stream_stopped(self) -> AbstractContextManager[None]:
         """The server sends nothing for a while; the daemon runs, and takes what is posted."""
-        with self.connect(autocommit=True) as connection:
-            row = connection.execute(
-                "select active_pid from pg_replication_slots where database = current_database()"
-            ).fetchone()
-        assert row is not None
-        os.kill(row[0], signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(row[0], signal.SIGCONT)
+        return stream_stopped(self.dsn)
+
+
+@contextmanager
+def stream_stopped(dsn: str) -> Iterator[None]:
+    """The server sends nothing to the daemon that follows this database."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(
+            "select active_pid from pg_replication_slots where database = current_database()"
+        ).fetchone()
+    assert row is not None
+    os.kill(row[0], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(row[0], signal.SIGCONT)
 
 
 def version_of(connection: psycopg.Connection[Any]) -> str:

@@ -34,6 +34,8 @@ def column(field: FieldSpec) -> str | None:
         (ColumnType("_mood", "array", element=ColumnType("mood", "enum")), "text[]"),
         (PAIR, "jsonb"),
         (ColumnType("_pair", "array", element=PAIR), "jsonb"),
+        (ColumnType("_ints", "array", element=ColumnType("ints", "domain", element=INTS)), "jsonb"),
+        (ColumnType("_int2vector", "array", element=ColumnType("int2vector")), "jsonb"),
         (ColumnType("jsonb"), "jsonb"),
     ],
 )
