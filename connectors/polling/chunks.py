@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from cdc_daemon.events import Position
 from connectors.polling.differences import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cdc_daemon.events import Chunk, Position, Relation
+    from cdc_daemon.events import Chunk, Relation
     from cdc_daemon.ports import ChunkReader, ChunkRows, FoundRows
     from connectors.polling.config import PollingConfig
     from connectors.polling.memory import Memory
@@ -24,7 +25,7 @@ class PollingChunkReader:
     Whatever of a chunk has been given was given by a poll that had begun, and what hasn't comes
     with one to come, at a higher position: so rows needn't wait for the end of the log. A row that
     was written after a poll, is in a chunk, and gone before the next poll, is in none. So the keys
-    that polls don't know are noted: the next one finds that such a row is gone.
+    that polls don't know are noted, and the chunk waits for the next one: it finds what is gone.
     """
 
     def __init__(
@@ -64,5 +65,6 @@ class PollingChunkReader:
         if self._config.of_table(relation.qualified_name).compares:
             keys = Keys(relation)
             noted = [keys.of([row[place] for place in keys.places]) for row in found.rows]
-            self._memory.note(relation.qualified_name, noted)
+            if self._memory.note(relation.qualified_name, noted):
+                reached = Position(reached + 1)  # the next poll says whether they are still there
         return replace(found, reached=reached)

@@ -30,7 +30,7 @@ INTERVAL_SECONDS: Final = 60.0
 OVERLAP_SECONDS: Final = 300.0
 """Longer than transactions of an application take; a job of an hour needs another one."""
 STATEMENT_SECONDS: Final = 3600.0
-"""A table that takes longer holds the source's vacuum back for too long."""
+"""A large table is searched for so long before its first row is found."""
 LOCK_WAIT_SECONDS: Final = 60.0
 """A daemon that is being replaced lets go within its shutdown deadline."""
 
@@ -151,7 +151,7 @@ class PollingConfig(BaseModel):
     )
     statement_timeout: Duration = Field(
         default=STATEMENT_SECONDS,
-        description="How long the server may take to read one table.",
+        description="How long the server may go without giving a row of the table that is read.",
     )
     lock_wait: Duration = Field(
         default=LOCK_WAIT_SECONDS,

@@ -227,10 +227,10 @@ class Memory:
             self._tables = {}
         self._let_note()
 
-    def note(self, table: str, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    def note(self, table: str, rows: Sequence[tuple[bytes, bytes]]) -> int:
         """Somebody else has read rows, given by key and values of the key: any thread calls it.
 
-        Those that no poll knows are to be looked for. Waits while a poll is under way.
+        Those that no poll knows are to be looked for: how many. Waits while a poll is under way.
         """
         with self._turn:
             self._noting += 1
@@ -238,9 +238,10 @@ class Memory:
         try:
             with self._writing():
                 number = self.table(table)
-                self._connection.executemany(
+                noted = self._connection.executemany(
                     _NOTE, ((number, key, DOUBTFUL, values) for key, values in rows)
                 )
+                return noted.rowcount
         finally:
             with self._turn:
                 self._noting -= 1

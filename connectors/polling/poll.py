@@ -86,7 +86,7 @@ class UnderWay:
         ending = [number for number, read in self._read.items() if read.whole or read.forgets]
         for known in self._memory.unseen(ending, self._seen):
             yield self._end_of(known)
-        end = self._session.log_end()
+        end = self._session.log_on_disk()
         if self._files() != files:
             raise _rewritten()
         self.poll = Poll(position, self._source_id, end, source_time, self._bounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -33,6 +34,7 @@ _BEGIN: Final = (
     f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'",
     f"set local idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'",
     "set local row_security = off",
+    "set local statement_timeout = 0",
 )
 _SNAPSHOT: Final = "select pg_current_snapshot()::text"
 _FILES: Final = """
@@ -48,13 +50,14 @@ where attrelid = to_regclass({table}) and attnum > 0 and not attisdropped
 """
 _PID: Final = "select pg_backend_pid()"
 _END: Final = "select pg_current_wal_insert_lsn() - '0/0'"
+_FLUSHED: Final = "select pg_current_wal_flush_lsn() - '0/0'"
+_FLUSH: Final = "select pg_logical_emit_message(true, 'cdc-daemon', 'flush')"
 _TIME: Final = "select extract(epoch from clock_timestamp())::float8"
 _END_SESSION: Final = "select pg_terminate_backend({pid})"
 
 
 _OTHER_TABLE: Final = frozenset({"42703", "42P01", "3F000"})
 """SQLSTATEs of columns, tables and schemas that aren't there."""
-_CUT_OFF: Final = "57014"
 
 
 class Look(NamedTuple):
@@ -71,9 +74,10 @@ class Look(NamedTuple):
 class Session:
     """One connection. The thread of the source owns it."""
 
-    def __init__(self, database: Database, statement_seconds: float) -> None:
+    def __init__(self, database: Database, silence_seconds: float) -> None:
+        """`silence_seconds`: how long the server may go without giving a row."""
         self._database = database
-        self._statement_ms = round(statement_seconds * 1000)
+        self._silence_seconds = silence_seconds
         self._copy: Copy | None = None
         self.broken = False
         """Whether it is of no use any more, but to be closed."""
@@ -110,6 +114,17 @@ class Session:
         """Where the last record of the log ends."""
         return self._pages.last_end(int(self.value(_END) or 0))
 
+    def log_on_disk(self) -> Position:
+        """Where the log ends, once all of that is on the server's disk.
+
+        A snapshot sees commits that aren't (synchronous_commit = off). If the server dies then,
+        they are gone, and others get their numbers.
+        """
+        end = self.log_end()
+        if int(self.value(_FLUSHED) or 0) < end:
+            self.lines(_FLUSH)  # a commit of ours, which waits for the disk and for nobody else
+        return end
+
     def look(self) -> Look:
         """In this order: what is claimed by it must be true of a snapshot that is taken after."""
         source_time = float(self.value(_TIME) or 0)
@@ -140,7 +155,7 @@ class Session:
     @contextmanager
     def snapshot(self) -> Iterator[str]:
         """A transaction that sees one moment; gives what that is."""
-        for statement in (*_BEGIN, f"set local statement_timeout = {self._statement_ms}"):
+        for statement in _BEGIN:
             self.lines(statement)
         seen = self.visible()
         self.broken = True  # until the end, whatever comes
@@ -159,17 +174,16 @@ class Session:
                 raise
 
         self._copy = Copy(run)
+        heard = time.monotonic()
         try:
-            yield from self._copy.pieces()
+            for piece in self._copy.pieces():
+                heard = time.monotonic() if piece else heard
+                if time.monotonic() - heard > self._silence_seconds:
+                    raise _silent(of_table)
+                yield piece
         except StatementError as error:
             if error.sqlstate in _OTHER_TABLE:
                 raise SchemaChangedError(of_table, str(error)) from error
-            if error.sqlstate == _CUT_OFF:
-                raise RetryError(
-                    f"{error} (source.statement_timeout): raise it, or let the server find the "
-                    "rows faster",
-                    reason="timeout",
-                ) from error
             raise
         self._copy = None
 
@@ -181,3 +195,11 @@ class Session:
                 other.rows(_END_SESSION.format(pid=self._pid))
         if copy is None or copy.ends_within(END_SECONDS):
             self._connection.close()
+
+
+def _silent(table: str) -> RetryError:
+    return RetryError(
+        f"the server gave no row of table {table} for as long as source.statement_timeout says: "
+        "raise that, or let the server find the rows faster",
+        reason="timeout",
+    )

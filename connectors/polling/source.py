@@ -130,7 +130,7 @@ class PollingSource:
         assert position is not None  # noqa: S101 - the log has an end above 0
         tables = fitted(session, self._config, self._relations)
         bounds = _bounds(session, tables)
-        first = Poll(position, self.identity(), session.log_end(), look.time, bounds)
+        first = Poll(position, self.identity(), session.log_on_disk(), look.time, bounds)
         self._memory.begin_anew(first)
         return position
 
@@ -241,10 +241,8 @@ class PollingSource:
 
     def _usable(self) -> Iterator[Poll]:
         """The polls whose snapshots mean the same in the history that the source is in now."""
-        polls = [] if self._kept is None else self._kept.polls()
-        here = self.identity() if polls else ""
-        for poll in polls:
-            if poll.source_id == here or self.shared_until(poll.source_id) >= poll.log_end:
+        for poll in [] if self._kept is None else self._kept.polls():
+            if self.shared_until(poll.source_id) >= poll.log_end:
                 yield poll
 
     def _want(self, position: Position) -> None:

@@ -158,13 +158,28 @@ def test_a_row_that_only_a_chunk_has_seen_is_deleted(poll: Poll) -> None:
     reader = polled.source.chunk_reader()
     chunks = planned(polled.source, polled.relation)
     [chunk] = read_chunks(reader, polled.relation, chunks)
+    [again] = read_chunks(reader, polled.relation, chunks)
     reader.close()
     polled.rows = {"a": None}
     assert len(chunk.rows) == 1
-    assert chunk.reached == polled.watermark, "it waits for no poll to come"
+    assert chunk.reached > polled.watermark, "it waits for the poll that looks for it"
+    assert again.reached == polled.watermark, "it waits for none"
     polled.upstream.commit(Delete("a"))
     polled.poll()
     assert polled.rows == {}
+
+
+def test_what_is_given_is_on_the_disk_of_the_server(poll: Poll) -> None:
+    """A commit that didn't wait for that can't be lost any more once it was polled."""
+    polled = poll(by="xmin")
+    polled.load()
+    with psycopg.connect(polled.upstream.dsn, autocommit=True) as connection:
+        connection.execute("set synchronous_commit = off")
+        connection.execute("insert into item (id) values ('a')")
+        [(end,)] = connection.execute("select pg_current_wal_insert_lsn()::text")
+        polled.poll()
+        flushed = "select pg_current_wal_flush_lsn() >= %s::pg_lsn"
+        assert connection.execute(flushed, [end]).fetchone() == (True,)
 
 
 def test_nothing_is_read_while_nothing_is_written(poll: Poll) -> None:
