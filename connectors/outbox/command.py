@@ -18,6 +18,7 @@ from connectors.outbox.installing import (
     find_installed,
     key_reasons,
     lacking,
+    owner_reasons,
     removal,
     run_steps,
     steps,
@@ -47,6 +48,15 @@ Output = Annotated[
 PrintSql = Annotated[
     bool, typer.Option("--sql", help="Print the statements, and run none of them.")
 ]
+AdminDsn = Annotated[
+    str,
+    typer.Option(
+        "--admin-dsn",
+        envvar="CDC_DAEMON_ADMIN_DSN",
+        metavar="DSN",
+        help="The owner of the tables, where the role of source.dsn isn't.",
+    ),
+]
 _ROLE: Final = "select quote_ident(current_user)"
 
 
@@ -61,31 +71,47 @@ class Place:
 
 
 @outbox.command("install")
-def install(ctx: typer.Context, file: File = DEFAULT_FILE, *, print_sql: PrintSql = False) -> None:
+def install(
+    ctx: typer.Context,
+    file: File = DEFAULT_FILE,
+    *,
+    admin_dsn: AdminDsn = "",
+    print_sql: PrintSql = False,
+) -> None:
     """Make the outbox and its triggers, as the mapping has it; again after it has changed.
 
-    Run it as the owner of the tables. A trigger is made once nobody writes its table.
+    As the owner of the tables. A trigger is made once nobody writes its table.
     """
-    with _opened(ctx, file) as place:
+    with _opened(ctx, file, admin_dsn) as place:
         place.installed.require_ours()
         _require_followed(place)
         statements = list(steps(place.installed, place.candidates, notify=place.config.notify))
+        if print_sql or admin_dsn:
+            role = _role(place.config.dsn.get_secret_value())
+            statements.append(reader_rights(place.config.in_schema, role))
         if print_sql:
-            schema = place.config.in_schema
-            statements.append(reader_rights(schema, _role(place.database)))
             typer.echo("".join(statements), nl=False)
             return
-        run_steps(place.database.queries(), statements)
+        queries, oids = place.database.queries(), [each.table.oid for each in place.candidates]
+        if reasons := owner_reasons(queries, place.installed, oids):
+            raise SourceError("\n".join(reasons))
+        run_steps(queries, statements)
     typer.echo(f"{place.config.in_schema}: installed for {_tables(place.candidates)}")
 
 
 @outbox.command("remove")
-def remove(ctx: typer.Context, file: File = DEFAULT_FILE, *, print_sql: PrintSql = False) -> None:
+def remove(
+    ctx: typer.Context,
+    file: File = DEFAULT_FILE,
+    *,
+    admin_dsn: AdminDsn = "",
+    print_sql: PrintSql = False,
+) -> None:
     """Take triggers and outbox away, with what nobody has read.
 
     The next start of the daemon refuses to run, until the outbox is installed again.
     """
-    with _opened(ctx, file) as place:
+    with _opened(ctx, file, admin_dsn) as place:
         place.installed.require_ours()
         statements = list(removal(place.installed))
         if print_sql:
@@ -130,14 +156,14 @@ def status(ctx: typer.Context, file: File = DEFAULT_FILE, output: Output = "text
 
 
 @contextmanager
-def _opened(ctx: typer.Context, file: Path) -> Iterator[Place]:
+def _opened(ctx: typer.Context, file: Path, admin_dsn: str = "") -> Iterator[Place]:
     opened = ctx.obj(file)
     config = opened.source
     if not isinstance(config, OutboxConfig):
         raise ConfigurationError(
             f"{file}: the source is of type {config.type}: only outbox has an outbox"
         )
-    database = Database(config.dsn.get_secret_value(), f"cdc-daemon outbox {opened.pipeline}")
+    database = Database(admin_dsn or config.dsn.get_secret_value(), _name(opened.pipeline))
     try:
         relations = database.describe([TableRequest(name) for name in opened.tables])
         candidates, _ = database.candidates(relations)
@@ -163,10 +189,19 @@ def _require_followed(place: Place) -> None:
         raise SourceError("\n".join(reasons))
 
 
-def _role(database: Database) -> str:
-    with mapped_errors("ask who we are"):
-        [(role,)] = database.queries().execute(_ROLE)
+def _role(dsn: str) -> str:
+    """What the daemon is there, quoted."""
+    database = Database(dsn, _name("install"))
+    try:
+        with mapped_errors("ask who the daemon is"):
+            [(role,)] = database.queries().execute(_ROLE)
+    finally:
+        database.close()
     return str(role)
+
+
+def _name(pipeline: str) -> str:
+    return f"cdc-daemon outbox {pipeline}"
 
 
 def _tables(candidates: Sequence[Candidate]) -> str:

@@ -24,6 +24,7 @@ from connectors.postgres.database import mapped_errors
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from cdc_daemon.events import ColumnType
     from connectors.postgres.database import Candidate, Connection
 
 LOCK_TIMEOUT_SECONDS: Final = 3
@@ -34,12 +35,14 @@ _PAUSE_SECONDS: Final = 1.0
 
 _SCHEMA: Final = """
 select oid::text, coalesce(obj_description(oid, 'pg_namespace'), ''),
-       to_regclass(format('%%I.read', nspname)) is not null
+       to_regclass(format('%%I.read', nspname)) is not null,
+       pg_get_userbyid(nspowner) = current_user
 from pg_catalog.pg_namespace where nspname = %s
 """
 _TRIGGERS: Final = """
-select t.tgrelid::int8, format('%%I.%%I', n.nspname, c.relname), t.tgname::text, t.oid::text,
-       t.tgenabled in ('O', 'A'), t.tgparentid <> 0
+select t.tgrelid::int8, format('%%I.%%I', n.nspname, c.relname), t.tgname::text,
+       t.oid || ' ' || t.xmin, t.tgenabled = 'A' or t.tgenabled = 'O' and t.tgparentid <> 0,
+       t.tgparentid <> 0
 from pg_catalog.pg_trigger t
 join pg_catalog.pg_proc p on p.oid = t.tgfoid
 join pg_catalog.pg_namespace s on s.oid = p.pronamespace and s.nspname = %s
@@ -62,6 +65,16 @@ where a.attrelid = any(%s) and a.attnum > 0 and not a.attisdropped
 """
 
 
+_JSON: Final = frozenset({"json", "jsonb"})
+_VECTORS: Final = frozenset({"int2vector", "oidvector"})
+_OWNERS: Final = """
+select format('%%I.%%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text,
+       current_user::text
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.oid = any(%s) and pg_get_userbyid(c.relowner) <> current_user
+"""
+
+
 class Trigger(NamedTuple):
     """One that is there."""
 
@@ -69,8 +82,10 @@ class Trigger(NamedTuple):
     table_name: str
     """As SQL names it."""
     name: str
-    oid: str
+    version: str
+    """Its number, and the transaction that altered it last: it may have been disabled meanwhile."""
     enabled: bool
+    """Also for what is replicated (`enable always`)."""
     inherited: bool
     """That of a partition: made and dropped with the one of its table."""
 
@@ -85,6 +100,8 @@ class Installed:
     """Of the schema; empty where there is none."""
     comment: str = ""
     has_journal: bool = False
+    is_own: bool = True
+    """Whether the schema belongs to the role that looks."""
     triggers: Sequence[Trigger] = field(default_factory=list)
 
     @property
@@ -116,9 +133,9 @@ def find_installed(connection: Connection, schema: str, pipeline: str) -> Instal
         lines = connection.execute(_TRIGGERS, [schema]).fetchall()
     if found is None:
         return Installed(schema, pipeline)
-    oid, comment, has_journal = found
+    oid, comment, has_journal, is_own = found
     triggers = [Trigger(*line) for line in lines]
-    return Installed(schema, pipeline, oid, comment, has_journal, triggers)
+    return Installed(schema, pipeline, oid, comment, has_journal, is_own, triggers)
 
 
 def lacking(installed: Installed, candidates: Sequence[Candidate]) -> Iterator[str]:
@@ -133,7 +150,7 @@ def lacking(installed: Installed, candidates: Sequence[Candidate]) -> Iterator[s
             if found is None:
                 yield f"table {table} has no trigger {name}"
             elif not found.enabled:
-                yield f"trigger {name} of table {table} is disabled"
+                yield f"trigger {name} of table {table} is disabled, or not enabled always"
         for leaf in candidate.leaves:
             found = installed.trigger(leaf.oid, row_trigger(installed.schema))
             if found is not None and not found.enabled:
@@ -148,8 +165,8 @@ def memberships(installed: Installed, candidates: Sequence[Candidate]) -> dict[s
         of_all = installed.trigger(candidate.table.oid, truncate_trigger(installed.schema))
         if of_rows is not None and of_all is not None:
             name = candidate.relation.qualified_name
-            numbers = (installed.oid, str(candidate.table.oid), of_rows.oid, of_all.oid)
-            found[name] = f"outbox {'/'.join(numbers)}"
+            parts = (installed.oid, str(candidate.table.oid), of_rows.version, of_all.version)
+            found[name] = f"outbox {'/'.join(parts)}"
     return found
 
 
@@ -158,13 +175,40 @@ def type_reasons(connection: Connection, candidate: Candidate) -> Iterator[str]:
     mapped = {column.name for column in candidate.relation.columns}
     with mapped_errors("read the types of columns"):
         found = connection.execute(_CAST_TO_JSON, [[candidate.table.oid]]).fetchall()
-    for table, column, type_name in found:
-        if column in mapped:
-            yield (
-                f"column {column} of table {table} is of type {type_name}, which has a cast to "
-                "json of its own: the trigger can't note its values exactly. Leave the column out, "
-                f"or follow the database with source.type postgres"
-            )
+    unsayable = [
+        (column, f"of type {type_name}, which has a cast to json of its own")
+        for _, column, type_name in found
+        if column in mapped
+    ]
+    unsayable.extend(
+        (
+            column.name,
+            f"of type {column.type.declared}, an array that JSON doesn't tell from others",
+        )
+        for column in candidate.relation.columns
+        if is_ambiguous(column.type)
+    )
+    for column, why in unsayable:
+        yield (
+            f"column {column} of table {candidate.relation.qualified_name} is {why}: the trigger "
+            "can't note its values exactly. Leave the column out, or follow the database with "
+            "source.type postgres"
+        )
+
+
+def is_ambiguous(type_: ColumnType) -> bool:
+    """Whether it holds, at any depth, an array of what may be an array itself: of JSON, or of a
+    domain over an array (as JSON it may have more dimensions); or an array that has none as JSON.
+    """  # noqa: D205 - one sentence
+    inner = [type_.element] if type_.element else []
+    if type_.name in _VECTORS:
+        return True
+    if type_.kind == "array" and type_.element:
+        base = type_.element.base
+        if base.kind == "array" or base.name in _JSON:
+            return True
+    inner.extend(each for _, each in type_.attributes)
+    return any(map(is_ambiguous, inner))
 
 
 def key_reasons(candidate: Candidate) -> Iterator[str]:
@@ -204,8 +248,31 @@ def steps(installed: Installed, candidates: Sequence[Candidate], *, notify: bool
             if found is None:
                 yield statement(schema, relation, oid)
             elif not found.enabled:
-                table = sql.Identifier(relation.schema, relation.name).as_string()
-                yield f"alter table {table} enable trigger {sql.Identifier(name).as_string()};\n"
+                table = _quoted(relation.schema, relation.name)
+                yield f"alter table {table} enable always trigger {_quoted(name)};\n"
+
+
+def owner_reasons(connection: Connection, installed: Installed, oids: Sequence[int]) -> list[str]:
+    """Why it would be unsafe to install as this role.
+
+    The functions that note rows run as the role that made them, and they run what the owner of a
+    table has made of a type (a cast to json): with the same rights, nobody gains any.
+    """
+    with mapped_errors("look who owns the tables"):
+        found = connection.execute(_OWNERS, [list(oids)]).fetchall()
+    reasons = [
+        f"table {table} belongs to role {theirs}, and {ours} is to install: the functions that "
+        f"note its rows would run with the rights of {ours}. Install as the owner of the tables "
+        "(--admin-dsn); tables of several owners need a pipeline, and a schema, each"
+        for table, theirs, ours in found
+    ]
+    if installed.oid and not installed.is_own:
+        reasons.append(f"schema {installed.schema} belongs to another role: install as that one")
+    return reasons
+
+
+def _quoted(*name: str) -> str:
+    return sql.Identifier(*name).as_string()
 
 
 def run_steps(connection: Connection, statements: Sequence[str]) -> None:

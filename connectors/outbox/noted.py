@@ -29,6 +29,7 @@ LARGEST_PAGE: Final = 2000
 PAGE_BYTES: Final = 4_000_000
 """Pages get smaller where they hold more text than this."""
 
+_TOO_LARGE: Final = "X"
 _KINDS: Final = {
     "I": ChangeKind.INSERT,
     "U": ChangeKind.UPDATE,
@@ -85,7 +86,7 @@ class NotedChanges:
         except RejectedError as error:
             if error.reason != TYPE_CHANGED:
                 raise
-            yield [misfit(self._relation, f"a value isn't of its type: {error.explanation}")]
+            yield [misfit(self._relation, error.explanation)]
         except StatementError as error:
             if not error.sqlstate.startswith(_OF_SHAPE):
                 raise
@@ -93,6 +94,8 @@ class NotedChanges:
 
     def _next(self) -> list[Change]:
         lines = self._lines()
+        if any(line[1] == _TOO_LARGE for line in lines or ()):
+            raise RejectedError(TYPE_CHANGED, "a row was too large to be noted")
         if lines is None:
             return self._one_by_one()
         if not lines:

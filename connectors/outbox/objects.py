@@ -30,11 +30,11 @@ create table if not exists {schema}.change (
   at timestamptz not null default clock_timestamp(),
   relation oid,
   "table" text,
-  op text not null check (op in ('I', 'U', 'D', 'T')),
+  op text not null check (op in ('I', 'U', 'D', 'T', 'X')),
   "row" json,
   key json,
   check ((relation is null) <> ("table" is null)),
-  check (("row" is null) = (op in ('D', 'T')) and (key is not null or op <> 'D')),
+  check (("row" is null) = (op in ('D', 'T', 'X')) and (key is not null or op <> 'D')),
   check (json_typeof("row") = 'object'),
   check (json_typeof(key) = 'object')
 ) partition by list (part);
@@ -62,11 +62,13 @@ $$;
 # What the texts of values depend on is set, so that they can be read whatever the writer has set.
 # A row that a trigger of the application has changed or deleted meanwhile has been noted as it is
 # now, before this: noting what it was would bring that back. Only then is `xmax` set and it gone.
+# As JSON a row may be too large for a value of the server (1 GB): `X` has the table read again.
 _NOTE_ROW: Final = """
 create or replace function {schema}.note_row() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, MDY' set intervalstyle = 'iso_8601' set extra_float_digits = 3
+set datestyle = 'ISO, MDY' set intervalstyle = 'iso_8601' set timezone = 'UTC'
+set extra_float_digits = 3
 set lc_monetary from current as $$
 declare
   root constant oid := tg_argv[0];
@@ -74,11 +76,18 @@ declare
   gone json;
   is_there boolean := true;
 begin
-  if tg_op <> 'INSERT' then
-    gone := {schema}.key_of(root, to_json(old));
-  end if;
+  begin
+    if tg_op <> 'INSERT' then
+      gone := {schema}.key_of(root, to_json(old));
+    end if;
+    if tg_op <> 'DELETE' then
+      content := to_json(new);
+    end if;
+  exception when program_limit_exceeded then
+    insert into {schema}.change (relation, op) values (root, 'X');
+    return null;
+  end;
   if tg_op <> 'DELETE' then
-    content := to_json(new);
     if gone::text = {schema}.key_of(root, content)::text then
       gone := null;
     end if;
@@ -105,6 +114,11 @@ begin
   return null;
 end $$;
 """
+# Who could make a trigger with them could have the outbox say of any table what they like.
+_PRIVATE: Final = """
+revoke all on function {schema}.key_of(oid, json), {schema}.note_row(), {schema}.note_truncate()
+from public;
+"""
 # PREPARE TRANSACTION fails in a transaction that has notified.
 _NOTIFY: Final = """
   if current_setting('max_prepared_transactions') = '0' then
@@ -113,10 +127,12 @@ _NOTIFY: Final = """
 _ROW_TRIGGER: Final = """
 create trigger {name} after insert or update or delete on {table}
 for each row execute function {schema}.note_row({oid});
+alter table {table} enable always trigger {name};
 """
 _TRUNCATE_TRIGGER: Final = """
 create trigger {name} after truncate on {table}
 for each statement execute function {schema}.note_truncate({oid});
+alter table {table} enable always trigger {name};
 """
 _READER: Final = """
 grant usage on schema {schema} to {role};
@@ -124,6 +140,9 @@ grant select, truncate on {tables} to {role};
 grant select, insert, delete on {schema}.read to {role};
 grant select on {schema}.change_id to {role};
 """
+
+
+_FUNCTIONS: Final = (_KEY_OF, _NOTE_ROW, _NOTE_TRUNCATE, _PRIVATE)
 
 
 def owner(pipeline: str) -> str:
@@ -162,7 +181,7 @@ def objects(schema: str, pipeline: str, *, notify: bool) -> str:
         made.append(
             sql.SQL(_PART).format(part=part, schema=names["schema"], number=sql.Literal(number))
         )
-    made.extend(sql.SQL(each).format(**names) for each in (_KEY_OF, _NOTE_ROW, _NOTE_TRUNCATE))
+    made.extend(sql.SQL(each).format(**names) for each in _FUNCTIONS)
     return "".join(each.as_string() for each in made)
 
 

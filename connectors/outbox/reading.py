@@ -9,7 +9,7 @@ import structlog
 from psycopg import sql
 
 from cdc_daemon.errors import StartAgainError
-from cdc_daemon.events import Commit, Event, Position, Watermark
+from cdc_daemon.events import NOWHERE, Commit, Event, Position, Watermark
 from connectors.outbox.journal import Entry
 from connectors.outbox.noted import Noted, NotedChanges, Selection, misfit
 from connectors.postgres.claiming import IS_QUIET, TOKEN_BYTES, position_of_read
@@ -47,12 +47,18 @@ class End(NamedTuple):
         return Position(min(claimed, self.flushed))
 
 
-def look_at_end(session: PureConnection, pages: WalPages) -> End:
-    """The order of looking counts: the end, whether it is quiet, and then the snapshot."""
-    [(inserted, flushed), (quiet,)] = session.rows(
-        f"{_END}; {IS_QUIET}", "read where the server's log ends"
-    )
-    return End(pages.last_end(int(inserted or 0)), pages.last_end(int(flushed or 0)), quiet == "t")
+def look_at_end(session: PureConnection, pages: WalPages, before: Position = NOWHERE) -> End:
+    """The order of looking counts: the end, whether it is quiet, and then the snapshot.
+
+    Where the log has grown since it ended at `before` nobody looks whether it is quiet, which takes
+    locks that others need: the next read will claim the rest.
+    """
+    [(insert, flush)] = session.rows(_END, "read where the server's log ends")
+    inserted, flushed = (pages.last_end(int(each or 0)) for each in (insert, flush))
+    if inserted != before:
+        return End(inserted, flushed, quiet=False)
+    [(quiet,)] = session.rows(IS_QUIET, "look who writes")
+    return End(inserted, flushed, quiet == "t")
 
 
 class Tables(NamedTuple):
@@ -86,8 +92,10 @@ class Reading:
         """Reads that were made before, and come again."""
         self._said = Position(0)
         """The highest position that was given out."""
-        self._seen_end: End | None = None
-        """Of the last read that found nothing, if it claimed all of it."""
+        self._last_end = NOWHERE
+        """Of the log, at the last read."""
+        self._is_idle = False
+        """Whether that read has claimed all of it, and found nothing."""
         self._unknown: set[str] = set()
 
     def begin(self, entries: Sequence[Entry], after: Position, tables: Tables) -> None:
@@ -110,10 +118,11 @@ class Reading:
         return self._read_on()
 
     def _read_on(self) -> Iterator[list[Event]]:
-        end = look_at_end(self._session, self._pages)
-        if end == self._seen_end:
+        before = NOWHERE if self._is_idle else self._last_end
+        end = look_at_end(self._session, self._pages, before)
+        if self._is_idle and end.inserted == self._last_end:
             return
-        self._seen_end = None
+        self._last_end, self._is_idle = end.inserted, False
         [(seen,)] = self._session.rows(BEGIN, "read the outbox")
         position = position_of_read(self._said, end.inserted, quiet=end.quiet)
         entry = Entry(Position(0) if position is None else position, seen or "")
@@ -121,7 +130,7 @@ class Reading:
         if not found:
             self._session.rows("rollback")
             self._before = self._before._replace(seen=entry.seen)
-            self._seen_end = end if end.quiet and end.inserted <= end.flushed else None
+            self._is_idle = end.quiet and end.inserted <= end.flushed
             yield from self._watermark(end.watermark)
         elif position is None:  # the log has stood still for several reads
             self._session.rows(f"rollback; {_NUDGE}", "write to the server's log")

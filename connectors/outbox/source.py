@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.errors import RetryError, SlotInUseError, SourceError
+from cdc_daemon.errors import RetryError, SlotInUseError, SourceError, StartAgainError
 from cdc_daemon.events import NOWHERE, Position
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.outbox.cleaning import empty_parts
@@ -18,6 +18,7 @@ from connectors.outbox.clock import OutboxClock
 from connectors.outbox.config import OutboxConfig
 from connectors.outbox.doctor import examine
 from connectors.outbox.installing import (
+    Trigger,
     find_installed,
     key_reasons,
     lacking,
@@ -39,16 +40,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from cdc_daemon.events import Coverage, Event, Relation
-    from cdc_daemon.ports import Finding, TableRequest
-    from connectors.postgres.chunkreader import PostgresChunkReader
+    from cdc_daemon.ports import ChunkReader, Finding, ShapeReader, TableRequest, TokenReader
     from connectors.postgres.puredriver import PureConnection
     from connectors.postgres.reads import ReadVisibility
-    from connectors.postgres.shapes import PostgresShapeReader
-    from connectors.postgres.tokens import PostgresTokens
     from connectors.postgres.visibility import SnapshotVisibility
 
 log = structlog.get_logger(__name__)
 
+LOOK_SECONDS: Final = 1.0
+"""How often triggers are looked at: as often as the shapes of tables."""
 CLEAN_SECONDS: Final = 2.0
 """How often what was confirmed is cleaned away: a part fills in seconds at the highest rates."""
 _POLL_SECONDS: Final = 0.2
@@ -81,6 +81,9 @@ class OutboxSource:
         self._reading: Reading | None = None
         self._pieces: Iterator[list[Event]] = iter(())
         """Of the read that isn't over."""
+        self._triggers: frozenset[Trigger] = frozenset()
+        """As they were when the stream began; not those of partitions, which come and go."""
+        self._looked_at = 0.0
         self._durable = NOWHERE
         self._cleaned_at = 0.0
         self._cleaned = NOWHERE
@@ -159,7 +162,7 @@ class OutboxSource:
         self._first = entry.snapshot
         return entry.position
 
-    def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> PostgresChunkReader:
+    def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> ChunkReader:
         """Reads them, for another thread."""
         return self._database.chunk_reader(self._reads, self._first, chunk_bytes)
 
@@ -184,6 +187,7 @@ class OutboxSource:
         except BaseException:
             self._end_stream()
             raise
+        self._triggers = self._triggers_now()
         self._first = None  # readers that are made from now on are for what comes later
         self._reading = reading
         self._cleaned = NOWHERE
@@ -193,6 +197,7 @@ class OutboxSource:
         if (piece := next(self._pieces, None)) is not None:
             return piece
         session, reading = self._streaming()
+        self._look_at_triggers()
         self._clean(session)
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -246,11 +251,11 @@ class OutboxSource:
             bounds=self._config.kept.bounds(),
         )
 
-    def token_reader(self) -> PostgresTokens:
+    def token_reader(self) -> TokenReader:
         """Knows the server's timeline."""
         return self._database.token_reader()
 
-    def shape_reader(self) -> PostgresShapeReader:
+    def shape_reader(self) -> ShapeReader:
         """Reads what tables look like, for another thread."""
         return self._database.shape_reader()
 
@@ -340,6 +345,19 @@ class OutboxSource:
         except BlockingIOError:
             return False
         return True
+
+    def _look_at_triggers(self) -> None:
+        """Raise StartAgainError where one was altered: it may have missed changes."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        if self._triggers_now() != self._triggers:
+            raise StartAgainError("triggers of the outbox were altered: changes may be missing")
+
+    def _triggers_now(self) -> frozenset[Trigger]:
+        installed = find_installed(self._database.queries(), self._schema, self._pipeline)
+        return frozenset(each for each in installed.triggers if not each.inherited)
 
     def _clean(self, session: PureConnection) -> None:
         now = time.monotonic()
