@@ -47,6 +47,7 @@ class Committing:
         """Send what the transaction made of the documents. Raises SchemaChangedError."""
         position = commit.position
         delivery = self._delivery
+        delivery.progress.sending = position
         delivery.monitor.delays.committed(position, commit.time, commit.traceparent)
         changed = [
             route

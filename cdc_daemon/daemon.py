@@ -39,6 +39,7 @@ from cdc_daemon.errors import (
 from cdc_daemon.joining import Heartbeat, Joiner
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
+from cdc_daemon.posted.posts import Posts
 from cdc_daemon.schemawatch import SchemaWatch
 from cdc_daemon.signals import signals_handled
 from cdc_daemon.sinks import open_sink
@@ -79,6 +80,7 @@ class Daemon:
         self.metrics.configured(loaded.fingerprint)
         self._spans = None if config.tracing is None else Spans(config.tracing, config.name)
         self.status = Status(loaded, self.metrics)
+        self._posts = Posts(config, self._source, self._sink)
         self._stop = threading.Event()
         self._stop_asked_at = 0.0
         self._at_once = threading.Event()
@@ -99,7 +101,7 @@ class Daemon:
                 stack.callback(self._spans.close)
             stack.enter_context(signals_handled(self._stop, self.stop, self._loaded, self._environ))
             config = self._configuration.web
-            web = WebServer(config, application(self.status, config.api_key))
+            web = WebServer(config, application(self.status, self._posts, config.api_key))
             stack.callback(web.stop)
             web.start()
             reader = threading.Thread(target=self._read, name="reader", daemon=True)
@@ -256,6 +258,7 @@ class Daemon:
             self._drain(delivery, pipeline)
             raise
         finally:
+            self._posts.end()
             backfill.close()
             filler.close()
             watch.stop()
@@ -268,10 +271,15 @@ class Daemon:
         self._state("stopping")
         log.info("stopped", drained=self._drain(delivery, pipeline))
 
-    def _let_wait(self, delivery: Delivery) -> None:
-        """Clients can wait for positions from now on; those who do already wait on this start."""
-        delivery.moved = self.status.waiters.look
+    def _let_wait(self, begun: Begun, delivery: Delivery) -> None:
+        """Clients can post, and wait for positions; those who do already wait on this start."""
+        delivery.moved = self._look
         self.status.waiters.follow(delivery, self._source.token_reader())
+        self._posts.begin(begun.compiled, begun.checkpoint, delivery)
+
+    def _look(self) -> None:
+        self.status.waiters.look()
+        self._posts.look()
 
     def _pipeline(
         self,
@@ -297,7 +305,7 @@ class Daemon:
             spill_folder=self._configuration.state.path / "spill",
             stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
             state=self._state,
-            connected=partial(self._let_wait, delivery),
+            connected=partial(self._let_wait, begun, delivery),
             joiner=joiner,
             covered=covered_tables(checkpoint.covered, self._source.visibility),
         )

@@ -115,6 +115,10 @@ class FutureTokenError(TokenError):
     """It lies beyond the end of the source's log."""
 
 
+class QueueFullError(CdcError):
+    """A source that is given its changes holds as many as it may: give them again, later."""
+
+
 class RewrittenError(CdcError):
     """A table has another file than when its chunks were planned: they must be planned anew."""
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from cdc_daemon import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and say nothing that the counters don't
 
@@ -135,6 +135,22 @@ class Metrics:
             buckets=WAIT_BUCKETS,
             registry=self.registry,
         )
+        self._add_posts()
+
+    def _add_posts(self) -> None:
+        """What applications post."""
+        self._posts = Histogram(
+            "cdc_post_duration_seconds",
+            "Time of a request that posts changes",
+            ["pipeline", "outcome"],
+            buckets=WAIT_BUCKETS,
+            registry=self.registry,
+        )
+        self._posted_transactions = self._counter(
+            "cdc_posted_transactions_total",
+            "Transactions that applications have posted",
+            *("pipeline", "outcome"),
+        )
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(name, meaning, labels, registry=self.registry)
@@ -190,6 +206,15 @@ class Metrics:
     def waited(self, policy: str, outcome: str, seconds: float) -> None:
         """A request that waited for searches was answered, or has left."""
         self._waits.labels(self.pipeline, policy, outcome).observe(seconds)
+
+    def posted(self, outcome: str, seconds: float) -> None:
+        """A request that posts changes was answered."""
+        self._posts.labels(self.pipeline, outcome).observe(seconds)
+
+    def posted_transactions(self, outcomes: Iterable[str]) -> None:
+        """Count what became of transactions that were posted."""
+        for outcome in outcomes:
+            self._posted_transactions.labels(self.pipeline, outcome).inc()
 
     def spilled(self, size_bytes: int) -> None:
         """A part of a transaction went to disk."""

@@ -12,13 +12,14 @@ from cdc_daemon.assembly import wanted
 from cdc_daemon.claim import Claim
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.joining.keeping import lacking_of, missing_of
+from cdc_daemon.ports import TakesChanges
 from cdc_daemon.projection.joined.plan import Plan
 from cdc_daemon.resuming import resume, tables_of, unsearched
 from cdc_daemon.state import folder_of
 from cdc_daemon.state.offline import foreseen
 from cdc_daemon.state.schema import fitted
 from cdc_daemon.statestart import here_of
-from cdc_daemon.unloaded import require_may_lose, require_no_loads
+from cdc_daemon.unloaded import require_may_lose, require_no_loads, require_no_rows_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,8 +85,7 @@ class _Planning:
         show = configured.source.show
         resumption = resume(self._config.name, found, self._mapped, untouched, show)
         require_may_lose(resumption, self._config.backfill.when_lost)
-        if self._config.backfill.mode == "never":
-            self._require_no_loads(resumption)
+        self._require_may_load(resumption)
         for table, membership in found.memberships.items():
             if membership == _NOT_YET:
                 yield Step("publish", table, "it is not in the publication")
@@ -101,13 +101,17 @@ class _Planning:
         for generation in resumption.left_over:
             yield Step("drop", generation.index, "it was being built, and is not gone on with")
 
-    def _require_no_loads(self, resumption: Resumption) -> None:
+    def _require_may_load(self, resumption: Resumption) -> None:
         compiled = self._configured.compiled
         tables = self._to_load | resumption.renewed
         lacking = {
             one.name for one in compiled.plans if resumption.new_place or tables_of(one) & tables
         }
-        require_no_loads(resumption, lacking, {one.name for one in compiled.projections})
+        flat = {one.name for one in compiled.projections}
+        if isinstance(self._configured.source, TakesChanges):
+            require_no_rows_lost(resumption, lacking, flat)
+        elif self._config.backfill.mode == "never":
+            require_no_loads(resumption, lacking, flat)
 
     def _begun_anew(self, found: Found, resumption: Resumption) -> str | None:
         """Why nothing counts that the state has; None where it does, or there is to be none."""
@@ -148,6 +152,8 @@ class _Planning:
 
     def _found(self) -> Found:
         source, sink = self._configured.source, self._configured.sink
+        # Before the checkpoint: a daemon that runs beside us stores that, and then moves the place.
+        place = source.place()
         kept = sink.checkpoints.load(self._config.name)
         members = source.memberships(self._relations)
         names = [relation.qualified_name for relation in self._relations]
@@ -158,7 +164,7 @@ class _Planning:
         finally:
             reader.close()
         found = Claim(self._config, source, sink).found(kept, memberships)
-        found = replace(found, shapes=shapes)
+        found = replace(found, shapes=shapes, place=place)
         if not source.keeps_place(self._relations):
             found = replace(found, place=None)
         return self._with_state(found) if self._configured.compiled.plans else found

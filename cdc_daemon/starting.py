@@ -26,13 +26,13 @@ from cdc_daemon.errors import (
 from cdc_daemon.events import Load
 from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.pipeline import Stopped
-from cdc_daemon.ports import TableRequest
+from cdc_daemon.ports import TableRequest, TakesChanges
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.showing import Showing
 from cdc_daemon.resuming import loads_of, resume, unsearched
 from cdc_daemon.shapes import difference
 from cdc_daemon.statestart import StateStart
-from cdc_daemon.unloaded import require_no_loads
+from cdc_daemon.unloaded import require_no_loads, require_no_rows_lost
 
 if TYPE_CHECKING:
     import threading
@@ -193,9 +193,7 @@ class Start:
             )
         resumption = self._state.begin_from(resumption)
         self._require_progress(found, resumption)
-        if self._configuration.backfill.mode == "never":
-            lacking = self._state.lacking_rows(compiled.plans, resumption)
-            require_no_loads(resumption, lacking, {one.name for one in compiled.projections})
+        self._require_may_load(compiled, resumption)
         covered = self._covered(compiled, found, resumption)
         with self.reachable("sink", SinkError):
             resumption = self._claim.staked(resumption, kept)
@@ -211,6 +209,15 @@ class Start:
                 self._sink.checkpoints.store(checkpoint)
         self._publish_loaded(checkpoint)
         return Begun(compiled, checkpoint, resumption.written, store)
+
+    def _require_may_load(self, compiled: Compiled, resumption: Resumption) -> None:
+        """Not where the configuration forbids it, or there is nothing that could be loaded."""
+        lacking = self._state.lacking_rows(compiled.plans, resumption)
+        flat = {one.name for one in compiled.projections}
+        if isinstance(self._source, TakesChanges):
+            require_no_rows_lost(resumption, lacking, flat)
+        elif self._configuration.backfill.mode == "never":
+            require_no_loads(resumption, lacking, flat)
 
     def _look(
         self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None

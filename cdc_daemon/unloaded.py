@@ -1,4 +1,4 @@
-"""What the configuration doesn't let be loaded (`backfill.mode`, `when_lost`): refused. Pure."""
+"""What can't be loaded, or the configuration doesn't let be loaded: refused. Pure."""
 
 from __future__ import annotations
 
@@ -36,6 +36,28 @@ def require_no_loads(
             f"{', '.join(sorted(full))} must be loaded anew ({min(full.values())}), and "
             "backfill.mode is never: the documents that are there would be lost. Set it to "
             "initial; or rename the projection to begin with an empty read model"
+        )
+
+
+def require_no_rows_lost(
+    resumption: Resumption, lacking: Collection[str], flat: Collection[str]
+) -> None:
+    """Where rows are nowhere but in what was posted: what was made of them must stay.
+
+    `lacking` and `flat` as above. Raises StopError where a read model would begin empty that isn't.
+    """
+    anew, replaced = resumption.anew, {*resumption.replaced}
+    lost = {name: anew[name] for name in anew.keys() & replaced & {*flat}}
+    for table, names in resumption.repaired.items():
+        lost |= dict.fromkeys(names, resumption.altered[table])
+    if replaced or not resumption.new_place:
+        lost |= {name: anew[name] for name in {*lacking} & anew.keys()}
+    if lost:
+        raise StopError(
+            f"{', '.join(sorted(lost))} must be made anew ({min(lost.values())}), and this source "
+            "has no rows but those that applications post. Put back what was changed; or name the "
+            "pipeline and its projections anew, which then begin empty, have all rows posted once "
+            "more, and search the new ones"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
@@ -13,7 +13,7 @@ from cdc_daemon.client import transport
 from cdc_daemon.client.daemons import Pipelines
 from cdc_daemon.client.errors import ClientError
 from cdc_daemon.client.searching import Read, Reader
-from cdc_daemon.client.steps import Ask, Fallback, Pause, Query
+from cdc_daemon.client.steps import Ask, Fallback, Pause, Query, done, done_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from cdc_daemon.client.outcome import Outcome, SearchResult
     from cdc_daemon.client.policies import Policies
     from cdc_daemon.client.searching import Asked
-    from cdc_daemon.client.steps import Answer, Step, Steps
+    from cdc_daemon.client.steps import Answer, Step
     from cdc_daemon.client.tokens import Token
-
-Outgoing = TypeVar("Outgoing")
 
 
 class Searches(Protocol):
@@ -63,7 +61,7 @@ class ReadModels:
         **asked: Unpack[Asked],
     ) -> Outcome:
         """Until the read model shows the commit (without one: all of them), or time is up."""
-        return self._done(self._reader.wait(Read.of(token, projection, asked)))
+        return done(self._reader.wait(Read.of(token, projection, asked)), self._do)
 
     def search(
         self,
@@ -81,7 +79,8 @@ class ReadModels:
         Raises StaleReadError.
         """
         query = Query(projection, body, parameters or {})
-        return self._done(self._reader.search(Read.of(token, projection, asked), query, fallback))
+        steps = self._reader.search(Read.of(token, projection, asked), query, fallback)
+        return done(steps, self._do)
 
     def close(self) -> None:
         """Close the connections to the daemons; OpenSearch's client is the caller's."""
@@ -95,16 +94,6 @@ class ReadModels:
     ) -> None:
         self.close()
 
-    def _done(self, steps: Steps[Outgoing]) -> Outgoing:
-        came: Any = None
-        while True:
-            try:
-                step = steps.send(came)
-            except StopIteration as end:
-                result: Outgoing = end.value
-                return result
-            came = self._do(step)
-
     def _do(self, step: Step) -> Any:
         if isinstance(step, Ask):
             return self._ask(step)
@@ -117,7 +106,7 @@ class ReadModels:
 
     def _ask(self, question: Ask) -> Answer:
         try:
-            return transport.answered(self._http.get(**transport.request(question)))
+            return transport.answered(self._http.request(**transport.request(question)))
         except httpx.TransportError as error:
             return transport.unanswered(question, error)
 
@@ -144,7 +133,7 @@ class AsyncReadModels:
         **asked: Unpack[Asked],
     ) -> Outcome:
         """As `ReadModels.wait`."""
-        return await self._done(self._reader.wait(Read.of(token, projection, asked)))
+        return await done_async(self._reader.wait(Read.of(token, projection, asked)), self._do)
 
     async def search(
         self,
@@ -158,9 +147,8 @@ class AsyncReadModels:
     ) -> SearchResult:
         """As `ReadModels.search`."""
         query = Query(projection, body, parameters or {})
-        return await self._done(
-            self._reader.search(Read.of(token, projection, asked), query, fallback)
-        )
+        steps = self._reader.search(Read.of(token, projection, asked), query, fallback)
+        return await done_async(steps, self._do)
 
     async def close(self) -> None:
         """As `ReadModels.close`."""
@@ -174,16 +162,6 @@ class AsyncReadModels:
     ) -> None:
         await self.close()
 
-    async def _done(self, steps: Steps[Outgoing]) -> Outgoing:
-        came: Any = None
-        while True:
-            try:
-                step = steps.send(came)
-            except StopIteration as end:
-                result: Outgoing = end.value
-                return result
-            came = await self._do(step)
-
     async def _do(self, step: Step) -> Any:
         if isinstance(step, Ask):
             return await self._ask(step)
@@ -196,7 +174,7 @@ class AsyncReadModels:
 
     async def _ask(self, question: Ask) -> Answer:
         try:
-            return transport.answered(await self._http.get(**transport.request(question)))
+            return transport.answered(await self._http.request(**transport.request(question)))
         except httpx.TransportError as error:
             return transport.unanswered(question, error)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
     from sqlalchemy.orm import Session
 
+    from cdc_daemon.client.commits import Committed
     from cdc_daemon.client.synchronous import Confirmation
     from cdc_daemon.client.tokens import Token
 
@@ -42,6 +43,16 @@ def commit(session: Session | Connection) -> Token:
 async def commit_async(session: AsyncSession | AsyncConnection) -> Token:
     """`commit` of an asynchronous session or connection."""
     return await session.run_sync(commit)
+
+
+def commit_versioned(session: Session | Connection) -> Committed:
+    """`commit`, and the version of what was written: `cdc_daemon.client.commit_versioned`."""
+    return _committed(session, commits.commit_versioned, commits.commit_versioned_async)
+
+
+async def commit_versioned_async(session: AsyncSession | AsyncConnection) -> Committed:
+    """`commit_versioned` of an asynchronous session or connection."""
+    return await session.run_sync(commit_versioned)
 
 
 def commit_strong(

@@ -6,16 +6,19 @@ steps one after the other, `AsyncReadModels` awaits them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 
 class Ask(NamedTuple):
-    """A GET to a daemon; answered by an Answer."""
+    """A GET to a daemon, or a POST where there is a body; answered by an Answer."""
 
     url: str
     parameters: tuple[tuple[str, str], ...]
     within_seconds: float
+    body: bytes | None = None
+    key: str = ""
+    """What lets it be changed; empty: nothing is."""
 
 
 class Answer(NamedTuple):
@@ -51,5 +54,32 @@ class Fallback(NamedTuple):
 
 
 Step: TypeAlias = Ask | Pause | Query | Fallback
+Done = TypeVar("Done")
 Outgoing = TypeVar("Outgoing")
 Steps: TypeAlias = Generator[Step, Any, Outgoing]
+
+
+def done(steps: Generator[Done, Any, Outgoing], do: Callable[[Done], Any]) -> Outgoing:
+    """What comes of steps that are done one after the other."""
+    came: Any = None
+    while True:
+        try:
+            step = steps.send(came)
+        except StopIteration as end:
+            result: Outgoing = end.value
+            return result
+        came = do(step)
+
+
+async def done_async(
+    steps: Generator[Done, Any, Outgoing], do: Callable[[Done], Awaitable[Any]]
+) -> Outgoing:
+    """`done`, where each is awaited."""
+    came: Any = None
+    while True:
+        try:
+            step = steps.send(came)
+        except StopIteration as end:
+            result: Outgoing = end.value
+            return result
+        came = await do(step)

@@ -18,11 +18,14 @@ LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=100
 
 
 def request(question: Ask) -> dict[str, Any]:
-    """The arguments of `get`."""
+    """The arguments of `request`."""
     within = question.within_seconds
     return {
+        "method": "GET" if question.body is None else "POST",
         "url": question.url,
         "params": list(question.parameters),
+        "content": question.body,
+        "headers": {"authorization": f"Bearer {question.key}"} if question.key else {},
         "timeout": httpx.Timeout(within, connect=min(CONNECT_SECONDS, within)),
     }
 

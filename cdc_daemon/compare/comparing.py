@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon import embedded
-from cdc_daemon.compare import store
 from cdc_daemon.compare.rounds import rounds_seconds
 from cdc_daemon.compare.setting import Stage
 from cdc_daemon.compare.trial import tried
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from cdc_daemon.compare.trial import Options
 
 HEAP: Final = "768m"
-BASELINE_DATABASE: Final = "baseline"
 START_SECONDS: Final = 20.0
 """Both servers, about."""
 AROUND_SECONDS: Final = 20.0
@@ -39,9 +37,8 @@ def compare(techniques: Sequence[Technique], options: Options, rows: int) -> lis
     with interruptions(), ExitStack() as stack:
         source = stack.enter_context(embedded.postgres(version=18))
         sink = stack.enter_context(embedded.opensearch(heap=HEAP, quick=True))
-        baseline = stack.enter_context(store.database(source, BASELINE_DATABASE, rows))
         stack.callback(ignore_signals)
-        stage = Stage(source, sink.url, baseline, rows)
+        stage = Stage(source, sink.url, rows)
         return [
             _try(f"{number}/{len(techniques)}", technique, stage, options)
             for number, technique in enumerate(techniques, 1)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 TRANSACTION_ROWS: Final = 100
 """So many rows of a backlog are written by one transaction."""
-LOOK_SECONDS: Final = 0.05
+LOOK_SECONDS: Final = 0.2
+"""So seldom that counting costs the source little, where the read model is in it."""
 
 
 class Absence(NamedTuple):

@@ -6,10 +6,11 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
+from cdc_daemon.compare.rounds import CLIENTS, Written
 from cdc_daemon.embedded.postgres_binaries import binaries
 from cdc_daemon.embedded.progress import to_stderr
 from cdc_daemon.errors import StopError
@@ -17,7 +18,6 @@ from cdc_daemon.errors import StopError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CLIENTS: Final = 4
 VERSION: Final = 18
 PATIENCE_SECONDS: Final = 60.0
 """A run may take so much longer than it was told to."""
@@ -29,14 +29,6 @@ _VARIABLES: Final = {
     "password": "PGPASSWORD",
     "dbname": "PGDATABASE",
 }
-
-
-class Written(NamedTuple):
-    """What writers did."""
-
-    seconds: float
-    latencies: list[float]
-    """Of each transaction, from its first statement to the return of its COMMIT."""
 
 
 def write(dsn: str, statement: str, rows: int, seconds: int, rate: float | None) -> Written:

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from cdc_daemon.compare import pgbench
 from cdc_daemon.compare.figures import Cost, Writers
-from cdc_daemon.compare.store import CHANGE_ONE
 from cdc_daemon.outside.percentiles import percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cdc_daemon.compare.pgbench import Written
     from cdc_daemon.compare.setting import Setting
     from cdc_daemon.outside.daemon_process import DaemonProcess
 
+CLIENTS: Final = 4
+"""Connections that write."""
 LONGEST_ROUND_SECONDS: Final = 3
 """Short, so that what else the machine does falls on both sides alike."""
+WARM_UP_SECONDS: Final = 1
+"""At full speed, before the first round: pages are in memory then, and tables have gaps."""
 SHARE: Final = 0.5
 """Of the time of a steady run, for each of the four kinds of a round."""
 
 
-class Side(NamedTuple):
-    """Where writers write in a round, and what."""
+class Written(NamedTuple):
+    """What writers did."""
 
-    dsn: str
-    statement: str = CHANGE_ONE
+    seconds: float
+    latencies: list[float]
+    """Of each transaction, from its first statement to the return of its COMMIT."""
+
+
+Write: TypeAlias = Callable[[int, float | None], Written]
+"""Lets clients write for so many seconds, so many transactions a second; None: all they can."""
 
 
 class Rounds:
     """Each round: at a steady rate and at full speed, with the technique and without it."""
 
-    def __init__(self, baseline: Side, technique: Side, rows: int) -> None:
-        """`rows`: how many rows writers choose from."""
+    def __init__(self, baseline: Write, technique: Write) -> None:
         self._sides = (baseline, technique)
-        self._rows = rows
         self._steady: tuple[list[Written], list[Written]] = ([], [])
         self._full: tuple[list[Written], list[Written]] = ([], [])
 
@@ -46,30 +51,32 @@ class Rounds:
         The consumer is frozen while there is no technique, and has caught up before it is.
         """
         rounds, each = _plan(seconds)
+        for write in self._sides:
+            write(WARM_UP_SECONDS, None)
         for number in range(rounds):
             for place in (0, 1) if number % 2 else (1, 0):
                 with _frozen(setting.daemon if place == 0 else None):
-                    self._steady[place].append(self._write(place, each, rate))
-                    self._full[place].append(self._write(place, each, None))
-                setting.catch_up()
+                    self._steady[place].append(self._sides[place](each, rate))
+                    self._full[place].append(self._sides[place](each, None))
+                if place == 1:
+                    setting.catch_up()
         baseline, technique = map(_writers, self._steady, self._full)
         return Cost(baseline, technique)
-
-    def _write(self, place: int, seconds: int, rate: float | None) -> Written:
-        side = self._sides[place]
-        return pgbench.write(side.dsn, side.statement, self._rows, seconds, rate)
 
 
 def rounds_seconds(seconds: float) -> int:
     """How long the rounds of a steady run of so many seconds take."""
     rounds, each = _plan(seconds)
-    return 4 * rounds * each
+    return 2 * WARM_UP_SECONDS + 4 * rounds * each
 
 
 def _plan(seconds: float) -> tuple[int, int]:
-    """How many rounds, and of how many seconds each of their kinds is."""
+    """How many rounds, and of how many seconds each of their kinds is.
+
+    As many begin with the technique as without it, unless there is time for one only.
+    """
     whole = SHARE * seconds
-    rounds = max(1, round(whole / LONGEST_ROUND_SECONDS))
+    rounds = max(1, 2 * round(whole / 2 / LONGEST_ROUND_SECONDS))
     return rounds, max(1, round(whole / rounds))
 
 

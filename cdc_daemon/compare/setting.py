@@ -32,11 +32,10 @@ COUNT_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The servers, and the store without any technique."""
+    """The servers that all techniques are tried on."""
 
     source: PostgresServer
     search_url: str
-    baseline_dsn: str
     rows: int
     """Of each store."""
 
@@ -46,6 +45,8 @@ class Setting:
     """A technique that is installed and runs."""
 
     technique: Technique
+    baseline_dsn: str
+    """The same store without any technique, made at the same time."""
     places: Places
     daemon: DaemonProcess | None
 
@@ -89,24 +90,30 @@ class Setting:
 @contextmanager
 def installed(technique: Technique, stage: Stage) -> Iterator[Setting]:
     """Set the technique up as a user would, and let it load what is there."""
-    name = f"compare_{technique.name.replace('-', '_')}"
-    with store.database(stage.source, name, stage.rows) as dsn:
+    with (
+        store.database(stage.source, "baseline", stage.rows) as baseline,
+        store.database(stage.source, "technique", stage.rows) as dsn,
+    ):
         with psycopg.connect(dsn) as connection:
             connection.execute(technique.sql)
         port = free_port()
         url = f"http://{HOST}:{port}"
         places = Places(dsn, stage.search_url, url, technique.read_model_name)
         if technique.source is None:
-            yield Setting(technique, places, None)
+            yield Setting(technique, baseline, places, None)
             return
         variables = {"DATABASE_URL": dsn, "OPENSEARCH_URL": stage.search_url}
         with prepared_daemon(technique.configuration(), port, variables, _quiet) as daemon:
-            for command in technique.commands:
-                daemon.command(*command)
-            daemon.start()
-            if not daemon.wait_until(lambda shown: shown.get("state") == "streaming", LOAD_SECONDS):
-                raise StopError(f"the first load did not end within {LOAD_SECONDS:.0f} s")
-            yield Setting(technique, places, daemon)
+            _start(daemon, technique)
+            yield Setting(technique, baseline, places, daemon)
+
+
+def _start(daemon: DaemonProcess, technique: Technique) -> None:
+    for command in technique.commands:
+        daemon.command(*command)
+    daemon.start()
+    if not daemon.wait_until(lambda shown: shown.get("state") == "streaming", LOAD_SECONDS):
+        raise StopError(f"the first load did not end within {LOAD_SECONDS:.0f} s")
 
 
 def _quiet(_: str) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CDC: Final = 'type: postgres, dsn: "${DATABASE_URL}"'
 OPENSEARCH: Final = 'type: opensearch, hosts: ["${OPENSEARCH_URL}"]'
+READ_TABLES: Final = 'type: postgres, dsn: "${DATABASE_URL}", schema: read_models'
 FIELDS: Final = "[id, revision, guest, nights, price, note, batch, updated_at]"
 
 _CONFIGURATION: Final = """\
@@ -23,9 +24,9 @@ name: {pipeline}
 source: {{{source}}}
 sink: {{{sink}}}
 projections:
-  {read_model}: {{from: public.booking, fields: {fields}, freshness: 0}}
+  {read_model}: {{from: public.booking, fields: {fields}, freshness: 0{mapping}}}
 state: {{path: "${{CDC_DAEMON_DATA}}"}}
-web: {{listen: "${{CDC_DAEMON_LISTEN}}"}}
+web: {{listen: "${{CDC_DAEMON_LISTEN}}"{web}}}
 """
 
 
@@ -42,7 +43,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Technique:
-    """One way to synchronise, as a user would set it up. Its configuration is made of two lines."""
+    """One way to synchronise, as a user would set it up."""
 
     name: str
     """For the command line."""
@@ -51,13 +52,17 @@ class Technique:
     source: str | None = None
     """Of its pipeline; None: there is no daemon."""
     sink: str = OPENSEARCH
+    mapping: str = ""
+    """What its projection says beyond that of the others."""
+    web: str = ""
+    """The same for its `web`."""
     sql: LiteralString = ""
     """What is run in the database before all else."""
     commands: tuple[tuple[str, ...], ...] = ()
     """Of cdc-daemon, each is run with the configuration before the daemon starts."""
     application: Callable[[Places], Application] = lambda places: Application(places.dsn)
-    change_one: LiteralString = CHANGE_ONE
-    """What its application says to change one row, as pgbench says it."""
+    change_one: LiteralString | None = CHANGE_ONE
+    """What its application says to change one row, as pgbench says it; None: SQL isn't all."""
     change_many: LiteralString = CHANGE_MANY
     """The same for the rows of a backlog."""
     read_model: Callable[[Places], ReadModel] | None = lambda places: Searched(
@@ -84,4 +89,6 @@ class Technique:
             sink=self.sink,
             read_model=self.read_model_name,
             fields=FIELDS,
+            mapping=self.mapping,
+            web=self.web,
         )

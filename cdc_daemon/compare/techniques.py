@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from cdc_daemon.compare import readtable
+from cdc_daemon.compare.dualwrite import WEB, PostingApplication
 from cdc_daemon.compare.readmodel import Selected
-from cdc_daemon.compare.technique import CDC, Technique
+from cdc_daemon.compare.technique import CDC, READ_TABLES, Technique
 from cdc_daemon.errors import CdcError
 from cdc_daemon.nearest import nearest
 
@@ -15,6 +16,24 @@ BASELINE: Final = Technique(name="none", title="nothing: the writers alone", rea
 TECHNIQUES: Final = (
     BASELINE,
     Technique(name="cdc", title="CDC: logical replication", source=CDC),
+    Technique(
+        name="cdc-tables",
+        title="CDC into read tables of the same database",
+        source=CDC,
+        sink=READ_TABLES,
+        mapping=", indexes: [id]",
+        read_model=lambda places: Selected(
+            places.dsn, "select id, revision, batch from read_models.bookings_cdc_tables"
+        ),
+    ),
+    Technique(
+        name="application-cdc",
+        title="the application posts after COMMIT, and CDC repairs",
+        source=CDC,
+        web=WEB,
+        application=lambda places: PostingApplication(places.dsn, places.daemon_url),
+        change_one=None,
+    ),
     Technique(
         name="trigger-table",
         title="a read table that triggers maintain in the same transaction",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from cdc_daemon.compare import store
+from cdc_daemon.compare import driving, pgbench, store
+from cdc_daemon.compare.application import Application
 from cdc_daemon.compare.figures import Away, Figures
 from cdc_daemon.compare.footprint import footprint
 from cdc_daemon.compare.journal import contradiction
 from cdc_daemon.compare.judging import Missed, judge
 from cdc_daemon.compare.outage import be_away, drain
-from cdc_daemon.compare.rounds import Rounds, Side
+from cdc_daemon.compare.rounds import Rounds
 from cdc_daemon.compare.setting import installed
 from cdc_daemon.compare.steady import run_steadily
 from cdc_daemon.compare.workload import KEYS_OF_A_WORKLOAD
@@ -23,6 +25,7 @@ from cdc_daemon.outside.percentiles import percentiles
 
 if TYPE_CHECKING:
     from cdc_daemon.compare.journal import Change
+    from cdc_daemon.compare.rounds import Write
     from cdc_daemon.compare.setting import Setting, Stage
     from cdc_daemon.compare.technique import Technique
     from cdc_daemon.outside.daemon_process import DaemonProcess
@@ -74,9 +77,18 @@ class Trial:
         self._figures.table_bytes = footprint(setting.dsn).table_bytes
 
     def _measure_cost(self) -> None:
-        technique = Side(self._setting.dsn, self._setting.technique.change_one)
-        rounds = Rounds(Side(self._stage.baseline_dsn), technique, self._stage.rows)
+        rounds = Rounds(*self._writers())
         self._figures.cost = rounds.run(self._setting, self._options.seconds, self._options.rate)
+
+    def _writers(self) -> tuple[Write, Write]:
+        """Without the technique and with it, by the same means."""
+        setting, rows, baseline = self._setting, self._stage.rows, self._setting.baseline_dsn
+        statement = setting.technique.change_one
+        if statement is None:
+            plain = partial(driving.write, lambda: Application(baseline), rows)
+            return plain, partial(driving.write, setting.application, rows)
+        plain = partial(pgbench.write, baseline, store.CHANGE_ONE, rows)
+        return plain, partial(pgbench.write, setting.dsn, statement, rows)
 
     def _run_steadily(self) -> None:
         figures = self._figures

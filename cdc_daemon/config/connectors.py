@@ -8,7 +8,7 @@ from pydantic import BaseModel, Discriminator, SerializeAsAny, create_model
 
 from cdc_daemon import registry
 from cdc_daemon.config.document import BROKEN
-from cdc_daemon.config.models import Configuration
+from cdc_daemon.config.models import Configuration, SinkName
 from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.nearest import nearest
 
@@ -35,7 +35,7 @@ def whole_model(document: Document) -> type[Configuration]:
     if "sinks" in data:
         several = _several(document, data["sinks"])
         if several is not None:
-            fields["sinks"] = (dict[str, several], ...)  # type: ignore[valid-type]  # known only now
+            fields["sinks"] = (dict[SinkName, several], ...)  # type: ignore[valid-type]  # known only now
     else:
         sink = _model(document, ("sink",), data.get("sink"), registry.sink_factory)
         fields["sink"] = (SerializeAsAny[BaseModel] if sink is None else sink, ...)

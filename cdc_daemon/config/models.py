@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from cdc_daemon.config.changes import ChangesConfig
 from cdc_daemon.config.consistency import ConsistencyConfig
 from cdc_daemon.config.embeds import Embeds, distinct_names
 from cdc_daemon.config.fields import FieldConfig, Fields, MissingColumns, Unrepresentable, by_name
@@ -69,6 +70,11 @@ DocumentId: TypeAlias = Annotated[
         list[Annotated[str, Field(min_length=1)]], Field(min_length=1), Tag(ID_COLUMNS_TAG)
     ],
     Discriminator(_way_of_id),
+]
+
+
+SinkName: TypeAlias = Annotated[
+    str, AfterValidator(sink_name), Field(json_schema_extra={"pattern": SINK_PATTERN})
 ]
 
 
@@ -268,6 +274,11 @@ class WebConfig(Section):
         description="The key that requests must bring which change something. Without one there "
         "are no such requests.",
     )
+    changes: ChangesConfig | None = Field(
+        default=None,
+        description="Take changes that applications post, and under which terms. Default: none "
+        "are taken.",
+    )
 
     @property
     def host(self) -> str:
@@ -318,12 +329,7 @@ class Configuration(Section):
     )
     source: SerializeAsAny[BaseModel] = Field(description="Where changes come from.")
     sink: SerializeAsAny[BaseModel] | None = Field(default=None, description="Where documents go.")
-    sinks: dict[
-        Annotated[
-            str, AfterValidator(sink_name), Field(json_schema_extra={"pattern": SINK_PATTERN})
-        ],
-        SerializeAsAny[BaseModel],
-    ] = Field(
+    sinks: dict[SinkName, SerializeAsAny[BaseModel]] = Field(
         default_factory=dict,
         min_length=1,
         description="Several of them, by name, in place of `sink`. The first one keeps the "

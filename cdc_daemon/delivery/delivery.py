@@ -10,6 +10,7 @@ import structlog
 
 from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.delivery.awaited import AwaitedDocument
+from cdc_daemon.delivery.besides import Besides
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.delivery.dispatcher import Dispatcher
 from cdc_daemon.delivery.hurry import Hurry
@@ -65,8 +66,7 @@ class Delivery:
         """When the reader came round last: how a stuck one is noticed."""
         self.moved: Callable[[], None] = lambda: None
         """Called by any thread when a position may have moved; whoever waits for some sets it."""
-        self.monitor = monitor
-        self.metrics = metrics
+        self.monitor, self.metrics = monitor, metrics
         self._letterbox = Letterbox(sink.dead_letters, projections, metrics)
         requests = Requests(projections, metrics, self._note_written)
         memory = configuration.memory
@@ -107,6 +107,7 @@ class Delivery:
             retried=requests.retried,
             failed=self.fail,
         )
+        self.beside = Besides(self.progress, self._refresher, self._note_written)
         self._senders = [
             Sender(
                 lane=lane,
@@ -174,7 +175,7 @@ class Delivery:
         self._hold_nothing()
         self._refresher.finish()
         if for_good:
-            self.checkpointer.finish(self.dispatcher.highest)
+            self.checkpointer.finish(max(self.dispatcher.highest, self.beside.highest))
         while time.monotonic() < deadline:
             # Rows of a backfill are part of no position before they are durable.
             is_empty = not self.dispatcher.size_bytes

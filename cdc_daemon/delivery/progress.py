@@ -11,7 +11,7 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from cdc_daemon.events import NOWHERE, Position
+from cdc_daemon.events import BEYOND, NOWHERE, Position
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -30,8 +30,7 @@ class Progress:
     """
 
     def __init__(self, lanes: Iterable[Lane], immediate: frozenset[str] = frozenset()) -> None:
-        self._lanes = lanes
-        self.immediate = immediate
+        self._lanes, self.immediate = lanes, immediate
         self._lock = threading.Lock()
         self._dirty: dict[str, Position] = {}
         self._refreshing: dict[str, Position] = {}
@@ -39,11 +38,12 @@ class Progress:
         """Refreshes of each index so far."""
         self._shown: Counter[str] = Counter()
         """The last of them that has succeeded."""
-        self._durable = NOWHERE
-        self._searchable = NOWHERE
+        self._durable = self._searchable = NOWHERE
         self._searchable_of: dict[frozenset[str], Position] = {}
         self.received = NOWHERE
         """Everything up to here has been put into lanes. Only the reader sets it."""
+        self.sending = NOWHERE
+        """Nothing of a later commit has been put into lanes. Only the reader sets it."""
         self.held: Position | None = None
         """No more than this may be confirmed, durable or not. Only the reader sets it."""
         self.unfilled: Position | None = None
@@ -59,7 +59,8 @@ class Progress:
         """The same until searches see them: before that they are refreshed like the others."""
         self.reread: frozenset[str] = frozenset()
         """Indices that are searched, and of which changes are left to a load of all rows, since a
-        table has changed: nobody knows what searches lack."""
+        table has changed: nobody knows what searches lack. None that commits wait for is among
+        them: it keeps its rows, and a new generation of it is made."""
         self._shows_load: dict[str, int] = {}
         """Of those whose load has ended: the refresh that shows it."""
 
@@ -131,6 +132,12 @@ class Progress:
             return
         with self._lock:
             self._dirty[index] = min(self.received, self._dirty.get(index, self.received))
+
+    def touched_beside(self, index: str) -> None:
+        """Note that `index` was written to beside the stream: no position waits for it."""
+        with self._lock:
+            if index not in self.building | self.immediate:
+                self._dirty.setdefault(index, BEYOND)
 
     def unknown(self, indices: Iterable[str]) -> None:
         """Nobody knows what of these was refreshed: a daemon may have ended after it wrote."""

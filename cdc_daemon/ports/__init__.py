@@ -2,12 +2,14 @@
 
 Source side: `Source`, `ChunkReader`, `Visibility`, `ShapeReader`, `SourceClock`, `TokenReader`.
 Sink side: `Sink`, `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a
-`Doctor`. Each port names its thread; everything raises only the errors of `cdc_daemon.errors`.
+`Doctor`; a source may be `Versioned`, or one that `TakesChanges`. Each port names its thread;
+everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
 from cdc_daemon.ports.commands import OpenConfiguration, Opened, Running, StrongTerms
 from cdc_daemon.ports.doctor import Doctor, Finding
+from cdc_daemon.ports.posting import TakesChanges, Versioned
 from cdc_daemon.ports.sink import (
     CheckpointStore,
     DeadLetterStore,
@@ -66,7 +68,9 @@ __all__ = [
     "Standing",
     "StrongTerms",
     "TableRequest",
+    "TakesChanges",
     "TokenReader",
+    "Versioned",
     "Visibility",
     "Watched",
     "WriteResult",

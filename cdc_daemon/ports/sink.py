@@ -28,6 +28,8 @@ class FieldSpec:
     """The fields of an object, or of each of several."""
     nested: bool = False
     """Whether each of several objects is to be searched as a whole."""
+    default: object = None
+    """What stands for null in it, where there is such a thing."""
     several: bool = False
     """Whether it holds an array of such values, one of each row that is embedded."""
 

@@ -59,10 +59,10 @@ class Origin(NamedTuple):
     def spec(self) -> FieldSpec:
         """What a sink must know of the field."""
         overrides = dict(self.config.mapping) if self.config else {}
-        if self.expression is not None:
-            return FieldSpec(self.name, self.result or self.expression.type, overrides)
-        if self.column is not None:
-            return FieldSpec(self.name, self.result or self.column.type, overrides)
+        default = self.config.default if self.config else None
+        made = self.column if self.expression is None else self.expression
+        if made is not None:
+            return FieldSpec(self.name, self.result or made.type, overrides, default=default)
         constant = self.config.constant if self.config else None
         return FieldSpec(self.name, None, overrides, example=constant)
 

@@ -1,4 +1,4 @@
-"""The routes: /livez, /readyz, /metrics, /api/v1/status, those of waiting and of the backfill."""
+"""The routes: health, metrics, /api/v1/status, waiting, the backfill, and posted changes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from cdc_daemon.web import backfill, health, waiting
+from cdc_daemon.web import backfill, changes, health, waiting
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
     from starlette.requests import Request
 
+    from cdc_daemon.posted.posts import Posts
     from cdc_daemon.web.status import Status
 
 
-def application(status: Status, api_key: SecretStr | None) -> Starlette:
+def application(status: Status, posts: Posts, api_key: SecretStr | None) -> Starlette:
     """The web application that shows `status`, and lets who has the key change something."""
 
     def show(_: Request) -> Response:
@@ -29,5 +30,6 @@ def application(status: Status, api_key: SecretStr | None) -> Starlette:
             Route("/api/v1/status", show),
             *waiting.routes(status),
             *backfill.routes(status, api_key),
+            *changes.routes(posts, status.metrics, api_key),
         ]
     )

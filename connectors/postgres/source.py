@@ -46,7 +46,7 @@ from connectors.postgres.slots import (
 )
 from connectors.postgres.standbynames import daemon_name
 from connectors.postgres.timelines import Timeline, read_timeline
-from connectors.postgres.tokens import PostgresTokens
+from connectors.postgres.tokens import PostgresTokens, PostgresVersions
 from connectors.postgres.tracecontext import TraceContexts
 from connectors.postgres.undecodable import Attempts, UndecodableError
 from connectors.postgres.visibility import read_snapshot
@@ -294,6 +294,10 @@ class PostgresSource:
         with connect(self._dsn, name=self._name, replication=True) as replication:
             timeline = identify(replication).timeline
             return PostgresTokens(timeline, timeline_history(replication, timeline), pages)
+
+    def version_reader(self) -> PostgresVersions:
+        """Positions are those of commits, so what is read before one can be a version."""
+        return PostgresVersions(self.token_reader())
 
     def shape_reader(self) -> PostgresShapeReader:
         """Reads what tables look like, for another thread."""

@@ -25,6 +25,11 @@ _EXPECTED: Final = (
     "expected SYSTEM/TIMELINE:LSN, such as 7412345678901234567/1:0/16B3748, or an LSN alone, such "
     "as 0/16B3748. After COMMIT: select pg_current_wal_insert_lsn()"
 )
+_BARE: Final = (
+    "a version must say its history, for one of another history would never be repaired: expected "
+    "SYSTEM/TIMELINE:LSN, such as 7412345678901234567/1:0/16B3748, read inside the transaction "
+    "after its last write"
+)
 _LONGEST_SHOWN: Final = 80
 
 
@@ -75,3 +80,25 @@ class PostgresTokens:
                 f"{other.number}, which was {where} when the server's timeline {here.number} "
                 "began. Read the source to see what is there"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresVersions:
+    """A `TokenReader` of the versions that transactions read before they commit.
+
+    The rows are locked then, so every earlier commit of them lies below, and the own above.
+    """
+
+    tokens: PostgresTokens
+
+    @property
+    def epoch(self) -> str:
+        """As of the tokens."""
+        return self.tokens.epoch
+
+    def read(self, token: str) -> Position:
+        """Where the last record ended: the row's own, or a later one."""
+        position = self.tokens.read(token)
+        if ":" not in token:
+            raise TokenError(_BARE)
+        return position

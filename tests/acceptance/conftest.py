@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import uuid
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ import orjson
 import psycopg
 import pytest
 
+from tests.generators.forked import command
 from tests.generators.rest import Rest
 from tests.generators.running_daemon import RunningDaemon
 from tests.integration.opensearch.conftest import (  # the same fixtures, for these tests as well
@@ -137,15 +136,8 @@ class Shop:
 
     def run(self, *arguments: str, **environment: str) -> Result:
         """Run `cdc-daemon` to its end. No secret may be seen, nor a traceback."""
-        done = subprocess.run(
-            [sys.executable, "-m", "cdc_daemon", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-            cwd=self.folder,
-            env={**os.environ, "NO_COLOR": "1", **environment},
-        )
+        whole = {**os.environ, "NO_COLOR": "1", **environment}
+        done = command(*arguments, folder=self.folder, environment=whole)
         result = Result(done.returncode, done.stdout, done.stderr)
         self.require_no_secret(result.stdout + result.stderr)
         assert "Traceback" not in result.stderr

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.generators.forked import command
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GUIDES = ("Dockerfile", "docs/how-to", "docs/runbooks", "helm/cdc-daemon/templates")
 COMMAND = re.compile(r'(?:`cdc-daemon |"cdc-daemon", ")([a-z]+)')
@@ -24,12 +27,7 @@ def test_every_command_that_a_guide_names_exists(guides: dict[Path, str]) -> Non
     """Nobody is sent to a command that the daemon doesn't have."""
     named = {verb for text in guides.values() for verb in COMMAND.findall(text)}
     assert named >= {"validate", "healthcheck", "deadletters"}
-    program = str(Path(sys.executable).parent / "cdc-daemon")
-    missing = {
-        verb
-        for verb in named | {"run"}
-        if subprocess.run([program, verb, "--help"], check=False, capture_output=True).returncode
-    }
+    missing = {verb for verb in named | {"run"} if command(verb, "--help").returncode}
     assert missing == set()
 
 

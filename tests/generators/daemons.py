@@ -58,8 +58,8 @@ def daemons(dsn: str, sink: Mapping[str, Any], path: Path) -> Iterator[StartDaem
                 **where,
                 "projections": projections,
                 "state": {"path": str(path / folder / "data")},
-                "web": {"listen": f"127.0.0.1:{port}"},
                 **sections,
+                "web": {"listen": f"127.0.0.1:{port}", **sections.get("web", {})},
             }
             file = path / folder / "cdc-daemon.yaml"
             file.parent.mkdir(exist_ok=True)

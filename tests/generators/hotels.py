@@ -12,7 +12,7 @@ import psycopg
 from tests.generators.explained import explained
 from tests.generators.history import Plan
 from tests.generators.oracle import assert_equal
-from tests.generators.world_sampler import hits
+from tests.generators.searched import hits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -70,7 +70,7 @@ class Added:
             self.rows.clear()
         if change.old is not None:
             self.rows.pop(decoded(change.old)[0], None)
-        if change.new is not None:
+        if change.new:
             row = decoded(change.new)
             self.rows[row[0]] = row[1:]
 

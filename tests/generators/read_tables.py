@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
-from tests.generators.json_meaning import parse
+from tests.generators.json_meaning import Number, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
+
+    from tests.generators.searched import Hit
 
 SCHEMA = "read_models"
 
@@ -22,47 +26,57 @@ class TableSearch:
         self._dsn = dsn
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """What a query gives."""
-        with psycopg.connect(self._dsn, autocommit=True) as connection:
-            return connection.execute(statement.encode()).fetchall()
+        """What a query gives. Raises OSError where the server is away."""
+        try:
+            with psycopg.connect(self._dsn, autocommit=True) as connection:
+                return connection.execute(statement.encode()).fetchall()
+        except psycopg.OperationalError as error:
+            raise ConnectionError(str(error)) from error
 
-    def documents(self, name: str) -> dict[str, tuple[int, Any]]:
-        """Version and document by id, of everything that the view of a read model shows."""
-        return {hit[1]: hit[2:] for hit in self._hits(name)}
+    def hits(self, name: str) -> list[Hit]:
+        """All that the view of a read model shows."""
+        return self._found(name, "'' as _routing, ''")
 
-    def hits(self, name: str) -> list[tuple[str, str, int, Any]]:
-        """Table, id, version and document of all that is shown; by mistake one twice."""
-        return list(self._hits(name))
+    def everywhere(self, name: str) -> list[Hit]:
+        """All that is in its tables, shown or not, but for tombstones."""
+        found: list[Hit] = []
+        for table in self._tables([name]):
+            with suppress(psycopg.errors.UndefinedTable):  # it was dropped since
+                found += self._found(table, "_routing, tableoid::text")
+        return found
 
-    def everywhere(self, name: str) -> list[tuple[str, str, int, Any]]:
-        """The same of every generation, shown or not."""
-        tables = self.rows(
-            "select relname from pg_class where relnamespace = to_regnamespace('read_models')"
-            f" and relkind = 'r' and relname ~ '^{name}_[0-9]+$'"
-        )
-        return [hit for (table,) in tables for hit in self._hits(table)]
-
-    def remove(self, names: list[str]) -> None:
+    def remove(self, names: Sequence[str]) -> None:
         """Drop these read models."""
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             for name in names:
                 view = sql.Identifier(SCHEMA, name)
                 connection.execute(sql.SQL("drop view if exists {}").format(view))
-            for (table,) in connection.execute(
-                "select relname from pg_class where relnamespace = to_regnamespace('read_models')"
-                " and relkind = 'r' and regexp_replace(relname, '_[0-9]+$', '') = any (%s)",
-                [names],
-            ).fetchall():
+            for table in self._tables(names):
                 connection.execute(sql.SQL("drop table {}").format(sql.Identifier(SCHEMA, table)))
 
-    def _hits(self, relation: str) -> Iterator[tuple[str, str, int, Any]]:
+    def _tables(self, names: Sequence[str]) -> list[str]:
+        like = "|".join(map(re.escape, names))
+        return [
+            name
+            for (name,) in self.rows(
+                "select relname::text from pg_class where relkind = 'r'"
+                f" and relnamespace = to_regnamespace('{SCHEMA}')"
+            )
+            if re.fullmatch(f"({like})_[0-9]+", name)
+        ]
+
+    def _found(self, relation: str, besides: str) -> list[Hit]:
         statement = (
-            f'select tableoid::text, _id, _version, _document::text from {SCHEMA}."{relation}"'
-            " where _document is not null"
+            f"select _id, _version, _document::text, {besides}"
+            f' from {SCHEMA}."{relation}" where _document is not null'
         )
-        if relation[-6:].isdigit():
-            rows = self.rows(statement)
-        else:
-            rows = self.rows(statement.replace("tableoid::text", "''"))
-        for table, key, version, document in rows:
-            yield table, key, version, parse(document)
+        return [
+            {
+                "_index": table,
+                "_id": key,
+                "_version": Number(str(version)),
+                "_source": parse(document),
+                **({"_routing": routing} if routing else {}),
+            }
+            for key, version, document, routing, table in self.rows(statement)
+        ]

@@ -15,6 +15,7 @@ import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
 from cdc_daemon.embedded.guard import Guard
+from tests.generators import forked
 from tests.generators.rest import Refused, Rest
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ POLL_SECONDS = 0.02
 PATIENCE = 3
 """What takes a second on a quiet machine takes longer where two workers run tests on two cores."""
 LOG_TAIL_LINES = 60
-PROGRAM = ("-m", "cdc_daemon")
 
 
 def until(
@@ -58,20 +58,23 @@ class RunningDaemon:
         self._dsn = dsn
         self.url = f"http://127.0.0.1:{port}"
         self._web = Rest(self.url)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | forked.Forked | None = None
         self._guard: Guard | None = None
         """Ends it where a worker that runs tests is killed."""
 
-    def start(self, program: Sequence[str] = PROGRAM) -> None:
-        """Start it (or `program` in its place) and return at once."""
+    def start(self, program: Sequence[str] = ()) -> None:
+        """Start it (or a `program` of Python in its place) and return at once."""
         assert not self.is_running
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *program, "run", str(self.file)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        if not program:
+            self._process = forked.daemon(self.file, self.log)
+        else:
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, *program, "run", str(self.file)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
         self._dismiss_guard()
         self._guard = Guard(self._process.pid, signal.SIGKILL)
 

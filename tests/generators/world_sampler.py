@@ -5,35 +5,23 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.generators.json_meaning import parse
 from tests.generators.rest import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.generators.rest import Rest
+    from tests.generators.searched import Searched
     from tests.generators.world_journal import Journal
 
-MOST_DOCUMENTS = 5000
 PAUSE_SECONDS = 0.05
-
-
-def hits(opensearch: Rest, name: str) -> list[dict[str, Any]]:
-    """What a search finds, with versions; one document may be there twice by mistake."""
-    query = {"size": MOST_DOCUMENTS, "version": True}
-    found = parse(opensearch.text("POST", f"/{name}/_search", query))
-    assert found["_shards"]["failed"].text == "0", found["_shards"]
-    whole: list[dict[str, Any]] = found["hits"]["hits"]
-    assert len(whole) < MOST_DOCUMENTS
-    return whole
 
 
 class WorldSampler(threading.Thread):
     """Notes every document of every generation, and judges them once all commits are known."""
 
-    def __init__(self, opensearch: Rest, names: Sequence[str]) -> None:
+    def __init__(self, searched: Searched, names: Sequence[str]) -> None:
         super().__init__(daemon=True)
-        self._opensearch = opensearch
+        self._searched = searched
         self._names = names
         self._seen: dict[tuple[str, str, int], Any] = {}
         self._last: dict[tuple[str, str], int] = {}
@@ -59,9 +47,7 @@ class WorldSampler(threading.Thread):
         while not self._stop_asked.wait(PAUSE_SECONDS):
             for name in self._names:
                 try:
-                    # Refreshed by us: what the daemon writes between two refreshes counts as well.
-                    self._opensearch.text("POST", f"/{name}-*/_refresh")
-                    found = hits(self._opensearch, f"{name}-*")
+                    found = self._searched.everywhere(name)
                 except (OSError, Refused, AssertionError):
                     continue
                 for hit in found:

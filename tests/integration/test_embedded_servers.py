@@ -149,9 +149,9 @@ def test_ordinary_user_can_start_postgres() -> None:
     assert user.exitcode == 0
 
 
-def test_opensearch_keeps_documents_through_a_crash(private_opensearch: StartServer) -> None:
+def test_opensearch_keeps_documents_through_a_crash(opensearch: embedded.OpenSearchServer) -> None:
     """A document that was acknowledged is there after SIGKILL, freezing and a restart."""
-    server = private_opensearch()
+    server = opensearch
     call(server, "PUT", "/hotels/_doc/1?refresh=true", {"name": "Ritz"})
     server.kill()
     server.start()
@@ -160,6 +160,7 @@ def test_opensearch_keeps_documents_through_a_crash(private_opensearch: StartSer
     server.resume()
     found = call(server, "GET", "/hotels/_search?q=name:ritz")
     assert found["hits"]["total"]["value"] == 1
+    call(server, "DELETE", "/hotels")
     assert Path(f"/proc/{server.pid}").stat().st_uid != 0
 
 

@@ -38,6 +38,13 @@ STATE = SimpleNamespace(figures=Figures({"public.hotel": 5}, 1, 2, 3, 4, 5, 0.5)
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
 
 
+def show_requests(metrics: Metrics) -> None:
+    """Those that wait, and those that post."""
+    metrics.waited("own", "reached", 0.1)
+    metrics.posted("taken", 0.1)
+    metrics.posted_transactions(["written"])
+
+
 def registry() -> CollectorRegistry:
     """A registry where every metric has a series."""
     metrics = Metrics("pipe", 1)
@@ -63,7 +70,7 @@ def registry() -> CollectorRegistry:
     metrics.schema_changed("public.hotel")
     metrics.loaded("hotels", 1)
     metrics.strong(active=True)
-    metrics.waited("own", "reached", 0.1)
+    show_requests(metrics)
     for gauge in (metrics.queue_bytes, metrics.dead_letters_stored):
         gauge.labels("pipe").set(1)
     metrics.registry.register(BackfillCollector(LOADING, "pipe"))  # type: ignore[arg-type]  # as much of it as is read

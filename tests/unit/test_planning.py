@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cdc_daemon.events import Shape
+    from cdc_daemon.events import Relation, Shape
 
 PLANS = plans(hotels={"embed": {"rooms": ROOMS}})
 AT = Position(100)
@@ -42,7 +42,14 @@ class Shapeless:
 
 
 class Source(ScriptedSource):
-    """A source of hotels and rooms."""
+    """A source of hotels and rooms; a daemon may confirm something while it is looked at."""
+
+    confirms = 0
+
+    def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """All belong to it."""
+        self.at = Position(self.at + self.confirms)
+        return super().memberships(relations)
 
     def shape_reader(self) -> Shapeless:
         """One of nothing."""
@@ -86,6 +93,14 @@ def told(
 
 def test_what_is_whole_is_kept(tmp_path: Path) -> None:
     """The state goes with the checkpoint: nothing is read."""
+    assert told(tmp_path, with_state(tmp_path)) == [("keep", "hotels-1")]
+
+
+def test_a_daemon_that_goes_on_meanwhile_is_no_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place that the source has by then is beyond the checkpoint that was looked at before."""
+    monkeypatch.setattr(Source, "confirms", 50)
     assert told(tmp_path, with_state(tmp_path)) == [("keep", "hotels-1")]
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from cdc_daemon.config.models import ProjectionConfig
 from cdc_daemon.errors import SchemaChangedError
 from cdc_daemon.events import Checkpoint, Chunk, ColumnShape, Coverage, Load, Position, Shape
 from cdc_daemon.generations import create, publish
+from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.resuming import Found, Resumption, being_filled, loads_of, resume
 from tests.generators.by_hand import projection
 from tests.generators.joined_store import ROOMS as JOINED_ROOMS
-from tests.generators.joined_store import plans
+from tests.generators.joined_store import TABLES, plans
 from tests.generators.memory_sink import MemorySink
 
 if TYPE_CHECKING:
@@ -283,6 +285,28 @@ def test_an_index_that_is_being_filled_is_made_anew_where_the_table_has_changed(
     assert "another table" in found.anew["hotels"]
     assert list(found.left_over) == [kept.generations["hotels"]]
     assert found.repaired == {}
+
+
+def test_what_keeps_its_rows_is_made_anew_where_a_table_has_changed(bench: Bench) -> None:
+    """And never repaired where it is searched: commits may wait for it, and none is left to a load.
+
+    So does every read model where commits are to wait, those of one table as well.
+    """
+    config = ProjectionConfig.model_validate({"from": "public.hotel", "fields": ["id"]})
+    config.keep()
+    compiled = compile_projections({"hotels": config}, TABLES, lambda *_: "")
+    assert not compiled.projections
+    (plan,) = compiled.plans
+    members = {"public.hotel": "1/2"}
+    checkpoint = bench.checkpoint(
+        generations=create([plan.model], bench.sink),
+        memberships=members,
+        shapes={"public.hotel": SHAPE},
+    )
+    found = replace(bench.found, memberships=members, shapes={"public.hotel": OTHER})
+    resumed = resume("pipe", replace(found, checkpoint=checkpoint), [plan], bench.sink, show)
+    assert "table public.hotel has changed" in resumed.anew["hotels"]
+    assert resumed.repaired == {}
 
 
 def test_a_shape_that_was_never_noted_is_adopted(bench: Bench) -> None:

@@ -44,9 +44,19 @@ BY_NAME: Final = {
     "macaddr8": "macaddr8",
     "json": JSON,
     "jsonb": JSON,
+    # Their JSON is an object, or an array of any length.
+    "hstore": JSON,
+    "int2vector": JSON,
+    "oidvector": JSON,
+    "vector": JSON,
+    "halfvec": JSON,
 }
 """PostgreSQL's name of a type to the type of its column, as `format_type` writes it: built-in ones
 that read back what the document says. Every other type is its text."""
+
+INTEGERS: Final = {"smallint": 1 << 15, "integer": 1 << 31, "bigint": 1 << 63}
+"""The least that is too large for each."""
+FRACTIONS: Final = frozenset({"real", "double precision", "numeric"})
 
 OF_THE_SYSTEM: Final = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 """Names that no column can have."""
@@ -73,14 +83,31 @@ def _has_column(field: FieldSpec) -> bool:
 def _type(field: FieldSpec) -> str:
     if field.type is None:
         return _of_constant(field.example)
-    base = field.type.base
+    column = _of_field(field, field.type)
+    held = column.removesuffix("[]") if field.several else column
+    return column if _takes(held, field.default) else TEXT
+
+
+def _takes(column: str, default: object) -> bool:
+    """Whether what stands for null is of the column's type: if not, all values are text."""
+    if default is None or column in {TEXT, JSON}:
+        return True
+    if isinstance(default, bool):
+        return column == "boolean"
+    if isinstance(default, int) and column in INTEGERS:
+        return -INTEGERS[column] <= default < INTEGERS[column]
+    return isinstance(default, int | float) and column in FRACTIONS
+
+
+def _of_field(field: FieldSpec, type: ColumnType) -> str:  # noqa: A002 - what it is
+    base = type.base
     if base.kind == "array" and base.element is not None:
         return _of_several(JSON if field.several else _of_one(base.element.base))
     return _of_several(_of_one(base)) if field.several else _of_one(base)
 
 
 def _of_one(base: ColumnType) -> str:
-    if base.kind == "composite":
+    if base.kind in {"composite", "array"}:
         return JSON
     return BY_NAME.get(base.name, TEXT) if base.kind == "base" else TEXT
 

@@ -67,9 +67,10 @@ def create_generation(server: Server, model: ReadModel, *, pipeline: str) -> Gen
         for _ in range(ATTEMPTS):
             index = _next_name(connection, server.schema, model.name)
             try:
-                uuid = _create(connection, sql.Identifier(server.schema, index), model, says)
+                mark = _create(connection, sql.Identifier(server.schema, index), model, says)
             except errors.DuplicateTable:
                 continue
+            uuid = f"{mark}/{server.history}"
             return Generation(model.name, index, uuid, model.fingerprint, model.digests)
     raise SinkError(f"Another process keeps creating generations of {model.name!r}: stop it first.")
 
@@ -106,7 +107,7 @@ def extend_generation(server: Server, generation: Generation, model: ReadModel) 
     """Add the columns that the table lacks; False where one of that name has another type there."""
     with server.session("add columns to a read table") as connection, connection.transaction():
         found = find(connection, server.schema, generation.index)
-        if found is None or found.uuid != generation.uuid:
+        if found is None or found.uuid(server.history) != generation.uuid:
             return False
         there = {column.name: column.type for column in field_columns(connection, found.oid)}
         wanted = columns_of(model)
@@ -129,7 +130,7 @@ def publish(server: Server, generation: Generation, *, pipeline: str) -> list[st
         found = find(connection, schema, name)
         require_view(schema, name, found)
         table = find(connection, schema, generation.index)
-        if table is None or table.uuid != generation.uuid:
+        if table is None or table.uuid(server.history) != generation.uuid:
             raise SinkError(gone(schema, generation.index))
         before = found.says.get("index") if found is not None else None
         if before != generation.index or not _shows_all(connection, found, table):
@@ -220,12 +221,17 @@ def drop_generation(server: Server, generation: Generation) -> None:
     """
     with server.session("drop a read table") as connection:
         found = find(connection, server.schema, generation.index)
-        if found is not None and found.uuid == generation.uuid:
+        if found is not None and _is_of(found, generation):
             _drop(connection, server.schema, generation.index, found)
         for index in _marked(connection, server.schema, generation.projection):
             left = find(connection, server.schema, index)
             if left is not None and left.kind == TABLE and left.says.get("dropped"):
                 _drop(connection, server.schema, index, left)
+
+
+def _is_of(found: Found, generation: Generation) -> bool:
+    """Whether it is that table, in whatever history."""
+    return found.mark is not None and generation.uuid.startswith(f"{found.mark}/")
 
 
 def _drop(connection: Connection, schema: str, index: str, found: Found) -> None:
@@ -252,7 +258,7 @@ def find_uuid(server: Server, index: str) -> str | None:
     """The UUID of a generation's table; None if there is none of that name."""
     with server.session("look for a read table") as connection:
         found = find(connection, server.schema, index)
-    return None if found is None else found.uuid
+    return None if found is None else found.uuid(server.history)
 
 
 def require_tables(server: Server, indices: Sequence[str]) -> None:
@@ -260,7 +266,7 @@ def require_tables(server: Server, indices: Sequence[str]) -> None:
     with server.session("look for read tables") as connection:
         for index in indices:
             found = find(connection, server.schema, index)
-            if found is None or found.uuid is None:
+            if found is None or found.mark is None:
                 raise SinkError(gone(server.schema, index))
 
 

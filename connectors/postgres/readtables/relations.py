@@ -39,13 +39,20 @@ class Found(NamedTuple):
     """What we have noted in its comment; empty where it isn't ours."""
 
     @property
-    def uuid(self) -> str | None:
+    def mark(self) -> str | None:
         """Tells a generation from all others; None where it is none, or was given up.
 
         With its number: a table that was restored from a dump has another one.
         """
         is_there = self.kind == TABLE and "uuid" in self.says and not self.says.get("dropped")
         return f"{self.says['uuid']}/{self.oid}" if is_there else None
+
+    def uuid(self, history: str) -> str | None:
+        """The mark, and the history that the server is in.
+
+        After a failover it is another generation: the standby may lack what was durable before.
+        """
+        return None if self.mark is None else f"{self.mark}/{history}"
 
 
 def find(connection: Connection, schema: str, name: str) -> Found | None:

@@ -52,6 +52,11 @@ class Server:
         self._idle: list[Connection] = []
         self._history: str | None = None
 
+    @property
+    def history(self) -> str:
+        """System identifier and timeline, once anything was connected."""
+        return self._history or ""
+
     def adopt(self) -> None:
         """Take the history that the server is in from now on for the one that we write in."""
         self.close()
@@ -64,7 +69,7 @@ class Server:
         Raises StartAgainError where the server has another history than the one before: what was
         durable there may be lost here.
         """
-        with mapped_errors("connect", self._settings):
+        with mapped_errors("connect to the sink", self._settings):
             connection = psycopg.connect(**self._settings, autocommit=True)
         try:
             with mapped_errors("ask for the server's history"):

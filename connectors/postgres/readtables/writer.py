@@ -135,7 +135,7 @@ class ReadTableWriter:
         if index not in self._known:
             schema = self._server.schema
             found = find(connection, schema, index)
-            if found is None or found.uuid is None:
+            if found is None or found.mark is None:
                 raise SinkError(gone(schema, index))
             columns = field_columns(connection, found.oid)
             self._known[index] = statements(schema, index, columns)

@@ -25,7 +25,7 @@ from tests.generators.dying_daemon import MOMENTS, program
 from tests.generators.history import Load
 from tests.generators.hotels import PROJECTIONS, WRITING, Hotels, fill
 from tests.generators.running_daemon import until
-from tests.generators.world_sampler import hits
+from tests.generators.searched import hits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
+from tests.generators.forked import command
 from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import HOTELS
 
@@ -19,13 +18,7 @@ if TYPE_CHECKING:
 
 def said(daemon: RunningDaemon, *arguments: str) -> dict[str, Any]:
     """What a command prints for programs."""
-    result = subprocess.run(
-        [sys.executable, "-m", "cdc_daemon", *arguments, str(daemon.file), "-o", "json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    result = command(*arguments, str(daemon.file), "-o", "json")
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 

@@ -1,190 +1,29 @@
 """Random worlds under concurrent transactions: what a daemon writes, with SQL as the oracle.
 
 PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run: its first worlds are those that
-failed. Sessions race, so that the same steps may meet in another order.
+failed.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-import uuid
-from collections import Counter
-from contextlib import ExitStack
-from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
-from tests.generators.budget import repeatable, rounds, seeded
-from tests.generators.explained import explained
-from tests.generators.joined_world import JoinedWorld
-from tests.generators.running_daemon import until
-from tests.generators.world_journal import Journal
-from tests.generators.world_sampler import WorldSampler, hits
-from tests.generators.world_writers import Writers
+from tests.generators.followed_worlds import Servers, play_worlds
+from tests.generators.searched import IndexSearch
 
 if TYPE_CHECKING:
     from cdc_daemon.embedded import OpenSearchServer, PostgresServer
     from tests.conftest import Database
     from tests.generators.rest import Rest
-    from tests.generators.running_daemon import RunningDaemon
     from tests.integration.pipeline.conftest import StartDaemon
-
-WORLDS = 4
-"""That share a daemon, and its state."""
-COMMITS = 40
-"""Of each world, at least, once the daemon follows."""
-MOST_KILLS = 4
-SETTLED_SECONDS = 90.0
-SHOWN = 3
-
-
-class Servers:
-    """What may be killed under a daemon."""
-
-    def __init__(self, postgres: PostgresServer, opensearch: OpenSearchServer) -> None:
-        self._postgres, self._opensearch = postgres, opensearch
-
-    def kill_one(self, rng: Random) -> str:
-        """And start it again."""
-        server = self._postgres if rng.random() < 0.7 else self._opensearch
-        server.kill()
-        time.sleep(rng.uniform(0, 0.5))
-        server.start()
-        return "a server is killed"
-
-
-class Together:
-    """Some worlds, which one daemon follows."""
-
-    def __init__(self, database: Database, daemon: RunningDaemon, rest: Rest, rng: Random) -> None:
-        self._database, self._daemon, self._rest, self._rng = database, daemon, rest, rng
-        self._name = f"w{uuid.uuid4().hex[:8]}"
-        self._connection = psycopg.connect(database.dsn, autocommit=True)
-        self._worlds = [
-            JoinedWorld(rng, f"{self._name}{at}", self._connection) for at in range(WORLDS)
-        ]
-        self._journals: list[Journal] = []
-        self._samplers: list[WorldSampler] = []
-        self.counts: Counter[str] = Counter()
-
-    def make(self) -> None:
-        """Tables with rows, and the configuration; nothing follows them yet."""
-        projections: dict[str, Any] = {}
-        for each in self._worlds:
-            each.make(with_flat=each is self._worlds[0])
-            projections |= each.projections
-        file = self._daemon.file
-        said = json.loads(file.read_text())
-        memory = {"transaction": self._rng.choice(("20kB", "64MB"))}
-        said |= {"name": self._name, "projections": projections, "memory": memory}
-        said["backfill"] = {"chunk": self._rng.choice(("8kB", "1MB"))}
-        file.write_text(json.dumps(said))
-        queries = explained(file)
-        for each in self._worlds:
-            own = {name: queries[name] for name in each.projections}
-            self._journals.append(Journal(self._database.dsn, own))
-
-    def described(self) -> str:
-        """All that a person needs to see the same."""
-        return "\n".join(each.described() for each in self._worlds)
-
-    def remove(self) -> None:
-        """Leave nothing behind."""
-        self._daemon.close()
-        self._connection.close()
-        with psycopg.connect(self._database.dsn, autocommit=True) as connection:
-            until(lambda: self._slot_is_free(connection), 10, "the slot is free")
-            connection.execute(
-                "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
-                f" where slot_name = 'cdc_{self._name}'"
-            )
-            connection.execute(f"drop publication if exists cdc_{self._name}")
-            for statement in (line for each in self._worlds for line in each.world.drop):
-                connection.execute(statement.encode())
-        for journal in self._journals:
-            journal.close()
-        for each in self._worlds:
-            self._rest.delete("/" + ",".join(f"{name}-*" for name in each.projections))
-
-    def _slot_is_free(self, connection: psycopg.Connection[Any]) -> bool:
-        query = "select from pg_replication_slots where slot_name = %s and active"
-        return connection.execute(query, [f"cdc_{self._name}"]).fetchone() is None
-
-    def follow(self, servers: Servers | None) -> None:
-        """Sessions write while a daemon loads and follows, and is killed now and then."""
-        with ExitStack() as stack:
-            for each, journal in zip(self._worlds, self._journals, strict=True):
-                sampler = WorldSampler(self._rest, list(each.projections))
-                self._samplers.append(stack.enter_context(sampler))
-                writers = Writers(self._database.dsn, each.world, journal, self._rng)
-                stack.enter_context(writers)
-            self._daemon.start()
-            until(self._has_started, SETTLED_SECONDS, "it has a slot")
-            for journal in self._journals:
-                journal.followed.set()
-            if servers is not None:
-                for _ in range(self._rng.randint(1, MOST_KILLS)):
-                    self._break(servers)
-            self._daemon.wait_until("streaming", SETTLED_SECONDS)
-            enough = [journal.commits + COMMITS for journal in self._journals]
-            until(lambda: self._have_committed(enough), SETTLED_SECONDS, "enough is committed")
-        self._compare()
-
-    def _have_committed(self, enough: list[int]) -> bool:
-        return all(
-            journal.commits >= wanted
-            for journal, wanted in zip(self._journals, enough, strict=True)
-        )
-
-    def _break(self, servers: Servers) -> None:
-        """At any moment, also while it loads; the daemon also while it starts."""
-        is_server = self._rng.random() < 0.2
-        if is_server:
-            until(self._has_started, SETTLED_SECONDS, "it goes by what is reachable")
-        elif self._rng.random() < 0.6:
-            self._daemon.wait_until("streaming", SETTLED_SECONDS)
-        time.sleep(self._rng.uniform(0, 1))
-        if is_server:
-            self.counts[servers.kill_one(self._rng)] += 1
-        else:
-            self._daemon.kill()
-            self._daemon.start()
-            self.counts["daemons killed"] += 1
-
-    def _has_started(self) -> bool:
-        return self._daemon.status().get("state") in {"loading", "streaming"}
-
-    def _compare(self) -> None:
-        self._daemon.wait_until("streaming", SETTLED_SECONDS)
-        self._daemon.catch_up(SETTLED_SECONDS)
-        for journal, sampler in zip(self._journals, self._samplers, strict=True):
-            self.counts["worlds"] += 1
-            self.counts["commits"] += journal.commits
-            self.counts["samples"] += sampler.samples
-            for name in journal.judged:
-                self._compare_one(name, journal)
-            wrong = sampler.judge(journal)
-            assert not wrong, "\n".join(wrong[:SHOWN])
-        assert not self._daemon.status()["dead_letters"], self._daemon.status()
-
-    def _compare_one(self, name: str, journal: Journal) -> None:
-        found = hits(self._rest, name)
-        documents = {hit["_id"]: hit["_source"] for hit in found}
-        assert len(found) == len(documents), f"{name}: {[hit['_id'] for hit in found]}"
-        meant = journal.now(name)
-        self.counts["documents"] += len(meant)
-        for key in documents.keys() | meant:
-            assert documents.get(key) == meant.get(key), f"{name} {key}"
 
 
 @pytest.fixture
 def servers(postgres_server: PostgresServer, opensearch: OpenSearchServer) -> Servers:
-    """Those of these tests."""
-    return Servers(postgres_server, opensearch)
+    """Those of these tests: more often the source."""
+    return Servers(postgres_server, postgres_server, opensearch)
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["followed", "killed"])
@@ -198,27 +37,6 @@ def test_random_worlds(
     killed: bool,
 ) -> None:
     """Each document is that of the commit which its version names, and that of SQL at the end."""
-    seed, _ = seeded()
     daemon = start_daemon({}, start=False)
-    counts: Counter[str] = Counter()
-    try:
-        for number in rounds(0.5):
-            with repeatable(seed + number):
-                together = Together(database, daemon, rest, Random(seed + number))
-                counts += played(together, servers if killed else None)
-    finally:
-        with capsys.disabled():
-            print(f"\n[worlds: {dict(counts)}; seed {seed}]", file=sys.stderr)  # noqa: T201 - how much, how to replay
-
-
-def played(together: Together, servers: Servers | None) -> Counter[str]:
-    """All of it, and what it was."""
-    together.make()
-    try:
-        together.follow(servers)
-    except BaseException as error:
-        error.add_note(together.described())
-        raise
-    finally:
-        together.remove()
-    return together.counts
+    with capsys.disabled():
+        play_worlds(database, daemon, IndexSearch(rest), servers if killed else None)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from tests.generators import forked
 from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import HOTELS
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from cdc_daemon import embedded
@@ -130,13 +130,7 @@ def inspected(daemon: RunningDaemon) -> dict[str, Any]:
 
 def command(daemon: RunningDaemon, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command on its configuration."""
-    return subprocess.run(
-        [sys.executable, "-m", "cdc_daemon", *arguments[:2], str(daemon.file), *arguments[2:]],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return forked.command(*arguments[:2], str(daemon.file), *arguments[2:])
 
 
 def lose_folder(daemon: RunningDaemon) -> None:

@@ -32,10 +32,10 @@ def documents(generation: Generation, count: int, size: int = 0) -> list[Documen
 
 
 def test_survives_kill_pause_and_restart(
-    private_opensearch: StartOpenSearch, make_sink: MakeSink, model: ReadModel
+    opensearch: OpenSearchServer, make_sink: MakeSink, model: ReadModel
 ) -> None:
     """Acknowledged documents and checkpoint survive kill -9; a frozen server is a retry in time."""
-    server = private_opensearch()
+    server = opensearch
     sink = make_sink(server.url, timeout=f"{TIMEOUT_SECONDS}s")
     generation = sink.create_generation(model)
     writer = sink.writer()

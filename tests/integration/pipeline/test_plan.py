@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import psycopg
+
+from tests.generators.forked import command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +21,7 @@ STAYS = {"stays": {"from": "stay", "fields": ["room"]}}
 
 def planned(file: Path) -> list[tuple[str, str]]:
     """Action and subject of each step."""
-    result = subprocess.run(
-        [sys.executable, "-m", "cdc_daemon", "plan", str(file), "-o", "json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    result = command("plan", str(file), "-o", "json")
     assert result.returncode == 0, result.stderr
     return [(step["action"], step["subject"]) for step in json.loads(result.stdout)["steps"]]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+
+from tests.generators.forked import command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +21,7 @@ STAYS = {"stays": {"from": "stay", "where": "price > 0", "fields": ["room", "pri
 
 def preview(file: Path, *arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr."""
-    result = subprocess.run(
-        [sys.executable, "-m", "cdc_daemon", "preview", *arguments, str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    result = command("preview", *arguments, str(file))
     return result.returncode, result.stdout, result.stderr
 
 

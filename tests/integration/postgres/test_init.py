@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +12,10 @@ from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
+from tests.generators import forked
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from tests.conftest import Database
@@ -55,14 +55,8 @@ def init(
 def command(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `cdc-daemon`."""
     without = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return subprocess.run(
-        [sys.executable, "-m", "cdc_daemon", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**without, "NO_COLOR": "1", **environment},
-    )
+    whole = {**without, "NO_COLOR": "1", **environment}
+    return forked.command(*arguments, folder=folder, environment=whole)
 
 
 @pytest.fixture

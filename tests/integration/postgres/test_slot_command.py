@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 import pytest
 
+from tests.generators.forked import command
 from tests.integration.postgres.conftest import Connection, MakeRole, MakeSource, start
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from tests.conftest import Database, StartPostgres
@@ -44,14 +44,11 @@ def run(database: Database, tmp_path: Path) -> Run:
         }
         file = tmp_path / "cdc-daemon.yaml"
         file.write_text(json.dumps(configuration))
-        return subprocess.run(
-            [sys.executable, "-m", "cdc_daemon", "slot", arguments[0], str(file), *arguments[1:]],
-            input=answer,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env={**os.environ, "NO_COLOR": "1"},
+        verb, *options = arguments
+        return command(
+            *("slot", verb, str(file), *options),
+            answer=answer,
+            environment={**os.environ, "NO_COLOR": "1"},
         )
 
     return run

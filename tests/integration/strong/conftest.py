@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from cdc_daemon import embedded
+from tests.generators.forked import command
 from tests.generators.rest import Refused
 from tests.generators.running_daemon import until
 from tests.integration.pipeline.conftest import (  # noqa: F401 - fixtures, for all tests here
@@ -34,7 +35,6 @@ ITEMS = {"items": {"from": "public.item", "fields": "*", "freshness": "1h"}}
 """Nothing is searchable in time unless somebody waits for it."""
 STRICT: dict[str, Any] = {"strong": {}}
 DEGRADING = {"strong": {"when_away": "degrade", "release_after": "5s"}}
-COMMAND_SECONDS = 120.0
 STATES = "select sync_state from pg_stat_replication where application_name = %s"
 
 
@@ -135,15 +135,8 @@ def run_strong(
     daemon: RunningDaemon, *arguments: str, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Call `cdc-daemon strong` with the daemon's configuration."""
-    command, *options = arguments
-    return subprocess.run(
-        [sys.executable, "-m", "cdc_daemon", "strong", command, str(daemon.file), *options],
-        input=answer,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
+    verb, *options = arguments
+    return command("strong", verb, str(daemon.file), *options, answer=answer)
 
 
 def enable(daemon: RunningDaemon) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import psycopg
 import pytest
 
+from cdc_daemon.compare import driving
 from cdc_daemon.compare.journal import Change, contradiction, final_revisions
 from cdc_daemon.compare.prober import Prober
 from cdc_daemon.compare.workload import CLIENTS, KEYS_OF_A_WORKLOAD, Workload
@@ -51,7 +52,8 @@ class Shelf:
 
     def change(self, key: int) -> Change:
         """One more revision."""
-        return self._written(key, self.rows[key] + 1)
+        with self._lock:
+            return self._written(key, self.rows[key] + 1)
 
     def cancel(self, key: int) -> Change:
         """A row is deleted."""
@@ -141,3 +143,16 @@ def test_a_prober_that_can_t_ask_is_told() -> None:
     prober.start()
     with pytest.raises(StopError, match="a prober failed: no answer"):
         until(prober.raise_failure, 60, "the failure is known")
+
+
+def test_writers_are_as_fast_as_they_can_or_keep_a_rate() -> None:
+    """Each transaction's time is kept; with a rate those that would be faster wait."""
+    rows = 20
+    shelf = Shelf()
+    shelf.rows = dict.fromkeys(range(1, rows + 1), 1)
+    steady = driving.write(lambda: shelf, rows, seconds=1, rate=50)  # type: ignore[arg-type, return-value]  # in memory
+    full = driving.write(lambda: shelf, rows, seconds=1, rate=None)  # type: ignore[arg-type, return-value]  # in memory
+    assert 0 < len(steady.latencies) < 150
+    assert len(full.latencies) > len(steady.latencies)
+    assert sum(shelf.rows.values()) == rows + len(steady.latencies) + len(full.latencies)
+    assert shelf.open == 0

@@ -116,6 +116,9 @@ def test_a_mistake_is_explained(
     assert "hunter2" not in only
 
 
+SINK = '{type: opensearch, hosts: ["http://localhost:9200"]}'
+
+
 @pytest.mark.parametrize(
     ("part", "replacement", "expected"),
     [
@@ -169,6 +172,23 @@ def test_a_mistake_is_explained(
         ('"*"', '"*"\n    id: []', "8: projections.hotels.id: expected at least one entry; found"),
         ("  hotels:", "  Hotels:", "5: projections.Hotels: expected a name that OpenSearch takes"),
         ("from: public.hotel", "from: a.b.c", "6: projections.hotels.from: expected a table"),
+        (SINK, "{type: postgres, dsn: here}", "3: sink.dsn: expected a libpq connection string"),
+        (SINK, "{type: postgres, dsn: a=b, schema: ''}", "3: sink.schema: expected a name of 1 to"),
+        (SINK, "{type: postgres, dsn: a=b, timeout: 0}", "3: sink.timeout: expected a duration"),
+        ("sink:", "sinks: 5 #", "3: sinks: expected keys with values; found 5"),
+        (f"sink: {SINK}", "sinks: {}", "3: sinks: expected at least one entry; found no keys"),
+        (f"sink: {SINK}", "", "1: sink: this key is required"),
+        (f"sink: {SINK}", f"sinks: {{One: {SINK}}}", "3: sinks.One: expected a name of at most 40"),
+        (
+            f"sink: {SINK}",
+            f"sinks: {{one: {SINK}, two: {{type: postgres, dsn: a=b, skema: x}}}}",
+            '3: sinks.two.skema: unknown key; did you mean "schema"?',
+        ),
+        (
+            '"*"',
+            '"*"\n    sink: one',
+            "8: projections.hotels.sink: it names one of several `sinks`",
+        ),
     ],
 )
 def test_a_mistake_in_a_section_is_explained(
@@ -233,3 +253,18 @@ def test_a_missing_secret_file_is_a_mistake(mistakes: Mistakes, minimal: str) ->
     assert mistakes(text) == ["8: web.api_key: /nope/key: can't be read: No such file or directory"]
     text = minimal + 'web: {api_key: "${file:key}"}\n'
     assert mistakes(text) == ["8: web.api_key: expected an absolute path in ${file:key}"]
+
+
+def test_a_sink_that_is_not_there_is_a_mistake_of_its_projection(
+    mistakes: Mistakes, minimal: str
+) -> None:
+    """With the nearest one that is; and each of several sinks is checked as one alone."""
+    several = f"sinks: {{search: {SINK}, tables: {{type: postgres, dsn: nowhere}}}}"
+    text = minimal.replace(f"sink: {SINK}", several) + "    sink: serch\n"
+    assert [each.partition("; found")[0][:70] for each in mistakes(text)] == [
+        "3: sinks.tables.dsn: expected a libpq connection string such as postgr",
+        '8: projections.hotels.sink: there is no sink "serch" under `sinks`; di',
+    ]
+    assert mistakes(f"{minimal}sinks: {{one: {SINK}}}\n") == [
+        "8: sinks: `sink` and `sinks` exclude each other: keep one"
+    ]

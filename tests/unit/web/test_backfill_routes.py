@@ -17,6 +17,7 @@ from cdc_daemon.web.routes import application
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 from tests.generators.conditions import wait_until
+from tests.generators.posts import nothing_posted
 from tests.unit.backfill.conftest import HOTELS, make
 from tests.unit.web.test_server import YAML
 
@@ -48,7 +49,7 @@ class Web:
         path.write_text(YAML)
         self.status = Status(load(path, {}), Metrics("pipe", 1))
         config = WebConfig.model_validate({"listen": "127.0.0.1:0", "api_key": key})
-        self.server = WebServer(config, application(self.status, config.api_key))
+        self.server = WebServer(config, application(self.status, nothing_posted(), config.api_key))
         self.server.start()
 
     def post(self, change: str, body: bytes = b"", **headers: str) -> Answer:

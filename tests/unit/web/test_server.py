@@ -26,6 +26,7 @@ from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import HELD_UP_SECONDS, STUCK_SECONDS, Status
 from tests.generators.by_hand import configuration, projection
 from tests.generators.memory_sink import MemorySink
+from tests.generators.posts import nothing_posted
 from tests.generators.scripted_source import MemoryClock, ScriptedSource
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Web(NamedTuple):
 
 def serving(listen: str, status: Status) -> WebServer:
     """A server that isn't started yet."""
-    return WebServer(WebConfig(listen=listen), application(status, None))
+    return WebServer(WebConfig(listen=listen), application(status, nothing_posted(), None))
 
 
 @pytest.fixture

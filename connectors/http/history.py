@@ -1,0 +1,56 @@
+"""Positions of what is posted, as people and clients know them. Pure.
+
+A position is the time of arrival in microseconds, or one more than the last one: so it grows over
+restarts without being kept anywhere. It is written like an LSN, and a history like PostgreSQL's, so
+that every client reads both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from cdc_daemon.errors import ForeignTokenError, TokenError
+from cdc_daemon.events import Position
+
+_TOKEN: Final = re.compile(
+    r"(?:([0-9]{1,20}/[0-9]{1,10}):)?([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})", re.ASCII
+)
+_DIGEST_BYTES: Final = 7
+"""A number that signed integers of 64 bits hold."""
+_LONGEST_SHOWN: Final = 80
+
+
+def history(pipeline: str) -> str:
+    """That of a pipeline: there is one, for as long as it has this name."""
+    digest = hashlib.sha256(f"cdc-daemon http {pipeline}".encode()).digest()
+    return f"{int.from_bytes(digest[:_DIGEST_BYTES])}/1"
+
+
+def shown(position: Position) -> str:
+    """`646F2/A1B2C3D4`."""
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTokens:
+    """A `TokenReader` of one pipeline's positions."""
+
+    epoch: str
+
+    def read(self, token: str) -> Position:
+        """The position that an answer has told."""
+        found = _TOKEN.fullmatch(token.strip())
+        if found is None:
+            raise TokenError(
+                f"not a token: {token[:_LONGEST_SHOWN]!r}. Expected the `token` of an answer to "
+                "POST /api/v1/changes"
+            )
+        if found[1] not in {None, self.epoch}:
+            raise ForeignTokenError(
+                "the token is of another pipeline, or of a database: ask the daemon that has given "
+                "it"
+            )
+        return Position((int(found[2], 16) << 32) + int(found[3], 16))

@@ -1,0 +1,83 @@
+"""A technique is tried on a real PostgreSQL: what it misses is found, and what fails is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.compare import readtable
+from cdc_daemon.compare.judging import DELETES, INVENTED, ROWS, STALE
+from cdc_daemon.compare.readmodel import Selected
+from cdc_daemon.compare.setting import Stage
+from cdc_daemon.compare.technique import Technique
+from cdc_daemon.compare.trial import Options, tried
+
+if TYPE_CHECKING:
+    from typing import LiteralString
+
+    from cdc_daemon import embedded
+
+SHORT = Options(seconds=1.0, rate=100.0, away_seconds=0.0)
+ROWS_OF_THE_STORE = 200
+FORGETFUL: LiteralString = f"""{readtable.CREATE};
+create or replace function read_models.write_booking() returns trigger language plpgsql as $$
+begin
+  insert into read_models.bookings values (new.id, to_jsonb(new))
+    on conflict (id) do update set document = excluded.document;
+  return null;
+end $$;
+drop trigger write_booking on public.booking;
+create trigger write_booking after insert or update on public.booking
+  for each row execute function read_models.write_booking()
+"""
+"""As many write it: nobody has thought of deletes."""
+
+
+def table_of(sql: LiteralString) -> Technique:
+    """A read table that is kept by that SQL."""
+    return Technique(
+        name="table",
+        title="a read table",
+        sql=sql,
+        read_model=lambda places: Selected(places.dsn, readtable.DOCUMENTS),
+    )
+
+
+@pytest.fixture
+def stage(postgres_server: embedded.PostgresServer) -> Stage:
+    """PostgreSQL alone: nothing of these is searched."""
+    return Stage(postgres_server, "http://nobody.invalid", ROWS_OF_THE_STORE)
+
+
+def test_a_technique_that_misses_nothing_has_all_its_figures(stage: Stage) -> None:
+    """A read table that is kept in the writer's transaction is as the tables are, at once."""
+    figures = tried(table_of(readtable.CREATE), stage, SHORT)
+    assert figures.is_right, figures
+    assert figures.missed
+    assert figures.missed.counts == {DELETES: 0, ROWS: 0, STALE: 0, INVENTED: 0}
+    assert figures.missed.compared >= ROWS_OF_THE_STORE
+    assert figures.cost
+    assert figures.cost.share > 0
+    assert figures.delay
+    assert figures.delay.p50 is not None
+    assert figures.per_change
+    assert figures.per_change.wal_bytes > 0
+    assert figures.table_bytes > 0
+
+
+def test_a_delete_that_is_forgotten_is_counted(stage: Stage) -> None:
+    """Nothing else is missed; it is a fault, with its sentence."""
+    figures = tried(table_of(FORGETFUL), stage, SHORT)
+    assert figures.missed
+    wrong = {kind: count for kind, count in figures.missed.counts.items() if count}
+    assert [*wrong] == [DELETES]
+    assert figures.faults == [f"{wrong[DELETES]} deleted rows are still found, while it ran"]
+
+
+def test_a_technique_that_fails_says_why(stage: Stage) -> None:
+    """Its figures are those that it came to, and nothing is raised: the others go on."""
+    figures = tried(table_of("select 1/0"), stage, SHORT)
+    assert figures.failed == "division by zero"
+    assert not figures.is_right
+    assert figures.cost is None

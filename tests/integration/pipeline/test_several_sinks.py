@@ -1,0 +1,93 @@
+"""One pipeline into several sinks: OpenSearch, and read tables in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from tests.generators.read_tables import TableSearch
+from tests.generators.running_daemon import until
+from tests.generators.searched import IndexSearch
+
+if TYPE_CHECKING:
+    from cdc_daemon.embedded import OpenSearchServer
+    from tests.conftest import Database
+    from tests.generators.rest import Rest
+    from tests.generators.running_daemon import RunningDaemon
+    from tests.integration.pipeline.conftest import StartDaemon
+
+HOTEL: dict[str, Any] = {"from": "public.hotel", "fields": ["id", "name"], "freshness": 0}
+PROJECTIONS = {"hotels": HOTEL, "hotel_rows": {**HOTEL, "sink": "tables"}}
+LOADED = 200
+
+
+def sinks(database: Database, opensearch: OpenSearchServer) -> dict[str, Any]:
+    """Both, the index first."""
+    return {
+        "search": {"type": "opensearch", "hosts": [opensearch.url]},
+        "tables": {"type": "postgres", "dsn": database.dsn},
+    }
+
+
+def shown(database: Database, rest: Rest) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is found in each."""
+    indexed, tabled = IndexSearch(rest).hits("hotels"), TableSearch(database.dsn).hits("hotel_rows")
+    first, second = ({hit["_id"]: hit["_source"] for hit in some} for some in (indexed, tabled))
+    return first, second
+
+
+def test_while_one_is_away_the_other_goes_on(
+    database: Database, start_daemon: StartDaemon, opensearch: OpenSearchServer, rest: Rest
+) -> None:
+    """Nothing is confirmed beyond the slower one, and a crash meanwhile loses nothing."""
+    daemon, tables = _started(database, start_daemon, opensearch), TableSearch(database.dsn)
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        opensearch.pause()
+        connection.execute("update hotel set name = 'new'")
+        connection.execute("delete from hotel where id = 1")
+        changed = "select count(*) from read_models.hotel_rows where name = 'new'"
+        until(lambda: tables.rows(changed) == [(LOADED - 1,)], 60, "the tables go on")
+        assert daemon.position("durable") < daemon.position("received")
+        daemon.kill()
+        opensearch.resume()
+        daemon.start()
+        daemon.catch_up()
+        indexed, tabled = shown(database, rest)
+        assert indexed == tabled
+        assert {each["name"] for each in tabled.values()} == {"new"}
+        assert len(tabled) == LOADED - 1
+
+
+def test_a_read_model_that_moves_is_loaded_where_it_is_now(
+    database: Database, start_daemon: StartDaemon, opensearch: OpenSearchServer, rest: Rest
+) -> None:
+    """The mapping stays as it is; the others go on with what they have."""
+    daemon = _started(database, start_daemon, opensearch)
+    daemon.terminate()
+    said = json.loads(daemon.file.read_text())
+    said["projections"]["hotels"]["sink"] = "tables"
+    daemon.file.write_text(json.dumps(said))
+    daemon.start()
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    tables = TableSearch(database.dsn)
+    assert len(tables.hits("hotels")) == len(tables.hits("hotel_rows")) == LOADED
+    made = [each["index"] for each in daemon.events("generation_created")]
+    assert made == ["hotels-000001", "hotel_rows_000001", "hotels_000001"]
+    assert rest.get("/hotels/_count")["count"] == LOADED
+
+
+def _started(
+    database: Database, start_daemon: StartDaemon, opensearch: OpenSearchServer
+) -> RunningDaemon:
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("create table hotel (id int primary key, name text)")
+        connection.execute(
+            "insert into hotel select i, 'old' from generate_series(1, %s) i", [LOADED]
+        )
+    daemon = start_daemon(PROJECTIONS, sinks=sinks(database, opensearch))
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    return daemon
