@@ -105,6 +105,8 @@ def installed(technique: Technique, stage: Stage) -> Iterator[Setting]:
         variables = {"DATABASE_URL": dsn, "OPENSEARCH_URL": stage.search_url}
         with prepared_daemon(technique.configuration(), port, variables, _quiet) as daemon:
             _start(daemon, technique)
+            if technique.load is not None:
+                technique.load(places)
             yield Setting(technique, baseline, places, daemon)
 
 

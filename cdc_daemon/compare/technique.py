@@ -60,6 +60,8 @@ class Technique:
     """What is run in the database before all else."""
     commands: tuple[tuple[str, ...], ...] = ()
     """Of cdc-daemon, each is run with the configuration before the daemon starts."""
+    load: Callable[[Places], None] | None = None
+    """Brings the rows that are there already, where its source can't."""
     application: Callable[[Places], Application] = lambda places: Application(places.dsn)
     change_one: LiteralString | None = CHANGE_ONE
     """What its application says to change one row, as pgbench says it; None: SQL isn't all."""
@@ -73,8 +75,6 @@ class Technique:
     """Whether its daemon asks the source for what it has missed while it was away."""
     admits: frozenset[str] = frozenset()
     """The kinds of changes that it is known to miss."""
-    admits_away: frozenset[str] = frozenset()
-    """Those that it is known to miss while its daemon is away, beside these."""
 
     @property
     def read_model_name(self) -> str:

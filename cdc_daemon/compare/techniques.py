@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from cdc_daemon.compare import readtable
-from cdc_daemon.compare.dualwrite import WEB, PostingApplication
+from cdc_daemon.compare.dualwrite import (
+    POSTED,
+    WEB,
+    LoneApplication,
+    RepairedApplication,
+    post_existing,
+)
+from cdc_daemon.compare.judging import DELETES, ROWS, STALE, STATES
 from cdc_daemon.compare.readmodel import Selected
 from cdc_daemon.compare.technique import CDC, READ_TABLES, Technique
 from cdc_daemon.errors import CdcError
@@ -31,8 +38,19 @@ TECHNIQUES: Final = (
         title="the application posts after COMMIT, and CDC repairs",
         source=CDC,
         web=WEB,
-        application=lambda places: PostingApplication(places.dsn, places.daemon_url),
+        application=lambda places: RepairedApplication(places.dsn, places.daemon_url),
         change_one=None,
+    ),
+    Technique(
+        name="application",
+        title="the application posts after COMMIT, and nobody repairs",
+        source=POSTED,
+        web=WEB,
+        load=lambda places: post_existing(places.dsn, places.daemon_url),
+        application=lambda places: LoneApplication(places.dsn, places.daemon_url),
+        change_one=None,
+        reads_source=False,
+        admits=frozenset({DELETES, ROWS, STALE, STATES}),
     ),
     Technique(
         name="trigger-table",

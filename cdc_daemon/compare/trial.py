@@ -110,8 +110,7 @@ class Trial:
         self._journal += absence.journal
         lost = self._judged().since(self._figures.missed)
         self._figures.faults += [
-            f"{each}, while its daemon was away"
-            for each in lost.beyond(technique.admits | technique.admits_away)
+            f"{each}, while its daemon was away" for each in lost.beyond(technique.admits)
         ]
         self._figures.away = Away(
             options.away_seconds,

@@ -38,6 +38,7 @@ _MOST_DECIMALS: Final = 16_383
 _JSON: Final = frozenset({"json", "jsonb"})
 _VECTORS: Final = frozenset({"vector", "halfvec"})
 _LONGEST_SHOWN: Final = 40
+_LONGEST_INTEGER: Final = 20
 _HEADER: Final = 4
 """What a modifier counts besides: the length of a header."""
 _SCALE_BITS: Final = 11
@@ -56,7 +57,10 @@ class GivenError(ValueError):
 
 def read_json(text: bytes) -> Any:
     """JSON with its numbers as `Digits`. Raises ValueError."""
-    return json.loads(text, parse_float=Digits, parse_int=Digits, parse_constant=_no_number)
+    try:
+        return json.loads(text, parse_float=Digits, parse_int=Digits, parse_constant=_no_number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def source_text(type: ColumnType, value: Any) -> bytes:  # noqa: A002 - as json_encoder has it
@@ -133,10 +137,10 @@ def _characters(value: Any, modifier: int, *, padded: bool) -> str:
 def _integer(value: Any, end: int) -> str:
     if not isinstance(value, Digits) or not _INTEGER.fullmatch(value):
         raise GivenError(f"expected a whole number, {_found(value)}")
-    number = int(value)
-    if not -end <= number < end:
+    # Of thousands of digits Python makes no number.
+    if len(value) > _LONGEST_INTEGER or not -end <= int(value) < end:
         raise GivenError(f"expected a number from {-end} to {end - 1}, {_found(value)}")
-    return str(number)
+    return str(int(value))
 
 
 def _number(value: Any) -> str:
@@ -150,7 +154,10 @@ def _numeric(value: Any, modifier: int) -> str:
     text = _number(value)
     if text in _NOT_FINITE:
         return text
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except ArithmeticError as error:  # its exponent has dozens of digits
+        raise GivenError(f"expected a number that numeric can hold, {_found(value)}") from error
     exponent = int(number.as_tuple().exponent)
     if number.adjusted() > _LARGEST_EXPONENT or -exponent > _MOST_DECIMALS:
         raise GivenError(f"expected a number that numeric can hold, {_found(value)}")

@@ -144,7 +144,7 @@ class ChangesDesk:
     async def _do(self, taker: Taker, post: Post, began: float) -> Response:
         deadline = began + post.timeout_seconds
         future = await run_in_threadpool(taker.take, post, deadline)
-        done = await asyncio.wrap_future(future)
+        done = await asyncio.shield(asyncio.wrap_future(future))  # it is done, whoever hangs up
         self._metrics.posted_transactions([one["outcome"] for one in done.transactions])
         shown: dict[str, Any] = {
             "transactions": done.transactions,

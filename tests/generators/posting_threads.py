@@ -63,7 +63,7 @@ class PostingThreads:
             with psycopg.connect(self._dsn, row_factory=dict_row) as connection:
                 while not self._stop.is_set():
                     self._write(connection, rng)
-                    self._stop.wait(rng.choice((0.0, 0.01, 0.05)))
+                    self._stop.wait(rng.choice((0.02, 0.05, 0.1)))
         except BaseException as error:  # noqa: BLE001 - raised again by `stop`
             self.failures.append(error)
 

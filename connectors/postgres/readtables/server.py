@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 Statement: TypeAlias = psycopg.sql.Composable
 
+UNHINDERED: Final = {
+    "default_transaction_isolation": r"read\ committed",
+    "idle_session_timeout": "0",
+}
+"""Whatever the role or the database has: in other isolations an upsert fails where another writer
+was first, and idle connections are kept."""
+
 # An error on a standby: nothing can be written there.
 _HISTORY: Final = """
 select system_identifier || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
@@ -38,6 +45,7 @@ class Server:
             **SESSION_SETTINGS,
             # Also because a commit of ours that waited for us would wait for ever.
             **WAITS_FOR_NOBODY,
+            **UNHINDERED,
             "statement_timeout": f"{config.timeout * 1000:.0f}ms",
         }
         try:

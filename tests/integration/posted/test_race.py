@@ -25,7 +25,7 @@ FORGETFUL = {
     "index": {"settings": {"index.gc_deletes": "500ms"}},
 }
 """Whose index has forgotten what was deleted before most of the late posts come."""
-SLOW_TIMES = 3
+SLOW_TIMES = 2
 SLOW_SECONDS = 0.5
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from tests.generators import forked
 from tests.generators.controlled_daemon import ControlledDaemon
 from tests.generators.running_daemon import until
 from tests.generators.waits import Asker, committed
@@ -32,7 +31,6 @@ PROJECTIONS: dict[str, Any] = {
         "freshness": "1h",
     }
 }
-COMMAND_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -47,14 +45,7 @@ def daemon(database: Database, start_daemon: StartDaemon) -> RunningDaemon:
 
 def run(daemon: RunningDaemon, *arguments: str, code: int = 0) -> Any:
     """The JSON that a command prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cdc_daemon", *arguments, "--output", "json"],
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-        cwd=daemon.file.parent,
-    )
+    done = forked.command(*arguments, "--output", "json", folder=daemon.file.parent)
     assert done.returncode == code, done.stderr + done.stdout
     return json.loads(done.stdout)
 

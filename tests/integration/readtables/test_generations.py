@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NAME = FieldSpec("name", ColumnType("text"))
 STARS = FieldSpec("stars", ColumnType("int4"))
+WAITING = "select count(*)::int from pg_stat_activity where wait_event_type = 'Lock'"
 HOTELS = ReadModel("hotels", (NAME, STARS), "f")
 
 
@@ -168,6 +170,27 @@ def test_columns_of_yours_are_left_alone(sink: ReadTables, admin: psycopg.Connec
     assert not one.write([written(made.index, "1", 1, '{"name":"Grand Hotel"}')]).rejected
     found = admin.execute(f"select words @@ 'grand' from read_models.{made.index}")
     assert found.fetchone() == (True,)
+    one.close()
+
+
+def test_settings_of_the_database_do_no_harm(
+    sink: ReadTables, admin: psycopg.Connection, database: Database
+) -> None:
+    """Where transactions are serializable by default, two who write one document would fail."""
+    admin.execute(
+        f"alter database {database.name} set default_transaction_isolation = serializable"
+    )
+    made = sink.create_generation(HOTELS)
+    with psycopg.connect(database.dsn) as other:
+        other.execute(
+            f"insert into read_models.{made.index} (_id, _routing, _version) values ('1', '', 1)"
+        )
+        with ThreadPoolExecutor(1) as threads:
+            one = sink.writer()
+            writing = threads.submit(one.write, [written(made.index, "1", 2, "{}")])
+            until(lambda: admin.execute(WAITING).fetchone() == (1,), 60, "it waits for the other")
+            other.commit()
+            assert writing.result(60).stale == []
     one.close()
 
 

@@ -1,0 +1,184 @@
+"""What is written beside a stream, with a sink in memory: once, in time, and never too late."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.events import NOWHERE, Change, ChangeKind, Position
+from cdc_daemon.posted.beside import Beside
+from cdc_daemon.posted.body import Bodies, Post, PostedTransaction
+from cdc_daemon.posted.documents import TABLES, Documents, key_of
+from cdc_daemon.posted.outcome import NotServingError, TooManyPostsError
+from cdc_daemon.posted.rows import Expected
+from cdc_daemon.posted.writing import Writing
+from tests.generators.by_hand import projection
+from tests.generators.conditions import wait_until
+from tests.generators.memory_sink import POISON, MemorySink
+from tests.generators.scripted_source import MemoryClock, MemoryTokens
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from concurrent.futures import Future
+
+    from cdc_daemon.posted.outcome import Done
+
+INDEX = "index of hotels"
+HOTELS = projection()
+TABLE = HOTELS.relation.qualified_name
+END_SECONDS = 30.0
+
+
+class Stream:
+    """One that is where the test says."""
+
+    def __init__(self) -> None:
+        self.highest = NOWHERE
+        self.at = Position(100)
+        self.shown: dict[str, int] = defaultdict(int)
+        self.hurried: list[str] = []
+
+    def come_to(self) -> Position:
+        """There."""
+        return self.at
+
+    def wrote(self, indices: Collection[str]) -> None:
+        """Nothing is refreshed before the test says so."""
+
+    def refreshes_of(self, indices: Collection[str]) -> Mapping[str, int]:
+        """The first one."""
+        return dict.fromkeys(indices, 1)
+
+    def has_shown(self, refreshes: Mapping[str, int]) -> bool:
+        """As the test says."""
+        return all(self.shown[index] >= number for index, number in refreshes.items())
+
+    def hurry(self, indices: Collection[str]) -> None:
+        """Note it."""
+        self.hurried += indices
+
+
+class Setting:
+    """A stream, a sink, and what writes beside the one into the other."""
+
+    def __init__(self) -> None:
+        self.stream, self.sink, self.clock = Stream(), MemorySink(), MemoryClock()
+        self.clock.position = Position(1000)
+        self.failures: list[BaseException] = []
+        expected = Expected(
+            {TABLE: HOTELS.relation}, {TABLE: key_of(HOTELS.relation)}, truncates=False
+        )
+        self.beside = Beside(
+            bodies=Bodies(expected, versioned=True, most_changes=10, longest_seconds=60),
+            documents=Documents({INDEX: HOTELS}, ["cards"]),
+            versions=MemoryTokens("system/1"),
+            stream=self.stream,
+            covered_until={},
+            most_waiting=2,
+        )
+        writers = {INDEX: self.sink.writer()}
+        Writing(self.beside, writers, self.clock, self.failures.append, 0).start()
+
+    def post(
+        self, version: int, body: bytes = b"{}", *, searchable: bool = False, seconds: float = 60
+    ) -> Future[Done]:
+        """One row, whose id and document the projection takes as they are."""
+        change = Change(HOTELS.relation, ChangeKind.UPDATE, [b'"1"', body])
+        made = PostedTransaction((change,), f"system/1:{version}")
+        post = Post((made,), None, searchable, seconds)
+        return self.beside.take(post, time.monotonic() + seconds)
+
+    def document(self) -> tuple[int, bytes | None] | None:
+        """What the sink has."""
+        return self.sink.index(INDEX).documents.get(b'"1"')
+
+
+@pytest.fixture
+def setting() -> Iterator[Setting]:
+    """Ended with the test."""
+    made = Setting()
+    yield made
+    made.beside.close()
+    assert made.failures == []
+
+
+def outcome(done: Done) -> str:
+    """Of the one transaction."""
+    return str(done.transactions[0]["outcome"])
+
+
+def test_what_the_stream_has_not_come_to_is_written(setting: Setting) -> None:
+    """With its version, which a failover must know of before; read models of tables are left."""
+    done = setting.post(200).result(END_SECONDS)
+    assert (outcome(done), done.in_time) == ("written", True)
+    assert setting.document() == (200, b"{}")
+    assert setting.stream.highest == 200
+    assert done.told == {"left_to_stream": {"cards": TABLES}}
+
+
+def test_what_it_has_come_to_is_not(setting: Setting) -> None:
+    """Also if it comes there while the sink is tried again."""
+    assert outcome(setting.post(100).result(END_SECONDS)) == "superseded"
+    setting.sink.away = True
+    late = setting.post(200)
+    setting.stream.at = Position(200)
+    assert outcome(late.result(END_SECONDS)) == "superseded"
+    setting.sink.away = False
+    assert setting.document() is None
+
+
+def test_a_sink_that_is_away_is_tried_until_time_is_up(setting: Setting) -> None:
+    """Then it is given up, and the stream brings it; what is in time is written."""
+    setting.sink.away = True
+    done = setting.post(200, seconds=0.2).result(END_SECONDS)
+    assert (outcome(done), done.in_time) == ("given_up", False)
+    patient = setting.post(201)
+    setting.sink.away = False
+    assert outcome(patient.result(END_SECONDS)) == "written"
+
+
+def test_what_the_sink_refuses_or_has_newer_is_told(setting: Setting) -> None:
+    """And what no commit can have had."""
+    refused = setting.post(200, POISON).result(END_SECONDS)
+    assert outcome(refused) == "refused"
+    assert refused.transactions[0]["refused"][0]["reason"] == "poison"
+    setting.sink.index(INDEX).documents[b'"1"'] = (300, None)
+    assert outcome(setting.post(201).result(END_SECONDS)) == "superseded"
+    beyond = setting.post(1001).result(END_SECONDS)
+    assert beyond.transactions[0]["refused"][0]["reason"] == "version_beyond_the_log"
+
+
+def test_who_waits_for_searches_is_answered_when_they_show_it(setting: Setting) -> None:
+    """Or when time is up: written it is."""
+    waiting = setting.post(200, searchable=True)
+    assert wait_until(lambda: setting.stream.hurried == [INDEX])
+    assert not waiting.done()
+    setting.stream.shown[INDEX] = 1
+    setting.beside.look()
+    assert waiting.result(END_SECONDS).in_time
+    setting.stream.shown.clear()
+    late = setting.post(201, searchable=True, seconds=5.0)
+    assert wait_until(lambda: len(setting.stream.hurried) == 2)
+    late_one = setting.beside
+
+    def is_late() -> bool:
+        late_one.look()
+        return late.done()
+
+    assert wait_until(is_late)
+    assert (outcome(late.result()), late.result().in_time) == ("written", False)
+
+
+def test_only_so_many_wait(setting: Setting) -> None:
+    """And nothing is taken any more once it is closed; who waits is told."""
+    waiting = [setting.post(version, searchable=True) for version in (200, 201)]
+    with pytest.raises(TooManyPostsError, match="max_waiting"):
+        setting.post(202)
+    assert wait_until(lambda: len(setting.stream.hurried) == 2)
+    setting.beside.close()
+    assert [one.result(END_SECONDS).in_time for one in waiting] == [False, False]
+    with pytest.raises(NotServingError):
+        setting.post(203)
