@@ -359,6 +359,24 @@ class Configuration(Section):
     log: LogConfig = Field(default=LogConfig(), description="What is logged, and how.")
     shutdown: ShutdownConfig = Field(default=ShutdownConfig(), description="How the daemon stops.")
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Every table that the projections read, as they name them."""
+        projections = self.projections.values()
+        return tuple(dict.fromkeys(name for one in projections for name in one.tables))
+
+    @model_validator(mode="after")
+    def _has_commits_that_can_wait(self) -> Configuration:
+        """Only a source that is a standby of its system can keep commits waiting."""
+        if self.consistency.strong and not getattr(self.source, "can_hold_commits", True):
+            kind = getattr(self.source, "type", "")
+            raise ValueError(
+                f"`consistency.strong` can't be had with a source of type {kind}: commits don't "
+                "wait for it. Take it out, and wait for tokens (`strategy: causal`), or follow the "
+                "database with a source of type postgres"
+            )
+        return self
+
     @model_validator(mode="after")
     def _keeps_rows_where_commits_wait(self) -> Configuration:
         """What a commit that waits has left out of its rows isn't visible to anyone yet."""
