@@ -220,8 +220,8 @@ class SourceSuite(ClockSuite):
             follower.rows = {str(n): None for n in range(at + 1)}
             follower.commits = []
             follower.start(commits[at].position)
-            again = follower.follow(4 - at if self.each_commit else min(1, 4 - at))
-            if self.each_commit:
+            again = follower.follow(4 - at if self.keeps_log else min(1, 4 - at))
+            if self.keeps_log:
                 assert [each.position for each in again] == [c.position for c in commits[at + 1 :]]
             assert follower.rows == dict.fromkeys("01234")
             follower.idle(0.2)
