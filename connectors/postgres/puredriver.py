@@ -7,13 +7,14 @@ of this kind begins beside one of libpq, and goes to the very server that it has
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection as NativeConnection
@@ -31,17 +32,32 @@ if TYPE_CHECKING:
 Texts: TypeAlias = tuple[str | None, ...]
 """A line of a result: of each column what the server wrote, None for null."""
 
-_UNHINDERED: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-"""Whatever is set for the role: a large read takes as long as the sink does."""
+_UNHINDERED: Final = {
+    "statement_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "5min",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30s",
+}
+"""Whatever is set for the role: a large read takes its time, and a wait as well. But the server
+notices a daemon that is cut off or frozen: it holds a lock, and perhaps a snapshot."""
+_TRANSACTION_TIMEOUT: Final = ("transaction_timeout", 170000)
+"""A setting, and the version that it came with."""
 _SOCKET_OPTIONS: Final = (
     (socket.TCP_KEEPIDLE, "keepalives_idle"),
     (socket.TCP_KEEPINTVL, "keepalives_interval"),
     (socket.TCP_KEEPCNT, "keepalives_count"),
     (socket.TCP_USER_TIMEOUT, "tcp_user_timeout"),
 )
-_DEFAULT_ROOT: Final = "~/.postgresql/root.crt"
-_PASSING: Final = ("08", "40", "53", "55P03", "57P", "58")
-"""How SQLSTATEs of what passes by itself begin: lost connections, conflicts, no room, locks."""
+_FILES: Final = "~/.postgresql"
+"""Where libpq looks for certificates that the DSN doesn't name."""
+_CANNOT_BE_HELD: Final = ("require_auth", "sslcrl", "sslcrldir")
+"""Settings of libpq by which a server may be refused, and that pg8000 doesn't know."""
+_PASSING: Final = ("08", "25006", "25P", "40", "53", "55P03", "57", "58")
+"""How SQLSTATEs of what passes by itself begin: lost connections, a server that has become a
+standby, timeouts, conflicts, no room, locks, whoever cancels statements."""
 _NO_PRIVILEGE: Final = "42501"
 
 
@@ -53,11 +69,19 @@ class StatementError(SourceError):
         self.sqlstate = sqlstate
 
 
+class Lines(Protocol):
+    """Takes the lines of COPY."""
+
+    def write(self, line: bytes) -> object:
+        """One of them, with its end."""
+
+
 class PureConnection:
     """One session. One thread owns it."""
 
-    def __init__(self, native: NativeConnection, descriptor: int) -> None:
+    def __init__(self, native: NativeConnection, connected: socket.socket, descriptor: int) -> None:
         self._native: NativeConnection | None = native
+        self._socket = connected
         self._descriptor = descriptor
         native.pg_types = defaultdict(lambda: _as_it_is)
 
@@ -83,6 +107,16 @@ class PureConnection:
             raise
         return [tuple(line) for line in found or ()]
 
+    def copy(self, statement: str, lines: Lines, doing: str) -> None:
+        """Have each line of COPY ... TO STDOUT written to `lines`, as the server sends it.
+
+        Raises what `rows` does. Where `lines` raises, the session is of no use any more.
+        """
+        if self._native is None:
+            raise RetryError(f"could not {doing}: not connected", reason="disconnected")
+        with _mapped(doing):
+            self._native.execute_unnamed(statement, stream=lines)
+
     def wait(self, wake_descriptor: int, seconds: float) -> None:
         """Until the server says something of its own accord, somebody wakes us, or it is time.
 
@@ -105,6 +139,8 @@ class PureConnection:
         if native is not None:
             with suppress(InterfaceError, OSError, ValueError):
                 native.close()
+            if self._socket.fileno() >= 0:  # the driver leaves that to the garbage collector
+                os.close(self._socket.detach())
 
 
 def connect_beside(queries: Connection, name: str) -> PureConnection:
@@ -113,6 +149,7 @@ def connect_beside(queries: Connection, name: str) -> PureConnection:
     Raises RetryError when it can't be reached, SourceError when it refuses us.
     """
     settings: dict[str, Any] = {**NOTICE_A_LOST_PEER, **queries.info.get_parameters()}
+    _require_holdable(settings)
     with _mapped("connect to PostgreSQL"):
         connected = _connected_socket(queries, settings)
         descriptor = connected.fileno()
@@ -124,13 +161,13 @@ def connect_beside(queries: Connection, name: str) -> PureConnection:
                 password=queries.info.password or None,
                 ssl_context=_tls(settings) if libpq(queries).ssl_in_use else False,
                 application_name=name,
-                startup_params={"options": _options(settings), "client_encoding": "UTF8"},
+                startup_params={"options": _options(queries, settings), "client_encoding": "UTF8"},
                 sock=connected,
             )
         except BaseException:
             connected.close()
             raise
-    return PureConnection(native, descriptor)
+    return PureConnection(native, connected, descriptor)
 
 
 def _connected_socket(queries: Connection, settings: Mapping[str, Any]) -> socket.socket:
@@ -151,25 +188,42 @@ def _connected_socket(queries: Connection, settings: Mapping[str, Any]) -> socke
 
 
 def _tls(settings: Mapping[str, Any]) -> ssl.SSLContext:
-    """As strict as `sslmode` says: libpq's connection beside it has been so already."""
+    """As strict as libpq: where there is a root certificate, the server's is checked by it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    mode = settings.get("sslmode") or "prefer"
-    root = str(settings.get("sslrootcert") or Path(_DEFAULT_ROOT).expanduser())
-    context.check_hostname = mode == "verify-full"
-    if mode.startswith("verify-"):
-        if root == "system":
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(root)
-    else:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if (least := settings.get("ssl_min_protocol_version")) == "TLSv1.3":
+        context.minimum_version = ssl.TLSVersion[least.replace(".", "_")]
+    root = settings.get("sslrootcert") or str(Path(_FILES, "root.crt").expanduser())
+    context.check_hostname = settings.get("sslmode") == "verify-full" or root == "system"
+    if root == "system":
+        context.load_default_certs()
+    elif Path(root).exists():
+        context.load_verify_locations(root)
+    else:  # libpq has refused the connection beside this one where one is wanted
         context.verify_mode = ssl.CERT_NONE
-    if settings.get("sslcert"):
-        context.load_cert_chain(settings["sslcert"], settings.get("sslkey"))
+    certificate = settings.get("sslcert") or str(Path(_FILES, "postgresql.crt").expanduser())
+    if Path(certificate).exists():
+        key = settings.get("sslkey") or str(Path(_FILES, "postgresql.key").expanduser())
+        context.load_cert_chain(certificate, key, password=settings.get("sslpassword") or "")
     return context
 
 
-def _options(settings: Mapping[str, Any]) -> str:
+def _require_holdable(settings: Mapping[str, Any]) -> None:
+    found = [name for name in _CANNOT_BE_HELD if settings.get(name)]
+    if settings.get("channel_binding") == "require":
+        found.append("channel_binding")
+    if found:
+        raise SourceError(
+            f"source.dsn (or the environment) says {', '.join(found)}, which this type of source "
+            "can't keep to: its sessions are not libpq's. Take it out, or use source.type postgres"
+        )
+
+
+def _options(queries: Connection, settings: Mapping[str, Any]) -> str:
     ours = {**SESSION_SETTINGS, **WAITS_FOR_NOBODY, **_UNHINDERED}
+    setting, since = _TRANSACTION_TIMEOUT
+    if queries.info.server_version >= since:
+        ours[setting] = "0"
     said = " ".join(f"-c {key}={value}" for key, value in ours.items())
     return f"{settings.get('options') or ''} {said}".strip()
 
