@@ -20,6 +20,9 @@ READ_CHANGES: Final = 2000
 CHANGE_OVERHEAD_BYTES: Final = 300
 """What a change costs in memory beside its values."""
 MICROSECONDS: Final = 1_000_000
+BEYOND: Final = 3600 * MICROSECONDS
+"""A process goes on so far beyond what is known of the one before: a checkpoint is some seconds
+old, and the clock may have been set back, or be another machine's."""
 
 
 class Arrived(NamedTuple):
@@ -84,7 +87,10 @@ class ArrivalQueue:
         """Read from just after `after`: what isn't durable comes again, of these relations."""
         with self._changed:
             self._read = sum(arrived.position <= after for arrived in self._all)
-            self.last, self._told = max(self.last, after), after
+            if self.last < after:
+                self.last = Position(after + BEYOND)
+                self.next_position()
+            self._told = after
             self._relations = relations
             self._all = deque(_carrying(arrived, relations) for arrived in self._all)
 

@@ -217,6 +217,23 @@ class TestHttp(SourceSuite):
         assert after.position > before.position
         assert other.rows == {"b": None}
 
+    def test_a_clock_that_was_set_back_gives_no_lower_positions(
+        self,
+        upstream: HttpUpstream,
+        follower: Follower,  # noqa: F811 - the fixture
+    ) -> None:
+        """Of a process before only a checkpoint is known, which may be older than its posts."""
+        follower.load()
+        upstream.commit(Insert("a"))
+        (before,) = follower.follow(1)
+        ahead = Position(before.position + 1_000_000 * 60)  # by a clock that was a minute ahead
+        later = HttpUpstream()
+        other = Follower(later, later.source())
+        other.start(ahead)
+        later.commit(Insert("b"))
+        (after,) = other.follow(1)
+        assert after.position > ahead + 1_000_000 * 60
+
     def test_unconfirmed_comes_again(  # type: ignore[override]
         self,
         upstream: HttpUpstream,
