@@ -39,7 +39,7 @@ def configured(loaded: LoadedConfiguration) -> Iterator[Configured]:
     )
     sink: Sink = open_sink(config)
     try:
-        names = list(dict.fromkeys(n for one in config.projections.values() for n in one.tables))
+        names = config.tables
         try:
             relations = source.describe([TableRequest(name) for name in names])
         except RetryError as error:

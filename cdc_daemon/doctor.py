@@ -75,8 +75,7 @@ class _Examination:
 
     def _describe(self) -> Iterator[Diagnosis]:
         """Look each table up on its own: one that is missing doesn't hide the others."""
-        projections = self._loaded.configuration.projections
-        for name in dict.fromkeys(name for one in projections.values() for name in one.tables):
+        for name in self._loaded.configuration.tables:
             try:
                 (self._relations[name],) = self._source.describe([TableRequest(name)])
             except SourceError as error:

@@ -85,8 +85,7 @@ class Start:
         """Tables read again because of what a reader of rows met: why, and their shape."""
         self.shapes = source.shape_reader()
         """What tables look like; between two starts it is somebody else's."""
-        projections = self._configuration.projections.values()
-        self._tables = list(dict.fromkeys(name for one in projections for name in one.tables))
+        self._tables = self._configuration.tables
         self._shapes: Mapping[str, Shape] = {}
         """Those that the mappings are compiled for."""
         self._is_first = True

@@ -28,6 +28,7 @@ def open_configuration(file: Path) -> Opened:
         pipeline=config.name,
         source=config.source,
         sink=config.sink,
+        tables=config.tables,
         strong=None if strong is None else strong.terms,
         running=lambda: _running(file, config.name),
         shown=lambda listen, process: _shown(listen, config.name, process),

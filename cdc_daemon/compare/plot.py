@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PANELS: Final = ("delay, from COMMIT until found", "a transaction", "writers' speed, of alone")
 SALT: Final = "cdc-daemon compare"
-BELOW: Final = "milliseconds: p50 (filled) to p99 (open)                    percent"
+BELOW: Final = "milliseconds: p50 (filled) to p99 (open); and percent"
 
 
 def draw(all_figures: Sequence[Figures], file: Path) -> None:

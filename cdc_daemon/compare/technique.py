@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cdc_daemon.compare.readmodel import ReadModel
 
 CDC: Final = 'type: postgres, dsn: "${DATABASE_URL}"'
+OUTBOX: Final = 'type: outbox, dsn: "${DATABASE_URL}"'
+INSTALL_OUTBOX: Final = ("outbox", "install")
 OPENSEARCH: Final = 'type: opensearch, hosts: ["${OPENSEARCH_URL}"]'
 READ_TABLES: Final = 'type: postgres, dsn: "${DATABASE_URL}", schema: read_models'
 FIELDS: Final = "[id, revision, guest, nights, price, note, batch, updated_at]"

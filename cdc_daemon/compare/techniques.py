@@ -14,7 +14,13 @@ from cdc_daemon.compare.dualwrite import (
 )
 from cdc_daemon.compare.judging import DELETES, ROWS, STALE, STATES
 from cdc_daemon.compare.readmodel import Selected
-from cdc_daemon.compare.technique import CDC, READ_TABLES, Technique
+from cdc_daemon.compare.technique import (
+    CDC,
+    INSTALL_OUTBOX,
+    OUTBOX,
+    READ_TABLES,
+    Technique,
+)
 from cdc_daemon.errors import CdcError
 from cdc_daemon.nearest import nearest
 
@@ -32,6 +38,18 @@ TECHNIQUES: Final = (
         read_model=lambda places: Selected(
             places.dsn, "select id, revision, batch from read_models.bookings_cdc_tables"
         ),
+    ),
+    Technique(
+        name="outbox",
+        title="triggers write an outbox, which is looked at ten times a second",
+        source=OUTBOX,
+        commands=(INSTALL_OUTBOX,),
+    ),
+    Technique(
+        name="outbox-notify",
+        title="triggers write an outbox, and commits wake its reader",
+        source=f"{OUTBOX}, notify: true",
+        commands=(INSTALL_OUTBOX,),
     ),
     Technique(
         name="application-cdc",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    Discriminator,
     Field,
     JsonValue,
     PrivateAttr,
@@ -16,7 +15,6 @@ from pydantic import (
     SerializeAsAny,
     StrictBool,
     StrictInt,
-    Tag,
     model_validator,
 )
 
@@ -24,13 +22,13 @@ from cdc_daemon.config.changes import ChangesConfig
 from cdc_daemon.config.consistency import ConsistencyConfig
 from cdc_daemon.config.embeds import Embeds, distinct_names
 from cdc_daemon.config.fields import FieldConfig, Fields, MissingColumns, Unrepresentable, by_name
+from cdc_daemon.config.ids import DocumentId
 from cdc_daemon.config.names import (
     PIPELINE_PATTERN,
     PROJECTION_PATTERN,
     SINK_PATTERN,
     http_address,
     id_parts,
-    id_template,
     listen_address,
     pipeline_name,
     projection_name,
@@ -41,10 +39,6 @@ from cdc_daemon.config.section import Section
 from cdc_daemon.nearest import nearest
 from cdc_daemon.ports import CHUNK_BYTES
 from cdc_daemon.quantities import ByteSize, Duration
-
-# Marks of the two ways to write `id`.
-ID_TEMPLATE_TAG: Final = ".template"
-ID_COLUMNS_TAG: Final = ".columns"
 
 
 class IndexConfig(Section):
@@ -58,19 +52,6 @@ class IndexConfig(Section):
         description="Parameters of the index mapping, such as `dynamic`. Default: `dynamic: "
         "strict`.",
     )
-
-
-def _way_of_id(value: object) -> str:
-    return ID_TEMPLATE_TAG if isinstance(value, str) else ID_COLUMNS_TAG
-
-
-DocumentId: TypeAlias = Annotated[
-    Annotated[str, AfterValidator(id_template), Tag(ID_TEMPLATE_TAG)]
-    | Annotated[
-        list[Annotated[str, Field(min_length=1)]], Field(min_length=1), Tag(ID_COLUMNS_TAG)
-    ],
-    Discriminator(_way_of_id),
-]
 
 
 SinkName: TypeAlias = Annotated[
@@ -377,6 +358,24 @@ class Configuration(Section):
     )
     log: LogConfig = Field(default=LogConfig(), description="What is logged, and how.")
     shutdown: ShutdownConfig = Field(default=ShutdownConfig(), description="How the daemon stops.")
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Every table that the projections read, as they name them."""
+        projections = self.projections.values()
+        return tuple(dict.fromkeys(name for one in projections for name in one.tables))
+
+    @model_validator(mode="after")
+    def _has_commits_that_can_wait(self) -> Configuration:
+        """Only a source that is a standby of its system can keep commits waiting."""
+        if self.consistency.strong and not getattr(self.source, "can_hold_commits", True):
+            kind = getattr(self.source, "type", "")
+            raise ValueError(
+                f"`consistency.strong` can't be had with a source of type {kind}: commits don't "
+                "wait for it. Take it out, and wait for tokens (`strategy: causal`), or follow the "
+                "database with a source of type postgres"
+            )
+        return self
 
     @model_validator(mode="after")
     def _keeps_rows_where_commits_wait(self) -> Configuration:

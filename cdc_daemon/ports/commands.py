@@ -44,6 +44,8 @@ class Opened:
     source: Any
     """An instance of the `config_model` of its connector; so is the sink, where it is one."""
     sink: Any
+    tables: tuple[str, ...] = ()
+    """Those that the projections read, as they name them."""
     strong: StrongTerms | None = None
     """None: commits aren't to wait."""
     running: Callable[[], Running | None] = lambda: None

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from cdc_daemon.errors import RejectedError, RewrittenError
-from cdc_daemon.events import PartlyUnreadable
+from cdc_daemon.events import NOWHERE, PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
 from connectors.postgres.chunks import (
     LOCK_TIMEOUT_SECONDS,
@@ -21,7 +21,7 @@ from connectors.postgres.chunks import (
 from connectors.postgres.condition import require_condition
 from connectors.postgres.copytext import read_line
 from connectors.postgres.heldcommits import require_visible
-from connectors.postgres.history import require_primary, require_timeline
+from connectors.postgres.history import require_server
 from connectors.postgres.pgoutput import PASS, tolerant
 from connectors.postgres.readfailures import (
     as_compiled,
@@ -31,6 +31,7 @@ from connectors.postgres.readfailures import (
     keys_are_of_their_types,
     refused_is_told,
 )
+from connectors.postgres.replayed import END_OF_LOG
 from connectors.postgres.rowplan import column_plans, understood
 from connectors.postgres.rowstatements import (
     check_condition,
@@ -90,8 +91,8 @@ with recursive types as (
 select name, format_type(type, modifier)
 from types join pg_type on pg_type.oid = type where typtype <> 'd'
 """
-_INSERT_LSN: Final = "select pg_current_wal_insert_lsn() - '0/0'"
-_REACHED: Final = f"select pg_current_wal_insert_lsn() - '0/0', {_FILE}"
+_END_OF_LOG: Final = f"select {END_OF_LOG}"
+_REACHED: Final = f"select {END_OF_LOG}, {_FILE}"
 
 
 class _Text(NamedTuple):
@@ -111,6 +112,8 @@ class PostgresChunkReader:
     the one that was planned, before and after. A role that may read only some columns can't lock
     the table by itself; COPY then does, and the second look at the file finds what came between.
     """
+
+    of_standby = False
 
     def __init__(
         self,
@@ -169,17 +172,18 @@ class PostgresChunkReader:
             as_compiled(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [chunk.table])
+            sees_to = self._sees_to(connection)
             # There is nothing to commit, and where COPY was cut short nothing could be.
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
                     connection.execute(lock_chunk(chunk))
-                seen = _snapshot(connection, chunk)
+                seen = self._seeing_to(sees_to, _snapshot(connection, chunk))
                 with condition_is_blamed(connection, relation, chunk, where):
                     statement = copy_chunk(relation, chunk, where)
                     text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
-        return _chunk_rows(chunk, text, self._seeing(seen), reached)
+        return _chunk_rows(chunk, text, seen, reached)
 
     def read_keys(
         self, relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
@@ -196,6 +200,7 @@ class PostgresChunkReader:
             keys_are_of_their_types(relation),
         ):
             [(may_lock,)] = connection.execute(_MAY_LOCK, [name])
+            sees_to = self._sees_to(connection)
             with connection.transaction(force_rollback=True):
                 connection.execute(_SETTINGS)
                 if may_lock:
@@ -206,9 +211,9 @@ class PostgresChunkReader:
                 types = key_types(connection, relation, columns, oid)
                 statement = copy_keys(relation, columns, types, keys)
                 text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
-            [(insert,)] = connection.execute(_INSERT_LSN)
-        seen = self._seeing(read_snapshot(snapshot))
-        return FoundRows(text.rows, seen, self._pages.last_end(int(insert)))
+            [(end,)] = connection.execute(_END_OF_LOG)
+        reached = self._pages.last_end(int(end))
+        return FoundRows(text.rows, self._seeing_to(sees_to, snapshot), reached)
 
     def settle(self, joined: Relation | None = None) -> None:
         """Commits from before the slot, or the daemon, may wait for a synchronous standby."""
@@ -221,9 +226,11 @@ class PostgresChunkReader:
 
     def visibility(self) -> Visibility:
         """What a new snapshot sees; it isn't held."""
+        connection = self._connected()
+        sees_to = self._sees_to(connection)
         with mapped_errors("take a snapshot"):
-            [(snapshot,)] = self._connected().execute(_SNAPSHOT)
-        return self._seeing(read_snapshot(snapshot))
+            [(snapshot,)] = connection.execute(_SNAPSHOT)
+        return self._seeing_to(sees_to, snapshot)
 
     def close(self) -> None:
         """Close the connection. Safe to call twice."""
@@ -233,16 +240,23 @@ class PostgresChunkReader:
 
     def _reached(self, connection: Connection, chunk: Chunk) -> Position:
         """Where the log ends now: every commit that an earlier snapshot sees lies before."""
-        [(insert, *file)] = connection.execute(_REACHED, {"table": chunk.table})
+        [(end, *file)] = connection.execute(_REACHED, {"table": chunk.table})
         _require_planned(file, chunk)
-        return self._pages.last_end(int(insert))
+        return self._pages.last_end(int(end))
+
+    def _sees_to(self, connection: Connection) -> Position:  # noqa: ARG002 - of a standby
+        """Up to where every snapshot sees all that is taken from now on, if that is known."""
+        return NOWHERE
+
+    def _seeing_to(self, sees_to: Position, snapshot: str) -> Visibility:  # noqa: ARG002 - the same
+        """What the snapshot sees that was taken since."""
+        return self._seeing(read_snapshot(snapshot))
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             connection = connect(self._dsn, name=self._name)
             try:
-                require_primary(connection)
-                require_timeline(connection, self._timeline)
+                require_server(connection, self._timeline, is_standby=self.of_standby)
                 self._pages = wal_pages(connection)
             except BaseException:
                 connection.close()
@@ -270,11 +284,11 @@ def key_types(
     return [found.get(name, known[name]) for name in columns]
 
 
-def _snapshot(connection: Connection, chunk: Chunk) -> SnapshotVisibility:
+def _snapshot(connection: Connection, chunk: Chunk) -> str:
     """Take the transaction's snapshot, of which the table's file must be the one planned."""
     [(snapshot, *file)] = connection.execute(_SNAPSHOT_AND_FILE, {"table": chunk.table})
     _require_planned(file, chunk)
-    return read_snapshot(snapshot)
+    return str(snapshot)
 
 
 def _require_planned(file: list[int | None], chunk: Chunk) -> None:

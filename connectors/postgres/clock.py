@@ -26,6 +26,11 @@ _NUDGE: Final = "select pg_logical_emit_message(true, 'cdc-daemon', 'clock')"
 _ENDS: Final = """
 select pg_current_wal_insert_lsn() - '0/0', pg_current_wal_flush_lsn() - '0/0'
 """
+_IS_STANDBY: Final = "select pg_is_in_recovery()"
+_TIMELINE: Final = """
+select case when not pg_is_in_recovery()
+            then left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) end
+"""
 _STANDING: Final = """
 select current_setting('synchronous_standby_names'), r.pid is not null, r.sync_state
 from (select 1) as one
@@ -55,6 +60,20 @@ class DatabaseClock:
         if found is None or found[1] is None:
             raise RetryError("the server has no position yet", reason="unavailable")
         return ClockSample(found[0], Position(int(found[1])), time.monotonic() - before)
+
+    def is_standby(self) -> bool:
+        """Whether the server is one just now."""
+        with mapped_errors("look whether the server is a standby"):
+            [(is_standby,)] = self.connected().execute(_IS_STANDBY)
+        return bool(is_standby)
+
+    def timeline(self) -> int:
+        """The number of the timeline that a primary writes. Raises RetryError on a standby."""
+        with mapped_errors("look which timeline the primary is in"):
+            [(number,)] = self.connected().execute(_TIMELINE)
+        if number is None:
+            raise RetryError("source.primary_dsn leads to a standby just now", reason="standby")
+        return int(number, 16)
 
     def nudge(self) -> None:
         """Write a message to the log: the flushed position may lie inside a half flushed record."""

@@ -132,6 +132,12 @@ class PostgresConfig(BaseModel):
         description="A libpq connection string, `postgresql://user:password@host:5432/database` "
         "or `host=... dbname=...`, with any libpq setting (TLS, timeouts, several hosts)."
     )
+    primary_dsn: SecretStr | None = Field(
+        default=None,
+        description="Follow a standby (PostgreSQL 16 or later): `dsn` leads to that one server, "
+        "and this to its primary, which is asked for the time, the publication, and a record where "
+        "the log stands still. Several hosts: target_session_attrs=read-write.",
+    )
     slot: Annotated[str, AfterValidator(_slot_name)] | None = Field(
         default=None,
         description="The replication slot: a-z, 0-9 and _ only. Default: `cdc_` and the name of "
@@ -170,11 +176,21 @@ class PostgresConfig(BaseModel):
         default=10.0, description="How often the server is told how far the daemon is, at least."
     )
 
-    @field_validator("dsn")
+    @field_validator("dsn", "primary_dsn")
     @classmethod
-    def _is_connection_string(cls, value: SecretStr) -> SecretStr:
-        require_dsn(value.get_secret_value())
+    def _is_connection_string(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            require_dsn(value.get_secret_value())
         return value
+
+    @model_validator(mode="after")
+    def _may_follow_standby(self) -> PostgresConfig:
+        if self.primary_dsn is not None and self.failover:
+            raise ValueError(
+                "`failover` and `primary_dsn` exclude each other: a slot of a standby can't be "
+                "copied to others"
+            )
+        return self
 
     @field_validator("status_interval")
     @classmethod
@@ -183,9 +199,9 @@ class PostgresConfig(BaseModel):
             raise ValueError("expected a duration above 0 such as 10s")
         return value
 
-    @field_serializer("dsn", when_used="json")
-    def _shown(self, value: SecretStr) -> str:
-        return redact(value.get_secret_value())
+    @field_serializer("dsn", "primary_dsn", when_used="json")
+    def _shown(self, value: SecretStr | None) -> str | None:
+        return None if value is None else redact(value.get_secret_value())
 
     def slot_name(self, pipeline: str) -> str:
         """The replication slot of `pipeline`."""

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.events import Coverage
 from connectors.postgres.chunkreader import wal_pages
 from connectors.postgres.session import mapped_errors
+from connectors.postgres.visibility import ReplayedVisibility
 
 if TYPE_CHECKING:
     from cdc_daemon.events import Position
+    from connectors.postgres.replayed import Replayed
     from connectors.postgres.session import Connection
     from connectors.postgres.walpages import WalPages
 
@@ -24,6 +26,12 @@ def coverage(connection: Connection) -> Coverage:
     with mapped_errors("take a snapshot"):
         [(seen,)] = connection.execute(_SNAPSHOT)
     return Coverage(seen, floor, _end_of_log(connection, pages))
+
+
+def coverage_of_standby(connection: Connection, replayed: Replayed) -> Coverage:
+    """There the order of the log is that in which commits become visible: a position says all."""
+    position = replayed.whole(connection)
+    return Coverage(str(ReplayedVisibility(position)), position, position)
 
 
 def _end_of_log(connection: Connection, pages: WalPages) -> Position:

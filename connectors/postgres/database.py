@@ -17,12 +17,18 @@ from connectors.postgres.chunkreader import PostgresChunkReader, wal_pages
 from connectors.postgres.clock import DatabaseClock
 from connectors.postgres.covering import coverage
 from connectors.postgres.history import require_primary
-from connectors.postgres.preflight import find_candidates, kind_reasons, privilege_reasons
+from connectors.postgres.preflight import (
+    OLDEST_VERSION,
+    Candidate,
+    find_candidates,
+    kind_reasons,
+    privilege_reasons,
+)
 from connectors.postgres.protection import Protector
 from connectors.postgres.puredriver import connect_beside
 from connectors.postgres.reads import ReadVisibility
 from connectors.postgres.rowplan import unknown_columns
-from connectors.postgres.session import connect, mapped_errors
+from connectors.postgres.session import Connection, connect, mapped_errors
 from connectors.postgres.shapes import PostgresShapeReader
 from connectors.postgres.timelines import Timeline, read_timeline
 from connectors.postgres.tokens import PostgresTokens
@@ -34,18 +40,29 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Coverage, Relation
     from cdc_daemon.ports import TableRequest
     from connectors.postgres.columnrules import ColumnRule
-    from connectors.postgres.preflight import Candidate
     from connectors.postgres.puredriver import PureConnection
     from connectors.postgres.reads import Reads
-    from connectors.postgres.session import Connection
     from connectors.postgres.visibility import SnapshotVisibility
     from connectors.postgres.walpages import WalPages
+
+__all__ = [
+    "Candidate",
+    "Connection",
+    "Database",
+    "DatabaseClock",
+    "holder_of",
+    "mapped_errors",
+    "take_lock",
+]
 
 log = structlog.get_logger(__name__)
 
 _IDENTITY: Final = """
 select system_identifier::text, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
 from pg_control_system()
+"""
+_SERVER: Final = """
+select current_setting('server_version_num')::int, current_setting('server_encoding')
 """
 _END: Final = "select pg_current_wal_flush_lsn() - '0/0'"
 _LOCK: Final = "select pg_try_advisory_lock(hashtextextended('{}', 0))"
@@ -148,6 +165,15 @@ class Database:
         for table, column, types in unknown_columns(relations):
             log.warning("type_unknown", table=table, column=column, types=types)
 
+    def server_reasons(self) -> Iterator[str]:
+        """Why the database can't be followed, whatever is mapped."""
+        with mapped_errors("read the server's settings"):
+            [(version, encoding)] = self.queries().execute(_SERVER)
+        if version < OLDEST_VERSION:
+            yield f"PostgreSQL {version // 10000} is too old: 14 or later is needed"
+        if encoding != "UTF8":
+            yield f"the database is encoded in {encoding}; only UTF8 databases can be followed"
+
     def wal_pages(self) -> WalPages:
         """How the log is divided."""
         return wal_pages(self.queries())
@@ -183,15 +209,20 @@ class Database:
 
     def held_by(self, lock: str) -> str | None:
         """The server's process that holds the lock of that name; None if nobody does."""
-        with mapped_errors("look who reads"):
-            found = self.queries().execute(_HOLDER, [lock]).fetchone()
-        return None if found is None else f"server process {found[0]} ({found[1] or 'unknown'})"
+        return holder_of(self.queries(), lock)
 
     def close(self) -> None:
         """Close the connection for looking around. Safe to call twice."""
         if self._queries is not None:
             self._queries.close()
             self._queries = None
+
+
+def holder_of(connection: Connection, lock: str) -> str | None:
+    """The server's process that holds the lock of that name; None if nobody does."""
+    with mapped_errors("look who reads"):
+        found = connection.execute(_HOLDER, [lock]).fetchone()
+    return None if found is None else f"server process {found[0]} ({found[1] or 'unknown'})"
 
 
 def take_lock(session: PureConnection, database: Database, lock: str) -> None:

@@ -31,9 +31,10 @@ from connectors.postgres.serverchecks import (
 )
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.slotstate import meanings, read_state
+from connectors.postgres.standbychecks import standby_findings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from cdc_daemon.events import Relation
     from connectors.postgres.config import PostgresConfig
@@ -69,6 +70,12 @@ class Patient:
         dsn = self.config.dsn.get_secret_value()
         return connect(dsn, name=self.application, replication=replication)
 
+    def standby_findings(self, connection: Connection) -> Iterator[Finding]:
+        """What is to be said where it is a standby."""
+        primary_dsn = self.config.primary_dsn
+        dsn = None if primary_dsn is None else primary_dsn.get_secret_value()
+        return standby_findings(connection, dsn, self.application)
+
 
 def examine(patient: Patient, relations: Sequence[Relation]) -> Iterator[Finding]:
     """Look at server, rights, tables, publication and slot; touches nothing.
@@ -78,10 +85,10 @@ def examine(patient: Patient, relations: Sequence[Relation]) -> Iterator[Finding
     with patient.connect() as connection:
         with mapped_errors("begin a read-only session"):
             connection.execute(_READ_ONLY)
-        yield from _where(connection)
+        is_standby = yield from _where(connection)
         yield from _replication_connection(patient)
         state = read_state(connection, patient.slot)
-        for look in _looks(connection, patient, relations, state):
+        for look in _looks(connection, patient, relations, state, is_standby=is_standby):
             try:
                 yield from look()
             except SourceError as error:
@@ -93,6 +100,8 @@ def _looks(
     patient: Patient,
     relations: Sequence[Relation],
     state: SlotState | None,
+    *,
+    is_standby: bool,
 ) -> Iterator[Callable[[], Iterator[Finding]]]:
     """Each part of it on its own: a part that fails doesn't hide the others."""
     config = patient.config
@@ -101,28 +110,26 @@ def _looks(
     )
     yield lambda: setting_findings(connection, config, state)
     yield lambda: iter([clock_finding(connection)])
-    yield lambda: open_transactions(connection)
+    if is_standby:
+        yield lambda: patient.standby_findings(connection)
+    else:
+        yield lambda: open_transactions(connection)
     yield lambda: _tables(connection, relations)
     yield lambda: _publication(connection, patient, relations, state)
     yield lambda: _slot(patient, state)
 
 
-def _where(connection: Connection) -> Iterator[Finding]:
+def _where(connection: Connection) -> Generator[Finding, None, bool]:
+    """Which server it is; returns whether that is a standby."""
     with mapped_errors("ask the server who it is"):
         found = connection.execute(_WHERE).fetchone()
     if found is None:
-        return
+        return False
     version, database, user, standby = found
     yield Finding(
         "connection", "ok", f"{version.partition(' on ')[0]}, database {database}, as {user}"
     )
-    if standby:
-        yield Finding(
-            "standby",
-            "problem",
-            "the server is a standby, where no publication can be made: let source.dsn name the "
-            "primary (several hosts: target_session_attrs=read-write)",
-        )
+    return bool(standby)
 
 
 def _replication_connection(patient: Patient) -> Iterator[Finding]:

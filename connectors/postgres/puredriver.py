@@ -31,17 +31,32 @@ if TYPE_CHECKING:
 Texts: TypeAlias = tuple[str | None, ...]
 """A line of a result: of each column what the server wrote, None for null."""
 
-_UNHINDERED: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-"""Whatever is set for the role: a large read takes as long as the sink does."""
+_UNHINDERED: Final = {
+    "statement_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "5min",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30s",
+}
+"""Whatever is set for the role: a large read takes its time, and a wait as well. But the server
+notices a daemon that is cut off or frozen: it holds a lock, and perhaps a snapshot."""
+_TRANSACTION_TIMEOUT: Final = ("transaction_timeout", 170000)
+"""A setting, and the version that it came with."""
 _SOCKET_OPTIONS: Final = (
     (socket.TCP_KEEPIDLE, "keepalives_idle"),
     (socket.TCP_KEEPINTVL, "keepalives_interval"),
     (socket.TCP_KEEPCNT, "keepalives_count"),
     (socket.TCP_USER_TIMEOUT, "tcp_user_timeout"),
 )
-_DEFAULT_ROOT: Final = "~/.postgresql/root.crt"
-_PASSING: Final = ("08", "40", "53", "55P03", "57P", "58")
-"""How SQLSTATEs of what passes by itself begin: lost connections, conflicts, no room, locks."""
+_FILES: Final = "~/.postgresql"
+"""Where libpq looks for certificates that the DSN doesn't name."""
+_CANNOT_BE_HELD: Final = ("require_auth", "sslcrl", "sslcrldir")
+"""Settings of libpq by which a server may be refused, and that pg8000 doesn't know."""
+_PASSING: Final = ("08", "25006", "25P", "40", "53", "55P03", "57", "58")
+"""How SQLSTATEs of what passes by itself begin: lost connections, a server that has become a
+standby, timeouts, conflicts, no room, locks, whoever cancels statements."""
 _NO_PRIVILEGE: Final = "42501"
 
 
@@ -113,6 +128,7 @@ def connect_beside(queries: Connection, name: str) -> PureConnection:
     Raises RetryError when it can't be reached, SourceError when it refuses us.
     """
     settings: dict[str, Any] = {**NOTICE_A_LOST_PEER, **queries.info.get_parameters()}
+    _require_holdable(settings)
     with _mapped("connect to PostgreSQL"):
         connected = _connected_socket(queries, settings)
         descriptor = connected.fileno()
@@ -124,7 +140,7 @@ def connect_beside(queries: Connection, name: str) -> PureConnection:
                 password=queries.info.password or None,
                 ssl_context=_tls(settings) if libpq(queries).ssl_in_use else False,
                 application_name=name,
-                startup_params={"options": _options(settings), "client_encoding": "UTF8"},
+                startup_params={"options": _options(queries, settings), "client_encoding": "UTF8"},
                 sock=connected,
             )
         except BaseException:
@@ -151,25 +167,42 @@ def _connected_socket(queries: Connection, settings: Mapping[str, Any]) -> socke
 
 
 def _tls(settings: Mapping[str, Any]) -> ssl.SSLContext:
-    """As strict as `sslmode` says: libpq's connection beside it has been so already."""
+    """As strict as libpq: where there is a root certificate, the server's is checked by it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    mode = settings.get("sslmode") or "prefer"
-    root = str(settings.get("sslrootcert") or Path(_DEFAULT_ROOT).expanduser())
-    context.check_hostname = mode == "verify-full"
-    if mode.startswith("verify-"):
-        if root == "system":
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(root)
-    else:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if (least := settings.get("ssl_min_protocol_version")) == "TLSv1.3":
+        context.minimum_version = ssl.TLSVersion[least.replace(".", "_")]
+    root = settings.get("sslrootcert") or str(Path(_FILES, "root.crt").expanduser())
+    context.check_hostname = settings.get("sslmode") == "verify-full" or root == "system"
+    if root == "system":
+        context.load_default_certs()
+    elif Path(root).exists():
+        context.load_verify_locations(root)
+    else:  # libpq has refused the connection beside this one where one is wanted
         context.verify_mode = ssl.CERT_NONE
-    if settings.get("sslcert"):
-        context.load_cert_chain(settings["sslcert"], settings.get("sslkey"))
+    certificate = settings.get("sslcert") or str(Path(_FILES, "postgresql.crt").expanduser())
+    if Path(certificate).exists():
+        key = settings.get("sslkey") or str(Path(_FILES, "postgresql.key").expanduser())
+        context.load_cert_chain(certificate, key, password=settings.get("sslpassword") or "")
     return context
 
 
-def _options(settings: Mapping[str, Any]) -> str:
+def _require_holdable(settings: Mapping[str, Any]) -> None:
+    found = [name for name in _CANNOT_BE_HELD if settings.get(name)]
+    if settings.get("channel_binding") == "require":
+        found.append("channel_binding")
+    if found:
+        raise SourceError(
+            f"source.dsn (or the environment) says {', '.join(found)}, which this type of source "
+            "can't keep to: its sessions are not libpq's. Take it out, or use source.type postgres"
+        )
+
+
+def _options(queries: Connection, settings: Mapping[str, Any]) -> str:
     ours = {**SESSION_SETTINGS, **WAITS_FOR_NOBODY, **_UNHINDERED}
+    setting, since = _TRANSACTION_TIMEOUT
+    if queries.info.server_version >= since:
+        ours[setting] = "0"
     said = " ".join(f"-c {key}={value}" for key, value in ours.items())
     return f"{settings.get('options') or ''} {said}".strip()
 

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from connectors.postgres.visibility import SnapshotVisibility
 
-MOST_READS: Final = 100_000
-"""Reads whose snapshots are kept, some 300 bytes each: whoever asks does so within minutes."""
+MOST_NUMBERS: Final = 400_000
+"""Of transactions in the snapshots that are kept: some 30 megabytes. Whoever asks of a read does so
+while a chunk is read, and of older ones the answer is only more careful."""
+_NUMBERS_BESIDE: Final = 10
+"""What a snapshot takes beside the transactions that were running."""
 
 
 class Read(NamedTuple):
@@ -29,7 +32,8 @@ class Reads:
     """All reads of a process. The reader adds, any thread asks."""
 
     def __init__(self) -> None:
-        self._kept: deque[Read] = deque(maxlen=MOST_READS)
+        self._kept: deque[Read] = deque()
+        self._numbers = 0
         self._lock = Lock()
         self._last = 0
 
@@ -38,6 +42,9 @@ class Reads:
         with self._lock:
             self._last += 1
             self._kept.append(Read(self._last, seen))
+            self._numbers += _numbers(seen)
+            while self._numbers > MOST_NUMBERS and len(self._kept) > 1:
+                self._numbers -= _numbers(self._kept.popleft().seen)
             return self._last
 
     def of(self, number: int) -> SnapshotVisibility | None:
@@ -47,6 +54,10 @@ class Reads:
                 return None
             at = max(0, number - self._kept[0].number)
             return self._kept[at].seen if at < len(self._kept) else None
+
+
+def _numbers(seen: SnapshotVisibility) -> int:
+    return _NUMBERS_BESIDE + len(seen.running)
 
 
 class ReadVisibility:

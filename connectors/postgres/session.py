@@ -62,6 +62,7 @@ def connect(
     replication: bool = False,
     silence_seconds: float | None = None,
     plain: bool = False,
+    setting: str = "source.dsn",
 ) -> Connection:
     """Connect with the session settings that values are decoded under.
 
@@ -69,7 +70,7 @@ def connect(
     are given. A `plain` session has none of our settings: it is as any of that role. Raises
     RetryError when the server can't be reached, SourceError when it refuses us.
     """
-    settings = connection_settings(dsn, name=name)
+    settings = connection_settings(dsn, name=name, setting=setting)
     asked = {} if plain else {**SESSION_SETTINGS, **WAITS_FOR_NOBODY}
     if silence_seconds is not None:
         asked["wal_sender_timeout"] = f"{silence_seconds * 1000:.0f}ms"

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.events import ColumnShape, Part, Shape
-from connectors.postgres.history import require_primary, require_timeline
+from connectors.postgres.history import require_server
 from connectors.postgres.session import connect, mapped_errors
 
 if TYPE_CHECKING:
@@ -98,11 +98,19 @@ the statement takes twenty times as long as running it."""
 class PostgresShapeReader:
     """A `ShapeReader`: one thread owns it; it connects again by itself."""
 
-    def __init__(self, dsn: str, name: str, timeline: Callable[[], Timeline | None]) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        name: str,
+        timeline: Callable[[], Timeline | None],
+        is_standby: Callable[[], bool | None] = lambda: False,
+    ) -> None:
         self._dsn = dsn
         self._name = name
         self._timeline = timeline
         """What the source is in, as it knows by now."""
+        self._is_standby = is_standby
+        """Whether that is one; None where it may be, and nobody has looked yet."""
         self._connection: Connection | None = None
         self._connected_in: Timeline | None = None
 
@@ -120,8 +128,7 @@ class PostgresShapeReader:
         if self._connection is None or self._connection.closed:
             connection = connect(self._dsn, name=self._name)
             try:
-                require_primary(connection)
-                require_timeline(connection, timeline)
+                require_server(connection, timeline, is_standby=self._is_standby())
                 with mapped_errors("set up a session"):
                     connection.execute(_SESSION)
             except BaseException:

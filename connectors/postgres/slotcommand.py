@@ -14,13 +14,16 @@ import typer
 
 from cdc_daemon.errors import CdcError, ConfigurationError, RetryError, SlotInUseError, SourceError
 from connectors.postgres.config import PostgresConfig
+from connectors.postgres.history import look_for_standby
 from connectors.postgres.lsn import format_lsn, parse_lsn
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.preflight import server_findings
+from connectors.postgres.primary import Primary
 from connectors.postgres.session import connect, libpq, mapped_errors
 from connectors.postgres.slots import create_slot, drop_slot, find_slot
 from connectors.postgres.slotstate import SlotState, meanings, read_state
 from connectors.postgres.standbynames import daemon_name
+from connectors.postgres.standbyslot import create_standby_slot
 from connectors.postgres.walpolicy import BOUND_BY_SERVER, UNBOUNDED, keeps_without_bound
 
 if TYPE_CHECKING:
@@ -31,7 +34,10 @@ if TYPE_CHECKING:
     from connectors.postgres.slots import Slot
 
 _LSN: Final = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
-_HEAD: Final = "select (pg_current_wal_flush_lsn() - '0/0')::int8"
+_HEAD: Final = """
+select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+             else pg_current_wal_flush_lsn() end - '0/0')::int8
+"""
 _ADVANCE: Final = "select (pg_replication_slot_advance(%s, %s::pg_lsn)).end_lsn::text"
 _UNKNOWN: Final = "-"
 
@@ -207,6 +213,11 @@ def _require_server(place: Place) -> None:
 
 def _create(place: Place) -> Position:
     dsn = place.config.dsn.get_secret_value()
+    primary_dsn = place.config.primary_dsn
+    if look_for_standby(place.connection, may_be=primary_dsn is not None) and primary_dsn:
+        primary = Primary(primary_dsn.get_secret_value(), place.application)
+        with connect(dsn, name=place.application, replication=True) as replication:
+            return create_standby_slot(replication, place.name, primary)
     with (
         connect(dsn, name=place.application, replication=True) as replication,
         announced_waits(dsn, place.application, libpq(replication).backend_pid),

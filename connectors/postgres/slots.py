@@ -99,21 +99,24 @@ def wait_until_free(connection: Connection, name: str, wait_seconds: float) -> N
         time.sleep(_POLL_SECONDS)
 
 
-def create_slot(connection: Connection, name: str, *, failover: bool) -> NewSlot:
-    """Create the slot on a replication connection and export its snapshot.
+def create_slot(
+    connection: Connection, name: str, *, failover: bool, export: bool = True
+) -> NewSlot:
+    """Create the slot on a replication connection and, if it is to be, export its snapshot.
 
     The snapshot lives until the next command on that connection. Raises SlotInUseError if another
     process has just made one.
     """
     log.info("creating_slot", slot=name)
-    options = "SNAPSHOT 'export', FAILOVER true" if failover else "SNAPSHOT 'export'"
+    options = f"SNAPSHOT '{'export' if export else 'nothing'}'"
+    options += ", FAILOVER true" if failover else ""
     with mapped_errors("create the replication slot"), _not_ours(name):
         found = connection.execute(
             f'CREATE_REPLICATION_SLOT "{name}" LOGICAL pgoutput ({options})'.encode()
         ).fetchone()
     if found is None:
         raise SourceError(f"the server did not answer when replication slot {name} was created")
-    return NewSlot(parse_lsn(found[1]), found[2])
+    return NewSlot(parse_lsn(found[1]), found[2] or "")
 
 
 @contextmanager

@@ -12,30 +12,22 @@ from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres.catalog import column_orders, describe, has_columns, table_oids
-from connectors.postgres.chunkreader import PostgresChunkReader, wal_pages
-from connectors.postgres.clock import PostgresClock
 from connectors.postgres.config import PostgresConfig
-from connectors.postgres.covering import coverage
 from connectors.postgres.doctor import Patient, examine
+from connectors.postgres.followedserver import FollowedServer
 from connectors.postgres.heldcommits import committed_before
-from connectors.postgres.history import (
-    identify,
-    require_primary,
-    shared_until,
-    timeline_history,
-)
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.membership import memberships
 from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan, misfit
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
-from connectors.postgres.publication import ensure_publication, find_missing
-from connectors.postgres.publishedcolumns import publish_later_ones
+from connectors.postgres.publication import find_missing
+from connectors.postgres.publishing import publish, publish_on_primary
+from connectors.postgres.replayed import numbered_by_position
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
-from connectors.postgres.session import connect, libpq
-from connectors.postgres.shapes import PostgresShapeReader
+from connectors.postgres.session import libpq
 from connectors.postgres.slots import (
     create_slot,
     drop_slot,
@@ -45,12 +37,11 @@ from connectors.postgres.slots import (
     wait_until_free,
 )
 from connectors.postgres.standbynames import daemon_name
-from connectors.postgres.timelines import Timeline, read_timeline
+from connectors.postgres.standbyslot import create_standby_slot
 from connectors.postgres.tokens import PostgresTokens, PostgresVersions
 from connectors.postgres.tracecontext import TraceContexts
 from connectors.postgres.undecodable import Attempts, UndecodableError
-from connectors.postgres.visibility import read_snapshot
-from connectors.postgres.waitingcommits import commits_let_go, let_commit_go
+from connectors.postgres.waitingcommits import let_commit_go
 from connectors.postgres.walpolicy import warn_if_unbounded
 
 if TYPE_CHECKING:
@@ -58,8 +49,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from cdc_daemon.events import Coverage
-    from cdc_daemon.ports import Finding, TableRequest
-    from connectors.postgres.session import Connection
+    from cdc_daemon.ports import Finding, TableRequest, Visibility
+    from connectors.postgres.chunkreader import PostgresChunkReader
+    from connectors.postgres.clock import PostgresClock
+    from connectors.postgres.shapes import PostgresShapeReader
+    from connectors.postgres.standbyclock import StandbyClock
     from connectors.postgres.visibility import SnapshotVisibility
 
 log = structlog.get_logger(__name__)
@@ -75,19 +69,16 @@ class PostgresSource:
 
     def __init__(self, config: PostgresConfig, *, pipeline: str) -> None:
         self._config = config
-        self._dsn = config.dsn.get_secret_value()
         self._name = daemon_name(pipeline)
+        self._server = FollowedServer(config, self._name)
         self._slot = config.slot_name(pipeline)
         self._publication = config.publication_name(pipeline)
         self._protector = Protector(config.columns)
         self._rules_checked = False
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake_fd)  # not in `close`: others may still wake us
-        self._queries: Connection | None = None
         self._before: SnapshotVisibility | None = None
         """What a new slot's stream leaves out: it was committed before."""
-        self._timeline: Timeline | None = None
-        """As it was when it was asked for last."""
         self._stream: ReplicationStream | None = None
         self._attempts = Attempts()
         self._decoder = Decoder(self._plan_for)
@@ -98,7 +89,7 @@ class PostgresSource:
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up in the catalog; what the rules of `columns` protect comes protected."""
         formerly = {relation.qualified_name: oid for relation, oid in self._oids.items()}
-        relations = describe(self._query_connection(), tables, formerly)
+        relations = describe(self._server.queries(), tables, formerly)
         if not self._rules_checked:
             # The first look is at all tables.
             for _, rule, why in self._protector.require_used(relations):
@@ -108,17 +99,11 @@ class PostgresSource:
 
     def identity(self) -> str:
         """System identifier and timeline."""
-        with connect(self._dsn, name=self._name, replication=True) as replication:
-            found = identify(replication).timeline
-        if self._timeline not in {None, found}:
-            self._end_queries()  # they may go to the server from before a failover
-        self._timeline = found
-        return str(found)
+        return self._server.identity()
 
     def shared_until(self, source_id: str) -> Position:
         """Where timeline `source_id` was left, or how far the log is if it is the server's own."""
-        with connect(self._dsn, name=self._name, replication=True) as replication:
-            return shared_until(replication, read_timeline(source_id))
+        return self._server.shared_until(source_id)
 
     def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
         """Check server, tables and rights, then make the publication right.
@@ -126,7 +111,7 @@ class PostgresSource:
         Returns how each table is a member of it.
         """
         self._end_stream()  # it would hold the slot that is to be free
-        connection = self._query_connection()
+        connection = self._server.queries()
         check_source(
             connection,
             relations,
@@ -134,6 +119,8 @@ class PostgresSource:
             failover=self._config.failover,
             origin=self._config.origin,
         )
+        if (primary := self._server.standby_of) is not None:
+            primary.require_same_system(connection)
         warn_if_unbounded(connection, self._slot, self._config.wal)
         wait_until_free(connection, self._slot, self._config.slot_wait)
         manage = self._config.publication.manage
@@ -145,24 +132,26 @@ class PostgresSource:
             )
             self.give_up_place()
         elif slot is not None and self._config.failover:
-            with connect(self._dsn, name=self._name, replication=True) as replication:
+            with self._server.replication() as replication:
                 require_failover(replication, slot)
-        ensure_publication(connection, self._publication, relations, manage=manage)
-        publish_later_ones(connection, self._publication, relations, manage=manage)
+        if primary is None:
+            publish(connection, self._publication, relations, manage=manage)
+        else:
+            publish_on_primary(primary, connection, self._publication, relations, manage=manage)
         for table, column, types in unknown_columns(relations):
             log.warning("type_unknown", table=table, column=column, types=types)
         return memberships(connection, self._publication, relations)
 
     def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
         """Of those that are in the publication."""
-        connection = self._query_connection()
+        connection = self._server.queries()
         absent = find_missing(connection, self._publication, relations).absent
         found = memberships(connection, self._publication, relations)
         return {name: member for name, member in found.items() if name not in absent}
 
     def keeps_place(self, relations: Sequence[Relation]) -> bool:
         """Not where the publication left out what changes of the slot then lack."""
-        connection = self._query_connection()
+        connection = self._server.queries()
         missing = find_missing(connection, self._publication, relations)
         keeps = missing.may_keep_slot(connection.info.server_version)
         return keeps or not (missing and self._config.publication.manage)
@@ -175,23 +164,26 @@ class PostgresSource:
     def held_by(self) -> str | None:
         """The server's process that our slot is active for. Ours isn't: the stream is ended."""
         self._end_stream()
-        slot = find_slot(self._query_connection(), self._slot)
+        slot = find_slot(self._server.queries(), self._slot)
         pid = None if slot is None else slot.active_pid
         return None if pid is None else f"server process {pid}, on replication slot {self._slot}"
 
     def place(self) -> Position | None:
         """The confirmed position of our slot; None if there is none, or it is lost."""
-        slot = find_slot(self._query_connection(), self._slot)
+        slot = find_slot(self._server.queries(), self._slot)
         return None if slot is None or slot.lost else slot.confirmed
 
     def create_place(self) -> Position:
         """Make the slot anew; its consistent point."""
         self._end_stream()  # it holds the slot
-        queries = self._query_connection()
+        queries = self._server.queries()
         wait_until_free(queries, self._slot, self._config.slot_wait)
         drop_slot(queries, self._slot)
-        with connect(self._dsn, name=self._name, replication=True) as replication:
-            with announced_waits(self._dsn, self._name, libpq(replication).backend_pid):
+        if (primary := self._server.standby_of) is not None:
+            with self._server.replication() as replication:
+                return create_standby_slot(replication, self._slot, primary)
+        with self._server.replication() as replication:
+            with announced_waits(self._server.dsn, self._name, libpq(replication).backend_pid):
                 position, snapshot = create_slot(
                     replication, self._slot, failover=self._config.failover
                 )
@@ -205,7 +197,7 @@ class PostgresSource:
 
     def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> PostgresChunkReader:
         """Reads them, for another thread."""
-        return PostgresChunkReader(self._dsn, self._name, self._before, chunk_bytes, self._timeline)
+        return self._server.chunk_reader(self._before, chunk_bytes)
 
     def start(
         self,
@@ -221,19 +213,18 @@ class PostgresSource:
         self._decoder = Decoder(self._plan_for)
         trace = self._config.trace
         self._contexts = TraceContexts(trace.column) if trace.is_wanted else None
-        require_place(self._query_connection(), self._slot, after, self._config.slot_wait)
-        connection = connect(
-            self._dsn, name=self._name, replication=True, silence_seconds=silence_seconds
-        )
+        require_place(self._server.queries(), self._slot, after, self._config.slot_wait)
+        connection = self._server.replication(silence_seconds)
         stream = ReplicationStream(connection, self._config.status_interval, self._wake_fd)
         try:
-            self._require_timeline(connection)
+            self._server.require_may_stream(connection, silence_seconds)
             stream.start(
                 self._slot,
                 self._publication,
                 after,
                 origin=self._config.origin,
-                whole=whole,
+                # A standby's transactions go by their positions, which parts don't have yet.
+                whole=whole or self._server.standby_of is not None,
                 messages=trace.messages,
             )
         except SourceError as error:
@@ -246,12 +237,18 @@ class PostgresSource:
         except BaseException:
             stream.close()
             raise
+        self._server.starts_after(after)
         self._before = None  # readers that are made from now on are for what comes later
         self._stream = stream
         self._attempts.began(after)
 
     def read(self, timeout_seconds: float) -> list[Event]:
         """Decode what has arrived."""
+        events = self._decoded(timeout_seconds)
+        self._server.require_unmoved(has_read=bool(events))
+        return events if self._server.standby_of is None else numbered_by_position(events)
+
+    def _decoded(self, timeout_seconds: float) -> list[Event]:
         decoder, contexts = self._decoder, self._contexts
         decode = decoder.decode
         events: list[Event] = []
@@ -284,16 +281,13 @@ class PostgresSource:
         """Make a waiting `read` return."""
         os.eventfd_write(self._wake_fd, 1)
 
-    def clock(self) -> PostgresClock:
-        """The server's clock, for another thread."""
-        return PostgresClock(self._dsn, self._name, self._slot, self._config.wal)
+    def clock(self) -> PostgresClock | StandbyClock:
+        """The server's clock, or its primary's, for another thread."""
+        return self._server.clock(self._config, self._slot)
 
     def token_reader(self) -> PostgresTokens:
         """Knows the server's timeline, and those before it."""
-        pages = wal_pages(self._query_connection())
-        with connect(self._dsn, name=self._name, replication=True) as replication:
-            timeline = identify(replication).timeline
-            return PostgresTokens(timeline, timeline_history(replication, timeline), pages)
+        return self._server.token_reader()
 
     def version_reader(self) -> PostgresVersions:
         """Positions are those of commits, so what is read before one can be a version."""
@@ -301,28 +295,29 @@ class PostgresSource:
 
     def shape_reader(self) -> PostgresShapeReader:
         """Reads what tables look like, for another thread."""
-        return PostgresShapeReader(self._dsn, self._name, lambda: self._timeline)
+        return self._server.shape_reader()
 
     def coverage(self) -> Coverage:
         """What is visible now."""
-        return coverage(self._query_connection())
+        return self._server.coverage()
 
-    def visibility(self, seen: str) -> SnapshotVisibility:
+    def visibility(self, seen: str) -> Visibility:
         """What a snapshot sees, as the server writes it."""
-        return read_snapshot(seen)
+        return self._server.visibility(seen)
 
     def starting(self) -> AbstractContextManager[None]:
         """Watches on a connection of its own."""
-        return commits_let_go(self._dsn, self._name)
+        return self._server.commits_let_go()
 
     def let_commit_go(self, xid: int) -> None:
         """Cancel its waiting: it is committed, and its client is warned."""
-        let_commit_go(self._query_connection(), self._name, xid)
+        if self._server.standby_of is None:
+            let_commit_go(self._server.queries(), self._name, xid)
 
     def give_up_place(self) -> None:
         """Drop the slot, once nobody uses it any more."""
         self._end_stream()
-        connection = self._query_connection()
+        connection = self._server.queries()
         wait_until_free(connection, self._slot, self._config.slot_wait)
         drop_slot(connection, self._slot)
 
@@ -333,19 +328,19 @@ class PostgresSource:
     def close(self) -> None:
         """Close the connections; the slot stays. Safe to call twice."""
         self._end_stream()
-        self._end_queries()
+        self._server.close()
 
     def _know(self, relations: Sequence[Relation]) -> None:
         """Remember which table each relation is, as of its first start: names can move on."""
         self._relations = {(relation.schema, relation.name): relation for relation in relations}
         if self._oids.keys() != set(relations):
-            self._oids = table_oids(self._query_connection(), relations)
+            self._oids = table_oids(self._server.queries(), relations)
 
     def _plan_for(self, message: RelationMessage) -> TuplePlan | None:
         """By the table's number: its name may be an older one, or have moved on."""
         known = {oid: relation for relation, oid in self._oids.items()}.get(message.oid)
         if known is not None:
-            queries = self._query_connection()
+            queries = self._server.queries()
             return tuple_plan(
                 message,
                 known,
@@ -357,35 +352,10 @@ class PostgresSource:
             return None
         return misfit(named, len(message.columns), "the stream has another table of its name")
 
-    def _require_timeline(self, replication: Connection) -> None:
-        """Of several servers in `dsn` each connection may find another one, after a failover."""
-        found = identify(replication).timeline
-        if self._timeline not in {None, found}:
-            raise RetryError(
-                f"the server is in timeline {found}, and was in {self._timeline} a moment ago",
-                reason="failover",
-            )
-
-    def _query_connection(self) -> Connection:
-        if self._queries is None or self._queries.closed:
-            connection = connect(self._dsn, name=self._name)
-            try:
-                require_primary(connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._queries = connection
-        return self._queries
-
     def _streaming(self) -> ReplicationStream:
         if self._stream is None:
             raise RetryError("the stream has not been started", reason="disconnected")
         return self._stream
-
-    def _end_queries(self) -> None:
-        if self._queries is not None:
-            self._queries.close()
-            self._queries = None
 
     def _end_stream(self) -> None:
         if self._stream is not None:

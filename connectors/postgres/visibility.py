@@ -8,6 +8,7 @@ from typing import Final
 
 _EPOCH: Final = 1 << 32
 """The stream numbers transactions with 32 bits, and begins anew after this many."""
+_REPLAYED: Final = "replayed "
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,34 @@ class SnapshotVisibility:
 
     def _sees(self, wide: int) -> bool:
         return wide < self.xmin or (wide < self.xmax and wide not in self.running)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedVisibility:
+    """A `Visibility` of a standby, where commits become visible in the order of the log.
+
+    The numbers of transactions are no use there: pg_current_snapshot() doesn't list those that are
+    running. So a commit of a standby's stream is numbered by its position.
+    """
+
+    replayed: int
+    """What lies before had been replayed before the snapshot was taken."""
+
+    def sees(self, xid: int) -> bool:
+        """Whether the transaction whose commit ends at `xid` was replayed before."""
+        return xid <= self.replayed
+
+    def __str__(self) -> str:
+        return f"{_REPLAYED}{self.replayed}"
+
+
+SEES_ALL: Final = ReplayedVisibility((1 << 64) - 1)
+
+
+def read_replayed(text: str) -> ReplayedVisibility | None:
+    """The opposite of `str`; None where the text is of a snapshot."""
+    _, found, replayed = text.partition(_REPLAYED)
+    return ReplayedVisibility(int(replayed)) if found else None
 
 
 def read_snapshot(text: str) -> SnapshotVisibility:

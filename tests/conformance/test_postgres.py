@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -41,10 +41,14 @@ class PostgresUpstream:
     def source(self) -> Source:
         """Follows the database; slots are per server, so the slot is named after the database."""
         config = PostgresConfig.model_validate(
-            {"type": "postgres", "dsn": self._dsn, "slot": f"s_{self._name}", "slot_wait": "5s"}
+            {"type": "postgres", "slot": f"s_{self._name}", "slot_wait": "5s", **self.settings()}
         )
         self._sources.append(PostgresSource(config, pipeline="conformance"))
         return self._sources[-1]
+
+    def settings(self) -> dict[str, Any]:
+        """Where it is."""
+        return {"dsn": self._dsn}
 
     def close(self) -> None:
         """Close what a failed test left open."""
@@ -83,11 +87,14 @@ class PostgresUpstream:
     def disconnect(self) -> None:
         """End the server's side of every connection of ours."""
         with psycopg.connect(self._dsn, autocommit=True) as connection:
-            connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity "
-                "where datname = current_database() and pid <> pg_backend_pid() "
-                "and application_name like 'cdc-daemon%'"
-            )
+            self._cut(connection)
+
+    def _cut(self, connection: psycopg.Connection) -> None:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid() "
+            "and application_name like 'cdc-daemon%'"
+        )
 
 
 PLAIN = "create table {table} (id text primary key, note text)"

@@ -64,7 +64,8 @@ def daemons(dsn: str, sink: Mapping[str, Any], path: Path) -> Iterator[StartDaem
             file = path / folder / "cdc-daemon.yaml"
             file.parent.mkdir(exist_ok=True)
             file.write_text(json.dumps(configuration))
-            daemon = RunningDaemon(file, port, configuration["source"]["dsn"])
+            written = configuration["source"].get("primary_dsn", configuration["source"]["dsn"])
+            daemon = RunningDaemon(file, port, written)
             stack.callback(_end, daemon)
             if start:
                 daemon.start()

@@ -6,24 +6,86 @@ import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 
 from cdc_daemon import embedded
 from cdc_daemon.embedded.postgres_binaries import binaries
+from tests.conftest import OF_THE_MACHINE
 from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OLDEST = 16
 PHYSICAL_SLOT = "standby_1"
 _CONFIRMED = (
     "select 1 from pg_replication_slots where confirmed_flush_lsn >= %s::pg_lsn and slot_name = %s"
 )
 _SYNCED = "select synced and not temporary from pg_replication_slots where slot_name = %s"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A primary and its standby."""
+
+    primary: embedded.PostgresServer
+    standby: embedded.PostgresServer
+
+    def source(self, database: str) -> dict[str, str]:
+        """The standby as a source, of that database."""
+        dsn, primary_dsn = self.standby.dsn_of(database), self.primary.dsn_of(database)
+        return {"dsn": dsn, "primary_dsn": primary_dsn}
+
+    def wait_replayed(self) -> None:
+        """Wait until the standby has what the primary has by now."""
+        with psycopg.connect(self.primary.dsn, autocommit=True) as connection:
+            wait_replayed(self.standby, flushed(connection))
+
+    def drop_slots(self) -> None:
+        """Give up what the standby keeps for anybody."""
+        with psycopg.connect(self.standby.dsn, autocommit=True) as connection:
+            slots = "select slot_name from pg_replication_slots where not active"
+            drop = f"select pg_drop_replication_slot(slot_name) from ({slots}) as unused"
+            left = "select 1 from pg_replication_slots"
+
+            def dropped() -> bool:
+                connection.execute(drop)
+                return connection.execute(left).fetchone() is None
+
+            until(dropped, 20, "the slots are gone")
+
+
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """One for a module of tests, which leave both running."""
+    with started_pair(request) as made:
+        yield made
+
+
+@pytest.fixture
+def private_pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """One for a test, which may do with it what it likes."""
+    with started_pair(request) as made:
+        yield made
+
+
+@contextmanager
+def started_pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Of the version that the tests run on; a standby decodes from PostgreSQL 16 on."""
+    version = request.config.getoption("--postgres")
+    if version < OLDEST:
+        pytest.skip(f"{OF_THE_MACHINE}a standby has logical slots from PostgreSQL 16 on")
+    with (
+        embedded.postgres(version=version, fsync=False, progress=lambda _: None) as primary,
+        standby_of(primary) as standby,
+    ):
+        yield Pair(primary, standby)
 
 
 @contextmanager
@@ -39,10 +101,11 @@ def standby_of(primary: embedded.PostgresServer) -> Iterator[embedded.PostgresSe
         command = [str(program), "-d", primary.dsn, "-D", str(folder / "data"), "--checkpoint=fast"]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
         (folder / "data" / "standby.signal").touch()
+        with (folder / "data" / "postgresql.auto.conf").open("a") as settled:
+            settled.write("hot_standby_feedback = on\n")  # which a test may take back
         settings = {
             "primary_conninfo": primary.dsn,
             "primary_slot_name": PHYSICAL_SLOT,
-            "hot_standby_feedback": "on",
             # Not sync_replication_slots = on, which does twice a minute what the test asks for.
         }
         with embedded.postgres(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
+    from cdc_daemon.ports import Source
     from tests.conftest import Database
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -245,7 +246,7 @@ def check_table(table: RandomTable, source: PostgresSource, counts: Counter[str]
         mirror.compare(expected)
 
 
-def follow(source: PostgresSource, transactions: int) -> list[list[Change]]:
+def follow(source: Source, transactions: int) -> list[list[Change]]:
     """The changes of that many transactions."""
     found: list[list[Change]] = [[]]
     deadline = time.monotonic() + READ_SECONDS

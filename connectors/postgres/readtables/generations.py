@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 ATTEMPTS: Final = 5
 """How often another creator may take the next number before us."""
+MADE_MEANWHILE: Final = (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable)
+"""What two who make the same thing at once may get, `if not exists` or not."""
 LOCK_TIMEOUT: Final = "1s"
 """While we wait for a view that a long query reads, new queries of it wait behind us."""
 
@@ -79,7 +81,9 @@ def make_schema(connection: Connection, schema: str) -> None:
     """Where read tables are. Asked for first: who may make none may still use one."""
     found = connection.execute("select to_regnamespace(quote_ident(%s))", [schema])
     if found.fetchone() == (None,):
-        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+        statement = sql.SQL("create schema if not exists {}").format(sql.Identifier(schema))
+        with suppress(*MADE_MEANWHILE), connection.transaction():
+            connection.execute(statement)
 
 
 def _create(
@@ -158,8 +162,8 @@ def require_view(schema: str, name: str, found: Found | None) -> None:
 def gone(schema: str, index: str) -> str:
     """What is said when a table isn't there any more, or isn't what it was."""
     return (
-        f"the table {schema}.{index} was dropped, replaced or altered under us. Restart the daemon "
-        "to build it again"
+        f"the table {schema}.{index} was dropped, replaced or altered under us. Run drop table if "
+        f'exists "{schema}"."{index}" cascade, and restart the daemon to build it again'
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
-from connectors.postgres.readtables.generations import make_schema
+from connectors.postgres.readtables.generations import MADE_MEANWHILE, make_schema
 
 if TYPE_CHECKING:
     from connectors.postgres.session import Connection
@@ -27,7 +28,7 @@ class OwnTable:
             return
         make_schema(connection, schema)
         table = self.within(schema)
-        with connection.transaction():
+        with suppress(*MADE_MEANWHILE), connection.transaction():
             connection.execute(
                 sql.SQL("create table if not exists {} ({})").format(table, sql.SQL(self.columns))
             )

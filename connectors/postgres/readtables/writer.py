@@ -34,7 +34,7 @@ FORGET_EVERY_SECONDS: Final = 60.0
 FIRST_FORGET_SECONDS: Final = 900.0
 """A daemon that starts may replay what is older than its tombstones: as long as they are kept."""
 MOST_FORGOTTEN: Final = 10_000
-"""Tombstones that are forgotten at once: they must not hold a batch up."""
+"""Tombstones that are forgotten at once: they must not hold a batch up. More go with the next."""
 
 
 class ReadTableWriter:
@@ -101,9 +101,10 @@ class ReadTableWriter:
         now = time.monotonic()
         if now < self._forget_at[index]:
             return
-        self._forget_at[index] = now + FORGET_EVERY_SECONDS
         with self._cursor(index, "forget deleted documents") as (cursor, known):
             cursor.execute(known.forget, [MOST_FORGOTTEN])
+            are_more = cursor.rowcount == MOST_FORGOTTEN
+        self._forget_at[index] = now if are_more else now + FORGET_EVERY_SECONDS
 
     @contextmanager
     def _cursor(

@@ -107,7 +107,7 @@ def standby_source(private_postgres: StartPostgres) -> Iterator[PostgresSource]:
 @contextmanager
 def administrator(source: PostgresSource) -> Iterator[Connection]:
     """A connection whose own commits wait for nobody."""
-    with psycopg.connect(source._dsn, autocommit=True) as connection:
+    with psycopg.connect(source._server.dsn, autocommit=True) as connection:
         connection.execute("set synchronous_commit = local")
         yield connection
 
@@ -141,8 +141,8 @@ def test_a_commit_that_is_neither_streamed_nor_visible_is_waited_for(
     source.prepare([relation])
     making = threading.Thread(target=source.create_place)
     with administrator(source) as connection:
-        with psycopg.connect(source._dsn) as second:
-            with psycopg.connect(source._dsn) as first:
+        with psycopg.connect(source._server.dsn) as second:
+            with psycopg.connect(source._server.dsn) as first:
                 first.execute("select pg_current_xact_id()")
                 making.start()
                 wait_until(lambda: slot_waits_for(connection, first))
@@ -172,7 +172,7 @@ def slot_waits_for(connection: Connection, holder: Connection) -> bool:
 def held_insert(source: PostgresSource, connection: Connection) -> Iterator[None]:
     """The row 2, whose commit waits for a standby that isn't there until the end."""
     hold_commits(connection, "nobody")
-    with psycopg.connect(source._dsn, autocommit=True) as writing:
+    with psycopg.connect(source._server.dsn, autocommit=True) as writing:
         thread = threading.Thread(target=writing.execute, args=["insert into item values (2)"])
         thread.start()
         held = "select exists (select from pg_stat_activity where wait_event = 'SyncRep')"

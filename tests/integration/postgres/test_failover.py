@@ -103,7 +103,7 @@ def test_shapes_are_those_of_the_server_that_is_followed(
         with psycopg.connect(standby.dsn, autocommit=True) as copy:
             copy.execute("select pg_promote()")
             copy.execute("alter table item add more int")
-        monkeypatch.setattr(source, "_dsn", standby.dsn)
+        monkeypatch.setattr(source._server, "dsn", standby.dsn)
         source.identity()
         (after,) = reader.read(["item"]).values()
         assert after.columns.keys() == {"id", "more"}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from connectors.postgres.reads import MOST_READS, Reads, ReadVisibility
+from connectors.postgres.reads import MOST_NUMBERS, Reads, ReadVisibility
 from connectors.postgres.visibility import read_snapshot
 
 
@@ -32,7 +32,7 @@ def test_a_read_that_nobody_made_is_seen_by_nobody() -> None:
 def test_of_reads_long_ago_the_oldest_known_one_answers() -> None:
     """It saw all that they saw, so whoever sees it sees them."""
     reads = Reads()
-    for _ in range(MOST_READS):
+    for _ in range(MOST_NUMBERS // 10):
         reads.add(read_snapshot("10:15:12"))
     reads.add(read_snapshot("20:20:"))
     assert seen_by("20:20:", reads).sees(1)

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.postgres.visibility import SnapshotVisibility, read_snapshot
+from connectors.postgres.visibility import (
+    SEES_ALL,
+    ReplayedVisibility,
+    SnapshotVisibility,
+    read_replayed,
+    read_snapshot,
+)
 
 EPOCH = 1 << 32
 
@@ -85,3 +91,12 @@ def test_half_an_epoch_is_told_apart(
     xid = xmax + distance
     expected = xid < xmax - width or (xid < xmax and xmax - xid not in running)
     assert seen.sees(xid % EPOCH) is expected
+
+
+def test_a_standby_sees_what_it_has_replayed() -> None:
+    """By the positions of commits; what was stored of it is read again."""
+    seen = ReplayedVisibility(100)
+    assert [position for position in (99, 100, 101) if seen.sees(position)] == [99, 100]
+    assert read_replayed(str(seen)) == seen
+    assert read_replayed("5:9:5") is None
+    assert SEES_ALL.sees(1 << 63)

@@ -1,0 +1,381 @@
+"""An outbox in a PostgreSQL database as a `Source`."""
+
+from __future__ import annotations
+
+import os
+import time
+import weakref
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from cdc_daemon.errors import RetryError, SlotInUseError, SourceError, StartAgainError
+from cdc_daemon.events import NOWHERE, Position
+from cdc_daemon.ports import CHUNK_BYTES
+from connectors.outbox.cleaning import empty_parts
+from connectors.outbox.clock import OutboxClock
+from connectors.outbox.config import OutboxConfig
+from connectors.outbox.doctor import examine
+from connectors.outbox.installing import (
+    Trigger,
+    find_installed,
+    key_reasons,
+    lacking,
+    memberships,
+    type_reasons,
+)
+from connectors.outbox.journal import Entry, Journal
+from connectors.outbox.noted import Noted
+from connectors.outbox.reading import BEGIN, Reading, Tables, look_at_end
+from connectors.postgres.claiming import position_of_read
+from connectors.postgres.database import Database, mapped_errors, take_lock
+from connectors.postgres.lsn import format_lsn
+from connectors.postgres.reads import Reads
+from connectors.postgres.standbynames import daemon_name
+from connectors.postgres.timelines import read_timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from cdc_daemon.events import Coverage, Event, Relation
+    from cdc_daemon.ports import ChunkReader, Finding, ShapeReader, TableRequest, TokenReader
+    from connectors.postgres.puredriver import PureConnection
+    from connectors.postgres.reads import ReadVisibility
+    from connectors.postgres.visibility import SnapshotVisibility
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""How often triggers are looked at: as often as the shapes of tables."""
+CLEAN_SECONDS: Final = 2.0
+"""How often what was confirmed is cleaned away: a part fills in seconds at the highest rates."""
+_POLL_SECONDS: Final = 0.2
+_COLUMNS: Final = """
+select attrelid::int8, attname::text, attnum, atttypid::int8, atttypmod
+from pg_catalog.pg_attribute where attrelid = any(%s) and attnum > 0 and not attisdropped
+"""
+
+
+class OutboxSource:
+    """Follows one outbox. One thread owns it, but for `wake`."""
+
+    config_model = OutboxConfig
+
+    def __init__(self, config: OutboxConfig, *, pipeline: str) -> None:
+        self._config = config
+        self._schema = config.in_schema
+        self._pipeline = pipeline
+        self._lock = config.lock
+        self._database = Database(
+            config.dsn.get_secret_value(), daemon_name(pipeline), config.columns
+        )
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._wake_fd)  # not in `close`: others may still wake us
+        self._journal = Journal(config.in_schema)
+        self._reads = Reads()
+        self._first: SnapshotVisibility | None = None
+        """What a new place leaves out: it was committed before."""
+        self._session: PureConnection | None = None
+        self._reading: Reading | None = None
+        self._pieces: Iterator[list[Event]] = iter(())
+        """Of the read that isn't over."""
+        self._triggers: frozenset[Trigger] = frozenset()
+        """As they were when the stream began; not those of partitions, which come and go."""
+        self._looked_at = 0.0
+        self._durable = NOWHERE
+        self._cleaned_at = 0.0
+        self._cleaned = NOWHERE
+
+    def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
+        """Look tables up in the catalog; what the rules of `columns` protect comes protected."""
+        return self._database.describe(tables)
+
+    def identity(self) -> str:
+        """System identifier and timeline."""
+        return str(self._database.identity())
+
+    def shared_until(self, source_id: str) -> Position:
+        """How far the log is; after a failover, the last read that this server knows of."""
+        here, other = self._database.identity(), read_timeline(source_id)
+        if here.system == other.system and here.number > other.number:
+            return max((entry.position for entry in self._entries()), default=NOWHERE)
+        return self._database.shared_until(source_id)
+
+    def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """Check server, tables, rights and triggers; makes nothing: `outbox install` does."""
+        self._end_stream()
+        candidates, reasons = self._database.candidates(relations)
+        for candidate in candidates:
+            reasons.extend(self._database.reading_reasons(candidate))
+            reasons.extend(key_reasons(candidate))
+            reasons.extend(type_reasons(self._database.queries(), candidate))
+        reasons.extend(self._database.server_reasons())
+        if reasons:
+            raise SourceError("\n".join(reasons))
+        installed = find_installed(self._database.queries(), self._schema, self._pipeline)
+        installed.require_ours()
+        if missing := list(lacking(installed, candidates)):
+            raise SourceError(
+                f"the outbox doesn't get all changes: {'; '.join(missing)}. Run: cdc-daemon outbox "
+                "install (with --sql it prints the statements, for somebody else to run)"
+            )
+        self._database.warn_of_unknown_types(relations)
+        return memberships(installed, candidates)
+
+    def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """By the triggers that are there."""
+        candidates, _ = self._database.candidates(relations)
+        installed = find_installed(self._database.queries(), self._schema, self._pipeline)
+        return memberships(installed, candidates)
+
+    def keeps_place(self, relations: Sequence[Relation]) -> bool:  # noqa: ARG002 - whichever they are
+        """Always: tables come and go one by one."""
+        return True
+
+    def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
+        """Look at everything that could keep the relations from being followed."""
+        return examine(self._database, self._config, self._pipeline, subjects)
+
+    def held_by(self) -> str | None:
+        """The server's process that reads the outbox. It isn't ours: the stream is ended."""
+        self._end_stream()
+        return self._database.held_by(self._lock)
+
+    def place(self) -> Position | None:
+        """The first read that the journal keeps."""
+        return min((entry.position for entry in self._entries()), default=None)
+
+    def create_place(self) -> Position:
+        """Begin the journal anew. The triggers are there: whoever wrote before has committed."""
+        self._end_stream()
+        session = self._connect()
+        try:
+            end = look_at_end(session, self._database.wal_pages())
+            [(seen,)] = session.rows(f"{BEGIN}; rollback", "take a snapshot")
+            position = position_of_read(NOWHERE, end.inserted, quiet=end.quiet)
+            entry = Entry(Position(position or end.inserted), seen or "")
+            self._journal.begin_anew(session, entry)
+        finally:
+            session.close()
+        self._first = entry.snapshot
+        return entry.position
+
+    def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> ChunkReader:
+        """Reads them, for another thread."""
+        return self._database.chunk_reader(self._reads, self._first, chunk_bytes)
+
+    def start(
+        self,
+        relations: Sequence[Relation],
+        after: Position,
+        *,
+        whole: bool = False,  # noqa: ARG002 - a read is given whole anyway
+        silence_seconds: float | None = None,  # noqa: ARG002 - nothing waits for us
+    ) -> None:
+        """Read on from the last read at or before `after`."""
+        self._end_stream()
+        session = self._session = self._connect()
+        try:
+            reading = Reading(
+                *(session, self._schema, self._journal, self._reads, self._database.wal_pages())
+            )
+            entries = self._journal.entries(session)
+            reading.begin(entries, after, self._tables(relations))
+            session.rows(f'listen "{self._schema}"')
+        except BaseException:
+            self._end_stream()
+            raise
+        self._triggers = self._triggers_now()
+        self._first = None  # readers that are made from now on are for what comes later
+        self._reading = reading
+        self._cleaned = NOWHERE
+
+    def read(self, timeout_seconds: float) -> list[Event]:
+        """A piece of the read that isn't over, or of the next one."""
+        if (piece := next(self._pieces, None)) is not None:
+            return piece
+        session, reading = self._streaming()
+        self._look_at_triggers()
+        self._clean(session)
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            self._pieces = reading.read()
+            if (piece := next(self._pieces, None)) is not None:
+                return piece
+            left = deadline - time.monotonic()
+            if left <= 0 or self._was_woken():
+                return []
+            session.wait(self._wake_fd, min(left, self._config.poll_interval))
+            session.take_notifications()
+
+    def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:  # noqa: ARG002 - the outbox keeps what isn't durable, and nobody waits for more
+        """What is durable is cleaned away between two reads."""
+        self._streaming()
+        self._durable = durable
+
+    def starting(self) -> AbstractContextManager[None]:
+        """No commit waits for us."""
+        return nullcontext()
+
+    def let_commit_go(self, xid: int) -> None:
+        """None waits."""
+
+    def give_up_place(self) -> None:
+        """Empty the journal. The triggers stay: `cdc-daemon outbox remove` takes them away."""
+        self._end_stream()
+        if not self._entries():
+            return
+        session = self._connect()
+        try:
+            self._journal.give_up(session)
+        finally:
+            session.close()
+
+    def show(self, position: Position) -> str:
+        """The position as PostgreSQL writes an LSN."""
+        return format_lsn(position)
+
+    def wake(self) -> None:
+        """Make a waiting `read` return."""
+        os.eventfd_write(self._wake_fd, 1)
+
+    def clock(self) -> OutboxClock:
+        """The server's clock, for another thread."""
+        return OutboxClock(
+            self._database.dsn,
+            self._database.name,
+            schema=self._schema,
+            lock=self._lock,
+            bounds=self._config.kept.bounds(),
+        )
+
+    def token_reader(self) -> TokenReader:
+        """Knows the server's timeline."""
+        return self._database.token_reader()
+
+    def shape_reader(self) -> ShapeReader:
+        """Reads what tables look like, for another thread."""
+        return self._database.shape_reader()
+
+    def coverage(self) -> Coverage:
+        """What is visible now."""
+        return self._database.coverage()
+
+    def visibility(self, seen: str) -> ReadVisibility:
+        """What a snapshot sees of our reads."""
+        return self._database.visibility(seen, self._reads)
+
+    def close(self) -> None:
+        """Close the connections; the journal stays. Safe to call twice."""
+        self._end_stream()
+        self._database.close()
+
+    def _entries(self) -> list[Entry]:
+        """Those of the journal, if there is one."""
+        installed = find_installed(self._database.queries(), self._schema, self._pipeline)
+        if not installed.is_there:
+            return []
+        session = self._session or self._database.session()
+        try:
+            return self._journal.entries(session)
+        finally:
+            if session is not self._session:
+                session.close()
+
+    def _connect(self) -> PureConnection:
+        """A session of which there is one: it holds the lock."""
+        deadline = time.monotonic() + self._config.reader_wait
+        session = self._database.session()
+        while True:
+            try:
+                take_lock(session, self._database, self._lock)
+            except SlotInUseError as error:
+                if time.monotonic() > deadline:
+                    session.close()
+                    raise
+                log.warning("waiting_for_reader", why=str(error))
+                time.sleep(_POLL_SECONDS)
+            except BaseException:
+                session.close()
+                raise
+            else:
+                return session
+
+    def _tables(self, relations: Sequence[Relation]) -> Tables:
+        candidates, _ = self._database.candidates(relations)
+        noted = [Noted(candidate.relation, candidate.table.oid) for candidate in candidates]
+        before = self._columns(noted)
+
+        def changed() -> Mapping[Relation, str]:
+            now = self._columns(noted)
+            return {
+                each.relation: "its columns have changed"
+                for each in noted
+                if now[each.oid] != before[each.oid]
+            }
+
+        return Tables(
+            {each.oid: each for each in noted},
+            {each.relation.qualified_name: each for each in noted},
+            changed,
+        )
+
+    def _columns(self, noted: Sequence[Noted]) -> dict[int, set[tuple[object, ...]]]:
+        """Of each table: names, places and types of the columns that are shown."""
+        found: dict[int, set[tuple[object, ...]]] = {each.oid: set() for each in noted}
+        shown = {
+            each.oid: None
+            if each.relation.is_open
+            else {column.name for column in each.relation.columns}
+            for each in noted
+        }
+        with mapped_errors("look at the columns of tables"):
+            lines = self._database.queries().execute(_COLUMNS, [list(found)]).fetchall()
+        for oid, name, *rest in lines:
+            names = shown[oid]
+            if names is None or name in names:
+                found[oid].add((name, *rest))
+        return found
+
+    def _was_woken(self) -> bool:
+        try:
+            os.eventfd_read(self._wake_fd)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _look_at_triggers(self) -> None:
+        """Raise StartAgainError where one was altered: it may have missed changes."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        if self._triggers_now() != self._triggers:
+            raise StartAgainError("triggers of the outbox were altered: changes may be missing")
+
+    def _triggers_now(self) -> frozenset[Trigger]:
+        installed = find_installed(self._database.queries(), self._schema, self._pipeline)
+        return frozenset(each for each in installed.triggers if not each.inherited)
+
+    def _clean(self, session: PureConnection) -> None:
+        now = time.monotonic()
+        if self._durable <= self._cleaned or now - self._cleaned_at < CLEAN_SECONDS:
+            return
+        self._cleaned_at, self._cleaned = now, self._durable
+        confirmed = self._journal.forget_before(session, self._durable)
+        if confirmed is not None:
+            empty_parts(session, self._schema, confirmed)
+
+    def _streaming(self) -> tuple[PureConnection, Reading]:
+        if self._session is None or self._reading is None:
+            raise RetryError("the stream has not been started", reason="disconnected")
+        return self._session, self._reading
+
+    def _end_stream(self) -> None:
+        self._pieces = iter(())
+        self._reading = None
+        if self._session is not None:
+            self._session.close()
+            self._session = None

@@ -1,0 +1,50 @@
+"""Makes the publication right where the source is: on the server itself, or on its primary."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from connectors.postgres.chunkreader import wal_pages
+from connectors.postgres.primary import end_of_log
+from connectors.postgres.publication import ensure_publication, find_missing
+from connectors.postgres.publishedcolumns import lacks_generated, publish_later_ones
+from connectors.postgres.replayed import wait_replayed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cdc_daemon.events import Relation
+    from connectors.postgres.primary import Primary
+    from connectors.postgres.session import Connection
+
+
+def publish(
+    connection: Connection, name: str, relations: Sequence[Relation], *, manage: bool
+) -> None:
+    """Have the publication hold `relations`, and what is generated later."""
+    ensure_publication(connection, name, relations, manage=manage)
+    publish_later_ones(connection, name, relations, manage=manage)
+
+
+def publish_on_primary(
+    primary: Primary,
+    standby: Connection,
+    name: str,
+    relations: Sequence[Relation],
+    *,
+    manage: bool,
+) -> None:
+    """The same on the primary of `standby`; returns once the standby has replayed it.
+
+    Where nothing is missing the primary isn't asked: it may be away.
+    """
+    missing = find_missing(standby, name, relations)
+    if missing and not manage:
+        publish(standby, name, relations, manage=False)
+    if not missing and lacks_generated(standby, name, relations) is None:
+        return
+    with closing(primary.connect()) as connection:
+        publish(connection, name, relations, manage=manage)
+        end = end_of_log(connection, wal_pages(connection))
+    wait_replayed(standby, end)

@@ -1,0 +1,243 @@
+"""What could be missed, gained or kept: triggers, rights, parts, values, one reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from cdc_daemon.client import outbox
+from cdc_daemon.errors import SlotInUseError, SourceError, StartAgainError
+from cdc_daemon.events import ChangeKind
+from cdc_daemon.ports import TableRequest
+from connectors.outbox import OutboxSource
+from connectors.outbox.config import OutboxConfig
+from connectors.outbox.installing import find_installed, owner_reasons
+from connectors.outbox.objects import PART_CHANGES, reader_rights
+from connectors.postgres.database import Database as DatabaseOfSource
+from tests.generators.outbox_rows import Added
+from tests.generators.outboxes import install_outbox
+from tests.generators.running_daemon import until
+from tests.integration.outbox.conftest import ITEM, PIPELINE
+
+if TYPE_CHECKING:
+    from cdc_daemon.events import Relation
+    from tests.conftest import Database
+    from tests.integration.outbox.conftest import Connection, MakeOutbox
+
+
+def test_a_lacking_or_disabled_trigger_is_refused(
+    connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """With what to run."""
+    connection.execute(ITEM)
+    source = make_outbox("item", install=False)
+    relations = source.describe([TableRequest("item")])
+    with pytest.raises(SourceError, match=r"no outbox in schema cdc_daemon.*outbox install"):
+        source.prepare(relations)
+    made = make_outbox("item")
+    made.prepare(relations)
+    connection.execute("alter table item disable trigger all")
+    with pytest.raises(SourceError, match="is disabled"):
+        made.prepare(relations)
+
+
+def test_a_trigger_that_was_disabled_meanwhile_is_noticed(
+    connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """While it is followed, and by the next start."""
+    connection.execute(ITEM)
+    added = Added(make_outbox("item"), "item")
+    added.begin()
+    before = added.source.memberships(added.relations)
+    connection.execute(
+        "alter table item disable trigger all; insert into item values (1, 'missed'); "
+        'alter table item enable always trigger "0_cdc_daemon_row"; '
+        'alter table item enable always trigger "0_cdc_daemon_truncate"'
+    )
+    with pytest.raises(StartAgainError, match="altered"):
+        until(lambda: added.source.read(0.2) and False, 60, "it is noticed")
+    assert added.source.memberships(added.relations) != before
+
+
+def test_what_is_replicated_is_seen(connection: Connection, make_outbox: MakeOutbox) -> None:
+    """Sessions whose changes fire no ordinary trigger."""
+    connection.execute(ITEM)
+    added = Added(make_outbox("item"), "item")
+    added.begin()
+    connection.execute("set session_replication_role = replica")
+    connection.execute("insert into item values (1, 'a')")
+    connection.execute("truncate item")
+    connection.execute("insert into item values (2, 'b')")
+    added.follow()
+    added.read_all()
+    assert added.rows == {2: ["b"]}
+
+
+def test_nobody_installs_for_a_table_of_somebody_else(
+    database: Database, connection: Connection
+) -> None:
+    """The functions would run what that one has made of a type, with more rights."""
+    role = f"o_{database.name}"
+    connection.execute(f"create role {role}; {ITEM}; alter table item owner to {role}")
+    looked_at = DatabaseOfSource(database.dsn, "test")
+    [oid] = [each.table.oid for each in looked_at.candidates(described(looked_at))[0]]
+    installed = find_installed(looked_at.queries(), "cdc_daemon", PIPELINE)
+    [reason] = owner_reasons(looked_at.queries(), installed, [oid])
+    assert role in reason
+    looked_at.close()
+    connection.execute(f"drop table item; drop role {role}")
+
+
+def described(database: DatabaseOfSource) -> list[Relation]:
+    """The one table."""
+    return database.describe([TableRequest("item")])
+
+
+def test_a_role_that_only_reads_can_follow(
+    database: Database, connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """With the rights that the command gives it, cleaning included."""
+    connection.execute(ITEM)
+    install_outbox(database.dsn, PIPELINE, ["item"])
+    role = f"d_{database.name}"
+    statement = sql.SQL("create role {} login password {}")
+    connection.execute(statement.format(sql.Identifier(role), sql.Literal(role)))
+    connection.execute(f"grant select on item to {role}")
+    connection.execute(reader_rights("cdc_daemon", role).encode())
+    dsn = make_conninfo(database.dsn, user=role, password=role)
+    added = Added(make_outbox("item", install=False, dsn=dsn), "item")
+    added.begin()
+    write_parts(connection, added)
+    until(lambda: clean(added, connection), 60, "the others are empty")
+    assert len(added.rows) == 3
+    added.source.close()
+    connection.execute(f"drop owned by {role}; drop role {role}")
+
+
+def write_parts(connection: Connection, added: Added) -> None:
+    """Into three parts of the outbox."""
+    for part in range(3):
+        connection.execute("select setval('cdc_daemon.change_id', %s)", [part * PART_CHANGES + 1])
+        connection.execute("insert into item values (%s)", [part])
+    added.read_all()
+
+
+def clean(added: Added, connection: Connection) -> bool:
+    """All is durable: what is read next has the outbox cleaned but for the part that is written."""
+    position = added.commits[-1].position
+    added.source.confirm(received=position, durable=position, searchable=position)
+    added.take(added.source.read(0.1))
+    return kept_parts(connection) == 1
+
+
+def kept_parts(connection: Connection) -> int:
+    """How many parts hold something."""
+    [(count,)] = connection.execute(
+        "select count(*) from pg_class where relname ~ '^change_[0-9]$' "
+        "and pg_relation_size(oid) > 0"
+    )
+    return int(count)
+
+
+def test_what_is_not_durable_stays(connection: Connection, make_outbox: MakeOutbox) -> None:
+    """And a part that somebody uses is left for later; writers wait for nobody."""
+    connection.execute(ITEM)
+    added = Added(make_outbox("item"), "item")
+    begun = added.begin()
+    write_parts(connection, added)
+    added.source.confirm(received=begun, durable=begun, searchable=begun)
+    added.read_all()
+    assert kept_parts(connection) == 3
+    first = added.commits[-1].position
+    connection.execute("delete from item")
+    added.follow()
+    added.source.start(added.relations, first)
+    changes = len(added.changes)
+    added.follow()
+    assert [change.kind for change in added.changes[changes:]] == [ChangeKind.DELETE] * 3
+
+
+def test_a_second_reader_is_refused(connection: Connection, make_outbox: MakeOutbox) -> None:
+    """Until the first one has ended."""
+    connection.execute(ITEM)
+    added = Added(make_outbox("item"), "item")
+    place = added.begin()
+    other = make_outbox("item", reader_wait="0s")
+    relations = other.describe([TableRequest("item")])
+    with pytest.raises(SlotInUseError, match="another daemon"):
+        other.start(relations, place)
+    added.source.close()
+    until(lambda: other.held_by() is None, 60, "the place is free")
+    other.start(relations, place)
+
+
+def test_applications_write_the_outbox(connection: Connection, make_outbox: MakeOutbox) -> None:
+    """In their own transactions; what isn't of its type is unreadable, and the others go on."""
+    connection.execute(
+        "create table item (id int primary key, note text, price numeric(10, 2), mood text[])"
+    )
+    added = Added(make_outbox(), "item")
+    added.source.create_place()
+    added.source.start(added.relations, added.source.place() or added.commits[0].position)
+    with connection.transaction():
+        outbox.add(connection, "public.item", row={"id": 1, "note": "a", "price": 1.5})
+        outbox.add(connection, "public.item", row={"id": 2, "note": "b", "mood": ["x"]})
+    with pytest.raises(ValueError, match="row"):
+        outbox.add(connection, "public.item")
+    added.follow()
+    assert added.rows == {1: ["a", 1.5, None], 2: ["b", None, ["x"]]}
+    outbox.add(connection, "public.item", row={"id": 3, "price": "much", "note": "c"})
+    outbox.add(connection, "public.nothing", row={"id": 3})
+    outbox.add(connection, "public.item", row={"id": 4, "note": "d"}, key={"id": 1})
+    outbox.add(connection, "public.item", key={"id": 2})
+    added.follow()
+    added.read_all()
+    assert added.rows == {3: ["c", "invalid_value", None], 4: ["d", None, None]}
+    outbox.clear(connection, "public.item")
+    added.follow()
+    assert added.rows == {}
+
+
+def test_a_row_that_is_too_large_has_its_table_read_again(
+    connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """The change says that the table isn't what it was, and has no values."""
+    connection.execute(ITEM)
+    added = Added(make_outbox("item"), "item")
+    added.begin()
+    note = "insert into cdc_daemon.change (relation, op) values ('item'::regclass, 'X')"
+    connection.execute(note)  # as the trigger does: a row of that size takes gigabytes
+    added.follow()
+    [change] = added.changes
+    assert change.relation.stands_for is added.relations[0]
+
+
+def test_columns_that_cannot_be_noted_are_refused(
+    connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """Where they are mapped; and tables without a key."""
+    connection.execute("create table item (id int primary key, note text, many jsonb[])")
+    connection.execute("create table plain (id int)")
+    source = make_outbox()
+    with pytest.raises(SourceError, match=r"column many of table public.item"):
+        source.prepare(source.describe([TableRequest("item")]))
+    with pytest.raises(SourceError, match="no trigger"):
+        source.prepare(source.describe([TableRequest("item", ("id", "note"))]))
+    with pytest.raises(SourceError, match=r"no primary key.*replica identity full"):
+        source.prepare(source.describe([TableRequest("plain")]))
+
+
+def test_another_pipeline_takes_another_schema(
+    database: Database, connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """The outbox is one reader's."""
+    connection.execute(ITEM)
+    make_outbox("item")
+    config = OutboxConfig.model_validate({"type": "outbox", "dsn": database.dsn})
+    other = OutboxSource(config, pipeline="other")
+    with pytest.raises(SourceError, match=r"Choose another name in source\.schema"):
+        other.prepare(other.describe([TableRequest("item")]))
+    other.close()
