@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cdc_daemon import registry
 from cdc_daemon.errors import RetryError, SourceError
-from cdc_daemon.ports import TableRequest
+from cdc_daemon.ports import KeepsFiles, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.showing import Showing
 from cdc_daemon.sinks import open_sink
@@ -37,6 +37,8 @@ def configured(loaded: LoadedConfiguration) -> Iterator[Configured]:
     source: Source = registry.source_factory(_type(config.source))(
         config.source, pipeline=config.name
     )
+    if isinstance(source, KeepsFiles):
+        source.keep_in(config.state.path)
     sink: Sink = open_sink(config)
     try:
         names = config.tables

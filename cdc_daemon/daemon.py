@@ -39,6 +39,7 @@ from cdc_daemon.errors import (
 from cdc_daemon.joining import Heartbeat, Joiner
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline, Stopped
+from cdc_daemon.ports import KeepsFiles
 from cdc_daemon.posted.posts import Posts
 from cdc_daemon.schemawatch import SchemaWatch
 from cdc_daemon.signals import signals_handled
@@ -75,6 +76,8 @@ class Daemon:
         self._source: Source = registry.source_factory(_type(config.source))(
             config.source, pipeline=config.name
         )
+        if isinstance(self._source, KeepsFiles):
+            self._source.keep_in(config.state.path)
         self._sink: Sink = open_sink(config)
         self.metrics = Metrics(config.name, config.memory.queue)
         self.metrics.configured(loaded.fingerprint)

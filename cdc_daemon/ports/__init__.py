@@ -24,6 +24,9 @@ from cdc_daemon.ports.sink import (
 )
 from cdc_daemon.ports.source import (
     ClockSample,
+    KeepsFiles,
+    Polling,
+    PollReport,
     RetentionBounds,
     RetentionStep,
     ShapeReader,
@@ -50,9 +53,12 @@ __all__ = [
     "Finding",
     "FoundRows",
     "Health",
+    "KeepsFiles",
     "Number",
     "OpenConfiguration",
     "Opened",
+    "PollReport",
+    "Polling",
     "ReadModel",
     "Rejection",
     "RetentionBounds",

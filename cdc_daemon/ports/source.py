@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from pydantic import BaseModel
 
@@ -271,6 +272,40 @@ class TokenReader(Protocol):
 
         Raises TokenError where it is none, ForeignTokenError where it is of another history.
         """
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A source that must find something on this machine at the next start. Not every one does."""
+
+    def keep_in(self, folder: Path) -> None:
+        """Where it may keep its files (`state.path`); said before anything else is asked of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollReport:
+    """What the polls of a source that reads tables again and again have come to."""
+
+    polls: int = 0
+    missed: int = 0
+    """Polls that didn't begin, because another one went on."""
+    rows_read: int = 0
+    rows_changed: int = 0
+    """Changes given, of all the rows that were read."""
+    started_at: float | None = None
+    """When the last one began, in seconds since the epoch."""
+    seconds: float = 0.0
+    """How long the last one that is over took."""
+    next_at: float | None = None
+    """When the next one begins by the schedule."""
+
+
+@runtime_checkable
+class Polling(Protocol):
+    """A source that reads tables again and again. Not every one does."""
+
+    def poll_report(self) -> PollReport:
+        """What polls have come to. Any thread may ask."""
 
 
 class SourceFactory(Protocol):

@@ -10,8 +10,9 @@ from cdc_daemon.backfill.collector import BackfillCollector
 from cdc_daemon.consistency.collector import DelayCollector, FreshnessCollector
 from cdc_daemon.consistency.delays import PIPELINE
 from cdc_daemon.consistency.policies import Policies
+from cdc_daemon.consistency.polls import PollCollector, polls_shown
 from cdc_daemon.consistency.waiters import Waiters
-from cdc_daemon.ports import Health
+from cdc_daemon.ports import Health, Polling
 from cdc_daemon.state.collector import StateCollector
 from cdc_daemon.web.connections import most_connections
 
@@ -77,6 +78,8 @@ class Status:
         self._source = source
         name = self._loaded.configuration.name
         self._collect(FreshnessCollector(delivery.freshness, name))
+        if isinstance(source, Polling):
+            self._collect(PollCollector(source, name))
 
     def reach(self, log_end: LogEnd) -> None:
         """It can be asked where the source's log ends from now on."""
@@ -155,6 +158,8 @@ class Status:
             shown.update(_delays(self._monitor.delays))
         if self._delivery is not None and self._source is not None:
             shown.update(self._positions(self._delivery, self._source))
+        if isinstance(self._source, Polling):
+            shown["polls"] = polls_shown(self._source.poll_report())
         if self._store is not None:
             figures = self._store.figures
             shown["kept"] = {

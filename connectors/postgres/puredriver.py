@@ -7,13 +7,14 @@ of this kind begins beside one of libpq, and goes to the very server that it has
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection as NativeConnection
@@ -68,11 +69,19 @@ class StatementError(SourceError):
         self.sqlstate = sqlstate
 
 
+class Lines(Protocol):
+    """Takes the lines of COPY."""
+
+    def write(self, line: bytes) -> object:
+        """One of them, with its end."""
+
+
 class PureConnection:
     """One session. One thread owns it."""
 
-    def __init__(self, native: NativeConnection, descriptor: int) -> None:
+    def __init__(self, native: NativeConnection, connected: socket.socket, descriptor: int) -> None:
         self._native: NativeConnection | None = native
+        self._socket = connected
         self._descriptor = descriptor
         native.pg_types = defaultdict(lambda: _as_it_is)
 
@@ -98,6 +107,16 @@ class PureConnection:
             raise
         return [tuple(line) for line in found or ()]
 
+    def copy(self, statement: str, lines: Lines, doing: str) -> None:
+        """Have each line of COPY ... TO STDOUT written to `lines`, as the server sends it.
+
+        Raises what `rows` does. Where `lines` raises, the session is of no use any more.
+        """
+        if self._native is None:
+            raise RetryError(f"could not {doing}: not connected", reason="disconnected")
+        with _mapped(doing):
+            self._native.execute_unnamed(statement, stream=lines)
+
     def wait(self, wake_descriptor: int, seconds: float) -> None:
         """Until the server says something of its own accord, somebody wakes us, or it is time.
 
@@ -120,6 +139,8 @@ class PureConnection:
         if native is not None:
             with suppress(InterfaceError, OSError, ValueError):
                 native.close()
+            if self._socket.fileno() >= 0:  # the driver leaves that to the garbage collector
+                os.close(self._socket.detach())
 
 
 def connect_beside(queries: Connection, name: str) -> PureConnection:
@@ -146,7 +167,7 @@ def connect_beside(queries: Connection, name: str) -> PureConnection:
         except BaseException:
             connected.close()
             raise
-    return PureConnection(native, descriptor)
+    return PureConnection(native, connected, descriptor)
 
 
 def _connected_socket(queries: Connection, settings: Mapping[str, Any]) -> socket.socket:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pair", "private_pair"]
 
-KILLS = 6
+KILLS = 4
 ROWS = 3000
 ITEMS: dict[str, Any] = {"items": {"from": "item", "fields": {"id": None, "n": None}}}
 WANTED = {"items": "select id::text, jsonb_build_object('id', id, 'n', n) from item"}
@@ -200,6 +200,26 @@ def test_a_standby_that_is_late_makes_the_delay_rise(
             standby.execute("select pg_wal_replay_resume()")
     followed.wait_equal(daemon, WANTED)
     until(lambda: daemon.delay() < LATE_SECONDS, 30, "the delay falls")
+
+
+def test_a_primary_that_is_gone_for_a_while_makes_the_delay_rise(
+    followed: Followed, items: psycopg.Connection
+) -> None:
+    """Nobody knows then what the standby lacks; the stream isn't disturbed, and goes on."""
+    daemon = followed.daemon(ITEMS)
+    daemon.wait_until("streaming")
+    items.execute("update item set n = -1 where id < 100")
+    followed.wait_equal(daemon, WANTED)
+    followed.servers.primary.kill()
+    try:
+        until(lambda: daemon.delay() > LATE_SECONDS, 30, "the delay rises")
+    finally:
+        followed.servers.primary.start()
+    with psycopg.connect(followed.dsn, autocommit=True) as connection:
+        connection.execute("delete from item where id < 50")
+    followed.wait_equal(daemon, WANTED)
+    until(lambda: daemon.delay() < LATE_SECONDS, 30, "the delay falls")
+    assert not daemon.events("source_lost")
 
 
 def test_a_slot_that_the_standby_has_lost_is_made_anew(

@@ -1,0 +1,70 @@
+"""Existing rows, beside polls: what no poll may have seen is noted for the next one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from cdc_daemon.events import Position
+from connectors.polling.differences import Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cdc_daemon.events import Chunk, Relation
+    from cdc_daemon.ports import ChunkReader, ChunkRows, FoundRows
+    from connectors.polling.config import PollingConfig
+    from connectors.polling.memory import Memory
+
+    Rows = TypeVar("Rows", ChunkRows, FoundRows)
+
+
+class PollingChunkReader:
+    """A `ChunkReader`: one thread owns it.
+
+    Whatever of a chunk has been given was given by a poll that had begun, and what hasn't comes
+    with one to come, at a higher position: so rows needn't wait for the end of the log. A row that
+    was written after a poll, is in a chunk, and gone before the next poll, is in none. So the keys
+    that polls don't know are noted, and the chunk waits for the next one: it finds what is gone.
+    """
+
+    def __init__(
+        self,
+        reader: ChunkReader,
+        config: PollingConfig,
+        memory: Memory,
+        begun: Callable[[], Position],
+    ) -> None:
+        """`begun`: the position of the last poll that has begun."""
+        self._reader = reader
+        self._config = config
+        self._memory = memory
+        self._begun = begun
+        self.plan = reader.plan
+        self.check = reader.check
+        self.settle = reader.settle
+        self.visibility = reader.visibility
+        self.close = reader.close
+
+    def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
+        """As of one snapshot; rows that count as deleted are left out."""
+        conditions = [where] if where else []
+        if deleted := self._config.of_table(relation.qualified_name).deleted:
+            conditions.append(f"({deleted}) is not true")
+        condition = " and ".join(f"({one})" for one in conditions)
+        return self._noted(relation, self._reader.read(relation, chunk, condition))
+
+    def read_keys(
+        self, relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+    ) -> FoundRows:
+        """As of one snapshot."""
+        return self._noted(relation, self._reader.read_keys(relation, columns, keys))
+
+    def _noted(self, relation: Relation, found: Rows) -> Rows:
+        reached = self._begun()  # only now: a poll that it sees had begun
+        if self._config.of_table(relation.qualified_name).compares:
+            keys = Keys(relation)
+            noted = [keys.of([row[place] for place in keys.places]) for row in found.rows]
+            if self._memory.note(relation.qualified_name, noted):
+                reached = Position(reached + 1)  # the next poll says whether they are still there
+        return replace(found, reached=reached)

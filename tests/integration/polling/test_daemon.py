@@ -1,0 +1,134 @@
+"""Daemons that poll: what searches find after each poll, with few rights and through crashes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from tests.generators.followed_worlds import Servers, play_worlds
+from tests.generators.running_daemon import until
+from tests.generators.waits import Asker, committed
+
+if TYPE_CHECKING:
+    import pytest
+
+    from cdc_daemon.embedded import PostgresServer
+    from tests.conftest import Database
+    from tests.generators.daemons import StartDaemon
+    from tests.generators.read_tables import TableSearch
+
+POLLING = {"type": "polling", "interval": "200ms"}
+HOTELS: dict[str, Any] = {
+    "hotels": {
+        "from": "hotel",
+        "fields": ["id", "name"],
+        "embed": {"rooms": {"many": "room", "on": {"hotel_id": "id"}, "fields": ["kind"]}},
+    }
+}
+TABLES = """
+create table hotel (id int primary key, name text);
+create table room (id int primary key, hotel_id int, kind text);
+insert into hotel values (1, 'Sacher');
+insert into room values (1, 1, 'single')
+"""
+
+
+def shown(tables: TableSearch) -> dict[str, Any]:
+    """The documents."""
+    rows = tables.rows("select _id, _document from read_models.hotels where _document is not null")
+    return dict(rows)
+
+
+def test_random_worlds(
+    database: Database,
+    postgres_server: PostgresServer,
+    start_daemon: StartDaemon,
+    tables: TableSearch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Under concurrent transactions documents come to be what SQL makes of the tables.
+
+    Daemon and server, which is source and sink, are killed meanwhile.
+    """
+    daemon = start_daemon({}, start=False, source=POLLING)
+    with capsys.disabled():
+        servers = Servers(postgres_server)
+        play_worlds(database, daemon, tables, servers, each_commit=False)
+
+
+def test_a_role_that_may_only_select_is_enough(
+    database: Database, start_daemon: StartDaemon, tables: TableSearch
+) -> None:
+    """Joined read models are loaded and follow; the status says what polls came to."""
+    role = f"reader_{database.name}"
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(TABLES.encode())
+        connection.execute(f"create role {role} login password 'reader'".encode())
+        connection.execute(f"grant select on hotel, room to {role}".encode())
+        dsn = make_conninfo(database.dsn, user=role, password="reader")  # noqa: S106 - of this test
+        daemon = start_daemon(HOTELS, source=POLLING | {"dsn": dsn})
+        daemon.wait_until("streaming")
+        daemon.catch_up()
+        assert shown(tables) == {"1": {"id": 1, "name": "Sacher", "rooms": [{"kind": "single"}]}}
+        connection.execute("update room set hotel_id = 2; insert into hotel values (2, 'Ritz')")
+        connection.execute("delete from hotel where id = 1")
+        daemon.catch_up()
+        assert shown(tables) == {"2": {"id": 2, "name": "Ritz", "rooms": [{"kind": "single"}]}}
+        polls = daemon.status()["polls"]
+        assert polls["rows_changed"] >= 3
+        assert polls["next_at"] > polls["started_at"]
+        assert daemon.metrics()["cdc_polls_total"] >= 1
+        assert daemon.terminate() == 0
+        connection.execute(f"drop owned by {role}; drop role {role}".encode())
+
+
+def test_the_way_changes_come_can_be_changed(
+    database: Database, start_daemon: StartDaemon, tables: TableSearch
+) -> None:
+    """From the log to polls and back, with one name and one mapping: loaded anew, and right."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(TABLES.encode())
+        for number, source in enumerate(({}, POLLING, {})):
+            connection.execute("update room set kind = %s", [str(number)])
+            daemon = start_daemon(HOTELS, source=source)
+            daemon.wait_until("streaming")
+            daemon.catch_up()
+            assert shown(tables)["1"]["rooms"] == [{"kind": str(number)}]
+            connection.execute("update room set kind = %s", [f"{number}, later"])
+            daemon.catch_up()
+            assert shown(tables)["1"]["rooms"] == [{"kind": f"{number}, later"}]
+            assert daemon.terminate() == 0
+
+
+def test_another_daemon_waits_for_its_turn(
+    database: Database, start_daemon: StartDaemon, tables: TableSearch
+) -> None:
+    """One polls for a pipeline; where the other has nothing that was read, it loads anew."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(TABLES.encode())
+        first = start_daemon(HOTELS, source=POLLING, standby=True)
+        first.wait_until("streaming")
+        second = start_daemon(HOTELS, source=POLLING, standby=True, folder="second")
+        second.wait_until("standby")
+        first.kill()
+        second.wait_until("streaming")
+        connection.execute("update hotel set name = 'Ritz'")
+        second.catch_up()
+        until(lambda: shown(tables)["1"]["name"] == "Ritz", 60, "the new name is found")
+
+
+def test_who_waits_is_waited_for_with_a_poll(
+    database: Database, start_daemon: StartDaemon, tables: TableSearch
+) -> None:
+    """On demand, the next poll by the schedule would come in an hour."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(TABLES.encode())
+        hourly = {"type": "polling", "interval": "1h", "on_demand": True}
+        daemon = start_daemon(HOTELS, source=hourly)
+        daemon.wait_until("streaming")
+        until(lambda: shown(tables), 60, "it is loaded")
+        token = committed(database.dsn, "update hotel set name = 'Ritz'")
+        assert Asker(daemon.file).ask(token, timeout="60s").status == 200
+        assert shown(tables)["1"]["name"] == "Ritz"
