@@ -35,8 +35,7 @@ _PAUSE_SECONDS: Final = 1.0
 
 _SCHEMA: Final = """
 select oid::text, coalesce(obj_description(oid, 'pg_namespace'), ''),
-       to_regclass(format('%%I.read', nspname)) is not null,
-       pg_get_userbyid(nspowner) = current_user
+       to_regclass(format('%%I.read', nspname)) is not null
 from pg_catalog.pg_namespace where nspname = %s
 """
 _TRIGGERS: Final = """
@@ -102,15 +101,9 @@ class Installed:
     oid: str = ""
     """Of the schema; empty where there is none."""
     comment: str = ""
-    has_journal: bool = False
-    is_own: bool = True
-    """Whether the schema belongs to the role that looks."""
+    is_there: bool = False
+    """Whether there is an outbox in it, whatever triggers write into that."""
     triggers: Sequence[Trigger] = field(default_factory=list)
-
-    @property
-    def is_there(self) -> bool:
-        """Whether there is an outbox, whatever triggers write into it."""
-        return self.has_journal
 
     def trigger(self, table: int, name: str) -> Trigger | None:
         """That of a table."""
@@ -136,9 +129,9 @@ def find_installed(connection: Connection, schema: str, pipeline: str) -> Instal
         lines = connection.execute(_TRIGGERS, [schema]).fetchall()
     if found is None:
         return Installed(schema, pipeline)
-    oid, comment, has_journal, is_own = found
+    oid, comment, is_there = found
     triggers = [Trigger(*line) for line in lines]
-    return Installed(schema, pipeline, oid, comment, has_journal, is_own, triggers)
+    return Installed(schema, pipeline, oid, comment, is_there, triggers)
 
 
 def lacking(installed: Installed, candidates: Sequence[Candidate]) -> Iterator[str]:
