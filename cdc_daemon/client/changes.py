@@ -59,11 +59,15 @@ class Changes:
         """The row of this key is gone: it was there, and the transaction has deleted it."""
         self._changes.append({"table": table, "op": "delete", "key": as_json(key)})
 
-    def body(self, version: str | None, *, wait: str, timeout: float) -> bytes:
-        """The request that posts them."""
+    def body(
+        self, version: str | None, token: str | None = None, *, wait: str, timeout: float
+    ) -> bytes:
+        """The request that posts them; `token`: up to where the stream is waited for."""
         transaction: dict[str, Any] = {"changes": self._changes}
         if version is not None:
             transaction["version"] = version
+        if token is not None:
+            transaction["token"] = token
         request = {"transactions": [transaction], "wait": wait, "timeout": f"{timeout:.3f}"}
         return json.dumps(request, allow_nan=False).encode()
 

@@ -5,6 +5,10 @@
         outbox.add(connection, "public.hotel", row={"id": 7, "name": "Sea View"})
         outbox.add(connection, "public.hotel", key={"id": 8})
 
+Call it after the statement that writes the row, which holds its lock until COMMIT: what two say of
+one row is then in the order of their commits. Where no row of the database is locked, lock
+something first: `select pg_advisory_xact_lock(hashtext('public.hotel 7'))`.
+
 A `row` is what is there now, whole; a `key` alone says that its row is gone, and with a row that
 the row had that key before. What isn't committed was never there.
 """

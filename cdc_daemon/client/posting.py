@@ -21,6 +21,8 @@ DEFAULT_TIMEOUT_SECONDS: Final = 2.0
 """Somebody waits for the answer, and the stream brings what isn't posted."""
 TAKEN: Final = 200
 NOT_IN_TIME: Final = 504
+_THERE: Final = frozenset({"written", "superseded"})
+"""It is in the sink, or the stream had it there in time."""
 _TRANSIT_SECONDS: Final = 0.1
 """What the daemon gets less than we have, so that its answer is here before our time is up."""
 
@@ -41,7 +43,7 @@ class Posted:
     why: str = ""
     """Of what was left."""
     searchable: bool = False
-    """Whether searches show it already: only where that was asked for, and it was written."""
+    """Whether searches show it already, where that was asked for."""
     told: Mapping[str, Any] = field(default_factory=dict)
     """All that the daemon has answered."""
 
@@ -92,5 +94,5 @@ def posted(token: Token, answer: Answer, *, searchable: bool) -> Posted:
     outcome = str(transaction["outcome"])
     if outcome == "given_up":
         return Posted(token, "left", "the sink didn't take it in time", told=answer.body)
-    shown = searchable and outcome == "written" and answer.status == TAKEN
+    shown = searchable and outcome in _THERE and answer.status == TAKEN
     return Posted(token, outcome, searchable=shown, told=answer.body)

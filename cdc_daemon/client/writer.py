@@ -53,7 +53,9 @@ class _Terms:
         """Post them."""
         return post(
             self._daemons,
-            lambda seconds: changes.body(str(committed.version), wait=self._wait, timeout=seconds),
+            lambda seconds: changes.body(
+                str(committed.version), str(committed.token), wait=self._wait, timeout=seconds
+            ),
             self._key,
             self._timeout,
             time.monotonic,

@@ -19,6 +19,8 @@ OUTBOX: Final = 'type: outbox, dsn: "${DATABASE_URL}"'
 INSTALL_OUTBOX: Final = ("outbox", "install")
 OPENSEARCH: Final = 'type: opensearch, hosts: ["${OPENSEARCH_URL}"]'
 READ_TABLES: Final = 'type: postgres, dsn: "${DATABASE_URL}", schema: read_models'
+POLL: Final = "2s"
+"""A batch usually runs less often: its delay is the interval, whatever that is."""
 FIELDS: Final = "[id, revision, guest, nights, price, note, batch, updated_at]"
 
 _CONFIGURATION: Final = """\
@@ -30,6 +32,12 @@ projections:
 state: {{path: "${{CDC_DAEMON_DATA}}"}}
 web: {{listen: "${{CDC_DAEMON_LISTEN}}"{web}}}
 """
+
+
+def polled(by: str) -> str:
+    """A source that reads the table again and again, and chooses rows by that."""
+    tables = f"{{public.booking: {{by: {by}}}}}"
+    return f'type: polling, dsn: "${{DATABASE_URL}}", interval: {POLL}, tables: {tables}'
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from cdc_daemon.compare.technique import (
     OUTBOX,
     READ_TABLES,
     Technique,
+    polled,
 )
 from cdc_daemon.errors import CdcError
 from cdc_daemon.nearest import nearest
@@ -50,6 +51,24 @@ TECHNIQUES: Final = (
         title="triggers write an outbox, and commits wake its reader",
         source=f"{OUTBOX}, notify: true",
         commands=(INSTALL_OUTBOX,),
+    ),
+    Technique(
+        name="polling-watermark",
+        title="rows with a later updated_at, every 2 s",
+        source=polled("{column: updated_at, overlap: 5s}"),
+        admits=frozenset({DELETES, STATES}),
+    ),
+    Technique(
+        name="polling-xmin",
+        title="rows of later transactions, every 2 s",
+        source=polled("xmin"),
+        admits=frozenset({DELETES, STATES}),
+    ),
+    Technique(
+        name="polling-comparison",
+        title="all rows, compared with those before, every 2 s",
+        source=polled("comparison"),
+        admits=frozenset({STATES}),
     ),
     Technique(
         name="application-cdc",

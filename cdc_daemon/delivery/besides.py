@@ -18,9 +18,15 @@ class Besides:
     """Of one delivery; the `Stream` of whoever writes there. Any thread calls it."""
 
     def __init__(
-        self, progress: Progress, refresher: Refresher, written: Callable[[str], None]
+        self,
+        progress: Progress,
+        refresher: Refresher,
+        written: Callable[[str], None],
+        hurry: Callable[[Position], None],
     ) -> None:
-        """`written` gets each index that documents were written to."""
+        """`written` gets each index that documents were written to, `hurry` what is awaited."""
+        self.hurry_to = hurry
+        """Somebody waits for what the stream brings up to there."""
         self._progress = progress
         self._refresher = refresher
         self._written = written
@@ -46,6 +52,11 @@ class Besides:
     def has_shown(self, refreshes: Mapping[str, int]) -> bool:
         """Whether those have succeeded."""
         return all(self._progress.has_shown(index, number) for index, number in refreshes.items())
+
+    def has_brought(self, position: Position, *, searchable: bool) -> bool:
+        """Whether the stream has everything up to there in the sink, or searched."""
+        progress = self._progress
+        return (progress.searchable() if searchable else progress.durable()) >= position
 
     def hurry(self, indices: Collection[str]) -> None:
         """Somebody waits for what was written to these."""

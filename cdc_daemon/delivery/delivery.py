@@ -107,7 +107,7 @@ class Delivery:
             retried=requests.retried,
             failed=self.fail,
         )
-        self.beside = Besides(self.progress, self._refresher, self._note_written)
+        self.beside = Besides(self.progress, self._refresher, self._note_written, self.hurry)
         self._senders = [
             Sender(
                 lane=lane,

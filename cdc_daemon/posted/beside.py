@@ -48,6 +48,12 @@ class Stream(Protocol):
     def hurry(self, indices: Collection[str]) -> None:
         """Somebody waits for what was written to these."""
 
+    def hurry_to(self, position: Position) -> None:
+        """Somebody waits for what the stream brings up to there."""
+
+    def has_brought(self, position: Position, *, searchable: bool) -> bool:
+        """Whether the stream has everything up to there in the sink, or searched."""
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -58,6 +64,8 @@ class Job:
     deadline: float
     left: int
     """Documents of which nothing is known yet."""
+    until: Position = NOWHERE
+    """Behind the commits: there the stream has what it is faster with."""
     indices: set[str] = field(default_factory=set)
     """That something was written to."""
     future: Future[Done] = field(default_factory=Future)
@@ -112,6 +120,8 @@ class Beside:
             version = self._versions.read(transaction.version or "")
             made = self._documents.made(transaction.changes, version)
             tallies.append(Tally(made.refused))
+            if transaction.token is not None:
+                job.until = max(job.until, self._versions.read(transaction.token))
             items += (Item(operation, tallies[-1], job) for operation in made.operations)
         job.left = len(items)
         self._put(items)
@@ -176,14 +186,21 @@ class Beside:
         self.settle([item], "refused")
 
     def _end(self, job: Job) -> None:
-        """Its documents are durable: answer, or wait until searches show them."""
-        refreshes = self.stream.refreshes_of(job.indices) if job.searchable else {}
-        if not refreshes:
+        """What it writes is durable: answer, or wait for searches, or for the stream."""
+        stream, searchable = self.stream, job.searchable
+        refreshes = stream.refreshes_of(job.indices) if searchable else {}
+        passed = any(tally.counts["superseded"] for tally in job.tallies)
+        until = job.until if passed else NOWHERE
+        if not refreshes and until == NOWHERE:
             self._answer(job, shown=True)
             return
-        self.stream.hurry(refreshes)
+        stream.hurry(refreshes)
+        if searchable and until:
+            stream.hurry_to(until)
         arrival = Arrival(
-            lambda: self.stream.has_shown(refreshes),
+            lambda: (
+                stream.has_shown(refreshes) and stream.has_brought(until, searchable=searchable)
+            ),
             job.deadline,
             lambda shown: self._answer(job, shown=shown),
         )

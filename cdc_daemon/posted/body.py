@@ -45,6 +45,8 @@ class PostedTransaction(NamedTuple):
     changes: tuple[Change, ...]
     version: str | None
     """What the application has read inside it; None: it takes the order of arrival."""
+    token: str | None = None
+    """What it has taken behind its commit, to wait for the stream where that was faster."""
 
 
 class Post(NamedTuple):
@@ -126,8 +128,8 @@ class _Reading:
         if not changes:
             self._note(at, 'expected {"changes": [...]} with at least one change')
             return PostedTransaction((), None)
-        for name in given.keys() - {"changes", "version"}:
-            self._note(f"{at}.{name}", "a transaction has changes and a version, nothing else")
+        for name in given.keys() - {"changes", "version", "token"}:
+            self._note(f"{at}.{name}", "a transaction has changes, a version and a token")
         read = (
             self._rows.change(change, f"{at}.changes[{n}]", self._note)
             for n, change in enumerate(changes)
@@ -135,6 +137,7 @@ class _Reading:
         return PostedTransaction(
             tuple(change for change in read if change is not None),
             self._version(given, f"{at}.version"),
+            self._token(given, f"{at}.token"),
         )
 
     def _version(self, given: dict[str, Any], at: str) -> str | None:
@@ -144,6 +147,12 @@ class _Reading:
         elif not self._versioned and version is not None:
             self._note(at, "this source gives versions by itself, in the order of arrival")
         return version if isinstance(version, str) else None
+
+    def _token(self, given: dict[str, Any], at: str) -> str | None:
+        token = given.get("token")
+        if token is not None and not (self._versioned and isinstance(token, str)):
+            self._note(at, "expected the position behind the commit, beside a stream only")
+        return token if isinstance(token, str) else None
 
     def idempotency_key(self, given: Any) -> str | None:
         if given is None or (isinstance(given, str) and 0 < len(given) <= LONGEST_KEY):

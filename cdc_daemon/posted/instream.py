@@ -6,7 +6,7 @@ import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from cdc_daemon.errors import QueueFullError
+from cdc_daemon.errors import QueueFullError, RetryError
 from cdc_daemon.posted.arrivals import Arrival, Arrivals
 from cdc_daemon.posted.outcome import Done, NotServingError, TooManyPostsError
 
@@ -70,6 +70,8 @@ class InStream:
             positions = self._given.takes.give([one.changes for one in post.transactions])
         except QueueFullError as error:
             raise TooManyPostsError(str(error)) from error
+        except RetryError as error:
+            raise NotServingError(f"{error}: send it again") from error
         future: Future[Done] = Future()
         last, progress = positions[-1], self._pipeline.progress
         reached = progress.searchable if post.searchable else progress.durable

@@ -20,6 +20,11 @@ READ_CHANGES: Final = 2000
 CHANGE_OVERHEAD_BYTES: Final = 300
 """What a change costs in memory beside its values."""
 MICROSECONDS: Final = 1_000_000
+STEP: Final = 8
+"""From one position to the next, as those of a log: a truncate writes just below its own."""
+BEYOND: Final = 3600 * MICROSECONDS
+"""A process goes on so far beyond what is known of the one before: a checkpoint is some seconds
+old, and the clock may have been set back, or be another machine's."""
 
 
 class Arrived(NamedTuple):
@@ -58,7 +63,7 @@ class ArrivalQueue:
     def next_position(self) -> Position:
         """After all before, also those of a process before."""
         with self._changed:
-            self.last = max(Position(self.last + 1), Position(int(time.time() * MICROSECONDS)))
+            self.last = max(Position(self.last + STEP), Position(int(time.time() * MICROSECONDS)))
             return self.last
 
     def put(self, transactions: Sequence[Sequence[Change]]) -> list[Position]:
@@ -84,7 +89,10 @@ class ArrivalQueue:
         """Read from just after `after`: what isn't durable comes again, of these relations."""
         with self._changed:
             self._read = sum(arrived.position <= after for arrived in self._all)
-            self.last, self._told = max(self.last, after), after
+            if self.last < after:
+                self.last = Position(after + BEYOND)
+                self.next_position()
+            self._told = after
             self._relations = relations
             self._all = deque(_carrying(arrived, relations) for arrived in self._all)
 

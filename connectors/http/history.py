@@ -1,8 +1,8 @@
 """Positions of what is posted, as people and clients know them. Pure.
 
-A position is the time of arrival in microseconds, or one more than the last one: so it grows over
-restarts without being kept anywhere. It is written like an LSN, and a history like PostgreSQL's, so
-that every client reads both.
+A position is the time of arrival in microseconds, or some more than the last one, and after a
+restart beyond all that came before: so it grows without being kept anywhere. It is written like an
+LSN, and a history like PostgreSQL's, so that every client reads both.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import SourceError
 from cdc_daemon.events import NOWHERE, Column, Coverage, Position, Relation
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Change, Event
     from cdc_daemon.ports import TableRequest
     from connectors.http.config import TableConfig
+
+
+EVERYTHING: Final = Position(1 << 62)
+"""Beyond every position that is given: nothing of a history of its own can be lost."""
 
 
 class HttpSource:
@@ -59,7 +63,7 @@ class HttpSource:
 
     def shared_until(self, source_id: str) -> Position:
         """All of its own: nobody else gives such positions."""
-        return self._queue.next_position() if source_id == self._history else NOWHERE
+        return EVERYTHING if source_id == self._history else NOWHERE
 
     def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
         """Nothing has to be made."""

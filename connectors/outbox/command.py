@@ -24,7 +24,7 @@ from connectors.outbox.installing import (
     steps,
     type_reasons,
 )
-from connectors.outbox.objects import reader_rights
+from connectors.outbox.objects import owned_by, reader_rights
 from connectors.outbox.source import OutboxSource
 from connectors.postgres.database import Database, mapped_errors
 
@@ -57,6 +57,9 @@ AdminDsn = Annotated[
         help="The owner of the tables, where the role of source.dsn isn't.",
     ),
 ]
+_TABLE_OWNERS: Final = """
+select distinct pg_get_userbyid(relowner)::text from pg_catalog.pg_class where oid = any(%s)
+"""
 _ROLE: Final = "select quote_ident(current_user)"
 
 
@@ -90,6 +93,9 @@ def install(
             role = _role(place.config.dsn.get_secret_value())
             statements.append(reader_rights(place.config.in_schema, role))
         if print_sql:
+            statements.extend(
+                owned_by(place.config.in_schema, owner) for owner in _owners(place)[:1]
+            )
             typer.echo("".join(statements), nl=False)
             return
         queries, oids = place.database.queries(), [each.table.oid for each in place.candidates]
@@ -198,6 +204,14 @@ def _role(dsn: str) -> str:
     finally:
         database.close()
     return str(role)
+
+
+def _owners(place: Place) -> list[str]:
+    """The owners of the tables: of several, the daemon refuses to run."""
+    oids = [candidate.table.oid for candidate in place.candidates]
+    with mapped_errors("look who owns the tables"):
+        found = place.database.queries().execute(_TABLE_OWNERS, [oids]).fetchall()
+    return [owner for (owner,) in found]
 
 
 def _name(pipeline: str) -> str:

@@ -9,6 +9,7 @@ from connectors.outbox.installing import (
     find_installed,
     key_reasons,
     lacking,
+    owner_reasons,
     type_reasons,
 )
 from connectors.postgres.database import mapped_errors
@@ -71,6 +72,9 @@ def _outbox(
     check = f"outbox {config.in_schema}"
     installed = find_installed(database.queries(), config.in_schema, pipeline)
     installed.require_ours()
+    oids = [candidate.table.oid for candidate in candidates]
+    for reason in owner_reasons(database.queries(), installed, oids) if installed.is_there else ():
+        yield Finding(check, "problem", reason)
     reasons = list(lacking(installed, candidates))
     for reason in reasons:
         yield Finding(check, "problem", f"{reason}. Run: cdc-daemon outbox install")

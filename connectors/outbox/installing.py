@@ -35,14 +35,12 @@ _PAUSE_SECONDS: Final = 1.0
 
 _SCHEMA: Final = """
 select oid::text, coalesce(obj_description(oid, 'pg_namespace'), ''),
-       to_regclass(format('%%I.read', nspname)) is not null,
-       pg_get_userbyid(nspowner) = current_user
+       to_regclass(format('%%I.read', nspname)) is not null
 from pg_catalog.pg_namespace where nspname = %s
 """
 _TRIGGERS: Final = """
 select t.tgrelid::int8, format('%%I.%%I', n.nspname, c.relname), t.tgname::text,
-       t.oid || ' ' || t.xmin, t.tgenabled = 'A' or t.tgenabled = 'O' and t.tgparentid <> 0,
-       t.tgparentid <> 0
+       t.oid || ' ' || t.xmin, t.tgenabled = 'A', t.tgparentid <> 0
 from pg_catalog.pg_trigger t
 join pg_catalog.pg_proc p on p.oid = t.tgfoid
 join pg_catalog.pg_namespace s on s.oid = p.pronamespace and s.nspname = %s
@@ -68,10 +66,14 @@ where a.attrelid = any(%s) and a.attnum > 0 and not a.attisdropped
 _JSON: Final = frozenset({"json", "jsonb"})
 _VECTORS: Final = frozenset({"int2vector", "oidvector"})
 _OWNERS: Final = """
-select format('%%I.%%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text,
-       current_user::text
-from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where c.oid = any(%s) and pg_get_userbyid(c.relowner) <> current_user
+select format('%%I.%%I', n.nspname, c.relname), pg_get_userbyid(c.relowner)::text, ours.name
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace,
+     lateral (select coalesce((
+       select pg_get_userbyid(p.proowner)::text from pg_catalog.pg_proc p
+       join pg_catalog.pg_namespace s on s.oid = p.pronamespace
+       where s.nspname = %(schema)s and p.proname = 'note_row'), current_user::text)
+     ) as ours (name)
+where c.oid = any(%(oids)s) and pg_get_userbyid(c.relowner)::text <> ours.name
 """
 
 
@@ -99,15 +101,9 @@ class Installed:
     oid: str = ""
     """Of the schema; empty where there is none."""
     comment: str = ""
-    has_journal: bool = False
-    is_own: bool = True
-    """Whether the schema belongs to the role that looks."""
+    is_there: bool = False
+    """Whether there is an outbox in it, whatever triggers write into that."""
     triggers: Sequence[Trigger] = field(default_factory=list)
-
-    @property
-    def is_there(self) -> bool:
-        """Whether there is an outbox, whatever triggers write into it."""
-        return self.has_journal
 
     def trigger(self, table: int, name: str) -> Trigger | None:
         """That of a table."""
@@ -133,9 +129,9 @@ def find_installed(connection: Connection, schema: str, pipeline: str) -> Instal
         lines = connection.execute(_TRIGGERS, [schema]).fetchall()
     if found is None:
         return Installed(schema, pipeline)
-    oid, comment, has_journal, is_own = found
+    oid, comment, is_there = found
     triggers = [Trigger(*line) for line in lines]
-    return Installed(schema, pipeline, oid, comment, has_journal, is_own, triggers)
+    return Installed(schema, pipeline, oid, comment, is_there, triggers)
 
 
 def lacking(installed: Installed, candidates: Sequence[Candidate]) -> Iterator[str]:
@@ -154,7 +150,10 @@ def lacking(installed: Installed, candidates: Sequence[Candidate]) -> Iterator[s
         for leaf in candidate.leaves:
             found = installed.trigger(leaf.oid, row_trigger(installed.schema))
             if found is not None and not found.enabled:
-                yield f"trigger {found.name} of partition {leaf.schema}.{leaf.name} is disabled"
+                yield (
+                    f"trigger {found.name} of partition {leaf.schema}.{leaf.name} is disabled, or "
+                    "not enabled always"
+                )
 
 
 def memberships(installed: Installed, candidates: Sequence[Candidate]) -> dict[str, str]:
@@ -239,36 +238,48 @@ def steps(installed: Installed, candidates: Sequence[Candidate], *, notify: bool
         if each.table not in wanted and not each.inherited:
             yield drop_trigger(each.name, each.table_name)
     for candidate in candidates:
-        oid, relation = candidate.table.oid, candidate.relation
-        for name, statement in (
-            (row_trigger(schema), row_trigger_statement),
-            (truncate_trigger(schema), truncate_trigger_statement),
-        ):
-            found = installed.trigger(oid, name)
-            if found is None:
-                yield statement(schema, relation, oid)
-            elif not found.enabled:
-                table = _quoted(relation.schema, relation.name)
-                yield f"alter table {table} enable always trigger {_quoted(name)};\n"
+        yield from _steps_of_table(installed, candidate)
+
+
+def _steps_of_table(installed: Installed, candidate: Candidate) -> Iterator[str]:
+    schema = installed.schema
+    oid, relation = candidate.table.oid, candidate.relation
+    for name, statement in (
+        (row_trigger(schema), row_trigger_statement),
+        (truncate_trigger(schema), truncate_trigger_statement),
+    ):
+        found = installed.trigger(oid, name)
+        if found is None:
+            yield statement(schema, relation, oid)
+        elif not found.enabled:
+            table = _quoted(relation.schema, relation.name)
+            yield _enable(table, name)
+    for leaf in candidate.leaves:
+        clone = installed.trigger(leaf.oid, row_trigger(schema))
+        if clone is not None and not clone.enabled:
+            yield _enable(clone.table_name, clone.name)
 
 
 def owner_reasons(connection: Connection, installed: Installed, oids: Sequence[int]) -> list[str]:
-    """Why it would be unsafe to install as this role.
+    """Why it would be unsafe to have the outbox of the role that has it, or that is to install.
 
     The functions that note rows run as the role that made them, and they run what the owner of a
     table has made of a type (a cast to json): with the same rights, nobody gains any.
     """
     with mapped_errors("look who owns the tables"):
-        found = connection.execute(_OWNERS, [list(oids)]).fetchall()
-    reasons = [
-        f"table {table} belongs to role {theirs}, and {ours} is to install: the functions that "
-        f"note its rows would run with the rights of {ours}. Install as the owner of the tables "
-        "(--admin-dsn); tables of several owners need a pipeline, and a schema, each"
+        values = {"schema": installed.schema, "oids": list(oids)}
+        found = connection.execute(_OWNERS, values).fetchall()
+    return [
+        f"table {table} belongs to role {theirs}, and the functions that note its rows run with "
+        f"the rights of {ours}. Install as the owner of the tables (--admin-dsn), or let somebody "
+        "run what cdc-daemon outbox install --sql prints; tables of several owners need a "
+        "pipeline, and a schema, each"
         for table, theirs, ours in found
     ]
-    if installed.oid and not installed.is_own:
-        reasons.append(f"schema {installed.schema} belongs to another role: install as that one")
-    return reasons
+
+
+def _enable(table: str, name: str) -> str:
+    return f"alter table {table} enable always trigger {_quoted(name)};\n"
 
 
 def _quoted(*name: str) -> str:

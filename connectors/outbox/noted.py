@@ -77,6 +77,10 @@ class NotedChanges:
         self._last = 0
         """The number of the last change that was given."""
         self._page = FIRST_PAGE
+        self._is_open = False
+        """Whether the cursor is there: one that has failed is of no use any more."""
+        self._failed = 0
+        self._number = noted.oid
 
     def pages(self) -> Iterator[list[Change]]:
         """All of it, in order; a table that isn't what its relation says ends it."""
@@ -106,10 +110,22 @@ class NotedChanges:
         self._page = max(1, min(2 * self._page, LARGEST_PAGE, fitting))
         return [self._change(line) for line in lines]
 
+    @property
+    def _cursor(self) -> str:
+        return f"pages_{self._number}_{self._failed}"
+
     def _lines(self) -> list[Texts] | None:
         """The next page; None where a value in it can't be turned back."""
-        where = f"{self._where} and c.id > {self._last}"
-        return self._tried(f"{self._select()} where {where} order by c.id limit {self._page}")
+        fetch = f"fetch {self._page} from {self._cursor}"
+        if not self._is_open:
+            where = f"{self._where} and c.id > {self._last}"
+            query = f"{self._select()} where {where} order by c.id"
+            fetch = f"declare {self._cursor} no scroll cursor for {query}; {fetch}"
+        found = self._tried(fetch)
+        self._is_open = found is not None
+        if found is None:
+            self._failed += 1
+        return found
 
     def _tried(self, statement: str) -> list[Texts] | None:
         """What a statement gives; None where a value isn't of its type."""

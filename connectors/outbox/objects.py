@@ -83,7 +83,7 @@ begin
     if tg_op <> 'DELETE' then
       content := to_json(new);
     end if;
-  exception when program_limit_exceeded then
+  exception when program_limit_exceeded or out_of_memory or internal_error then
     insert into {schema}.change (relation, op) values (root, 'X');
     return null;
   end;
@@ -114,11 +114,6 @@ begin
   return null;
 end $$;
 """
-# Who could make a trigger with them could have the outbox say of any table what they like.
-_PRIVATE: Final = """
-revoke all on function {schema}.key_of(oid, json), {schema}.note_row(), {schema}.note_truncate()
-from public;
-"""
 # PREPARE TRANSACTION fails in a transaction that has notified.
 _NOTIFY: Final = """
   if current_setting('max_prepared_transactions') = '0' then
@@ -142,7 +137,7 @@ grant select on {schema}.change_id to {role};
 """
 
 
-_FUNCTIONS: Final = (_KEY_OF, _NOTE_ROW, _NOTE_TRUNCATE, _PRIVATE)
+_FUNCTIONS: Final = (_KEY_OF, _NOTE_ROW, _NOTE_TRUNCATE)
 
 
 def owner(pipeline: str) -> str:
@@ -205,6 +200,24 @@ def _trigger(statement: str, name: str, schema: str, relation: Relation, oid: in
             oid=sql.Literal(str(oid)),
         )
         .as_string()
+    )
+
+
+def owned_by(schema: str, role: str) -> str:
+    """All of it belongs to the owner of the tables, whoever runs the statements."""
+    kinds = [
+        "schema {schema}",
+        "table {schema}.change",
+        *(f"table {{schema}}.change_{number}" for number in range(PARTS)),
+        "table {schema}.read",
+        "sequence {schema}.change_id",
+        "function {schema}.key_of(oid, json)",
+        "function {schema}.note_row()",
+        "function {schema}.note_truncate()",
+    ]
+    names = {"schema": sql.Identifier(schema), "role": sql.Identifier(role)}
+    return "".join(
+        sql.SQL(f"alter {kind} owner to {{role}};\n").format(**names).as_string() for kind in kinds
     )
 
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.errors import RetryError, SlotInUseError, SourceError, StartAgainError
+from cdc_daemon.errors import (
+    RetryError,
+    SchemaChangedError,
+    SlotInUseError,
+    SourceError,
+    StartAgainError,
+)
 from cdc_daemon.events import NOWHERE, Position
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.outbox.cleaning import empty_parts
@@ -23,6 +29,7 @@ from connectors.outbox.installing import (
     key_reasons,
     lacking,
     memberships,
+    owner_reasons,
     type_reasons,
 )
 from connectors.outbox.journal import Entry, Journal
@@ -82,7 +89,9 @@ class OutboxSource:
         self._pieces: Iterator[list[Event]] = iter(())
         """Of the read that isn't over."""
         self._triggers: frozenset[Trigger] = frozenset()
-        """As they were when the stream began; not those of partitions, which come and go."""
+        """As they were when the stream was looked at last."""
+        self._partitions: dict[int, str] = {}
+        """Of which table each is one."""
         self._looked_at = 0.0
         self._durable = NOWHERE
         self._cleaned_at = 0.0
@@ -116,6 +125,9 @@ class OutboxSource:
             raise SourceError("\n".join(reasons))
         installed = find_installed(self._database.queries(), self._schema, self._pipeline)
         installed.require_ours()
+        oids = [candidate.table.oid for candidate in candidates]
+        if unsafe := owner_reasons(self._database.queries(), installed, oids):
+            raise SourceError("\n".join(unsafe))
         if missing := list(lacking(installed, candidates)):
             raise SourceError(
                 f"the outbox doesn't get all changes: {'; '.join(missing)}. Run: cdc-daemon outbox "
@@ -188,6 +200,12 @@ class OutboxSource:
             self._end_stream()
             raise
         self._triggers = self._triggers_now()
+        candidates, _ = self._database.candidates(relations)
+        self._partitions = {
+            leaf.oid: candidate.relation.qualified_name
+            for candidate in candidates
+            for leaf in candidate.leaves
+        }
         self._first = None  # readers that are made from now on are for what comes later
         self._reading = reading
         self._cleaned = NOWHERE
@@ -347,17 +365,27 @@ class OutboxSource:
         return True
 
     def _look_at_triggers(self) -> None:
-        """Raise StartAgainError where one was altered: it may have missed changes."""
+        """Raise StartAgainError where one was altered: it may have missed changes.
+
+        One of a partition: SchemaChangedError. Partitions come and go with theirs.
+        """
         now = time.monotonic()
         if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
-        if self._triggers_now() != self._triggers:
-            raise StartAgainError("triggers of the outbox were altered: changes may be missing")
+        before, self._triggers = self._triggers, self._triggers_now()
+        for each in before - self._triggers:
+            if not each.inherited:
+                raise StartAgainError("triggers of the outbox were altered: changes may be missing")
+            same = [one for one in self._triggers if one[:3] == each[:3]]
+            if same and each.table in self._partitions:
+                table = self._partitions[each.table]
+                why = f"trigger {same[0].version} of partition {each.table_name} was altered"
+                raise SchemaChangedError(table, why)
 
     def _triggers_now(self) -> frozenset[Trigger]:
         installed = find_installed(self._database.queries(), self._schema, self._pipeline)
-        return frozenset(each for each in installed.triggers if not each.inherited)
+        return frozenset(installed.triggers)
 
     def _clean(self, session: PureConnection) -> None:
         now = time.monotonic()

@@ -68,9 +68,7 @@ def look_for_standby(connection: Connection, *, may_be: bool) -> bool:
     Raises RetryError if it is and may not be: it may be promoted at any moment. Raises SourceError
     if it may be, and is too old to be followed.
     """
-    with mapped_errors("look whether the server is a standby"):
-        [(is_standby,)] = connection.execute(_IS_STANDBY)
-    if not is_standby:
+    if not _is_standby(connection):
         return False
     if not may_be:
         raise RetryError(NO_STANDBY, reason="standby")
@@ -92,8 +90,20 @@ def too_old(connection: Connection) -> str | None:
 
 
 def require_primary(connection: Connection) -> None:
-    """Raise RetryError on a standby."""
-    look_for_standby(connection, may_be=False)
+    """Raise RetryError on a standby, for those who could do nothing with one."""
+    if _is_standby(connection):
+        raise RetryError(
+            "the server is a standby, and its primary is needed: let the connection string lead "
+            "there (several hosts: host=a,b target_session_attrs=read-write). Whether a server is "
+            "one: select pg_is_in_recovery()",
+            reason="standby",
+        )
+
+
+def _is_standby(connection: Connection) -> bool:
+    with mapped_errors("look whether the server is a standby"):
+        [(is_standby,)] = connection.execute(_IS_STANDBY)
+    return bool(is_standby)
 
 
 def require_server(

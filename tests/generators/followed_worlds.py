@@ -25,6 +25,9 @@ from tests.generators.world_sampler import WorldSampler
 from tests.generators.world_writers import Writers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from cdc_daemon.embedded import OpenSearchServer, PostgresServer
     from tests.conftest import Database
     from tests.generators.running_daemon import RunningDaemon
@@ -65,8 +68,10 @@ class Together:
         rng: Random,
         *,
         each_commit: bool,
+        install: Callable[[Path], None],
     ) -> None:
         self._each_commit = each_commit
+        self._install = install
         self._database, self._daemon, self._searched, self._rng = database, daemon, searched, rng
         self._name = f"w{uuid.uuid4().hex[:8]}"
         self._connection = psycopg.connect(database.dsn, autocommit=True)
@@ -89,6 +94,7 @@ class Together:
         said |= {"name": self._name, "projections": projections, "memory": memory}
         said["backfill"] = {"chunk": self._rng.choice(("8kB", "1MB"))}
         file.write_text(json.dumps(said))
+        self._install(file)
         queries = explained(file)
         for each in self._worlds:
             own = {name: queries[name] for name in each.projections}
@@ -207,10 +213,12 @@ def play_worlds(
     servers: Servers | None,
     *,
     each_commit: bool = True,
+    install: Callable[[Path], None] = lambda _: None,
 ) -> None:
     """One round after the other, as long as there is time; says what was done, to replay it.
 
     `each_commit`: the source tells one transaction from another; else only the end is looked at.
+    `install` makes what the configuration of that path needs in the database.
     """
     seed, _ = seeded()
     counts: Counter[str] = Counter()
@@ -218,7 +226,9 @@ def play_worlds(
         for number in rounds(0.5):
             with repeatable(seed + number):
                 rng = Random(seed + number)
-                together = Together(database, daemon, searched, rng, each_commit=each_commit)
+                together = Together(
+                    *(database, daemon, searched, rng), each_commit=each_commit, install=install
+                )
                 counts += played(together, servers)
     finally:
         print(f"\n[worlds: {dict(counts)}; seed {seed}]", file=sys.stderr)  # noqa: T201 - how much, how to replay

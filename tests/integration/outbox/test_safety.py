@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from cdc_daemon.client import outbox
-from cdc_daemon.errors import SlotInUseError, SourceError, StartAgainError
+from cdc_daemon.errors import SchemaChangedError, SlotInUseError, SourceError, StartAgainError
 from cdc_daemon.events import ChangeKind
 from cdc_daemon.ports import TableRequest
 from connectors.outbox import OutboxSource
@@ -74,6 +74,27 @@ def test_what_is_replicated_is_seen(connection: Connection, make_outbox: MakeOut
     added.follow()
     added.read_all()
     assert added.rows == {2: ["b"]}
+
+
+def test_partitions_fire_whatever_is_set(connection: Connection, make_outbox: MakeOutbox) -> None:
+    """Those that were there and those that come; one whose trigger is altered is noticed."""
+    connection.execute(
+        "create table item (id int primary key, note text) partition by range (id); "
+        "create table low partition of item for values from (0) to (100)"
+    )
+    added = Added(make_outbox("item"), "item")
+    added.begin()
+    connection.execute("create table high partition of item for values from (100) to (200)")
+    connection.execute("set session_replication_role = replica")
+    connection.execute("insert into item values (1, 'a'), (101, 'b')")
+    added.follow()
+    assert set(added.rows) == {1, 101}
+    connection.execute(
+        "alter table low disable trigger all; insert into item values (2, 'missed'); "
+        'alter table low enable always trigger "0_cdc_daemon_row"'
+    )
+    with pytest.raises(SchemaChangedError, match=r"of partition public\.low was altered"):
+        until(lambda: added.source.read(0.2) and False, 60, "it is noticed")
 
 
 def test_nobody_installs_for_a_table_of_somebody_else(

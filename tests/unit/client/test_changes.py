@@ -53,10 +53,11 @@ def test_changes_become_a_request() -> None:
     changes.upsert("public.hotel", {"id": 2}, formerly={"id": 1})
     changes.delete("public.hotel", {"id": 3})
     assert len(changes) == 2
-    assert json.loads(changes.body("v", wait="durable", timeout=1.5)) == {
+    assert json.loads(changes.body("v", "t", wait="durable", timeout=1.5)) == {
         "transactions": [
             {
                 "version": "v",
+                "token": "t",
                 "changes": [
                     {"table": "public.hotel", "op": "upsert", "row": {"id": 2}, "key": {"id": 1}},
                     {"table": "public.hotel", "op": "delete", "key": {"id": 3}},
@@ -115,7 +116,8 @@ def test_a_refusal_is_final() -> None:
     ("answer", "outcome", "searchable"),
     [
         (TAKEN, "written", True),
-        (Answer(200, {"transactions": [{"outcome": "superseded"}]}), "superseded", False),
+        (Answer(200, {"transactions": [{"outcome": "superseded"}]}), "superseded", True),
+        (Answer(504, {"transactions": [{"outcome": "superseded"}]}), "superseded", False),
         (Answer(504, {"transactions": [{"outcome": "written"}]}), "written", False),
         (Answer(504, {"transactions": [{"outcome": "given_up"}]}), "left", False),
         (Answer(503, {"error": "starts"}), "left", False),

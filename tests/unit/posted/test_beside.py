@@ -40,6 +40,7 @@ class Stream:
         self.at = Position(100)
         self.shown: dict[str, int] = defaultdict(int)
         self.hurried: list[str] = []
+        self.brought = NOWHERE
 
     def come_to(self) -> Position:
         """There."""
@@ -59,6 +60,14 @@ class Stream:
     def hurry(self, indices: Collection[str]) -> None:
         """Note it."""
         self.hurried += indices
+
+    def hurry_to(self, position: Position) -> None:
+        """Note it."""
+        self.hurried.append(str(position))
+
+    def has_brought(self, position: Position, *, searchable: bool) -> bool:  # noqa: ARG002 - both alike
+        """As the test says."""
+        return self.brought >= position
 
 
 class Setting:
@@ -83,11 +92,17 @@ class Setting:
         Writing(self.beside, writers, self.clock, self.failures.append, 0).start()
 
     def post(
-        self, version: int, body: bytes = b"{}", *, searchable: bool = False, seconds: float = 60
+        self,
+        version: int,
+        body: bytes = b"{}",
+        *,
+        searchable: bool = False,
+        seconds: float = 60,
+        token: str | None = None,
     ) -> Future[Done]:
         """One row, whose id and document the projection takes as they are."""
         change = Change(HOTELS.relation, ChangeKind.UPDATE, [b'"1"', body])
-        made = PostedTransaction((change,), f"system/1:{version}")
+        made = PostedTransaction((change,), f"system/1:{version}", token)
         post = Post((made,), None, searchable, seconds)
         return self.beside.take(post, time.monotonic() + seconds)
 
@@ -128,6 +143,18 @@ def test_what_it_has_come_to_is_not(setting: Setting) -> None:
     assert outcome(late.result(END_SECONDS)) == "superseded"
     setting.sink.away = False
     assert setting.document() is None
+
+
+def test_what_the_stream_is_faster_with_is_waited_for(setting: Setting) -> None:
+    """Where the token behind the commit is given: until it is there, and no longer than asked."""
+    waiting = setting.post(90, token="system/1:120", searchable=True)  # noqa: S106 - a position
+    assert wait_until(lambda: setting.stream.hurried == ["120"])
+    assert not waiting.done()
+    setting.stream.brought = Position(120)
+    setting.beside.look()
+    done = waiting.result(END_SECONDS)
+    assert (outcome(done), done.in_time) == ("superseded", True)
+    assert setting.post(200, token="system/1:220").result(END_SECONDS).in_time  # noqa: S106 - as above
 
 
 def test_a_sink_that_is_away_is_tried_until_time_is_up(setting: Setting) -> None:
