@@ -8,7 +8,7 @@ import structlog
 
 from cdc_daemon.errors import SettingError, SourceError
 from cdc_daemon.ports import Finding
-from connectors.polling.catalog import find_column, fitted
+from connectors.polling.catalog import find_column, fitted, require_known
 from connectors.polling.statements import literal, quoted
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ def examine(
     """Look at server, tables and rights, and at how each table is polled; touches nothing."""
     version, database, user = session.line(_WHERE)
     yield Finding("connection", "ok", f"{version}, database {database}, as {user}")
+    try:
+        require_known(config, relations)
+    except SettingError as error:
+        for _, why in error.mistakes:
+            yield Finding("source.tables", "problem", why)
     for relation in relations:
         reasons = list(_reasons(session, relation))
         try:

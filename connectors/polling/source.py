@@ -65,7 +65,6 @@ class PollingSource:
         self._kept: Memory | None = None
         self._session: Session | None = None
         self._relations: Sequence[Relation] = ()
-        self._is_known = False
 
     def keep_in(self, folder: Path) -> None:
         """What polls have read is kept there."""
@@ -74,10 +73,7 @@ class PollingSource:
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up in the catalog; rows are told apart by their primary key."""
         relations = [_by_primary_key(one) for one in self._database.describe(tables)]
-        if not self._is_known:  # the first look is at all tables, with all their columns
-            require_known(self._config, relations)
-            fitted(self._asking(), self._config, relations)
-            self._is_known = True
+        fitted(self._asking(), self._config, relations)
         return relations
 
     def identity(self) -> str:
@@ -92,6 +88,7 @@ class PollingSource:
         """Check tables and rights; our turn must have come. Returns how each table is polled."""
         self._end_stream()
         session = self._turn()
+        require_known(self._config, relations)
         require_readable(session, relations)
         tables = fitted(session, self._config, relations)
         warn_of_unseen(tables)

@@ -248,7 +248,7 @@ def test_tables_that_nobody_maps_are_refused(poll: Poll) -> None:
     polled = poll()
     polled.upstream.write("create table items (id int primary key)")
     with pytest.raises(SettingError, match=r"no mapping reads a table public\.item; did you mean"):
-        polled.upstream.source().describe([TableRequest("public.items")])
+        polled.source.prepare(polled.source.describe([TableRequest("public.items")]))
 
 
 def test_what_cannot_be_polled_is_refused_with_what_mends_it(poll: Poll) -> None:
