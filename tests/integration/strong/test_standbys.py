@@ -124,14 +124,15 @@ def test_a_standby_that_takes_the_place_of_the_daemon_is_named(
     """With more names than are waited for, commits return without it, also where it is `strict`."""
     daemon.wait_until("streaming")
     daemon.catch_up()
-    beside.wait_for(f'FIRST 1 ("{standby_name(daemon)}", {STANDBY})')
+    name = standby_name(daemon)
+    beside.wait_for(f'FIRST 1 ("{name}", {STANDBY})')
     until(lambda: daemon.total("cdc_strong_active") == 1, PATIENCE_SECONDS, "it knows that")
     daemon.kill()
     Commit(dsn, "insert into item values (1, 2)").returned()
     assert found(rest, "n:2") == 0
     assert "other standbys take its place" in status(daemon)
     daemon.start()
-    until(lambda: beside.state_of(standby_name(daemon)) == "sync", PATIENCE_SECONDS, "waited for")
+    until(lambda: beside.state_of(name) == "sync", PATIENCE_SECONDS, "waited for")
     Commit(dsn, "insert into item values (2, 2)").returned()
     assert found(rest, "n:2") == 2
 
