@@ -1,6 +1,6 @@
 """Values that the real Debezium has written, of every type and in every mode, beside PostgreSQL's.
 
-`tests/unit/messages/debezium_values.jsonl` is what runs of it printed: `docs/decisions/0046` says how.
+`tests/unit/messages/debezium_values.jsonl` is what runs of it printed (docs/decisions/0046).
 """
 
 from __future__ import annotations
