@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,6 +11,12 @@ import typer
 from cdc_daemon.cli.options import at_least
 
 LEAST_SECONDS = 1.0
+
+
+class Through(StrEnum):
+    """What changes can go through between PostgreSQL and the daemons that make documents."""
+
+    KAFKA = "kafka"
 
 
 def demo(
@@ -33,6 +40,12 @@ def demo(
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines instead of the live screen.")
     ] = False,
+    through: Annotated[
+        Through | None,
+        typer.Option(
+            "--with", help="`kafka`: a relay writes changes to it, and projectors share the work."
+        ),
+    ] = None,
 ) -> None:
     """See it work: a hotel store in PostgreSQL, searched in OpenSearch, and the delay between.
 
@@ -46,7 +59,7 @@ def demo(
 
     plain = plain or not sys.stdout.isatty()
     try:
-        code = run(Options(duration, rate, port, keep, plain))
+        code = run(Options(duration, rate, port, keep, plain, through is Through.KAFKA))
     except Interrupted as interruption:
         typer.echo("Interrupted: everything has been stopped.", err=True)
         code = interruption.exit_code
