@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from cdc_daemon.cli.options import at_least
 
 LEAST_SECONDS = 1.0
-
-
-class Through(StrEnum):
-    """What changes can go through between PostgreSQL and the daemons that make documents."""
-
-    KAFKA = "kafka"
 
 
 def demo(
@@ -41,7 +34,7 @@ def demo(
         bool, typer.Option("--plain", help="Lines instead of the live screen.")
     ] = False,
     through: Annotated[
-        Through | None,
+        Literal["kafka"] | None,
         typer.Option(
             "--with", help="`kafka`: a relay writes changes to it, and projectors share the work."
         ),
@@ -59,7 +52,7 @@ def demo(
 
     plain = plain or not sys.stdout.isatty()
     try:
-        code = run(Options(duration, rate, port, keep, plain, through is Through.KAFKA))
+        code = run(Options(duration, rate, port, keep, plain, kafka=through is not None))
     except Interrupted as interruption:
         typer.echo("Interrupted: everything has been stopped.", err=True)
         code = interruption.exit_code
