@@ -43,9 +43,13 @@ class Daemons:
         return {**projectors, " of the relay": self.relay}
 
     def require_running(self) -> None:
-        """Raise StopError, with the end of its log, if one has ended."""
-        for daemon in self.named.values():
-            daemon.require_running()
+        """Raise StopError, with the end of its log, if one has ended whose work nobody takes over.
+
+        The other projectors may be killed: to see what becomes of their documents.
+        """
+        self.writing[0].require_running()
+        if self.relay is not None:
+            self.relay.require_running()
 
     def read(self, taken: float) -> Reading | None:
         """What they count, together; None when one doesn't answer."""
