@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon import embedded
 from cdc_daemon.demo import store
@@ -60,7 +60,7 @@ class Daemons:
         """Wait until all rows that were there are searchable. Raises StopError if that is late."""
         began = time.monotonic()
         for daemon in self.writing:
-            if not daemon.wait_until(lambda shown: shown.get("state") == "streaming", LOAD_SECONDS):
+            if not daemon.wait_until(_is_ready, LOAD_SECONDS):
                 raise StopError(f"the first load did not end within {LOAD_SECONDS:.0f} s")
         reading = read(self.writing[0].metrics_url, time.monotonic())
         rows = reading.loaded_rows if reading else 0
@@ -69,6 +69,12 @@ class Daemons:
     def catch_up(self, dsn: str, seconds: float) -> None:
         """Wait until all that is committed is searchable, by the word of the one that is asked."""
         self.writing[0].catch_up(dsn, seconds)
+
+
+def _is_ready(shown: dict[str, Any]) -> bool:
+    """Whether it follows the stream, and writes documents if it shares them with others."""
+    has_share = shown.get("replica", {}).get("slots") != []
+    return shown.get("state") == "streaming" and has_share
 
 
 def one_daemon(stack: ExitStack, variables: dict[str, str], port: int) -> Daemons:
