@@ -2,13 +2,14 @@
 
 Source side: `Source`, `ChunkReader`, `Visibility`, `ShapeReader`, `SourceClock`, `TokenReader`.
 Sink side: `Sink`, `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a
-`Doctor`; a source may be `Versioned`, or one that `TakesChanges`. Each port names its thread;
-everything raises only the errors of `cdc_daemon.errors`.
+`Doctor`; a source may be `Versioned`, one that `TakesChanges`, or `Shareable` by a `Group` of
+replicas. Each port names its thread; everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
 from cdc_daemon.ports.commands import OpenConfiguration, Opened, Running, StrongTerms
 from cdc_daemon.ports.doctor import Doctor, Finding
+from cdc_daemon.ports.group import NOTHING, SLOTS, Group, Reached, Seat, Shareable
 from cdc_daemon.ports.posting import TakesChanges, Versioned
 from cdc_daemon.ports.sink import (
     CheckpointStore,
@@ -42,6 +43,8 @@ from cdc_daemon.ports.watching import Health, Number, Watched
 
 __all__ = [
     "CHUNK_BYTES",
+    "NOTHING",
+    "SLOTS",
     "CheckpointStore",
     "ChunkReader",
     "ChunkRows",
@@ -52,6 +55,7 @@ __all__ = [
     "FieldSpec",
     "Finding",
     "FoundRows",
+    "Group",
     "Health",
     "KeepsFiles",
     "Number",
@@ -59,12 +63,15 @@ __all__ = [
     "Opened",
     "PollReport",
     "Polling",
+    "Reached",
     "ReadModel",
     "Rejection",
     "RetentionBounds",
     "RetentionStep",
     "Running",
+    "Seat",
     "ShapeReader",
+    "Shareable",
     "Sink",
     "SinkFactory",
     "SlotHealth",
