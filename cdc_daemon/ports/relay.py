@@ -1,4 +1,4 @@
-"""The relay: changes go out as they are, transaction by transaction, and are projected by nobody."""
+"""The relay: changes go out as they are, transaction by transaction; nobody projects them."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""What each column is in Debezium's messages: its Connect schema, and how its values are written. Pure.
+"""What each column is in Debezium's messages: its Connect schema, and how values are written. Pure.
 
-Debezium leaves out columns of types that it doesn't know; here they are strings, as PostgreSQL writes
-them.
+Debezium leaves out columns of types that it doesn't know; here they are strings, as PostgreSQL
+writes them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
@@ -36,7 +37,6 @@ _MOST_DIGITS: Final = 6
 """Of a second, where the type says nothing."""
 _MILLISECOND_DIGITS: Final = 3
 _UNBOUNDED_BITS: Final = 2**31 - 1
-_QUOTED: Final = ord('"')
 
 
 class Modes(NamedTuple):
@@ -68,26 +68,15 @@ def kind_of(column: Column, modes: Modes) -> Kind:
 
 def _kind(type: ColumnType, modes: Modes) -> Kind:  # noqa: A002 - what it is
     base = type.base
-    modifier = _modifier(type)
-    if base.kind == "enum":
-        return _named("string", "io.debezium.data.Enum", allowed=",".join(base.labels))
     if base.kind == "array" and base.element is not None:
         return _array(_kind(base.element, modes), base.element)
-    if base.kind == "composite":
-        return Kind({"type": "string"}, to.as_text)
-    if base.kind != "base":
-        return Kind({"type": "string"})
-    if base.name == "numeric":
-        return _numeric(modifier, modes.decimal)
-    if base.name == "money":
-        return _money(modes.decimal)
-    if base.name == "interval":
-        return _interval(modes.interval)
-    if base.name in _WITH_DIGITS:
-        return _WITH_DIGITS[base.name](_digits(modifier))
-    if base.name in {"bit", "varbit"}:
-        return _bits(base.name, modifier)
-    return _PLAIN.get(base.name, Kind({"type": "string"}))
+    if base.kind == "enum":
+        return _named("string", "io.debezium.data.Enum", allowed=",".join(base.labels))
+    if base.kind == "base" and base.name in _BY_MODIFIER:
+        return _BY_MODIFIER[base.name](_modifier(type), modes)
+    if base.kind == "base":
+        return _PLAIN.get(base.name, _TEXT)
+    return _OBJECT if base.kind == "composite" else _TEXT
 
 
 def _modifier(type: ColumnType) -> int:  # noqa: A002 - what it is
@@ -135,10 +124,10 @@ def _unsent_array(of: Kind, element: ColumnType) -> bytes:
     return b"[%b]" % of.not_sent
 
 
-def _numeric(modifier: int, mode: DecimalMode) -> Kind:
-    if mode == "string":
+def _numeric(modifier: int, modes: Modes) -> Kind:
+    if modes.decimal == "string":
         return Kind({"type": "string"}, to.quoted, to.decimal_text, b'"0"')
-    if mode == "double":
+    if modes.decimal == "double":
         return Kind({"type": "double"}, None, to.same, b"0.0")
     not_sent = to.base64(NOT_SENT.encode())
     if modifier < _MODIFIER_HEADER:
@@ -169,16 +158,16 @@ def _decimal_schema(scale: int, precision: int | None = None) -> dict[str, Any]:
     return _schema("bytes", "org.apache.kafka.connect.data.Decimal") | {"parameters": parameters}
 
 
-def _money(mode: DecimalMode) -> Kind:
-    if mode == "string":
+def _money(_: int, modes: Modes) -> Kind:
+    if modes.decimal == "string":
         return Kind({"type": "string"}, to.money_text, zero=b'"0.00"')
-    if mode == "double":
+    if modes.decimal == "double":
         return Kind({"type": "double"}, to.money_double, zero=b"0.0")
     return Kind(_decimal_schema(_MONEY_SCALE), to.money, zero=b'"AA=="')
 
 
-def _interval(mode: IntervalMode) -> Kind:
-    if mode == "string":
+def _interval(_: int, modes: Modes) -> Kind:
+    if modes.interval == "string":
         schema = _schema("string", "io.debezium.time.Interval")
         return Kind(schema, to.interval_text, zero=b'"P0Y0M0DT0H0M0S"')
     schema = _schema("int64", "io.debezium.time.MicroDuration")
@@ -189,43 +178,49 @@ def _digits(modifier: int) -> int:
     return _MOST_DIGITS if modifier < 0 else modifier
 
 
-def _timestamp(digits: int) -> Kind:
-    if digits <= _MILLISECOND_DIGITS:
+def _timestamp(modifier: int, _: Modes) -> Kind:
+    if _digits(modifier) <= _MILLISECOND_DIGITS:
         schema = _schema("int64", "io.debezium.time.Timestamp")
         return Kind(schema, to.milliseconds, to.far_milliseconds, b"0")
     schema = _schema("int64", "io.debezium.time.MicroTimestamp")
     return Kind(schema, to.microseconds, to.far_microseconds, b"0")
 
 
-def _zoned_timestamp(digits: int) -> Kind:
+def _zoned_timestamp(modifier: int, _: Modes) -> Kind:
+    digits = _digits(modifier)
     schema = _schema("string", "io.debezium.time.ZonedTimestamp")
     zero = b'"1970-01-01T00:00:00Z"'
     return Kind(schema, to.zoned_timestamp(digits), to.far_zoned_timestamp(digits), zero)
 
 
-def _time(digits: int) -> Kind:
-    if digits <= _MILLISECOND_DIGITS:
+def _time(modifier: int, _: Modes) -> Kind:
+    if _digits(modifier) <= _MILLISECOND_DIGITS:
         schema = _schema("int32", "io.debezium.time.Time")
         return Kind(schema, to.milliseconds_of_day, zero=b"0")
     schema = _schema("int64", "io.debezium.time.MicroTime")
     return Kind(schema, to.microseconds_of_day, zero=b"0")
 
 
-_WITH_DIGITS: Final = {
-    "timestamp": _timestamp,
-    "timestamptz": _zoned_timestamp,
-    "time": _time,
-}
-
-
-def _bits(name: str, modifier: int) -> Kind:
+def _bits(modifier: int, _: Modes) -> Kind:
     if modifier == 1:
         return Kind({"type": "boolean"}, to.boolean_bit, zero=b"false")
     length = _UNBOUNDED_BITS if modifier < 0 else modifier
-    del name
     return Kind(_schema("bytes", "io.debezium.data.Bits", length=str(length)), to.bits)
 
 
+_BY_MODIFIER: Final[dict[str, Callable[[int, Modes], Kind]]] = {
+    "numeric": _numeric,
+    "money": _money,
+    "interval": _interval,
+    "timestamp": _timestamp,
+    "timestamptz": _zoned_timestamp,
+    "time": _time,
+    "bit": _bits,
+    "varbit": _bits,
+}
+
+_TEXT: Final = Kind({"type": "string"})
+_OBJECT: Final = Kind({"type": "string"}, to.as_text)
 _JSON: Final = _named("string", "io.debezium.data.Json")._replace(convert=to.as_text, zero=b'"{}"')
 
 _POINT: Final = {
@@ -268,10 +263,10 @@ _PLAIN: Final[dict[str, Kind]] = {
         _schema("array", "io.debezium.data.FloatVector") | {"items": {"type": "float"}},
         zero=b"[]",
     ),
-    "int2vector": Kind({"type": "string"}, to.as_text),
-    "oidvector": Kind({"type": "string"}, to.as_text),
+    "int2vector": _OBJECT,
+    "oidvector": _OBJECT,
 }
-"""By the name of the base type; every other one is a string, which our JSON has it as as well."""
+"""By the name of the base type; every other one is a string, in our JSON as well."""
 
 _TOPIC: Final = re.compile(r"[^a-zA-Z0-9._-]")
 

@@ -1,7 +1,7 @@
 """From our JSON text of a value to the JSON that Debezium writes, by type. Pure.
 
-Most values are the same in both, and have no conversion. Times are numbers to Debezium, decimals the
-bytes of an unscaled number, bytes are base64, and what JSON holds is a string.
+Most values are the same in both, and have no conversion. Times are numbers to Debezium, decimals
+the bytes of an unscaled number, bytes are base64, and what JSON holds is a string.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from cdc_daemon.values import Encoder
 from cdc_daemon.values.civil_time import (
     DAY,
     INFINITY,
@@ -27,6 +26,8 @@ from cdc_daemon.values.special import iso_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cdc_daemon.values import Encoder
 
 NULL: Final = b"null"
 
@@ -50,6 +51,7 @@ _LOGICAL_POINT: Final = Struct("<BIdd").pack
 _WKB_POINT: Final = 1
 _LITTLE_ENDIAN: Final = 1
 _ELEMENT: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]|[^"\[\]{},]+', re.DOTALL)
+_BEFORE_ZONE: Final = -len('+00:00"')
 _LONG_INTEGER: Final = 4000
 """Python refuses to read more digits at once than 4300."""
 
@@ -144,8 +146,7 @@ def zoned_timestamp(digits: int) -> Encoder:
     """A timestamp with time zone, in UTC, with so many digits of the second."""
 
     def convert(value: bytes) -> bytes:
-        # "2026-05-01T12:34:56.5+00:00"
-        whole, _, fraction = value[1:-7].partition(b".")
+        whole, _, fraction = value[1:_BEFORE_ZONE].partition(b".")
         if digits:
             return b'"%b.%bZ"' % (whole, fraction.ljust(digits, b"0"))
         return b'"%bZ"' % whole

@@ -158,7 +158,7 @@ class Envelopes:
         return [Message(rows.topic, None, value)]
 
     def _moved(self, table: _Table, change: Change, micros: int) -> list[Message]:
-        """Another key is another row to who reads by keys: the old one goes, and a new one comes."""
+        """Another key is another row to who reads by keys: the old one goes, a new one comes."""
         rows, old, new = table.rows, change.old, change.new
         assert old is not None  # noqa: S101 - it is how the change was found
         assert new is not None  # noqa: S101 - an update has one
@@ -181,7 +181,7 @@ class Envelopes:
             return [deleted]
         return [deleted, Message(table.rows.topic, key, None, headers)]
 
-    def _value(  # noqa: PLR0913 - what one message is made of
+    def _value(
         self, table: _Table, at: int, before: bytes, after: bytes, op: bytes, micros: int
     ) -> bytes:
         block = self._block(table.collection, at) if self._with_transactions else NULL

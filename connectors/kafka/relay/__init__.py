@@ -1,0 +1,1 @@
+"""Kafka as a relay's sink: changes as Debezium's messages, and the ordered log."""
