@@ -40,6 +40,7 @@ from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from cdc_daemon.ports import KeepsFiles
 from cdc_daemon.posted.posts import Posts
+from cdc_daemon.relaying.daemon import RelayDaemon
 from cdc_daemon.schemawatch import SchemaWatch
 from cdc_daemon.sinks import open_sink
 from cdc_daemon.starting import Start
@@ -166,12 +167,12 @@ class Daemon:
             self._start.let_go()
 
     def _run_begun(self, begun: Begun, monitor: Monitor) -> None:
-        with self._start.reachable("sink", SinkError):
+        with self._start.reaching.reachable("sink", SinkError):
             delivery = self._before = self._delivery(begun, monitor)
         try:
             if not monitor.is_alive():
                 monitor.start()
-            with self._start.reachable("sink", SinkError):
+            with self._start.reaching.reachable("sink", SinkError):
                 delivery.start()
             self._follow(begun, delivery)
         finally:
@@ -349,7 +350,8 @@ def run_daemon(path: Path, environ: Mapping[str, str]) -> None:
     logging.configure(loaded.configuration.log, pipeline=loaded.configuration.name)
     log.info("starting", version=__version__, configuration=loaded.fingerprint)
     tune_garbage_collection()
-    Daemon(loaded, environ).run()
+    process = Daemon if loaded.configuration.relay is None else RelayDaemon
+    process(loaded, environ).run()
 
 
 def tune_garbage_collection() -> None:

@@ -76,6 +76,10 @@ class Relay(Protocol):
         """
 
     @property
+    def idle_seconds(self) -> float:
+        """How often it is to be settled though nothing was written."""
+
+    @property
     def held(self) -> int:
         """How many bytes were written since it was settled."""
 

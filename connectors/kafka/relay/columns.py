@@ -7,7 +7,6 @@ writes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
@@ -17,7 +16,7 @@ import orjson
 from connectors.kafka.relay import conversions as to
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cdc_daemon.events import Column, ColumnType
     from cdc_daemon.values import Encoder

@@ -215,7 +215,7 @@ def _integer(digits: bytes) -> int:
     half = len(digits) - _LONG_INTEGER // 2
     head = _integer(digits[:half])
     tail = int(digits[half:]) * (-1 if digits[:1] == b"-" else 1)
-    return head * 10 ** (len(digits) - half) + tail
+    return head * int(10 ** (len(digits) - half)) + tail
 
 
 def decimal(scale: int) -> Encoder:

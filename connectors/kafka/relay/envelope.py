@@ -6,7 +6,7 @@ docs/reference/relay.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import orjson
 
@@ -24,12 +24,10 @@ from connectors.kafka.relay.tables import Shape, TableRows
 if TYPE_CHECKING:
     from cdc_daemon.events import Begin, Change, Commit, Position, Relation
 
-Headers = list[tuple[str, bytes]] | None
+Headers: TypeAlias = "list[tuple[str, str | bytes | None]] | None"
 
 MILLISECOND: Final = 1000
 """Microseconds."""
-_NOT_SNAPSHOT: Final = b"false"
-_SNAPSHOT: Final = b"true"
 
 
 class Message(NamedTuple):
@@ -98,6 +96,10 @@ class Envelopes:
         if not self._with_transactions:
             return []
         return [self._transaction(begin.at, b'"BEGIN"', NULL, NULL)]
+
+    def skip(self, commit: Commit) -> None:
+        """The transaction ends, and nothing of it was ours."""
+        self._last_commit = commit.position
 
     def commit(self, commit: Commit) -> list[Message]:
         """The transaction ends."""
