@@ -1,8 +1,8 @@
-"""Topics of a Kafka as who reads them sees them: made, and read from their beginning to their end."""
+"""Topics of a Kafka: made, and read from their beginning to their end."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -68,8 +68,8 @@ def _until_ends(consumer: Consumer, topics: list[str]) -> list[Record]:
             assert error.code() == KafkaError._PARTITION_EOF, error
             left.discard((topic, partition))
             continue
-        headers = tuple(message.headers() or ())
+        headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
         offset = int(message.offset() or 0)
-        record = Record(topic, offset, message.key(), message.value(), headers)
+        record = Record(topic, offset, message.key(), message.value(), tuple(headers))
         found.append((topic, partition, record))
     return [record for *_, record in sorted(found, key=lambda one: (*one[:2], one[2].offset))]
