@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from cdc_daemon.quantities import Duration
-from connectors.messages.formats import MessagesSection, MessageTable
+from connectors.messages.formats import Format, MessagesSection, MessageTable
 from connectors.messages.tables import qualified
 
 PREFETCH: Final = 10_000
@@ -155,7 +155,7 @@ class RabbitConfig(MessagesSection):
     @model_validator(mode="after")
     def _tells_tables_apart(self) -> RabbitConfig:
         for name, table in self.tables.items():
-            told = table.routing_keys or (table.format or self.format) == "debezium"
+            told = table.routing_keys or self.format_of(table) == "debezium"
             if len(self.tables) > 1 and not told:
                 raise ValueError(
                     f"of several tables, table {name} needs `routing_keys`: its messages don't say "
@@ -172,12 +172,16 @@ class RabbitConfig(MessagesSection):
             for name, table in self.tables.items()
         }
 
+    def format_of(self, table: RabbitTable) -> Format:
+        """That of a table's messages."""
+        return table.format or self.format
+
     @property
     def by_arrival(self) -> bool:
         """Whether there is a table of which the order of arrival says what is newer."""
         return any(
             table.version == "arrival"
-            or (table.version is None and (table.format or self.format) != "debezium")
+            or (table.version is None and self.format_of(table) != "debezium")
             for table in self.tables.values()
         )
 

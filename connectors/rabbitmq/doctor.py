@@ -49,11 +49,12 @@ def _queue(config: RabbitConfig, name: str, queue: str) -> Iterator[Finding]:
             "exchange where it has a delivery limit (20 by default from RabbitMQ 4.0 on)",
         )
         return
-    for warning in _warnings(declared, by_arrival=config.by_arrival):
+    for warning in warnings(declared, by_arrival=config.by_arrival):
         yield Finding(check, "warning", warning)
 
 
-def _warnings(declared: Declared, *, by_arrival: bool) -> Iterator[str]:
+def warnings(declared: Declared, *, by_arrival: bool) -> Iterator[str]:
+    """What messages can be lost by, as a queue is declared."""
     given = declared.arguments
     if not declared.durable or declared.auto_delete:
         yield f"it goes away by itself, with the messages in it. {_ANEW}: durable"

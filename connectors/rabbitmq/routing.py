@@ -20,15 +20,17 @@ class Routing:
     """Reads the messages of one start."""
 
     def __init__(self, config: RabbitConfig, relations: Sequence[Relation]) -> None:
+        self._config = config
         self._tables = config.message_tables
         self._shown = frozenset(relations)
-        followed = {relation.qualified_name: relation for relation in relations}
+        shown = {relation.qualified_name: relation for relation in relations}
         self._readers = {
-            name: TableReader(followed.get(name, relation), config, self._tables[name])
+            name: TableReader(shown.get(name, relation), config, self._tables[name])
             for name, relation in configured_relations(self._tables).items()
         }
         self._by_key: dict[str, TopicReader | None] = {}
         self._passed_over: list[str] = []
+        self._floor = self._newest = 0
 
     def read(self, delivery: Delivery) -> Said:
         """What it says; no changes where it is of no table that is read."""
@@ -38,10 +40,11 @@ class Routing:
         reader = self._by_key[key]
         if reader is None:
             return Said(time=delivery.arrived_at)
-        said = reader.read(_message(delivery))
-        return said._replace(
-            changes=tuple(one for one in said.changes if one.relation in self._shown)
-        )
+        said = reader.read(self._message(delivery))
+        self._floor = max(self._floor, said.floor)
+        self._newest = max(self._newest, said.version)
+        shown = tuple(change for change in said.changes if change.relation in self._shown)
+        return said._replace(changes=shown)
 
     def take_passed_over(self) -> list[str]:
         """Routing keys that are of no table, each of them once."""
@@ -51,15 +54,36 @@ class Routing:
     def _reader_of(self, key: str) -> TopicReader | None:
         words = key.split(".")
         names = [
-            name
-            for name, table in self._tables.items()
-            if not table.routing_keys
-            or any(matches(words, pattern.split(".")) for pattern in table.routing_keys)
+            name for name in self._tables if self._is_of(words, self._tables[name].routing_keys)
         ]
         if not names:
             self._passed_over.append(key)
             return None
-        return TopicReader([self._readers[name] for name in names], names)
+        readers = [self._readers[name] for name in names]
+        return TopicReader(readers, names, is_shared=self._says_table(names))
+
+    def _is_of(self, words: Sequence[str], patterns: Sequence[str]) -> bool:
+        """Without patterns every key is."""
+        return not patterns or any(matches(words, pattern.split(".")) for pattern in patterns)
+
+    def _says_table(self, names: Sequence[str]) -> bool:
+        """Whether only a message itself says of which table it is."""
+        tables = [self._tables[name] for name in names]
+        return all(
+            not table.routing_keys and self._config.format_of(table) == "debezium"
+            for table in tables
+        )
+
+    def _message(self, delivery: Delivery) -> Message:
+        return Message(
+            key=None,
+            value=delivery.body,
+            where=delivery.where,
+            time=delivery.published_at or delivery.arrived_at,
+            headers={name: _text(value) for name, value in delivery.headers.items()},
+            floor=self._floor,
+            newest=self._newest,
+        )
 
 
 def matches(words: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -69,16 +93,6 @@ def matches(words: Sequence[str], pattern: Sequence[str]) -> bool:
     if pattern[0] == "#":
         return matches(words, pattern[1:]) or (bool(words) and matches(words[1:], pattern))
     return bool(words) and pattern[0] in {"*", words[0]} and matches(words[1:], pattern[1:])
-
-
-def _message(delivery: Delivery) -> Message:
-    return Message(
-        key=None,
-        value=delivery.body,
-        where=delivery.where,
-        time=delivery.published_at or delivery.arrived_at,
-        headers={name: _text(value) for name, value in delivery.headers.items()},
-    )
 
 
 def _text(value: Any) -> bytes:
