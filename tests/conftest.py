@@ -148,6 +148,15 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[embedded.KafkaServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def rabbitmq(request: pytest.FixtureRequest) -> Iterator[embedded.RabbitServer]:
+    """The RabbitMQ that tests share: name queues so that they don't clash, leave it running."""
+    if not embedded.rabbitmq_is_installed():
+        pytest.skip("RabbitMQ is not installed (Debian 12: apt-get install rabbitmq-server)")
+    with _announced(request.config, embedded.rabbitmq(progress=_quiet)) as server:
+        yield server
+
+
 @pytest.fixture
 def database(postgres_server: embedded.PostgresServer) -> Iterator[Database]:
     """A fresh, empty database; dropped at the end together with its replication slots."""
