@@ -43,6 +43,7 @@ class RabbitSource:
     """Of one pipeline. One thread owns it, but for `wake`."""
 
     config_model = RabbitConfig
+    rows_are = "those that are published"
 
     def __init__(self, config: RabbitConfig, *, pipeline: str) -> None:
         self._config = config

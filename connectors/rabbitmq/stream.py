@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from connectors.rabbitmq.config import RabbitConfig
     from connectors.rabbitmq.deliveries import Delivery
 
-ANSWER_SECONDS: Final = 20.0
-"""A message that a stream has comes within milliseconds, from a server that is busy in seconds."""
+ANSWER_SECONDS: Final = 5.0
+"""A message that a stream has comes within milliseconds, from a server that is busy in a second."""
 QUIET_SECONDS: Final = 0.5
 """Where nothing has come for so long, all that there was has come."""
 
@@ -133,8 +133,8 @@ class Stream:
         if session.waits_for_first(ANSWER_SECONDS):
             return
         end = session.peek(self._stream, "last", ANSWER_SECONDS)
-        if end is not None and end >= self._last:
-            raise RetryError(f"stream {self._stream} doesn't answer", reason="timeout")
+        if session.waits_for_first(QUIET_SECONDS):  # the server was busy, or away
+            return
         self._shared = max(BEGINNING, position_of(-1 if end is None else end))
         raise StartAgainError(
             f"stream {self._stream} has no message with offset {self._last}, which was read "
