@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Event, Position, Relation
     from cdc_daemon.ports import Finding, TableRequest
-    from connectors.rabbitmq.deliveries import Arrived
+    from connectors.rabbitmq.deliveries import Arrived, Delivery
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +57,8 @@ class RabbitSource:
         self._tables = configured_relations(config.message_tables)
         self._waiting: deque[Arrived] = deque()
         """What has come, and wasn't read yet."""
+        self._again: list[Delivery] = []
+        """What has come that came before, and of which the log says nothing yet."""
         self._transactions: Transactions | None = None
         self._routing = Routing(config, [])
         self._told = NOWHERE
@@ -137,6 +139,10 @@ class RabbitSource:
         events = self._passed_on(transactions)
         if not self._waiting:
             events += self._caught_up(transactions)
+        if self._again and not transactions.is_open:
+            most = max(delivery.returns for delivery in self._again)
+            log.warning("messages_came_again", messages=len(self._again), most_returns=most)
+            self._again = []
         return events
 
     def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:  # noqa: ARG002 - the port
@@ -205,6 +211,7 @@ class RabbitSource:
         some = [self._waiting.popleft() for _ in range(min(READ_MESSAGES, len(self._waiting)))]
         events = [event for arrived in some for event in transactions.add(arrived)]
         if some:
+            self._again += [one.delivery for one in some if one.delivery.redelivered]
             self._told = some[-1].position
             self._feed.passed_on(some[-1].delivery)
         for key in self._routing.take_passed_over():
@@ -231,4 +238,5 @@ class RabbitSource:
     def _end_stream(self) -> None:
         self._transactions = None
         self._waiting.clear()
+        self._again = []
         self._feed.end()
