@@ -94,10 +94,9 @@ def _envelopes(write: Write) -> list[dict[str, Any]]:
     match write:
         case Insert(key, note):
             return [_written(key, note)]
-        case Update(key, note, None):
-            return [_written(key, note)]
-        case Update(key, note, new_key):
-            return [*_envelopes(Delete(key)), _written(new_key, note)]
+        case Update(key, note, new):
+            gone = [] if new is None else _envelopes(Delete(key))
+            return [*gone, _written(new or key, note)]
         case Delete(key):
             return [_envelope("d", before={"id": key})]
         case Truncate():
