@@ -49,11 +49,16 @@ class Relay(Protocol):
         """
 
     def begin_from(
-        self, relations: Sequence[Relation], checkpoint: Checkpoint, database: str
+        self,
+        relations: Sequence[Relation],
+        checkpoint: Checkpoint,
+        database: str,
+        *,
+        goes_on: bool,
     ) -> Sequence[str]:
         """Make what is lacking; what is written from now on comes after that checkpoint.
 
-        Returns, for people, what was made anew though it had been there before.
+        `goes_on`: it is the one that was loaded last, and nothing is lost since. Returns, for people, what was made anew though it had been there before.
         """
 
     def begin(self, begin: Begin) -> None:

@@ -115,7 +115,9 @@ class RelayStart:
             database = cast("Locates", self._source).database_name()
         checkpoint = replace(checkpoint, owner=self._owner, written=None)
         with self._reaching.reachable("sink", SinkError):
-            for topic in self._relay.begin_from(relations, checkpoint, database):
+            for topic in self._relay.begin_from(
+                relations, checkpoint, database, goes_on=not resumed.new_place
+            ):
                 log.warning("topic_made_anew", topic=topic)
             self._relay.checkpoints.store(checkpoint)
         return checkpoint

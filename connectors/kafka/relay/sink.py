@@ -9,7 +9,6 @@ import structlog
 
 from cdc_daemon import __version__
 from cdc_daemon.errors import SinkError, TakenOverError
-from cdc_daemon.events import NOWHERE
 from connectors.kafka.relay.checkpoints import LastMessages, Stored, message_of, stored_of
 from connectors.kafka.relay.columns import Modes
 from connectors.kafka.relay.config import KafkaRelayConfig
@@ -19,10 +18,10 @@ from connectors.kafka.relay.producing import Transactions
 from connectors.kafka.relay.tables import Shape
 from connectors.kafka.relay.topics import RelayTopics
 from connectors.kafka.topics import Topics
-from connectors.relay.log import LogEncoder, LogHead, carried_on, read_place
+from connectors.relay.log import LogEncoder, LogHead, carried_on, protected_columns, read_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation
     from cdc_daemon.ports import CheckpointStore, Finding
@@ -31,8 +30,8 @@ log = structlog.get_logger(__name__)
 
 IDLE_SECONDS: Final = 10.0
 """How often an idle source's position is written: until then it keeps its log for us."""
-LOG_IDLE_SECONDS: Final = 1.0
-"""The same where there is a log, whose readers tell by it how far they are behind."""
+LOG_IDLE_SECONDS: Final = 0.2
+"""The same where there is a log: its readers tell by it how far they are, and some wait for that."""
 
 
 class KafkaRelay:
@@ -92,9 +91,11 @@ class KafkaRelay:
         relations: Sequence[Relation],
         checkpoint: Checkpoint,
         database: str,
+        *,
+        goes_on: bool,
     ) -> list[str]:
         """Make the topics that are lacking."""
-        before = self._ids
+        before = self._ids if goes_on else {}
         self._ids = self._names.make(list(self._names.wanted(relations)), self._topics)
         config = self._config
         self._envelopes = Envelopes(
@@ -103,21 +104,29 @@ class KafkaRelay:
             with_transactions=config.transactions,
             with_tombstones=config.tombstones,
         )
-        self._begin_log(checkpoint)
+        self._begin_log(relations, checkpoint, before)
         return [name for name, known in before.items() if self._ids.get(name, known) != known]
 
-    def _begin_log(self, checkpoint: Checkpoint) -> None:
-        """Readers hear at once of the tables that are relayed from now on."""
-        if self._names.log is None:
+    def _begin_log(
+        self, relations: Sequence[Relation], checkpoint: Checkpoint, before: Mapping[str, str]
+    ) -> None:
+        """Readers hear at once of the tables that are relayed from now on.
+
+        The log lacks nothing where it was written together with the checkpoint: both are then of
+        the same Kafka transaction.
+        """
+        name, after = self._names.log, checkpoint.position
+        if name is None:
             return
-        last = self._ends.last(self._names.log)
+        last = self._ends.last(name) if before.get(name) == self._ids[name] else None
         head, place = (None, None) if last is None else read_place(last)
-        after = checkpoint.position
-        goes_on = place is not None and head is not None and place.position == after
-        tables = carried_on(head if goes_on else None, checkpoint.memberships, after)
-        new_head = LogHead(checkpoint.source_id, tables)
-        self._log = LogEncoder(new_head, NOWHERE if place is None else place.position)
-        if head != new_head:
+        new = LogHead(
+            checkpoint.source_id,
+            carried_on(head, checkpoint.memberships, after),
+            {one.qualified_name: rules for one in relations if (rules := protected_columns(one))},
+        )
+        self._log = LogEncoder(new, after if place is None else place.position)
+        if head != new and (place is None or place.position < after):
             self._write_log([self._log.watermark(after)])
 
     def begin(self, begin: Begin) -> None:

@@ -69,12 +69,18 @@ class StartRelay:
         self._kafka = kafka
 
     def __call__(
-        self, sink: dict[str, Any] | None = None, *, tables: tuple[str, ...] = TABLES, **more: Any
+        self,
+        sink: dict[str, Any] | None = None,
+        *,
+        log: bool = False,
+        tables: tuple[str, ...] = TABLES,
+        **more: Any,
     ) -> Relayed:
-        """Make one, and start it unless told otherwise."""
+        """Make one, and start it unless told otherwise. `log`: it writes one."""
+        logged = {"log": f"{self._prefix}.log"} if log else {}
         daemon = self._make(
             {},
-            sink={"topic_prefix": self._prefix, **(sink or {})},
+            sink={"topic_prefix": self._prefix, **logged, **(sink or {})},
             relay={"tables": list(tables)},
             **more,
         )
