@@ -60,7 +60,7 @@ def test_an_unknown_connector_names_the_installed_ones() -> None:
     with pytest.raises(ConfigurationError) as caught:
         registry.source_factory("postgress")
     assert str(caught.value) == (
-        'unknown source "postgress"; installed: http, outbox, polling, postgres, relay; '
+        'unknown source "postgress"; installed: http, outbox, polling, postgres, rabbitmq, relay; '
         'did you mean "postgres"?'
     )
     with pytest.raises(ConfigurationError, match='unknown sink "elastic"; installed: opensearch'):
