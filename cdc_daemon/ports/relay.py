@@ -58,7 +58,8 @@ class Relay(Protocol):
     ) -> Sequence[str]:
         """Make what is lacking; what is written from now on comes after that checkpoint.
 
-        `goes_on`: it is the one that was loaded last, and nothing is lost since. Returns, for people, what was made anew though it had been there before.
+        `goes_on`: it is the one that was loaded last, and nothing is lost since. Returns, for
+        people, what was made anew though it had been there before.
         """
 
     def begin(self, begin: Begin) -> None:

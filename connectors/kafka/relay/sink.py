@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 IDLE_SECONDS: Final = 10.0
 """How often an idle source's position is written: until then it keeps its log for us."""
 LOG_IDLE_SECONDS: Final = 0.2
-"""The same where there is a log: its readers tell by it how far they are, and some wait for that."""
+"""The same where there is a log: its readers tell by it how far they are."""
 
 
 class KafkaRelay:

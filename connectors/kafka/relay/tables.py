@@ -57,9 +57,7 @@ class TableRows:
             field(column.name, kind.schema, optional=self._is_optional(at))
             for at, (column, kind) in enumerate(zip(columns, kinds, strict=True))
         ]
-        key = [
-            field(columns[at].name, kinds[at].schema, optional=False) for at in self._key_places
-        ]
+        key = [field(columns[at].name, kinds[at].schema, optional=False) for at in self._key_places]
         return struct(fields, f"{self.topic}.Value"), struct(key, f"{self.topic}.Key")
 
     def _is_optional(self, at: int) -> bool:
