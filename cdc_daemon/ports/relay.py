@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation
+    from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation, Row
     from cdc_daemon.ports.sink import CheckpointStore
 
 
@@ -70,6 +70,12 @@ class Relay(Protocol):
 
     def commit(self, commit: Commit) -> None:
         """The transaction ends."""
+
+    def existing(self, relation: Relation, rows: Sequence[Row], position: Position) -> None:
+        """Write rows that were there already, as they are at that position of the stream.
+
+        Between transactions. `rows` is `PartlyUnreadable` where one needs a closer look.
+        """
 
     def passed(self, position: Position) -> None:
         """Everything up to there was written, though no transaction ends there."""

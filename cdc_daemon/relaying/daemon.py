@@ -114,6 +114,7 @@ class RelayDaemon:
             raise
         finally:
             monitor.stop()
+            relaying.close()
 
     def _give_up_place(self, limit: RetentionLimitError) -> None:
         """The disk of the source counts more than what is passed on."""

@@ -9,6 +9,7 @@ import structlog
 
 from cdc_daemon import __version__
 from cdc_daemon.errors import SinkError, TakenOverError
+from cdc_daemon.events import PartlyUnreadable
 from connectors.kafka.relay.checkpoints import LastMessages, Stored, message_of, stored_of
 from connectors.kafka.relay.columns import Modes
 from connectors.kafka.relay.config import KafkaRelayConfig
@@ -23,7 +24,7 @@ from connectors.relay.log import LogEncoder, LogHead, carried_on, protected_colu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation
+    from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation, Row
     from cdc_daemon.ports import CheckpointStore, Finding
 
 log = structlog.get_logger(__name__)
@@ -152,6 +153,14 @@ class KafkaRelay:
         self._write(self._encoder().commit(commit))
         if self._log is not None:
             self._write_log([self._log.commit(commit)])
+
+    def existing(self, relation: Relation, rows: Sequence[Row], position: Position) -> None:
+        """Messages of reads; readers of the log read rows themselves."""
+        encoder, micros = self._encoder(), time.time_ns() // 1000
+        careful = isinstance(rows, PartlyUnreadable)
+        for row in rows:
+            message = encoder.existing(relation, row, position, micros, careful=careful)
+            self._transactions.write(message)
 
     def passed(self, position: Position) -> None:
         """Only readers of the log are told."""
