@@ -113,22 +113,27 @@ class KafkaRelay:
     ) -> None:
         """Readers hear at once of the tables that are relayed from now on.
 
-        The log lacks nothing where it was written together with the checkpoint: both are then of
-        the same Kafka transaction.
+        The log goes on where the checkpoint that was found names the very topic as `before`.
         """
-        name, after = self._names.log, checkpoint.position
+        name, at = self._names.log, checkpoint.position
         if name is None:
             return
-        last = self._ends.last(name) if before.get(name) == self._ids[name] else None
+        last = self._ends.last(name)
         head, place = (None, None) if last is None else read_place(last)
-        new = LogHead(
+        goes_on = name in before and before[name] == self._ids[name]
+        after = place.position if place is not None and goes_on else at
+        new_head = LogHead(
             checkpoint.source_id,
-            carried_on(head, checkpoint.memberships, after),
-            {one.qualified_name: rules for one in relations if (rules := protected_columns(one))},
+            carried_on(head if goes_on else None, checkpoint.memberships, after),
+            {
+                each.qualified_name: found
+                for each in relations
+                if (found := protected_columns(each))
+            },
         )
-        self._log = LogEncoder(new, after if place is None else place.position)
-        if head != new and (place is None or place.position < after):
-            self._write_log([self._log.watermark(after)])
+        self._log = LogEncoder(new_head, after)
+        if head != new_head:
+            self._write_log([self._log.watermark(at)])
 
     def begin(self, begin: Begin) -> None:
         """Nothing is written of a transaction without changes of ours."""

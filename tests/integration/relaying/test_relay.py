@@ -53,7 +53,7 @@ def test_existing_rows_come_before_what_changes_them(
 ) -> None:
     """Rows are read in chunks while they change, and the daemon is killed in between."""
     hotels.execute(
-        "insert into hotel select i, 'old', 0, null, repeat('x', 500) from generate_series(1, %s) i",
+        "insert into hotel select i, 'old', 0, 1, repeat('x', 500) from generate_series(1, %s) i",
         [EXISTING],
     )
     hotels.execute("insert into room values (1, 'a', 1)")
