@@ -147,7 +147,7 @@ class Envelopes:
         seconds = b"%d" % (micros // MILLISECOND)
         value = (
             b'%b{"before":null,"after":%b,"source":{%b"ts_ms":%b,"snapshot":"true","db":%b,'
-            b'"sequence":"[null,"%d"]","ts_us":%d,"ts_ns":%d000,%b,"txId":null,"lsn":%d,'
+            b'"sequence":"[null,\\"%d\\"]","ts_us":%d,"ts_ns":%d000,%b,"txId":null,"lsn":%d,'
             b'"xmin":null,"origin":null,"origin_lsn":null},"transaction":null,"op":"r",'
             b'"ts_ms":%b,"ts_us":%d,"ts_ns":%d000}%b'
         ) % (
