@@ -32,11 +32,26 @@ _FOREVER: Final = 9_223_372_036_825_200_000
 _NEVER: Final = -9_223_372_036_832_400_000
 """What the driver makes of `infinity` and `-infinity` of a timestamp, in its own unit: as far as
 that goes, also in thousands of it."""
-_ENDLESS_DAYS: Final = {-622_191_234: "infinity", -625_821_272: "-infinity"}
-"""What Debezium makes of those of a date: days from before the first one of PostgreSQL."""
+_ENDLESS_DAYS: Final = {
+    -622_191_234: "infinity",
+    -625_821_272: "-infinity",
+    -2_147_472_692: "infinity",
+    -2_147_472_691: "-infinity",
+}
+"""What Debezium makes of those of a date, in a snapshot and arrays, and in the stream: days from
+before the first one of PostgreSQL."""
+_ENDLESS_NANOSECONDS: Final = {2**63 - 1: "infinity", -(2**63): "-infinity"}
+_ENDLESS_TEXTS: Final = {
+    "-5877611-06-21": "infinity",
+    "-5877611-06-22": "-infinity",
+    "+294247-01-10T04:00:25.2": "infinity",
+    "-290308-12-21T19:59:27.6": "-infinity",
+}
+"""The same moments as texts."""
 _ENDLESS_YEARS: Final = {292_278_994: "infinity", 292_269_055: "-infinity"}
 """Those of the last and the first moment of Java."""
-_SIGNED_YEAR: Final = re.compile(r"[+-]\d{4,9}(?=-)")
+_FAR_YEAR: Final = re.compile(r"([+-]\d{4,9}|0000)(?=-)")
+"""As ISO 8601 writes those beyond 9999, and those before 1: the year before that is 0."""
 _SCALE_BITS: Final = 11
 """Of the modifier of a numeric. Debezium takes a scale below 0 for one of almost 2048."""
 _HEADER: Final = 4
@@ -118,6 +133,8 @@ def _numeric(value: Any, said: _Said) -> Any:
         return _decimal(value["value"], int(value["scale"]))
     if isinstance(value, Digits) or value in {"NaN", "Infinity", "-Infinity"}:
         return value
+    if value == "NAN":  # so it is as a text, where the column has a scale
+        return "NaN"
     if said.schema is not None and said.name != "org.apache.kafka.connect.data.Decimal":
         return value
     if said.schema is None and said.handling.decimals == "string":
@@ -158,6 +175,8 @@ def _timestamp(value: Any, said: _Said) -> Any:
     if not isinstance(value, Digits):
         return _without_zone(value)
     number = int(value)
+    if number in _ENDLESS_NANOSECONDS:
+        return _ENDLESS_NANOSECONDS[number]
     for endless, word in ((_FOREVER, "infinity"), (_NEVER, "-infinity")):
         if number in {endless, endless // 1000, endless // 1_000_000}:
             return word
@@ -188,13 +207,15 @@ def _unit(said: _Said, of: str) -> str:
 def _timestamptz(value: Any, said: _Said) -> Any:
     if isinstance(value, Digits):
         return f"{_timestamp(value, said)}+00"
-    if isinstance(value, str) and (found := _SIGNED_YEAR.match(value)):
-        return _far(int(found[0]), value[found.end() :])
-    return value
+    return _as_postgres(value) if isinstance(value, str) else value
 
 
-def _far(year: int, rest: str) -> str:
-    """Of years that ISO 8601 writes with a sign: those before 1, and beyond 9999."""
+def _as_postgres(value: str) -> str:
+    """A text of ISO 8601 with PostgreSQL's years: they have no sign, and BC comes last."""
+    found = _FAR_YEAR.match(value)
+    if found is None:
+        return value
+    year, rest = int(found[0]), value[found.end() :]
     if abs(year) in _ENDLESS_YEARS:
         return _ENDLESS_YEARS[abs(year)]
     return f"{year:04d}{rest}" if year > 0 else f"{1 - year:04d}{rest} BC"
@@ -206,7 +227,10 @@ def _timetz(value: Any, said: _Said) -> Any:  # noqa: ARG001 - as all of them
 
 def _without_zone(value: Any) -> Any:
     """Of the mode `isostring`: it writes Z behind times that have no zone."""
-    return value.removesuffix("Z") if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    text = value.removesuffix("Z")
+    return _ENDLESS_TEXTS.get(text) or _as_postgres(text)
 
 
 def _interval(value: Any, said: _Said) -> Any:
