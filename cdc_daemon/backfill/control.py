@@ -209,8 +209,8 @@ def _require_rows(chosen: Sequence[FlatProjection | Plan]) -> None:
     for projection in chosen:
         if not isinstance(projection, Plan) and not projection.relation.has_rows:
             raise ConflictError(
-                f"the rows of {projection.relation.qualified_name} are only what messages have said "
-                "of them: they can't be read again into a read model that is searched. To have all "
+                f"the rows of {projection.relation.qualified_name} are only what messages have "
+                "said of them: they can't be read again into a read model that is searched. To have all "
                 f"messages read again from the first one on: rename projection {projection.name}"
             )
 

@@ -11,7 +11,6 @@ import structlog
 from cdc_daemon.errors import CdcError, RetryError, SlotInUseError, StartAgainError
 from connectors.kafka.member import Member, is_left
 from connectors.kafka.standing import Standing, read_kept
-from connectors.kafka.topics import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from connectors.kafka.config import KafkaConfig
     from connectors.kafka.followed import Followed
     from connectors.kafka.stream import Stream
-    from connectors.kafka.topics import Topics
+    from connectors.kafka.topics import Place, Topics
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +34,7 @@ JOIN_SECONDS: Final = 60.0
 class Following:
     """Of one source. The reader's thread owns it, but for `wake`, `from_start` and `fail`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of, each by its name
         self,
         config: KafkaConfig,
         topics: Topics,

@@ -105,7 +105,10 @@ class Member:
             for place, one in offsets.items()
         ]
         with mapped_errors("commit offsets", SourceError, self._heard):
-            self._client.commit(offsets=said, asynchronous=not wait)
+            if wait:
+                self._client.commit(offsets=said, asynchronous=False)
+            else:
+                self._client.commit(offsets=said, asynchronous=True)
 
     def seek(self, offsets: Mapping[Place, int]) -> None:
         """Read on from there."""

@@ -1,4 +1,4 @@
-"""How far a group is in a partition, as it says so to Kafka: an offset, and what goes with it. Pure.
+"""How far a group is in a partition, as it says so to Kafka: an offset, and more. Pure.
 
 The position that was durable then tells a checkpoint that is older: what lies between would be
 missing. The topic's id tells one that was deleted and made again. The other two are what later

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon.events import NOWHERE, Commit, Watermark
 from connectors.kafka.standing import Standing
@@ -205,8 +205,11 @@ class Stream:
         return self._begins.get(place, 0) if standing is None else standing.offset
 
     def _look_whether_reread(self) -> None:
-        if self.wanted and self._ends and self._reread_to is None and all(
-            self._offset(place) >= end for place, end in self._ends.items()
+        if (
+            self.wanted
+            and self._ends
+            and self._reread_to is None
+            and all(self._offset(place) >= end for place, end in self._ends.items())
         ):
             self._reread_to = self._numbering.last
 
@@ -222,7 +225,12 @@ def _message(read: Read, standing: Standing) -> Message:
         f"topic {topic}, partition {partition}, offset {read.offset}",
         number=read.offset + 1,
         time=milliseconds / MILLISECONDS,
-        headers={name: value or b"" for name, value in raw.headers() or ()},
+        headers=_headers(raw.headers()),
         floor=standing.floor,
         newest=standing.newest,
     )
+
+
+def _headers(raw: Any) -> dict[str, bytes]:
+    """Of several with one name the last; librdkafka hands over pairs."""
+    return {name: value or b"" for name, value in raw or ()}
