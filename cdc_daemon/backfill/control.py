@@ -210,8 +210,8 @@ def _require_rows(chosen: Sequence[FlatProjection | Plan]) -> None:
         if not isinstance(projection, Plan) and not projection.relation.has_rows:
             raise ConflictError(
                 f"the rows of {projection.relation.qualified_name} are only what messages have "
-                "said of them: they can't be read again into a read model that is searched. To have all "
-                f"messages read again from the first one on: rename projection {projection.name}"
+                "said of them: they can't be read again into a read model that is searched. To "
+                f"have all messages read from the first one on: rename {projection.name}"
             )
 
 

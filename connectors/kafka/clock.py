@@ -47,8 +47,8 @@ class KafkaClock:
         """Nothing can be half written."""
 
     def reach(self, position: Position) -> Position:  # noqa: ARG002 - the port
-        """Where it ends."""
-        return self._stream.last
+        """What stands for all that the topics hold by now."""
+        return self.sample().position
 
     def slot_health(self) -> None:
         """Topics keep what their retention says, whoever reads them."""

@@ -15,12 +15,13 @@ from connectors.kafka.followed import follow, memberships
 from connectors.kafka.following import Following
 from connectors.kafka.place import kept_place, require_alone, set_place
 from connectors.kafka.stream import Stream
-from connectors.kafka.topics import Topics
+from connectors.kafka.topics import Place, Topics
 from connectors.messages.fromstart import FromStart
 from connectors.messages.history import GivenTokens, history, shared_until, shown
 from connectors.messages.nothing import ConfiguredShapes, SeenUntil
 from connectors.messages.reading import TableReader, TopicReader
 from connectors.messages.tables import configured_relations, described, qualified
+from connectors.messages.transactions import Transactions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +129,9 @@ class KafkaSource:
         """Read on from what is committed; in the same process from just after `after`."""
         self._end_stream()
         followed = self._followed_again(relations)
-        known = self._stream.begin(self._readers(relations, followed), after)
+        tables = [relation.qualified_name for relation in relations]
+        transactions = Transactions[Place](tables) if self._config.transactions else None
+        known = self._stream.begin(self._readers(relations, followed), after, transactions)
         before = {} if self._followed is None else self._followed.topics
         self._followed = followed
         self._following = Following(

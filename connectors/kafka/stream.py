@@ -9,24 +9,26 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from cdc_daemon.events import NOWHERE, Commit, Watermark
+from cdc_daemon.events import NOWHERE, ChangeKind, Commit, Watermark
 from connectors.kafka.standing import Standing
 from connectors.messages.fromstart import Reread
 from connectors.messages.journal import Journal
 from connectors.messages.marks import Marks
-from connectors.messages.message import Message
+from connectors.messages.message import Message, Said
 from connectors.messages.numbering import Numbering
+from connectors.messages.transactions import Held, Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cdc_daemon.events import Event, Position
     from connectors.kafka.member import Read
     from connectors.kafka.topics import Committed, Place
-    from connectors.messages.message import Said
     from connectors.messages.reading import TopicReader
 
 MILLISECONDS: Final = 1000
+OVERHEAD_BYTES: Final = 500
+"""What a message costs in memory beside its value."""
 
 
 class Stream:
@@ -42,6 +44,10 @@ class Stream:
         self._durable: dict[Place, tuple[Standing, Position]] = {}
         """What is to be committed."""
         self._readers: Mapping[str, TopicReader] = {}
+        """By the topics; that of transactions has none."""
+        self._transactions: Transactions[Place] | None = None
+        self._deleted: dict[Place, bytes | None] = {}
+        """The key of the row that the last message deleted."""
         self._told = NOWHERE
         """The newest position that the pipeline knows to have come to."""
         self._begins: dict[Place, int] = {}
@@ -64,9 +70,19 @@ class Stream:
         with self._lock:
             return dict(self._standings)
 
-    def begin(self, readers: Mapping[str, TopicReader], after: Position) -> dict[Place, Standing]:
-        """From just after `after`, by the topics; where partitions are, as far as that is known."""
+    def begin(
+        self,
+        readers: Mapping[str, TopicReader],
+        after: Position,
+        transactions: Transactions[Place] | None = None,
+    ) -> dict[Place, Standing]:
+        """From just after `after`, by the topics; where partitions are, as far as that is known.
+
+        `transactions`: messages wait there until all of their transaction has come.
+        """
         with self._lock:
+            self._transactions = transactions
+            self._deleted = {}
             known = {place: standing for place, (standing, _) in self._durable.items()}
             known |= dict(self._journal.up_to(after))
             self._numbering.go_beyond(after, time.time())
@@ -117,6 +133,7 @@ class Stream:
                     self._standings[read.place] = standing._replace(offset=read.offset)
                 else:
                     events += self._message(read, standing)
+            events += self._whole()
             if (mark := self._marks.passed(self._reached())) is not None:
                 self._told = mark
                 events.append(Watermark(mark))
@@ -126,10 +143,11 @@ class Stream:
     def idle(self) -> list[Event]:
         """Nothing has come: what was given is told."""
         with self._lock:
-            if self._told >= self._numbering.last:
-                return []
-            self._told = self._numbering.last
-            return [Watermark(self._told)]
+            events = self._whole()
+            if self._told < self._numbering.last:
+                self._told = self._numbering.last
+                events.append(Watermark(self._told))
+            return events
 
     def mark(self, ends: Mapping[Place, int]) -> Position:
         """What stands for all up to these offsets. Any thread asks."""
@@ -148,7 +166,9 @@ class Stream:
         with self._lock:
             taken, self._durable = self._durable, {}
         return {
-            place: standing.committed(ids[place.topic], position)
+            place: standing._replace(offset=min(standing.offset, self._sent(place))).committed(
+                ids[place.topic], position
+            )
             for place, (standing, position) in taken.items()
         }
 
@@ -163,6 +183,8 @@ class Stream:
         with self._lock:
             self._journal.forget()
             self._durable.clear()
+            if self._transactions is not None:
+                self._transactions.forget()
             self._standings |= {place: Standing(offset) for place, offset in begins.items()}
 
     def reread(self) -> Reread:
@@ -170,7 +192,7 @@ class Stream:
         with self._lock:
             total = sum(end - self._begins.get(place, end) for place, end in self._ends.items())
             read = sum(
-                min(self._offset(place), end) - self._begins.get(place, end)
+                min(self._sent(place), end) - self._begins.get(place, end)
                 for place, end in self._ends.items()
             )
             return Reread(read, total, self._reread_to)
@@ -178,38 +200,89 @@ class Stream:
     def _message(self, read: Read, standing: Standing) -> list[Event]:
         now = time.time()
         message = _message(read, standing)
-        said = self._readers[read.place.topic].read(message)
-        standing = standing.after(said, read.offset)
-        self._standings[read.place] = standing
+        said = self._said(read, message)
+        self._standings[read.place] = standing.after(said, read.offset)
         self.messages += 1
         self.poison += bool(said.poison)
-        if not said.changes:
-            self._journal.add(self._numbering.last, (read.place, standing))
+        if self._waits(read, message, said, now):
             return []
-        position = self._marks.next(now)
-        self._journal.add(position, (read.place, standing))
-        self._told = position
-        return [*said.changes, self._commit(read, position, said, now)]
+        return self._committed([Held(read.place, read.offset, said, 0)])
 
-    def _commit(self, read: Read, position: Position, said: Said, now: float) -> Commit:
+    def _said(self, read: Read, message: Message) -> Said:
+        reader = self._readers.get(read.place.topic)
+        if reader is None:
+            return Said()
+        if message.value is None and self._deleted.get(read.place, b"") == message.key:
+            return Said()  # the tombstone behind a delete says nothing more
+        said = reader.read(message)
+        is_delete = bool(said.changes) and said.changes[0].kind is ChangeKind.DELETE
+        self._deleted[read.place] = message.key if is_delete and message.key else b""
+        return said
+
+    def _waits(self, read: Read, message: Message, said: Said, now: float) -> bool:
+        """Whether the message is kept until all of its transaction has come."""
+        if self._transactions is None:
+            return False
+        held = Held(read.place, read.offset, said, len(message.value or b"") + OVERHEAD_BYTES)
+        if read.place.topic not in self._readers:
+            self._transactions.told(message.value, held, now)
+            return True
+        number = None if said.transaction is None else said.transaction.number
+        return number is not None and self._transactions.hold(held, number, now)
+
+    def _whole(self) -> list[Event]:
+        """Transactions of which all has come."""
+        if self._transactions is None:
+            return []
+        return [
+            event
+            for held in self._transactions.whole(time.time())
+            for event in self._committed(held)
+        ]
+
+    def _committed(self, held: Sequence[Held[Place]]) -> list[Event]:
+        """Changes and their commit; what says nothing is durable with what came before it."""
+        changes: list[Event] = [change for one in held for change in one.said.changes]
+        position = self._marks.next(time.time()) if changes else self._numbering.last
+        for one in held:
+            standing = self._standings.get(one.place)
+            if standing is not None:
+                after = standing._replace(offset=one.offset + 1)
+                self._journal.add(position, (one.place, after))
+        if not changes:
+            return []
+        self._told = position
+        return [*changes, self._commit(held, position)]
+
+    def _commit(self, held: Sequence[Held[Place]], position: Position) -> Commit:
         """What was there before counts from its reading on: nobody has waited for it."""
-        was_there = read.offset < self._ends.get(read.place, 0) and self._reread_to is None
-        committed = now if was_there or not said.time else said.time
-        return Commit(position, committed, position, said.traceparent, said.version)
+        last = held[-1]
+        said_at = max(one.said.time for one in held)
+        was_there = last.offset < self._ends.get(last.place, 0) and self._reread_to is None
+        return Commit(
+            position,
+            time.time() if was_there or not said_at else said_at,
+            position,
+            next((one.said.traceparent for one in held if one.said.traceparent), ""),
+            max(one.said.version for one in held),
+        )
+
+    def _sent(self, place: Place) -> int:
+        """How far a partition is, but for what waits for the rest of its transaction."""
+        standing = self._standings.get(place)
+        reached = self._begins.get(place, 0) if standing is None else standing.offset
+        held = None if self._transactions is None else self._transactions.first_held(place)
+        return reached if held is None else min(reached, held)
 
     def _reached(self) -> dict[Place, int]:
-        return {place: standing.offset for place, standing in self._standings.items()}
-
-    def _offset(self, place: Place) -> int:
-        standing = self._standings.get(place)
-        return self._begins.get(place, 0) if standing is None else standing.offset
+        return {place: self._sent(place) for place in self._standings}
 
     def _look_whether_reread(self) -> None:
         if (
             self.wanted
             and self._ends
             and self._reread_to is None
-            and all(self._offset(place) >= end for place, end in self._ends.items())
+            and all(self._sent(place) >= end for place, end in self._ends.items())
         ):
             self._reread_to = self._numbering.last
 
