@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import RetryError, SourceError, StartAgainError
 from cdc_daemon.events import Coverage, Position
-from cdc_daemon.ports import CHUNK_BYTES
+from cdc_daemon.ports import CHUNK_BYTES, MessageReport
 from connectors.kafka.clock import KafkaClock
 from connectors.kafka.config import KafkaConfig
 from connectors.kafka.followed import follow, memberships
@@ -155,6 +155,17 @@ class KafkaSource:
     def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:  # noqa: ARG002 - the port
         """Commit the offsets of what is durable."""
         self._streaming().confirm(durable)
+
+    def message_report(self) -> MessageReport:
+        """What has been read, and what waits. Any thread."""
+        following = self._following
+        return MessageReport(
+            messages=self._stream.messages,
+            poison=self._stream.poison,
+            incomplete=self._stream.incomplete(),
+            rebalances=0 if following is None else following.rebalances,
+            parts=[] if following is None else self._stream.parts(following.ends),
+        )
 
     def starting(self) -> AbstractContextManager[None]:
         """No commit waits for us."""

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon.events import NOWHERE, ChangeKind, Commit, Watermark
+from cdc_daemon.ports import PartReport
 from connectors.kafka.standing import Standing
 from connectors.messages.fromstart import Reread
 from connectors.messages.journal import Journal
@@ -56,6 +57,8 @@ class Stream:
         self._reread_to: Position | None = None
         self.wanted = False
         """Whether somebody wants all from the first message on, since `renew`."""
+        self._ages: dict[Place, float] = {}
+        """When the last message of each was written."""
         self.messages = 0
         self.poison = 0
 
@@ -149,6 +152,23 @@ class Stream:
                 events.append(Watermark(self._told))
             return events
 
+    def incomplete(self) -> int:
+        """Transactions that went on in parts. Any thread asks."""
+        with self._lock:
+            return 0 if self._transactions is None else self._transactions.incomplete
+
+    def parts(self, ends: Mapping[Place, int]) -> list[PartReport]:
+        """How much of each partition waits, of what it had when it was looked at. Any thread."""
+        with self._lock:
+            return [
+                PartReport(
+                    f"{place.topic}/{place.partition}",
+                    waiting := max(0, ends.get(place, 0) - standing.offset),
+                    max(0.0, time.time() - self._ages.get(place, time.time())) if waiting else 0.0,
+                )
+                for place, standing in sorted(self._standings.items())
+            ]
+
     def mark(self, ends: Mapping[Place, int]) -> Position:
         """What stands for all up to these offsets. Any thread asks."""
         with self._lock:
@@ -203,6 +223,7 @@ class Stream:
         said = self._said(read, message)
         self._standings[read.place] = standing.after(said, read.offset)
         self.messages += 1
+        self._ages[read.place] = message.time
         self.poison += bool(said.poison)
         if self._waits(read, message, said, now):
             return []

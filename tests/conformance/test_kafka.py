@@ -8,7 +8,7 @@ import pytest
 
 from connectors.kafka import KafkaSource
 from connectors.kafka.config import KafkaConfig
-from tests.conformance.follower import Follower, follower  # noqa: F401 - a fixture
+from tests.conformance.follower import follower  # noqa: F401 - a fixture
 from tests.conformance.place_suite import PlaceSuite
 from tests.conformance.source_suite import SourceSuite
 from tests.conformance.upstream import Delete, Insert, Truncate, Update
@@ -16,6 +16,7 @@ from tests.generators.debezium_topics import DebeziumTopics
 
 if TYPE_CHECKING:
     from cdc_daemon import embedded
+    from tests.conformance.follower import Follower
     from tests.conformance.upstream import Write
 
 TABLE = "public.item"

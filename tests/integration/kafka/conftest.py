@@ -1,4 +1,4 @@
-"""What the tests of topics as a source share: topics, and a daemon that makes read models of them."""
+"""What the tests of topics as a source share: topics, and a daemon that reads them."""
 
 from __future__ import annotations
 
