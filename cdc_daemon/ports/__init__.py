@@ -1,9 +1,10 @@
 """What connectors implement. The daemon sees outside systems only through these protocols.
 
 Source side: `Source`, `ChunkReader`, `Visibility`, `ShapeReader`, `SourceClock`, `TokenReader`.
-Sink side: `Sink`, `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a
-`Doctor`; a source may be `Versioned`, one that `TakesChanges`, or `Shareable` by a `Group` of
-replicas. Each port names its thread; everything raises only the errors of `cdc_daemon.errors`.
+Sink side: `Sink`, `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`; or a `Relay`,
+that takes changes as they are, from a source that `Locates` them. Either may be a `Doctor`; a
+source may be `Versioned`, one that `TakesChanges`, or `Shareable` by a `Group` of replicas. Each
+port names its thread; everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
@@ -12,6 +13,7 @@ from cdc_daemon.ports.doctor import Doctor, Finding
 from cdc_daemon.ports.group import NOTHING, SLOTS, Group, Reached, Seat, Shareable
 from cdc_daemon.ports.messages import MessageReport, PartReport, ReadsMessages
 from cdc_daemon.ports.posting import BringsRowsOnce, TakesChanges, Versioned
+from cdc_daemon.ports.relay import Locates, Relay, RelayFactory
 from cdc_daemon.ports.sink import (
     CheckpointStore,
     DeadLetterStore,
@@ -60,6 +62,7 @@ __all__ = [
     "Group",
     "Health",
     "KeepsFiles",
+    "Locates",
     "MessageReport",
     "Number",
     "OpenConfiguration",
@@ -71,6 +74,8 @@ __all__ = [
     "ReadModel",
     "ReadsMessages",
     "Rejection",
+    "Relay",
+    "RelayFactory",
     "RetentionBounds",
     "RetentionStep",
     "Running",
