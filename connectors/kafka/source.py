@@ -11,6 +11,7 @@ from cdc_daemon.events import Coverage, Position
 from cdc_daemon.ports import CHUNK_BYTES, MessageReport
 from connectors.kafka.clock import KafkaClock
 from connectors.kafka.config import KafkaConfig
+from connectors.kafka.doctor import examine
 from connectors.kafka.followed import follow, memberships
 from connectors.kafka.following import Following
 from connectors.kafka.place import kept_place, require_alone, set_place
@@ -24,10 +25,10 @@ from connectors.messages.tables import configured_relations, described, qualifie
 from connectors.messages.transactions import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cdc_daemon.events import Event, Relation
-    from cdc_daemon.ports import TableRequest
+    from cdc_daemon.ports import Finding, TableRequest
     from connectors.kafka.followed import Followed
     from connectors.messages.fromstart import Reread
 
@@ -76,6 +77,10 @@ class KafkaSource:
     def keeps_place(self, relations: Sequence[Relation]) -> bool:  # noqa: ARG002 - the port
         """Always: topics come and go one by one."""
         return True
+
+    def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
+        """Look at everything that could keep the relations from being followed."""
+        return examine(self._topics, self._config, self._group, subjects)
 
     def held_by(self) -> str | None:
         """The members of the group. None is ours: the stream is ended."""
