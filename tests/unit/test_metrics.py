@@ -11,10 +11,17 @@ from cdc_daemon.consistency.collector import DelayCollector, FreshnessCollector
 from cdc_daemon.consistency.delays import STAGES
 from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.consistency.messages import MessageCollector
 from cdc_daemon.consistency.polls import PollCollector
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import STATES, Metrics
-from cdc_daemon.ports import PollReport, RetentionBounds, SlotHealth
+from cdc_daemon.ports import (
+    MessageReport,
+    PartReport,
+    PollReport,
+    RetentionBounds,
+    SlotHealth,
+)
 from cdc_daemon.state.collector import StateCollector
 from cdc_daemon.state.store import Figures
 from cdc_daemon.web.watching import NumbersCollector
@@ -36,6 +43,7 @@ LOADING = SimpleNamespace(
     is_paused=True,
 )
 STATE = SimpleNamespace(figures=Figures({"public.hotel": 5}, 1, 2, 3, 4, 5, 0.5))
+READ = MessageReport(parts=[PartReport("shop.hotel/0", 1, 2.5)])
 POLLED = PollReport(1, 1, 1, 1, 1.0, 1.0, 1.0)
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
 
@@ -80,6 +88,8 @@ def registry() -> CollectorRegistry:
     metrics.registry.register(BackfillCollector(LOADING, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
     metrics.registry.register(StateCollector(STATE, "pipe"))  # type: ignore[arg-type]  # as above
     metrics.registry.register(PollCollector(SimpleNamespace(poll_report=lambda: POLLED), "pipe"))
+    messages = SimpleNamespace(message_report=lambda: READ)
+    metrics.registry.register(MessageCollector(messages, "pipe"))
     metrics.registry.register(NumbersCollector("pipe", GuardHealth()))
     return metrics.registry
 
