@@ -39,10 +39,10 @@ class Shop:
     def document(self, id_: int, alias: str = "") -> dict[str, Any] | None:
         """What is stored, searchable or not."""
         try:
-            found: dict[str, Any] = self.rest.get(f"/{alias or self.name}/_doc/{id_}")
+            found: dict[str, Any] = self.rest.get(f"/{alias or self.name}/_doc/{id_}")["_source"]
         except Refused:
             return None
-        return found["_source"]
+        return found
 
     def shows(self, id_: int, **fields: Any) -> None:
         """Wait until its document has these values."""
