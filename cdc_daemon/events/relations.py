@@ -120,6 +120,9 @@ class Relation:
     """Every column of the table, mapped or not."""
     order: tuple[str, ...] = ()
     """Those that aren't generated, in their places; empty where one is, or was dropped."""
+    has_rows: bool = True
+    """Whether the source has its rows, to be read beside the stream; not where they are only what
+    messages have said of them."""
     stands_for: Relation | None = None
     """Of a table in another shape than the mappings were compiled for: their relation. Its changes
     hold no values, and `misfit` says why."""
