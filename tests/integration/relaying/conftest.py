@@ -81,7 +81,7 @@ class StartRelay:
         sink: dict[str, Any] | None = None,
         *,
         log: bool = False,
-        tables: tuple[str, ...] = TABLES,
+        snapshot: str = "initial",
         **more: Any,
     ) -> Relayed:
         """Make one, and start it unless told otherwise. `log`: it writes one."""
@@ -89,7 +89,7 @@ class StartRelay:
         daemon = self._make(
             {},
             sink={"topic_prefix": self._prefix, **logged, **(sink or {})},
-            relay={"tables": list(tables)},
+            relay={"tables": list(TABLES), "snapshot": snapshot},
             **more,
         )
         return Relayed(daemon, self._prefix, self._kafka)
