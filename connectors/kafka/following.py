@@ -50,7 +50,7 @@ class Following:
         self._stream = stream
         self._group = group
         self.followed = followed
-        self._ids = {name: topic.id for name, topic in followed.topics.items()}
+        self._ids = followed.ids
         self._known = known
         self._whole = whole
         self._places = followed.places
