@@ -135,6 +135,7 @@ class KafkaSource:
     ) -> None:
         """Read on from what is committed; in the same process from just after `after`."""
         self._end_stream()
+        self._topics.close()  # the broker may be another process by now
         followed = self._followed_again(relations)
         tables = [relation.qualified_name for relation in relations]
         transactions = Transactions[Place](tables) if self._config.transactions else None

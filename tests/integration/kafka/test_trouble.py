@@ -30,6 +30,7 @@ def test_a_broker_that_dies_and_comes_back(shop: Shop, kafka: embedded.KafkaServ
     shop.hotels({1: "Ritz!", 2: "Astoria"})
     shop.until_shown({"1": "Ritz!", "2": "Astoria"})
     shop.daemon.wait_until("streaming")
+    assert "topics_read_again" not in shop.log()
 
 
 def test_messages_that_are_gone_are_never_skipped_in_silence(shop: Shop) -> None:
