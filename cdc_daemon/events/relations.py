@@ -133,6 +133,16 @@ class Relation:
         """`schema.name`, the way the configuration names it."""
         return f"{self.schema}.{self.name}"
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What old rows are told by, and new ones: the primary key, or the index of the replica
+        identity. Empty where the table has neither.
+        """  # noqa: D205 - one sentence
+        if self.replica_identity == "index":
+            return tuple(column.name for column in self.columns if column.in_identity)
+        names = {column.name for column in self.columns}
+        return self.primary_key if names.issuperset(self.primary_key) else ()
+
     def index_of(self, column: str) -> int:
         """The place of `column` in a row. Raises KeyError when there is no such column."""
         for at, candidate in enumerate(self.columns):
