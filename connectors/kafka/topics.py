@@ -24,8 +24,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from cdc_daemon.errors import CdcError
-from connectors.kafka.session import Heard, client_settings, mapped_errors
+from connectors.kafka.session import Heard, client_settings, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -230,11 +229,12 @@ class Topics:
         broker that was killed is there again.
         """
         try:
-            with mapped_errors(what, self._unusable, self._heard):
-                yield
-        except CdcError:
-            self._client, self._heard = None, Heard()
-            raise
+            yield
+        except KafkaException as error:
+            if self._client is not None:
+                self._client.poll(0)  # hears why
+            heard, self._client, self._heard = self._heard, None, Heard()
+            raise mapped(error.args[0], what, self._unusable, heard) from error
 
 
 def places_of(topics: Iterable[Topic]) -> list[Place]:
