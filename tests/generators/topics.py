@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 TIMEOUT_SECONDS: Final = 60.0
 
@@ -38,9 +39,15 @@ def topic_names(bootstrap_servers: str, beginning: str) -> list[str]:
     return sorted(name for name in names if name.startswith(beginning))
 
 
-def records(bootstrap_servers: str, topics: Iterable[str]) -> list[Record]:
-    """All that is committed in topics by now, topic by topic, in the order of their partitions."""
+def records(
+    bootstrap_servers: str, topics: Iterable[str], login: Mapping[str, Any] = MappingProxyType({})
+) -> list[Record]:
+    """All that is committed in topics by now, topic by topic, in the order of their partitions.
+
+    `login`: the settings of a user, where the brokers know any.
+    """
     settings = {
+        **login,
         "bootstrap.servers": bootstrap_servers,
         "group.id": "tests",
         "auto.offset.reset": "earliest",

@@ -32,15 +32,17 @@ TABLES = ("public.hotel", "public.room")
 class Relayed:
     """A relay of one test, and what it has written."""
 
-    def __init__(self, daemon: RunningDaemon, prefix: str, bootstrap_servers: str) -> None:
+    def __init__(self, daemon: RunningDaemon, prefix: str, kafka: embedded.KafkaServer) -> None:
         self.daemon = daemon
         self.prefix = prefix
         self.log = f"{prefix}.log"
-        self._bootstrap_servers = bootstrap_servers
+        self._bootstrap_servers = kafka.bootstrap_servers
+        self._login = kafka.client_settings()
 
     def records(self, *names: str) -> list[Record]:
         """What is committed in its topics, by their names without the prefix."""
-        return records(self._bootstrap_servers, [f"{self.prefix}.{name}" for name in names])
+        topics = [f"{self.prefix}.{name}" for name in names]
+        return records(self._bootstrap_servers, topics, self._login)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The messages of a table, tombstones apart."""
@@ -79,7 +81,7 @@ class StartRelay:
         sink: dict[str, Any] | None = None,
         *,
         log: bool = False,
-        tables: tuple[str, ...] = TABLES,
+        snapshot: str = "initial",
         **more: Any,
     ) -> Relayed:
         """Make one, and start it unless told otherwise. `log`: it writes one."""
@@ -87,10 +89,10 @@ class StartRelay:
         daemon = self._make(
             {},
             sink={"topic_prefix": self._prefix, **logged, **(sink or {})},
-            relay={"tables": list(tables)},
+            relay={"tables": list(TABLES), "snapshot": snapshot},
             **more,
         )
-        return Relayed(daemon, self._prefix, self._kafka.bootstrap_servers)
+        return Relayed(daemon, self._prefix, self._kafka)
 
 
 @pytest.fixture
