@@ -187,7 +187,7 @@ class Bench:
         relay = Daemon(self._both.folder, RELAY, self._both.source.dsn, self._both.sink.url)
         relay.configure(
             sink={**self._cluster(), "type": "kafka", "log": LOG},
-            relay={"tables": TABLES},
+            relay={"tables": TABLES, "snapshot": "never"},
             projections=None,
         )
         return relay

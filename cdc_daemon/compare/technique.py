@@ -38,7 +38,7 @@ _RELAY: Final = """\
 name: {pipeline}-relay
 source: {{{source}}}
 sink: {{type: kafka, {kafka}, topic_prefix: {pipeline}, log: {pipeline}.log}}
-relay: {{tables: [public.booking]}}
+relay: {{tables: [public.booking], snapshot: never}}
 web: {{listen: "${{CDC_DAEMON_LISTEN}}"}}
 """
 
