@@ -60,8 +60,7 @@ class Daemons:
         """Wait until all rows that were there are searchable. Raises StopError if that is late."""
         began = time.monotonic()
         for daemon in self.writing:
-            if not daemon.wait_until(_is_ready, LOAD_SECONDS):
-                raise StopError(f"the first load did not end within {LOAD_SECONDS:.0f} s")
+            _see_streaming(daemon)
         reading = read(self.writing[0].metrics_url, time.monotonic())
         rows = reading.loaded_rows if reading else 0
         to_stderr(f"First load: {rows:,} rows searchable after {time.monotonic() - began:.1f} s")
@@ -69,6 +68,11 @@ class Daemons:
     def catch_up(self, dsn: str, seconds: float) -> None:
         """Wait until all that is committed is searchable, by the word of the one that is asked."""
         self.writing[0].catch_up(dsn, seconds)
+
+
+def _see_streaming(daemon: DaemonProcess) -> None:
+    if not daemon.wait_until(_is_ready, LOAD_SECONDS):
+        raise StopError(f"{daemon.name} did not get to the stream within {LOAD_SECONDS:.0f} s")
 
 
 def _is_ready(shown: dict[str, Any]) -> bool:
@@ -89,6 +93,7 @@ def relay_and_projectors(stack: ExitStack, variables: dict[str, str], port: int)
     known = {**variables, "KAFKA_SERVERS": kafka.bootstrap_servers}
     relay = running_daemon(store.relay_configuration(), free_port(), known, to_stderr, name="relay")
     started = stack.enter_context(relay)
+    _see_streaming(started)  # before that there is no log to read
     projectors = []
     for number in range(PROJECTORS):
         projector = running_daemon(
