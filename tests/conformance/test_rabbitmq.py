@@ -262,7 +262,7 @@ class TestQueue(MessagesSuite):
         upstream: RabbitUpstream,
         follower: Follower,  # noqa: F811 - the fixture
     ) -> None:
-        """As RabbitMQ does where nothing is acknowledged for half an hour, since the sink is away."""
+        """As where nothing is acknowledged for half an hour, since the sink is away."""
         with upstream.impatient():
             follower.load()
             upstream.commit(Insert("a"))

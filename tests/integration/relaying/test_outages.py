@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cdc_daemon import embedded
     from tests.integration.relaying.conftest import StartRelay
 
-OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS") or 5)
+OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS") or 2)
 CONFIRMED = "select confirmed_flush_lsn::text from pg_replication_slots"
 
 
