@@ -131,16 +131,22 @@ class Replica:
         if seat != self.seat:
             self.seat, self.run = seat, None
 
-    def start(self, *, remake: str | None = None) -> None:
+    def start(self) -> None:
         """Begin with the seat that it believes to have."""
         if self.run is not None:
             return
         if self.seat.leads:
-            self._lead(remake)
+            self._lead()
         else:
             self._follow()
 
-    def _lead(self, remake: str | None) -> None:
+    def remake(self, projection: str) -> None:
+        """A mapping has changed: who leads makes another index of it."""
+        if self.seat.leads:
+            self.run = None
+            self._lead(projection)
+
+    def _lead(self, remake: str | None = None) -> None:
         world, kept = self.world, self.world.checkpoint
         owner = f"{self.number}"
         if kept is None:

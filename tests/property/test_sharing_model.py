@@ -77,7 +77,7 @@ def _do(step: str, world: World, replicas: list[Replica], rng: Random) -> None:
     elif step == "turn":
         one.do_all()
     elif step == "remake":
-        one.start(remake=rng.choice(["flat", "joined"]))
+        one.remake(rng.choice(["flat", "joined"]))
     else:
         getattr(one, step)()
 
