@@ -1,6 +1,7 @@
 """What the reader does at the end of a transaction: all it made of the documents is sent.
 
-All of them have the version of its commit, but where the load of a table has what it did.
+All of them have the version of its commit, but where the load of a table has what it did: that is
+its position, or what the source says it is.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import SchemaChangedError
+from cdc_daemon.events import Position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from cdc_daemon.covering import Covered
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.delivery.transactions import OpenTransactions, Route
-    from cdc_daemon.events import Commit, Position
+    from cdc_daemon.events import Commit
     from cdc_daemon.joining import Joiner
     from cdc_daemon.state import Staged
 
@@ -61,14 +63,14 @@ class Committing:
         window = self._window_of(commit, changed, staged)
         self._filler.begin(commit)
         for route in changed:
-            self._send(route, position, window)
+            self._send(route, commit, window)
         self._transactions.ended(commit.xid)
         delivery.metrics.transaction()
 
-    def _send(self, route: Route, position: Position, window: Transaction | None) -> None:
+    def _send(self, route: Route, commit: Commit, window: Transaction | None) -> None:
         """Send what the transaction made of the documents of one read model."""
         delivery, fold = self._delivery, route.fold
-        version = self._version(route, position)
+        version = self._version(route, commit)
         if fold.truncated:
             delivery.clear_before(route.index, version)
             self._filler.truncated(route.index)
@@ -100,9 +102,11 @@ class Committing:
             raise SchemaChangedError(table, route.fold.misfit, shown_by=shown_by)
         return False
 
-    def _version(self, route: Route, position: Position) -> Position:
+    def _version(self, route: Route, commit: Commit) -> Position:
+        if commit.version:
+            return Position(commit.version)
         covered = self._covered.get(route.projection.relation.qualified_name)
-        return position if covered is None else covered.version(position)
+        return commit.position if covered is None else covered.version(commit.position)
 
     def _window_of(
         self, commit: Commit, changed: Sequence[Route], staged: Staged | None

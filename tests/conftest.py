@@ -59,6 +59,13 @@ class StartOpenSearch(Protocol):
         """Return it when it is ready."""
 
 
+class StartKafka(Protocol):
+    """Starts a Kafka for one test, which may stop, kill, freeze and start it again."""
+
+    def __call__(self, settings: Mapping[str, Any] | None = None) -> embedded.KafkaServer:
+        """Return it when it is ready."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the PostgreSQL version be chosen."""
     parser.addoption(
@@ -134,6 +141,13 @@ def opensearch(request: pytest.FixtureRequest) -> Iterator[embedded.OpenSearchSe
         yield server
 
 
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Iterator[embedded.KafkaServer]:
+    """The Kafka that tests share: name topics so that they don't clash, leave it running."""
+    with _announced(request.config, embedded.kafka(progress=_quiet)) as server:
+        yield server
+
+
 @pytest.fixture
 def database(postgres_server: embedded.PostgresServer) -> Iterator[Database]:
     """A fresh, empty database; dropped at the end together with its replication slots."""
@@ -171,6 +185,18 @@ def private_opensearch(request: pytest.FixtureRequest) -> Iterator[StartOpenSear
             heap: str = TEST_HEAP, settings: Mapping[str, Any] | None = None
         ) -> embedded.OpenSearchServer:
             context = embedded.opensearch(heap=heap, quick=True, settings=settings, progress=_quiet)
+            return servers.enter_context(_announced(request.config, context))
+
+        yield start
+
+
+@pytest.fixture
+def private_kafka(request: pytest.FixtureRequest) -> Iterator[StartKafka]:
+    """Start Kafka servers of this test's own: `private_kafka(settings={...})`."""
+    with ExitStack() as servers:
+
+        def start(settings: Mapping[str, Any] | None = None) -> embedded.KafkaServer:
+            context = embedded.kafka(settings=settings, progress=_quiet)
             return servers.enter_context(_announced(request.config, context))
 
         yield start

@@ -18,6 +18,7 @@ if sys.platform == "win32":
         "or servers of your own."
     )
 
+from cdc_daemon.embedded.kafka_server import KafkaServer, kafka
 from cdc_daemon.embedded.opensearch_server import OpenSearchServer, opensearch
 from cdc_daemon.embedded.postgres_binaries import system_binaries
 from cdc_daemon.embedded.postgres_server import PostgresServer, postgres
@@ -25,9 +26,11 @@ from cdc_daemon.embedded.process import Server
 
 __all__ = [
     "EmbeddedError",
+    "KafkaServer",
     "OpenSearchServer",
     "PostgresServer",
     "Server",
+    "kafka",
     "opensearch",
     "postgres",
     "system_binaries",

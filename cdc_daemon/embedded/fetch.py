@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 60
 REPORTS = 5
 """How many lines one download writes."""
-QUIET_BYTES = 1 * MEGABYTE
+QUIET_BYTES = 8 * MEGABYTE
 """What is smaller isn't worth a line."""
 
 

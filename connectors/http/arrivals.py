@@ -8,23 +8,18 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cdc_daemon.errors import QueueFullError, RetryError
-from cdc_daemon.events import NOWHERE, Change, Commit, Position, Watermark
+from cdc_daemon.events import NOWHERE, Change, Commit, Watermark
+from connectors.messages.numbering import Numbering
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cdc_daemon.events import Event, Relation, Row
+    from cdc_daemon.events import Event, Position, Relation, Row
 
 READ_CHANGES: Final = 2000
 """One read is at most so many, but for a transaction that has more: milliseconds of work."""
 CHANGE_OVERHEAD_BYTES: Final = 300
 """What a change costs in memory beside its values."""
-MICROSECONDS: Final = 1_000_000
-STEP: Final = 8
-"""From one position to the next, as those of a log: a truncate writes just below its own."""
-BEYOND: Final = 3600 * MICROSECONDS
-"""A process goes on so far beyond what is known of the one before: a checkpoint is some seconds
-old, and the clock may have been set back, or be another machine's."""
 
 
 class Arrived(NamedTuple):
@@ -50,8 +45,7 @@ class ArrivalQueue:
         self._woken = False
         self._relations: Mapping[str, Relation] | None = None
         """Those that changes carry; None: nobody follows."""
-        self.last = NOWHERE
-        """The newest position that was given."""
+        self._numbering = Numbering()
         self._told = NOWHERE
         """The newest one that a reader knows to have come to."""
 
@@ -60,11 +54,15 @@ class ArrivalQueue:
         """Whether anything is taken."""
         return self._relations is not None
 
+    @property
+    def last(self) -> Position:
+        """The newest position that was given."""
+        return self._numbering.last
+
     def next_position(self) -> Position:
         """After all before, also those of a process before."""
         with self._changed:
-            self.last = max(Position(self.last + STEP), Position(int(time.time() * MICROSECONDS)))
-            return self.last
+            return self._numbering.next(time.time())
 
     def put(self, transactions: Sequence[Sequence[Change]]) -> list[Position]:
         """Add them, all or none. Raises QueueFullError, or RetryError where nobody follows."""
@@ -89,9 +87,7 @@ class ArrivalQueue:
         """Read from just after `after`: what isn't durable comes again, of these relations."""
         with self._changed:
             self._read = sum(arrived.position <= after for arrived in self._all)
-            if self.last < after:
-                self.last = Position(after + BEYOND)
-                self.next_position()
+            self._numbering.go_beyond(after, time.time())
             self._told = after
             self._relations = relations
             self._all = deque(_carrying(arrived, relations) for arrived in self._all)

@@ -7,29 +7,21 @@ loses was answered to nobody, and is posted again.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from cdc_daemon.errors import SourceError
-from cdc_daemon.events import NOWHERE, Column, Coverage, Position, Relation
-from cdc_daemon.nearest import nearest
+from cdc_daemon.events import NOWHERE, Coverage
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.http.arrivals import ArrivalQueue
-from connectors.http.columntypes import column_type
 from connectors.http.config import HttpConfig
-from connectors.http.history import HttpTokens, history, shown
-from connectors.http.nothing import ConfiguredShapes, NoRows, OwnClock, SeenUntil, qualified
+from connectors.messages.history import GivenTokens, history, shared_until, shown
+from connectors.messages.nothing import ConfiguredShapes, NoRows, OwnClock, SeenUntil
+from connectors.messages.tables import configured_relations, described
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cdc_daemon.events import Change, Event
+    from cdc_daemon.events import Change, Event, Position, Relation
     from cdc_daemon.ports import TableRequest
-    from connectors.http.config import TableConfig
-
-
-EVERYTHING: Final = Position(1 << 62)
-"""Beyond every position that is given: nothing of a history of its own can be lost."""
 
 
 class HttpSource:
@@ -38,12 +30,9 @@ class HttpSource:
     config_model = HttpConfig
 
     def __init__(self, config: HttpConfig, *, pipeline: str) -> None:
-        self._history = history(pipeline)
+        self._history = history(f"http {pipeline}")
         self._queue = ArrivalQueue(config.queue)
-        self._tables = {
-            qualified(name): _relation(qualified(name), table)
-            for name, table in config.tables.items()
-        }
+        self._tables = configured_relations(config.tables)
 
     def give(self, transactions: Sequence[Sequence[Change]]) -> list[Position]:
         """Put them at the end. Raises QueueFullError, or RetryError where nobody follows."""
@@ -51,11 +40,7 @@ class HttpSource:
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """As the configuration has them."""
-        mistakes: list[str] = []
-        relations = [self._described(request, mistakes) for request in tables]
-        if mistakes:
-            raise SourceError("; ".join(mistakes))
-        return [relation for relation in relations if relation is not None]
+        return described(self._tables, tables)
 
     def identity(self) -> str:
         """That of the pipeline."""
@@ -63,7 +48,7 @@ class HttpSource:
 
     def shared_until(self, source_id: str) -> Position:
         """All of its own: nobody else gives such positions."""
-        return EVERYTHING if source_id == self._history else NOWHERE
+        return shared_until(self._history, source_id)
 
     def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
         """Nothing has to be made."""
@@ -135,9 +120,9 @@ class HttpSource:
         """Our own."""
         return OwnClock(self._queue)
 
-    def token_reader(self) -> HttpTokens:
+    def token_reader(self) -> GivenTokens:
         """Reads what answers have told."""
-        return HttpTokens(self._history)
+        return GivenTokens(self._history, told_by="the answers to POST /api/v1/changes")
 
     def shape_reader(self) -> ConfiguredShapes:
         """As the configuration has them."""
@@ -155,43 +140,3 @@ class HttpSource:
     def close(self) -> None:
         """Take nothing more. Safe to call twice."""
         self._queue.leave()
-
-    def _described(self, request: TableRequest, mistakes: list[str]) -> Relation | None:
-        name = qualified(request.name)
-        relation = self._tables.get(name)
-        if relation is None:
-            mistakes.append(_missing(f"source.tables has no table {name}", name, self._tables))
-            return None
-        if request.columns is None:
-            return relation
-        for column in request.columns:
-            if column not in relation.known:
-                said = f"table {name} has no column {column} in source.tables"
-                mistakes.append(_missing(said, column, relation.known))
-        wanted = tuple(one for one in relation.columns if one.name in request.columns)
-        return replace(relation, columns=wanted)
-
-
-def _missing(
-    said: str, name: str, known: Sequence[str] | frozenset[str] | dict[str, Relation]
-) -> str:
-    meant = nearest(name, known)
-    return f"{said}; did you mean {meant}?" if meant else said
-
-
-def _relation(name: str, table: TableConfig) -> Relation:
-    schema, _, bare = name.partition(".")
-    columns = []
-    for column, declared in table.columns.items():
-        type_, nullable = column_type(declared)
-        is_key = column in table.key
-        columns.append(Column(column, type_, nullable=nullable and not is_key, in_identity=is_key))
-    return Relation(
-        schema,
-        bare,
-        tuple(columns),
-        tuple(table.key),
-        unique_keys=(tuple(table.key),),
-        known=frozenset(table.columns),
-        order=tuple(table.columns),
-    )

@@ -32,11 +32,21 @@ class Entry(NamedTuple):
 
     @property
     def unseen(self) -> str:
-        """A condition for changes that it didn't see, by an index on `xid`: what came later, and
-        what was running.
-        """  # noqa: D205 - one sentence
+        """A condition for changes that it didn't see: what came later, and what was running."""
+        return self._or_running(f"xid >= '{self.snapshot.xmax}'::xid8")
+
+    def unseen_until(self, later: Entry) -> str:
+        """The same, of changes that a later read sees.
+
+        Of a range of `xid` the server expects few rows even where it has no statistics, as of a
+        part that was empty a minute ago, and goes by the index. Of `>=` alone it expects a third,
+        and reads the whole part.
+        """
+        bounds = self.snapshot.xmax, later.snapshot.xmax
+        return self._or_running("(xid >= '{}'::xid8 and xid < '{}'::xid8)".format(*bounds))
+
+    def _or_running(self, later: str) -> str:
         running = ",".join(map(str, sorted(self.snapshot.running)))
-        later = f"xid >= '{self.snapshot.xmax}'::xid8"
         return f"({later} or xid = any('{{{running}}}'::xid8[]))" if running else later
 
 

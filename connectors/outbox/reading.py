@@ -126,7 +126,8 @@ class Reading:
         [(seen,)] = self._session.rows(BEGIN, "read the outbox")
         position = position_of_read(self._said, end.inserted, quiet=end.quiet)
         entry = Entry(Position(0) if position is None else position, seen or "")
-        found = self._summary(self._before.unseen)
+        where = self._before.unseen_until(entry)
+        found = self._summary(where)
         if not found:
             self._session.rows("rollback")
             self._before = self._before._replace(seen=entry.seen)
@@ -135,14 +136,15 @@ class Reading:
         elif position is None:  # the log has stood still for several reads
             self._session.rows(f"rollback; {_NUDGE}", "write to the server's log")
         else:
-            yield from self._changes(found, self._before.unseen)
+            yield from self._changes(found, where)
             self._session.rows(
                 f"{self._journal.insert(entry)}; commit", "note the read in the journal"
             )
             yield self._ended(entry, found)
 
     def _read_again(self, entry: Entry) -> Iterator[list[Event]]:
-        where = f"{self._before.unseen} and pg_visible_in_snapshot(c.xid, '{entry.seen}')"
+        unseen = self._before.unseen_until(entry)
+        where = f"{unseen} and pg_visible_in_snapshot(c.xid, '{entry.seen}')"
         self._session.rows(BEGIN, "read the outbox")
         found = self._summary(where)
         yield from self._changes(found, where)

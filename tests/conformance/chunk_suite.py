@@ -1,4 +1,4 @@
-"""What every reader of chunks must do: inherit `ChunkSuite` beside `SourceSuite`.
+"""What a source must do that has rows to read in chunks: inherit `ChunkSuite` beside `SourceSuite`.
 
 The fixtures are the same: `upstream`, and `follower` of `tests.conformance.follower`.
 """
@@ -12,6 +12,7 @@ import pytest
 
 from cdc_daemon.errors import RetryError
 from tests.conformance.follower import decoded
+from tests.conformance.rows_suite import RowsSuite
 from tests.conformance.upstream import Delete, Insert, Update
 from tests.generators.existing_rows import planned, read_chunks
 
@@ -30,7 +31,7 @@ def reader(follower: Follower) -> Iterator[ChunkReader]:
         yield made
 
 
-class ChunkSuite:
+class ChunkSuite(RowsSuite):
     """The contract of `cdc_daemon.ports.ChunkReader`, sentence by sentence."""
 
     def test_an_empty_table_has_no_chunks(self, follower: Follower) -> None:

@@ -1,5 +1,8 @@
 """What every source must do: inherit `SourceSuite` in a test module that defines one fixture.
 
+What only some can is in suites of their own, to inherit besides: `PlaceSuite` where another system
+keeps a place, `ChunkSuite` where rows were there before.
+
 `upstream`: an empty system with one table of a text key `id` and a text `note`, which the test
 writes to behind the source's back, and which the suite builds sources for.
 """
@@ -17,16 +20,12 @@ from cdc_daemon.events import NOWHERE, ChangeKind, Position
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.shapes import difference
 from tests.conformance.clock_suite import ClockSuite
-from tests.conformance.follower import Follower, decoded, read_until_it_fails, restart
-from tests.conformance.meeting import Meeting
+from tests.conformance.follower import Follower, decoded
 from tests.conformance.upstream import Delete, Insert, Truncate, Update
-from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cdc_daemon.events import Commit
-    from tests.conformance.upstream import Rows, Upstream, Write
+    from tests.conformance.upstream import Upstream
 
 
 class SourceSuite(ClockSuite):
@@ -35,6 +34,8 @@ class SourceSuite(ClockSuite):
     each_commit: ClassVar[bool] = True
     """Whether each transaction comes as one, with every change that it made. Otherwise what a read
     finds is one, and of each row it has only what has become of it."""
+    knows_inserts: ClassVar[bool] = True
+    """Whether a new row is told from one that is there. Otherwise both are updates."""
 
     def test_describe_gives_the_columns_asked_for(self, upstream: Upstream) -> None:
         """All columns, or those that are named, in the table's order."""
@@ -57,16 +58,6 @@ class SourceSuite(ClockSuite):
             source.describe([TableRequest(upstream.table, ("note2", "other"))])
         assert "other" in str(caught.value)
         source.close()
-
-    def test_keeps_no_place_until_it_is_loaded(self, follower: Follower) -> None:
-        """Looking and preparing leave no place behind; the snapshot does."""
-        assert follower.source.place() is None
-        follower.source.prepare(follower.relations)
-        assert follower.source.place() is None
-        position = follower.load()
-        place = follower.source.place()
-        assert place is not None
-        assert place <= position
 
     def test_what_is_covered_is_what_was_committed_before(
         self, upstream: Upstream, follower: Follower
@@ -95,13 +86,6 @@ class SourceSuite(ClockSuite):
         for _ in range(2):
             reader.close()
 
-    def test_gives_its_place_up(self, follower: Follower) -> None:
-        """Also while it streams; a second time there is nothing to give up."""
-        follower.load()
-        for _ in range(2):
-            follower.source.give_up_place()
-            assert follower.source.place() is None
-
     def test_prepares_again_and_again(self, follower: Follower) -> None:
         """A second time it finds everything right, and every table as it was in the stream."""
         said = [follower.source.prepare(follower.relations) for _ in range(3)]
@@ -126,43 +110,6 @@ class SourceSuite(ClockSuite):
         assert follower.source.shared_until(mine) >= commit.position
         assert follower.source.shared_until("1/1") == NOWHERE
 
-    def test_says_who_holds_its_place(self, upstream: Upstream, follower: Follower) -> None:
-        """Nobody before anything is followed, and afterwards not."""
-        other = upstream.source()
-        assert other.held_by() is None
-        follower.load()
-        upstream.commit(Insert("1", "one"))
-        follower.follow(1)
-        assert other.held_by()
-        follower.source.close()
-        until(lambda: other.held_by() is None, 10, "the place is free")
-        other.close()
-
-    def test_loads_what_is_there_and_follows_what_comes(
-        self, upstream: Upstream, follower: Follower
-    ) -> None:
-        """Rows before are in the chunks, changes after in the stream, in order of commit."""
-        upstream.commit(*(Insert(str(n), f"note {n}") for n in range(1000)))
-        upstream.commit(Delete("0"))
-        position = follower.load()
-        assert follower.rows == {str(n): f"note {n}" for n in range(1, 1000)}
-        writes: list[list[Write]] = [
-            [Insert("new", None), Update("1", "other"), Delete("2")],
-            [Update("3", None, new_id="three")],
-            [Update("new", 'a "quoted" \\ line\n of ☕')],
-        ]
-        commits: list[Commit] = []
-        for some in writes:
-            upstream.commit(*some)
-            upstream.roll_back(Insert("never"))
-            commits += follower.follow(1)
-        expected: Rows = {str(n): f"note {n}" for n in range(4, 1000)}
-        expected |= {"1": "other", "three": None, "new": 'a "quoted" \\ line\n of ☕'}
-        assert follower.rows == expected
-        positions = [commit.position for commit in commits]
-        assert position < positions[0] < positions[1] < positions[2]
-        assert all(abs(commit.time - time.time()) < 120 for commit in commits)
-
     def test_tells_the_old_key_only_where_it_changed(
         self, upstream: Upstream, follower: Follower
     ) -> None:
@@ -178,8 +125,9 @@ class SourceSuite(ClockSuite):
             return
         upstream.commit(Update("a", "2"), Update("a", "3", new_id="b"), Delete("b"))
         follower.follow(2)
+        first = ChangeKind.INSERT if self.knows_inserts else ChangeKind.UPDATE
         assert [change.kind for change in follower.changes] == [
-            *(ChangeKind.INSERT, ChangeKind.UPDATE, ChangeKind.UPDATE, ChangeKind.DELETE),
+            *(first, ChangeKind.UPDATE, ChangeKind.UPDATE, ChangeKind.DELETE),
         ]
         _, update, move, delete = follower.changes
         assert update.new is not None
@@ -190,16 +138,18 @@ class SourceSuite(ClockSuite):
 
     def test_truncates(self, upstream: Upstream, follower: Follower) -> None:
         """All rows go at once; what the same transaction writes afterwards stays."""
-        upstream.commit(*(Insert(str(n)) for n in range(10)))
         follower.load()
+        upstream.commit(*(Insert(str(n)) for n in range(10)))
+        follower.follow(1)
         upstream.commit(Insert("before"), Truncate(), Insert("after"))
         follower.follow(1)
         assert follower.rows == {"after": None}
 
     def test_swaps_keys_within_a_transaction(self, upstream: Upstream, follower: Follower) -> None:
         """Two rows that change places come out right."""
-        upstream.commit(Insert("a", "A"), Insert("b", "B"))
         follower.load()
+        upstream.commit(Insert("a", "A"), Insert("b", "B"))
+        follower.follow(1)
         upstream.commit(
             Update("a", "A", new_id="x"), Update("b", "B", new_id="a"), Update("x", "A", new_id="b")
         )
@@ -225,55 +175,6 @@ class SourceSuite(ClockSuite):
                 assert [each.position for each in again] == [c.position for c in commits[at + 1 :]]
             assert follower.rows == dict.fromkeys("01234")
             follower.idle(0.2)
-
-    def test_goes_on_in_another_process(self, upstream: Upstream, follower: Follower) -> None:
-        """What is confirmed is the place that the next source finds; nothing is lost or doubled."""
-        follower.load()
-        upstream.commit(Insert("a"))
-        follower.follow(1)
-        follower.confirm()
-        follower.idle(0.2)
-        received = follower.commits[-1].position
-        follower.source.close()
-        upstream.commit(Insert("b"))
-        source = upstream.source()
-        place = source.place()
-        assert place is not None
-        assert place >= received
-        after = Follower(upstream, source)
-        after.rows = dict(follower.rows)
-        source.prepare(after.relations)
-        after.start(place)
-        after.follow(1)
-        assert after.rows == {"a": None, "b": None}
-        source.close()
-
-    def test_unconfirmed_comes_again(self, upstream: Upstream, follower: Follower) -> None:
-        """A source that dies before it confirmed leaves everything to the next one."""
-        position = follower.load()
-        upstream.commit(Insert("a"))
-        follower.follow(1)
-        follower.source.close()
-        source = upstream.source()
-        again = Follower(upstream, source)
-        again.start(position)
-        again.follow(1)
-        assert again.rows == {"a": None}
-        source.close()
-
-    def test_a_lost_connection_is_retried(self, upstream: Upstream, follower: Follower) -> None:
-        """A cut connection is a RetryError, and a start afterwards goes on."""
-        follower.load()
-        for round_ in range(3):
-            upstream.commit(Insert(str(round_)))
-            follower.follow(1)
-            upstream.disconnect()
-            with pytest.raises(RetryError):
-                read_until_it_fails(follower)
-            upstream.commit(Insert(f"{round_} while away"))
-            restart(follower)
-            follower.follow(1)
-        assert len(follower.rows) == 6
 
     def test_reads_nothing_before_the_start(self, follower: Follower) -> None:
         """Without a stream `read` asks for a start."""
@@ -303,49 +204,6 @@ class SourceSuite(ClockSuite):
             assert time.monotonic() - began < 3
             timer.join()
 
-    def test_chunks_meet_the_stream(self, upstream: Upstream, follower: Follower) -> None:
-        """With writers at work, chunks and what they don't see give every row exactly once."""
-        written, stop = [0, 0, 0], threading.Event()
-
-        def write(writer: int) -> None:
-            while not stop.is_set():
-                n = written[writer]
-                upstream.commit(Insert(f"{writer}:{n}", "x"), Insert(f"{writer}:{n}b", "y"))
-                if n % 3 == 2:
-                    upstream.commit(Update(f"{writer}:{n}", "z"), Delete(f"{writer}:{n - 1}b"))
-                written[writer] = n + 1
-
-        threads = [threading.Thread(target=write, args=(writer,)) for writer in range(3)]
-        for thread in threads:
-            thread.start()
-        try:
-            for _ in range(3):
-                time.sleep(0.3)
-                meeting = Meeting(follower)
-                time.sleep(0.3)
-                meeting.read_once()
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-        upstream.commit(Insert("last"))
-        deadline = time.monotonic() + 20
-        while "last" not in meeting.rows or len(meeting.window):
-            assert time.monotonic() < deadline
-            meeting.read_once()
-        assert meeting.rows == expected_rows(written)
-
-    def test_loading_anew_gives_up_the_old_place(
-        self, upstream: Upstream, follower: Follower
-    ) -> None:
-        """A second place is of now, and the stream goes on from there."""
-        first = follower.load()
-        upstream.commit(Insert("a"))
-        second = follower.load()
-        assert second > first
-        assert follower.rows == {"a": None}
-        follower.idle(0.3)
-
     def test_shows_positions(self, follower: Follower) -> None:
         """Different positions look different."""
         assert follower.source.show(Position(1 << 33)) != follower.source.show(Position(1))
@@ -356,14 +214,3 @@ class SourceSuite(ClockSuite):
         for _ in range(2):
             follower.source.close()
             follower.source.wake()
-
-
-def expected_rows(written: Sequence[int]) -> Rows:
-    """What the writers of `test_snapshot_meets_the_stream` leave."""
-    rows: Rows = {"last": None}
-    for writer, count in enumerate(written):
-        for n in range(count):
-            rows[f"{writer}:{n}"] = "z" if n % 3 == 2 else "x"
-            if n % 3 != 1 or n + 1 >= count:
-                rows[f"{writer}:{n}b"] = "y"
-    return rows

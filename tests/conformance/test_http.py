@@ -1,7 +1,7 @@
-"""The source that applications post to keeps the contract of every source, but for what it keeps.
+"""The source that applications post to keeps the contract of every source.
 
-It has no other system behind it: no rows from before, no place, no connection that could break, and
-what isn't confirmed ends with its process. Tests of these are said anew here.
+It has no other system behind it: no rows from before, no place that outlives the process, no
+connection that could break. What it does instead is said here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdc_daemon.errors import QueueFullError, RetryError
-from cdc_daemon.events import Change, ChangeKind, Position, Relation
+from cdc_daemon.events import Change, Position, Relation
 from cdc_daemon.posted.body import Bodies
 from cdc_daemon.posted.documents import key_of
 from cdc_daemon.posted.rows import Expected
@@ -109,101 +109,52 @@ def upstream() -> HttpUpstream:
 
 
 class TestHttp(SourceSuite):
-    """The suite; what it says of another system is said anew."""
+    """The suite of every source, and what this one does for want of a system behind it."""
 
-    def test_clock_runs_with_the_source(  # type: ignore[override]
-        self,
-        upstream: HttpUpstream,
-        follower: Follower,  # noqa: F811 - the fixture
-    ) -> None:
-        """It is ours; the position covers what was posted before; nothing is kept for us."""
+    knows_inserts = says_what_is_kept = False
+
+    def test_has_no_rows(self, upstream: HttpUpstream, follower: Follower) -> None:  # noqa: F811 - the fixture
+        """A table is empty to a load, whatever was posted."""
         follower.load()
-        clock = follower.source.clock()
-        before = clock.sample()
+        assert follower.rows == {}
         upstream.commit(Insert("a"))
-        follower.follow(1)
-        after = clock.sample()
-        assert before.position < follower.commits[-1].position <= after.position
-        assert 0 < after.source_time - before.source_time < 60
-        assert clock.slot_health() is None
+        assert follower.source.chunk_reader().plan(follower.relation) == []
 
-    def test_keeps_no_place_until_it_is_loaded(self, follower: Follower) -> None:  # noqa: F811 - the fixture
-        """It keeps none at all: everything that was not durable comes again, from who posts."""
+    def test_positions_lie_apart(self, upstream: HttpUpstream, follower: Follower) -> None:  # noqa: F811 - the fixture
+        """A truncate needs one between those of two transactions."""
+        follower.load()
+        upstream.commit(Insert("a"), Insert("b"))
+        upstream.commit(Update("a", "1"))
+        commits = follower.follow(2)
+        assert commits[0].position + 1 < commits[1].position
+
+    def test_keeps_no_place(self, upstream: HttpUpstream, follower: Follower) -> None:  # noqa: F811 - the fixture
+        """What was not durable comes again from who posts; nobody can hold what isn't there."""
         follower.load()
         assert follower.source.place() == 0
+        assert upstream.source().held_by() is None
 
-    def test_gives_its_place_up(self, follower: Follower) -> None:  # noqa: F811 - the fixture
-        """Then it takes nothing more."""
+    def test_a_new_place_is_of_now(self, upstream: HttpUpstream, follower: Follower) -> None:  # noqa: F811 - the fixture
+        """It is later than everything before."""
+        first = follower.load()
+        upstream.commit(Insert("a"))
+        (commit,) = follower.follow(1)
+        assert first < commit.position < follower.source.create_place()
+
+    def test_takes_nothing_when_it_is_given_up(self, follower: Follower) -> None:  # noqa: F811 - the fixture
+        """Whoever reads is told to start."""
         follower.load()
         for _ in range(2):
             follower.source.give_up_place()
         with pytest.raises(RetryError):
             follower.source.read(0)
 
-    def test_says_who_holds_its_place(  # type: ignore[override]
+    def test_positions_grow_from_process_to_process(
         self,
         upstream: HttpUpstream,
         follower: Follower,  # noqa: F811 - the fixture
     ) -> None:
-        """Nobody can: whoever runs is posted to."""
-        follower.load()
-        assert upstream.source().held_by() is None
-
-    def test_loads_what_is_there_and_follows_what_comes(  # type: ignore[override]
-        self,
-        upstream: HttpUpstream,
-        follower: Follower,  # noqa: F811 - the fixture
-    ) -> None:
-        """Nothing is there; what comes is followed, in order of arrival."""
-        follower.load()
-        assert follower.rows == {}
-        upstream.commit(Insert("new", None), Insert("1", "one"))
-        upstream.commit(Update("1", "two", new_id="one"))
-        commits = follower.follow(2)
-        assert follower.rows == {"new": None, "one": "two"}
-        assert commits[0].position + 1 < commits[1].position, "a truncate needs one between"
-
-    def test_tells_the_old_key_only_where_it_changed(  # type: ignore[override]
-        self,
-        upstream: HttpUpstream,
-        follower: Follower,  # noqa: F811 - the fixture
-    ) -> None:
-        """What is posted is an upsert or a delete: a new row is one, too."""
-        follower.load()
-        upstream.commit(Insert("a", "1"))
-        upstream.commit(Update("a", "3", new_id="b"), Delete("b"))
-        follower.follow(2)
-        kinds = [change.kind for change in follower.changes]
-        assert kinds == [ChangeKind.UPDATE, ChangeKind.UPDATE, ChangeKind.DELETE]
-        assert [decoded(one.old)[0] for one in follower.changes if one.old] == ["a", "b"]
-
-    def test_truncates(self, upstream: HttpUpstream, follower: Follower) -> None:  # type: ignore[override]  # noqa: F811 - the fixture
-        """All rows go at once; what the same transaction writes afterwards stays."""
-        follower.load()
-        upstream.commit(Insert("before"), Truncate(), Insert("after"))
-        follower.follow(1)
-        assert follower.rows == {"after": None}
-
-    def test_swaps_keys_within_a_transaction(  # type: ignore[override]
-        self,
-        upstream: HttpUpstream,
-        follower: Follower,  # noqa: F811 - the fixture
-    ) -> None:
-        """Two rows that change places come out right."""
-        follower.load()
-        upstream.commit(Insert("a", "A"), Insert("b", "B"))
-        upstream.commit(
-            Update("a", "A", new_id="x"), Update("b", "B", new_id="a"), Update("x", "A", new_id="b")
-        )
-        follower.follow(2)
-        assert follower.rows == {"a": "B", "b": "A"}
-
-    def test_goes_on_in_another_process(  # type: ignore[override]
-        self,
-        upstream: HttpUpstream,
-        follower: Follower,  # noqa: F811 - the fixture
-    ) -> None:
-        """What comes there lies beyond all that came before."""
+        """What comes to another one lies beyond all that came before."""
         follower.load()
         upstream.commit(Insert("a"))
         (before,) = follower.follow(1)
@@ -234,12 +185,14 @@ class TestHttp(SourceSuite):
         (after,) = other.follow(1)
         assert after.position > ahead + 1_000_000 * 60
 
-    def test_unconfirmed_comes_again(  # type: ignore[override]
+    def test_unconfirmed_comes_again_in_its_process(
         self,
         upstream: HttpUpstream,
         follower: Follower,  # noqa: F811 - the fixture
     ) -> None:
-        """To whoever follows next in this process; in another one it is posted again."""
+        """To whoever follows next; while nobody does, posts are refused, to be posted again."""
+        with pytest.raises(RetryError):
+            follower.source.give([[]])  # type: ignore[attr-defined]
         position = follower.load()
         upstream.commit(Insert("a"))
         follower.follow(1)
@@ -250,39 +203,6 @@ class TestHttp(SourceSuite):
         follower.start(position)
         follower.follow(1)
         assert follower.rows == {"a": None}
-
-    def test_a_lost_connection_is_retried(  # type: ignore[override]
-        self,
-        upstream: HttpUpstream,
-        follower: Follower,  # noqa: F811 - the fixture
-    ) -> None:
-        """There is none; what is posted before it is followed is refused, to be posted again."""
-        with pytest.raises(RetryError):
-            follower.source.give([[]])  # type: ignore[attr-defined]
-        follower.load()
-        upstream.commit(Insert("a"))
-        follower.follow(1)
-
-    def test_chunks_meet_the_stream(  # type: ignore[override]
-        self,
-        upstream: HttpUpstream,
-        follower: Follower,  # noqa: F811 - the fixture
-    ) -> None:
-        """A table is empty to a load, whatever was posted."""
-        follower.load()
-        upstream.commit(Insert("a"))
-        assert follower.source.chunk_reader().plan(follower.relation) == []
-
-    def test_loading_anew_gives_up_the_old_place(  # type: ignore[override]
-        self,
-        upstream: HttpUpstream,
-        follower: Follower,  # noqa: F811 - the fixture
-    ) -> None:
-        """A place is of now: later than everything before."""
-        first = follower.load()
-        upstream.commit(Insert("a"))
-        (commit,) = follower.follow(1)
-        assert first < commit.position < follower.source.create_place()
 
     def test_what_waits_is_bounded(self) -> None:
         """More is refused until it is durable, and taken then; one post alone always is."""

@@ -13,6 +13,7 @@ from tests.conformance.chunk_suite import (  # noqa: F401 - a fixture of the sui
     reader,
 )
 from tests.conformance.follower import follower  # noqa: F401 - a fixture of the suite
+from tests.conformance.place_suite import PlaceSuite
 from tests.conformance.source_suite import SourceSuite
 from tests.conformance.test_postgres import PLAIN, WIDER, PostgresUpstream
 from tests.generators.outboxes import install_outbox
@@ -50,7 +51,7 @@ class OutboxUpstream(PostgresUpstream):
         return made
 
 
-class OutboxSuite(ChunkSuite, SourceSuite):
+class OutboxSuite(ChunkSuite, PlaceSuite, SourceSuite):
     """What a read finds is one commit, with every change that was made."""
 
     each_commit = False

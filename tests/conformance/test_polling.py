@@ -14,6 +14,7 @@ from tests.conformance.chunk_suite import (  # noqa: F401 - a fixture of the sui
     reader,
 )
 from tests.conformance.follower import follower  # noqa: F401 - a fixture of the suite
+from tests.conformance.place_suite import PlaceSuite
 from tests.conformance.source_suite import SourceSuite
 from tests.conformance.test_postgres import PARTITIONED, WIDER, PostgresUpstream
 
@@ -57,11 +58,11 @@ class PolledUpstream(PostgresUpstream):
         return made
 
 
-class PolledSuite(ChunkSuite, SourceSuite):
+class PolledSuite(ChunkSuite, PlaceSuite, SourceSuite):
     """What a poll finds is one commit, and nothing is kept for it."""
 
     each_commit = False
-    keeps_log = False
+    keeps_log = says_what_is_kept = False
 
 
 class TestComparison(PolledSuite):

@@ -15,6 +15,7 @@ from tests.conformance.chunk_suite import (  # noqa: F401 - a fixture of the sui
     reader,
 )
 from tests.conformance.follower import follower  # noqa: F401 - a fixture of the suite
+from tests.conformance.place_suite import PlaceSuite
 from tests.conformance.source_suite import SourceSuite
 from tests.conformance.upstream import Delete, Insert, Truncate, Update, Write
 from tests.generators.waits import committed
@@ -113,7 +114,7 @@ PARTITIONED = (
 )
 
 
-class TestPostgres(ChunkSuite, SourceSuite):
+class TestPostgres(ChunkSuite, PlaceSuite, SourceSuite):
     """PostgreSQL, a real one, with an ordinary table."""
 
     @pytest.fixture
@@ -124,7 +125,7 @@ class TestPostgres(ChunkSuite, SourceSuite):
         made.close()
 
 
-class TestPostgres16(ChunkSuite, SourceSuite):
+class TestPostgres16(ChunkSuite, PlaceSuite, SourceSuite):
     """The oldest server that comes with the tests, and names that must be quoted."""
 
     @pytest.fixture
@@ -135,7 +136,7 @@ class TestPostgres16(ChunkSuite, SourceSuite):
         made.close()
 
 
-class TestReplicaIdentityFull(ChunkSuite, SourceSuite):
+class TestReplicaIdentityFull(ChunkSuite, PlaceSuite, SourceSuite):
     """The server sends whole old rows."""
 
     @pytest.fixture
@@ -149,7 +150,7 @@ class TestReplicaIdentityFull(ChunkSuite, SourceSuite):
         """Here every update has it: see `TestPostgres`."""
 
 
-class TestPartitioned(ChunkSuite, SourceSuite):
+class TestPartitioned(ChunkSuite, PlaceSuite, SourceSuite):
     """A table whose rows are in partitions with another order of columns."""
 
     @pytest.fixture

@@ -12,6 +12,7 @@ from tests.conformance.chunk_suite import (  # noqa: F401 - a fixture of the sui
     reader,
 )
 from tests.conformance.follower import follower  # noqa: F401 - a fixture of the suite
+from tests.conformance.place_suite import PlaceSuite
 from tests.conformance.source_suite import SourceSuite
 from tests.conformance.test_postgres import PLAIN, PostgresUpstream
 from tests.conftest import fresh_database
@@ -48,7 +49,7 @@ class StandbyUpstream(PostgresUpstream):
             self._cut(connection)
 
 
-class TestStandby(ChunkSuite, SourceSuite):
+class TestStandby(ChunkSuite, PlaceSuite, SourceSuite):
     """A standby and its primary, both real."""
 
     @pytest.fixture

@@ -175,6 +175,15 @@ def test_a_transaction_is_sent_at_its_commit_and_each_document_once(
         assert durable in {100, 110}
 
 
+def test_documents_have_the_version_that_a_commit_brings(make: Callable[..., Reader]) -> None:
+    """And the position of the commit is what is durable then."""
+    reader = make()
+    reader.source.script = [[insert(1), replace(commit(110), version=7), insert(2), commit(120)]]
+    reader.start()
+    assert wait_until(lambda: reader.last_confirmed() == (120, 120, 120))
+    assert [version for version, _ in reader.searchable().values()] == [7, 120]
+
+
 def test_nothing_is_confirmed_before_the_checkpoint_is_stored(make: Callable[..., Reader]) -> None:
     """Durable documents alone are not enough: the place in the source would be lost."""
     reader = make()

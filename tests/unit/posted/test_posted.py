@@ -20,8 +20,8 @@ from cdc_daemon.posted.posts import Posts
 from cdc_daemon.posted.rates import Rates
 from cdc_daemon.posted.rows import Expected
 from connectors.http import HttpSource
-from connectors.http.columntypes import column_type
 from connectors.http.config import HttpConfig
+from connectors.messages.columntypes import column_type
 from tests.generators.by_hand import configuration, table
 from tests.generators.memory_sink import MemorySink
 from tests.generators.scripted_source import ScriptedSource

@@ -1,26 +1,34 @@
-"""What a source without a system of its own answers: no rows, and a clock that is ours."""
+"""What a source of messages answers of itself: no rows, and a clock that is ours."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cdc_daemon.errors import ConditionError, SourceError
 from cdc_daemon.events import ColumnShape, Position, Shape
 from cdc_daemon.ports import ClockSample, FoundRows, Standing
+from connectors.messages.tables import qualified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
     from cdc_daemon.events import Chunk, Relation
-    from connectors.http.arrivals import ArrivalQueue
+
+
+class Numbered(Protocol):
+    """What gives positions."""
+
+    @property
+    def last(self) -> Position:
+        """The newest position that was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenUntil:
-    """A `Visibility` of all that was posted up to a position; transactions are numbered by it."""
+    """A `Visibility` of all that came up to a position; transactions are numbered by it."""
 
     position: int
 
@@ -31,9 +39,9 @@ class SeenUntil:
 
 @dataclass(frozen=True, slots=True)
 class NoRows:
-    """A `ChunkReader`: there are no rows but those that are posted."""
+    """A `ChunkReader`: there are no rows but those that come as messages."""
 
-    queue: ArrivalQueue
+    numbered: Numbered
 
     def plan(self, relation: Relation) -> list[Chunk]:  # noqa: ARG002 - the port
         """Nothing to read."""
@@ -53,15 +61,15 @@ class NoRows:
         columns: Sequence[str],  # noqa: ARG002 - the port
         keys: Sequence[tuple[str, ...]],  # noqa: ARG002 - the port
     ) -> FoundRows:
-        """None: rows are posted whole, so nobody asks."""
-        return FoundRows([], self.visibility(), self.queue.last)
+        """None: rows come whole, so nobody asks."""
+        return FoundRows([], self.visibility(), self.numbered.last)
 
     def settle(self, joined: Relation | None = None) -> None:
-        """All that was posted is visible."""
+        """All that came is visible."""
 
     def visibility(self) -> SeenUntil:
-        """All that was posted until now."""
-        return SeenUntil(self.queue.last)
+        """All that came until now."""
+        return SeenUntil(self.numbered.last)
 
     def close(self) -> None:
         """Nothing to release."""
@@ -84,20 +92,20 @@ class ConfiguredShapes:
 
 @dataclass(frozen=True, slots=True)
 class OwnClock:
-    """A `SourceClock`: the source's time is ours, and its position what was posted last."""
+    """A `SourceClock`: the source's time is ours, and its position what came last."""
 
-    queue: ArrivalQueue
+    numbered: Numbered
 
     def sample(self) -> ClockSample:
         """Now."""
-        return ClockSample(time.time(), self.queue.last, 0.0)
+        return ClockSample(time.time(), self.numbered.last, 0.0)
 
     def nudge(self) -> None:
         """Nothing can be half written."""
 
     def reach(self, position: Position) -> Position:  # noqa: ARG002 - the port
         """Where it ends."""
-        return self.queue.last
+        return self.numbered.last
 
     def slot_health(self) -> None:
         """Nothing is kept for us."""
@@ -108,11 +116,6 @@ class OwnClock:
 
     def close(self) -> None:
         """Nothing to release."""
-
-
-def qualified(table: str) -> str:
-    """A table as `schema.name`."""
-    return table if "." in table else f"public.{table}"
 
 
 def _shape(relation: Relation) -> Shape:

@@ -1,0 +1,253 @@
+"""What is asked of a cluster beside its messages: topics, offsets, groups, rights."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AclOperation,
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from connectors.kafka.session import Heard, client_settings, mapped_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from cdc_daemon.errors import SinkError, SourceError
+    from connectors.kafka.session import KafkaSection
+
+ASK_SECONDS: Final = 10.0
+"""A healthy cluster answers within milliseconds; one that elects a leader, within seconds."""
+
+LOADING_SECONDS: Final = 0.2
+_LOADING: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+
+
+class Place(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic, as it is now."""
+
+    name: str
+    id: str
+    """Another one once it was deleted and made again."""
+    partitions: int
+    replicas: int
+    """Of the partition that has the fewest."""
+    operations: frozenset[str]
+    """What we may do with it, as Kafka names it in lower case: `read`, `describe`, ..."""
+
+
+class Committed(NamedTuple):
+    """How far a group is in one partition."""
+
+    offset: int
+    """What comes next."""
+    metadata: str
+
+
+class Topics:
+    """Of one cluster. Any thread may ask."""
+
+    def __init__(
+        self, section: KafkaSection, client_id: str, unusable: type[SourceError | SinkError]
+    ) -> None:
+        self._section = section
+        self._client_id = client_id
+        self._unusable = unusable
+        self._heard = Heard()
+        self._client: AdminClient | None = None
+
+    def cluster_id(self) -> str:
+        """Another cluster has another one."""
+        with self._mapped("ask the cluster who it is"):
+            described = self._connected().describe_cluster(request_timeout=ASK_SECONDS)
+            return str(described.result().cluster_id)
+
+    def names(self) -> list[str]:
+        """Of all topics that we may see, but for Kafka's own."""
+        with self._mapped("list topics"):
+            found = self._connected().list_topics(timeout=ASK_SECONDS)
+        return sorted(name for name in found.topics if not name.startswith("__"))
+
+    def describe(self, names: Iterable[str]) -> dict[str, Topic]:
+        """Those that are there."""
+        wanted = sorted({*names})
+        if not wanted:
+            return {}
+        found: dict[str, Topic] = {}
+        with self._mapped(f"look at topics {', '.join(wanted)}"):
+            asked = self._connected().describe_topics(
+                TopicCollection(wanted),
+                include_authorized_operations=True,
+                request_timeout=ASK_SECONDS,
+            )
+            for name, answer in asked.items():
+                if (topic := _topic(answer)) is not None:
+                    found[name] = topic
+        return found
+
+    def configuration(self, name: str) -> dict[str, str]:
+        """The settings of a topic, those by default as well."""
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        with self._mapped(f"read the settings of topic {name}"):
+            [answer] = (
+                self._connected().describe_configs([resource], request_timeout=ASK_SECONDS).values()
+            )
+            return {key: entry.value for key, entry in answer.result().items()}
+
+    def create(
+        self, name: str, *, partitions: int, replicas: int = -1, settings: Mapping[str, str]
+    ) -> bool:
+        """Make a topic; False where there is one already. `replicas` -1: as the cluster likes."""
+        new = NewTopic(
+            name, num_partitions=partitions, replication_factor=replicas, config=dict(settings)
+        )
+        with self._mapped(f"make topic {name}"):
+            [answer] = self._connected().create_topics([new], request_timeout=ASK_SECONDS).values()
+            return not _is(answer, KafkaError.TOPIC_ALREADY_EXISTS)
+
+    def begins(self, places: Sequence[Place]) -> dict[Place, int]:
+        """The first offset that each partition still has."""
+        return self._offsets(places, OffsetSpec.earliest())
+
+    def ends(self, places: Sequence[Place]) -> dict[Place, int]:
+        """The offset that the next message of each will have."""
+        return self._offsets(places, OffsetSpec.latest())
+
+    def committed(self, group: str) -> dict[Place, Committed]:
+        """How far a group is, in each partition of which it has said so."""
+        with self._mapped(f"read the offsets of group {group}"):
+            found = _of_group(
+                lambda: self._connected().list_consumer_group_offsets(
+                    [ConsumerGroupTopicPartitions(group)], request_timeout=ASK_SECONDS
+                )[group]
+            )
+        return {
+            Place(one.topic, one.partition): Committed(one.offset, one.metadata or "")
+            for one in found.topic_partitions or []
+            if one.offset >= 0
+        }
+
+    def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
+        """Say how far a group is that has no members."""
+        said = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        if not said:
+            return
+        with self._mapped(f"set the offsets of group {group}"):
+            found = _of_group(
+                lambda: self._connected().alter_consumer_group_offsets(
+                    [ConsumerGroupTopicPartitions(group, said)], request_timeout=ASK_SECONDS
+                )[group]
+            )
+            for one in found.topic_partitions or []:
+                if one.error is not None:
+                    raise KafkaException(one.error)
+
+    def members(self, group: str) -> list[str]:
+        """Who is in a group just now: client and host of each."""
+        with self._mapped(f"look at group {group}"):
+            described = _of_group(
+                lambda: self._connected().describe_consumer_groups(
+                    [group], request_timeout=ASK_SECONDS
+                )[group]
+            )
+        return [f"{one.client_id} on {one.host.lstrip('/')}" for one in described.members]
+
+    def close(self) -> None:
+        """Let go of the connections. Safe to call twice."""
+        self._client = None
+
+    def _offsets(self, places: Sequence[Place], which: OffsetSpec) -> dict[Place, int]:
+        if not places:
+            return {}
+        with self._mapped("read where topics begin and end"):
+            asked = self._connected().list_offsets(
+                {TopicPartition(*place): which for place in places}, request_timeout=ASK_SECONDS
+            )
+            return {
+                Place(at.topic, at.partition): int(answer.result().offset)
+                for at, answer in asked.items()
+            }
+
+    def _connected(self) -> AdminClient:
+        if self._client is None:
+            settings = client_settings(self._section, self._client_id, self._heard)
+            self._client = AdminClient(settings)
+        self._client.poll(0)
+        return self._client
+
+    def _mapped(self, what: str) -> Any:
+        return mapped_errors(what, self._unusable, self._heard)
+
+
+def places_of(topics: Iterable[Topic]) -> list[Place]:
+    """All their partitions."""
+    return [Place(topic.name, number) for topic in topics for number in range(topic.partitions)]
+
+
+def _topic(answer: Any) -> Topic | None:
+    """None where there is none of that name."""
+    if _is(answer, KafkaError.UNKNOWN_TOPIC_OR_PART):
+        return None
+    said = answer.result()
+    return Topic(
+        name=said.name,
+        id=str(said.topic_id),
+        partitions=len(said.partitions),
+        replicas=min((len(one.replicas) for one in said.partitions), default=0),
+        operations=frozenset(_operation(one) for one in said.authorized_operations or []),
+    )
+
+
+def _of_group(ask: Callable[[], Any]) -> Any:
+    """What was asked of a group. The first question that a cluster gets of any takes seconds."""
+    until = time.monotonic() + ASK_SECONDS
+    while True:
+        try:
+            return ask().result()
+        except KafkaException as error:
+            if error.args[0].code() not in _LOADING or time.monotonic() > until:
+                raise
+            time.sleep(LOADING_SECONDS)
+
+
+def _operation(operation: AclOperation) -> str:
+    return str(operation.name).lower()
+
+
+def _is(answer: Any, code: int) -> bool:
+    """Whether it failed so; raises what it failed of otherwise."""
+    try:
+        answer.result()
+    except KafkaException as error:
+        if error.args[0].code() == code:
+            return True
+        raise
+    return False

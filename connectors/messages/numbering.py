@@ -1,0 +1,37 @@
+"""Numbers what comes: positions that grow, also from one process to the next. Pure.
+
+A position is the time of arrival in microseconds, or some more than the last one, and after a
+restart beyond all that came before: so it grows without being kept anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cdc_daemon.events import NOWHERE, Position
+
+MICROSECONDS: Final = 1_000_000
+STEP: Final = 8
+"""From one position to the next, as those of a log: a truncate writes just below its own."""
+BEYOND: Final = 3600 * MICROSECONDS
+"""A process goes on so far beyond what is known of the one before: a checkpoint is some seconds
+old, and the clock may have been set back, or be another machine's."""
+
+
+class Numbering:
+    """Of one source. Its owner sees to it that one thread calls it at a time."""
+
+    def __init__(self) -> None:
+        self.last = NOWHERE
+        """The newest position that was given."""
+
+    def next(self, now: float) -> Position:
+        """After all before, also those of a process before."""
+        self.last = max(Position(self.last + STEP), Position(int(now * MICROSECONDS)))
+        return self.last
+
+    def go_beyond(self, after: Position, now: float) -> None:
+        """Where a process before has come to `after`: all that is given now is later."""
+        if self.last < after:
+            self.last = Position(after + BEYOND)
+            self.next(now)

@@ -1,0 +1,1 @@
+"""The ordered log of a relay as a source: changes from Kafka, all else from PostgreSQL."""
