@@ -30,6 +30,7 @@ from cdc_daemon.errors import (
     RetentionLimitError,
     RetryError,
     SchemaChangedError,
+    ShareChangedError,
     SinkError,
     SlotInUseError,
     StartAgainError,
@@ -42,6 +43,9 @@ from cdc_daemon.pipeline import Pipeline, Stopped
 from cdc_daemon.ports import KeepsFiles
 from cdc_daemon.posted.posts import Posts
 from cdc_daemon.schemawatch import SchemaWatch
+from cdc_daemon.sharing.replica import Replica, Unstored
+from cdc_daemon.sharing.slots import EVERYTHING
+from cdc_daemon.sharing.terms import Role, group_of
 from cdc_daemon.signals import signals_handled
 from cdc_daemon.sinks import open_sink
 from cdc_daemon.starting import Start
@@ -55,12 +59,15 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.ports import Sink, Source
+    from cdc_daemon.sharing.replica import Part
     from cdc_daemon.starting import Begun
 
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS: Final = 1.0
 """How often a stop is looked for while all is written that was read before a table changed."""
+GROUP_SECONDS: Final = 0.5
+"""How often a stop is looked for until the group is heard of."""
 STOP_GRACE_SECONDS: Final = 2.0
 """What a stop takes beside its deadline; all that it takes before anything has been read."""
 
@@ -68,7 +75,9 @@ STOP_GRACE_SECONDS: Final = 2.0
 class Daemon:
     """One pipeline in one process."""
 
-    def __init__(self, loaded: LoadedConfiguration, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, loaded: LoadedConfiguration, environ: Mapping[str, str], *, role: Role = "alone"
+    ) -> None:
         self._loaded = loaded
         self._environ = environ
         self._configuration = loaded.configuration
@@ -88,13 +97,23 @@ class Daemon:
         self._stop_asked_at = 0.0
         self._at_once = threading.Event()
         self._failure: BaseException | None = None
+        self._replica = None if role == "alone" else self._as_replica()
         self._before: Delivery | None = None
         """That of the start before, where this one is in place."""
         self._recent: deque[int] = deque(maxlen=RECENT)
         """Outlives a start in place: `Backfill.recent`."""
         self._start = Start(
-            loaded, self._source, self._sink, self.metrics, self._stop, self._stand_by
+            *(loaded, self._source, self._sink, self.metrics, self._stop, self._stand_by),
+            self._replica,
         )
+
+    def _as_replica(self) -> Replica:
+        """Raises ConfigurationError where documents can't be shared."""
+        config = self._configuration
+        group = group_of(self._source, config)
+        replica = Replica(group, self._sink.checkpoints, config.name, self._fail)
+        self.status.share(replica)
+        return replica
 
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""
@@ -107,6 +126,9 @@ class Daemon:
             web = WebServer(config, application(self.status, self._posts, config.api_key))
             stack.callback(web.stop)
             web.start()
+            if self._replica is not None:
+                stack.callback(self._replica.membership.close)
+                self._replica.membership.start()
             reader = threading.Thread(target=self._read, name="reader", daemon=True)
             reader.start()
             while reader.is_alive() and not self._overdue():
@@ -155,7 +177,8 @@ class Daemon:
         try:
             self._run_pipeline()
         except (StartAgainError, SlotInUseError, TakenOverError) as change:
-            if isinstance(change, StopError) and not self._configuration.standby:
+            alone = not self._configuration.standby and self._replica is None
+            if isinstance(change, StopError) and alone:
                 raise
             self._start.again(change)
             self._recent.clear()  # in another history the numbers are others'
@@ -177,6 +200,9 @@ class Daemon:
             while not self._stop.is_set():
                 try:
                     self._run_until_changed(monitor)
+                except ShareChangedError as change:
+                    self._start.again(change)
+                    log.info("share_changed", why=str(change))
                 except SchemaChangedError as change:
                     self._start.again(change)
                     self.metrics.schema_changed(change.table)
@@ -194,23 +220,43 @@ class Daemon:
         self.status.control = None
         if self._before is not None:
             self._before.let_end(self._stop)
+        if self._replica is not None:
+            self._wait_for_group(self._replica)
         begun = self._start.begin()
         try:
             self._run_begun(begun, monitor)
         finally:
             self._start.let_go()
 
+    def _wait_for_group(self, replica: Replica) -> None:
+        """Until it was heard of nobody knows what is in the sink, nor who leads."""
+        while not replica.membership.wait_heard(GROUP_SECONDS):
+            if self._failure is not None:
+                raise self._failure
+            if self._stop.is_set():
+                raise Stopped
+
     def _run_begun(self, begun: Begun, monitor: Monitor) -> None:
+        part = self._part(begun)
         with self._start.reachable("sink", SinkError):
-            delivery = self._before = self._delivery(begun, monitor)
+            delivery = self._before = self._delivery(begun, monitor, part)
         try:
             if not monitor.is_alive():
                 monitor.start()
             with self._start.reachable("sink", SinkError):
                 delivery.start()
-            self._follow(begun, delivery)
+            self._follow(begun, delivery, part)
         finally:
             delivery.close()
+            if self._replica is not None:
+                self._replica.end()
+
+    def _part(self, begun: Begun) -> Part | None:
+        """What is ours of it, where replicas share the documents."""
+        if self._replica is None:
+            return None
+        joined = [plan.name for plan in begun.compiled.plans]
+        return self._replica.begin(begun.checkpoint, joined, begun.known_since)
 
     def _give_up_place(self, limit: RetentionLimitError) -> None:
         """The disk of the source counts more than how fresh the read models are."""
@@ -219,7 +265,7 @@ class Daemon:
         except CdcError as error:
             raise RetentionLimitError(f"{limit}. That failed: {error}") from error
 
-    def _delivery(self, begun: Begun, monitor: Monitor) -> Delivery:
+    def _delivery(self, begun: Begun, monitor: Monitor, part: Part | None) -> Delivery:
         delivery = Delivery(
             configuration=self._configuration,
             sink=self._sink,
@@ -230,21 +276,24 @@ class Daemon:
             monitor=monitor,
             metrics=self.metrics,
             wake=self._source.wake,
+            checkpoints=None if part is None or part.seat.leads else Unstored(),
         )
+        if part is not None:
+            part.follow(delivery)
         self.status.follow(delivery, self._source)
         return delivery
 
-    def _follow(self, begun: Begun, delivery: Delivery) -> None:
+    def _follow(self, begun: Begun, delivery: Delivery, part: Part | None) -> None:
         compiled, checkpoint = begun.compiled, begun.checkpoint
         delivery.resume(checkpoint, begun.written)
-        joiner = self._joiner(begun, delivery)
+        joiner = self._joiner(begun, delivery, part)
         backfill = self._backfill(begun, delivery, joiner)
         flat = {
             checkpoint.generations[projection.name].index: projection
             for projection in compiled.projections
         }
         filler = HoleFiller(self._source, delivery, flat)
-        pipeline = self._pipeline(begun, delivery, backfill, filler, joiner)
+        pipeline = self._pipeline(begun, delivery, backfill, filler, joiner, part)
         watch = SchemaWatch(
             self._start.shapes,
             compiled.relations,
@@ -257,6 +306,8 @@ class Daemon:
             pipeline.follow_for_ever(checkpoint.position)
         except SchemaChangedError as change:
             delivery.fail(change)
+        except ShareChangedError:
+            raise
         except StartAgainError:
             self._drain(delivery, pipeline)
             raise
@@ -291,14 +342,16 @@ class Daemon:
         backfill: Backfill,
         filler: HoleFiller,
         joiner: Joiner | None,
+        part: Part | None,
     ) -> Pipeline:
+        share = EVERYTHING if part is None else part.share
         compiled, checkpoint = begun.compiled, begun.checkpoint
         return Pipeline(
             source=self._source,
             source_id=checkpoint.source_id,
             relations=compiled.relations,
             indices=[
-                (projection, checkpoint.generations[projection.name].index)
+                (share.made(projection), checkpoint.generations[projection.name].index)
                 for projection in compiled.projections
             ],
             delivery=delivery,
@@ -311,9 +364,10 @@ class Daemon:
             connected=partial(self._let_wait, begun, delivery),
             joiner=joiner,
             covered=covered_tables(checkpoint.covered, self._source.visibility),
+            share=share,
         )
 
-    def _joiner(self, begun: Begun, delivery: Delivery) -> Joiner | None:
+    def _joiner(self, begun: Begun, delivery: Delivery, part: Part | None) -> Joiner | None:
         if begun.store is None:
             return None
         joiner = Joiner(
@@ -325,6 +379,7 @@ class Daemon:
             folder=self._configuration.state.path / "spill",
             covered=covered_tables(begun.checkpoint.covered, self._source.visibility),
             meanwhile=Heartbeat(self._source, delivery).beat,
+            others=part,
         )
         joiner.begin()
         self.status.keep(begun.store)
@@ -332,7 +387,8 @@ class Daemon:
 
     def _drain(self, delivery: Delivery, pipeline: Pipeline) -> bool:
         deadline = time.monotonic() + self._configuration.shutdown.deadline
-        return delivery.drain(deadline, pipeline.report)
+        # Of several replicas none knows what the others have written.
+        return delivery.drain(deadline, pipeline.report, for_good=self._replica is None)
 
     def _backfill(self, begun: Begun, delivery: Delivery, joiner: Joiner | None) -> Backfill:
         compiled, checkpoint = begun.compiled, begun.checkpoint
@@ -366,6 +422,12 @@ class Daemon:
             log.info("stopping", why="all is loaded, and backfill.mode is only")
             self.stop()
 
+    def _fail(self, error: BaseException) -> None:
+        """The group's thread has ended."""
+        self.metrics.failed()
+        self._failure = self._failure or error
+        self.stop()
+
     def _stand_by(self) -> None:
         self._state("standby")
 
@@ -378,13 +440,13 @@ class Daemon:
         self.status.state = state
 
 
-def run_daemon(path: Path, environ: Mapping[str, str]) -> None:
+def run_daemon(path: Path, environ: Mapping[str, str], role: Role = "alone") -> None:
     """Run the configuration at `path` until SIGTERM. Raises CdcError with what to do."""
     loaded = load_configuration(path, environ)
     logging.configure(loaded.configuration.log, pipeline=loaded.configuration.name)
     log.info("starting", version=__version__, configuration=loaded.fingerprint)
     tune_garbage_collection()
-    Daemon(loaded, environ).run()
+    Daemon(loaded, environ, role=role).run()
 
 
 def tune_garbage_collection() -> None:

@@ -10,9 +10,10 @@ from cdc_daemon.delivery.addresses import parted
 from cdc_daemon.ports import SLOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from cdc_daemon.delivery.fold import Content
+    from cdc_daemon.projection.flat import FlatProjection
 
 ALL_SLOTS: Final = frozenset(range(SLOTS))
 
@@ -23,6 +24,11 @@ def slot_of(document_id: bytes) -> int:
     Without its routing: what was routed elsewhere before has the same owner.
     """
     return crc32(document_id) % SLOTS
+
+
+def slot_of_address(address: bytes) -> int:
+    """The same by its address, which has the routing as well."""
+    return slot_of(parted(address)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,18 @@ class Share:
         return crc32(document_id) % SLOTS in self.slots
 
     def owns_address(self, address: bytes) -> bool:
-        """The same by its address, which has the routing as well."""
-        return slot_of(parted(address)[0]) in self.slots
+        """The same by its address."""
+        return slot_of_address(address) in self.slots
 
-    def own(self, contents: Iterable[Content]) -> Iterator[Content]:
+    def made(self, projection: FlatProjection) -> FlatProjection:
+        """What makes our documents, and spares itself the others."""
+        return projection if self.is_all else projection.shared(self.owns)
+
+    def own(self, contents: Iterable[Content]) -> Iterable[Content]:
         """Those of documents that are ours."""
-        return (content for content in contents if self.owns(content[0]))
+        if self.is_all:
+            return contents
+        return (content for content in contents if self.owns_address(content[0]))
+
+
+EVERYTHING: Final = Share(ALL_SLOTS)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cdc_daemon.events import BEYOND, NOWHERE, Checkpoint, Generation, Position
 from cdc_daemon.ports import NOTHING, Reached, Seat
 from cdc_daemon.sharing.facts import complete, era_of, reached_of, worth_telling
-from cdc_daemon.sharing.knowing import Known, known_of
+from cdc_daemon.state.knowing import Known, known_of
 from cdc_daemon.sharing.slots import slot_of
 
 DOCUMENTS = [b'"%d"' % number for number in range(5)]
@@ -156,11 +156,10 @@ class Replica:
         anew = set(kept.building) | ({remake} if remake else set())
         if remake:
             kept = self._remade(kept, remake)
-        uuid = kept.generations[JOINED].uuid
-        known = known_of(self.state.known, uuid, self.state.position, alone=False)
-        if JOINED not in anew and not (self.state.whole and known.since <= kept.position):
-            kept = self._remade(kept, JOINED)
         self._know(kept)
+        if JOINED not in anew and not self._is_ready(kept):
+            kept = self._remade(kept, JOINED)
+            self._know(kept)
         world.checkpoint = Checkpoint(
             "p", kept.position, "s", kept.generations, building=kept.building, owner=owner
         )
@@ -284,7 +283,7 @@ class Replica:
     def tell(self) -> None:
         """Let the others know how far our documents are."""
         run = self.run
-        if run is not None:
+        if run is not None and not run.loading:
             here = Position(self.durable(run))
             now = Reached(run.era, here, here)
             self.world.told.update(worth_telling(self.world.told, run.seat.slots, now))

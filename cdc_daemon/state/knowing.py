@@ -6,12 +6,9 @@ replica takes documents over only once all that it doesn't know of is known to b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from cdc_daemon.events import NOWHERE
-
-if TYPE_CHECKING:
-    from cdc_daemon.events import Position
+from cdc_daemon.events import NOWHERE, Position
 
 
 class Known(NamedTuple):
@@ -21,6 +18,16 @@ class Known(NamedTuple):
     """Of its index: what was written to another one is not in this one."""
     since: Position
     """Every document that was touched later, and isn't known to be in the index, is pending."""
+
+    def to_bytes(self) -> bytes:
+        """As the state keeps it."""
+        return b"%d %b" % (self.since, self.uuid.encode())
+
+    @classmethod
+    def from_bytes(cls, kept: bytes) -> Known:
+        """The same back."""
+        since, _, uuid = kept.partition(b" ")
+        return cls(uuid.decode(), Position(int(since)))
 
 
 def known_of(stored: Known | None, uuid: str, position: Position, *, alone: bool) -> Known:
