@@ -62,8 +62,10 @@ class StartOpenSearch(Protocol):
 class StartKafka(Protocol):
     """Starts a Kafka for one test, which may stop, kill, freeze and start it again."""
 
-    def __call__(self, settings: Mapping[str, Any] | None = None) -> embedded.KafkaServer:
-        """Return it when it is ready."""
+    def __call__(
+        self, settings: Mapping[str, Any] | None = None, users: tuple[str, ...] = ()
+    ) -> embedded.KafkaServer:
+        """Return it when it is ready; with `users` it lets nobody do anything but `admin`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -148,6 +150,15 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[embedded.KafkaServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def rabbitmq(request: pytest.FixtureRequest) -> Iterator[embedded.RabbitServer]:
+    """The RabbitMQ that tests share: name queues so that they don't clash, leave it running."""
+    if not embedded.rabbitmq_is_installed():
+        pytest.skip("RabbitMQ is not installed (Debian 12: apt-get install rabbitmq-server)")
+    with _announced(request.config, embedded.rabbitmq(progress=_quiet)) as server:
+        yield server
+
+
 @pytest.fixture
 def database(postgres_server: embedded.PostgresServer) -> Iterator[Database]:
     """A fresh, empty database; dropped at the end together with its replication slots."""
@@ -195,8 +206,10 @@ def private_kafka(request: pytest.FixtureRequest) -> Iterator[StartKafka]:
     """Start Kafka servers of this test's own: `private_kafka(settings={...})`."""
     with ExitStack() as servers:
 
-        def start(settings: Mapping[str, Any] | None = None) -> embedded.KafkaServer:
-            context = embedded.kafka(settings=settings, progress=_quiet)
+        def start(
+            settings: Mapping[str, Any] | None = None, users: tuple[str, ...] = ()
+        ) -> embedded.KafkaServer:
+            context = embedded.kafka(settings=settings, users=users, progress=_quiet)
             return servers.enter_context(_announced(request.config, context))
 
         yield start

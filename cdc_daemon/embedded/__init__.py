@@ -23,15 +23,19 @@ from cdc_daemon.embedded.opensearch_server import OpenSearchServer, opensearch
 from cdc_daemon.embedded.postgres_binaries import system_binaries
 from cdc_daemon.embedded.postgres_server import PostgresServer, postgres
 from cdc_daemon.embedded.process import Server
+from cdc_daemon.embedded.rabbitmq_server import RabbitServer, rabbitmq, rabbitmq_is_installed
 
 __all__ = [
     "EmbeddedError",
     "KafkaServer",
     "OpenSearchServer",
     "PostgresServer",
+    "RabbitServer",
     "Server",
     "kafka",
     "opensearch",
     "postgres",
+    "rabbitmq",
+    "rabbitmq_is_installed",
     "system_binaries",
 ]

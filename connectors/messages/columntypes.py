@@ -23,6 +23,7 @@ _NAMES: Final = {
     "timestamp with time zone": "timestamptz",
     "timestamp without time zone": "timestamp",
     "time without time zone": "time",
+    "time with time zone": "timetz",
 }
 """Those that SQL calls otherwise than PostgreSQL's catalog."""
 KNOWN: Final = frozenset(
@@ -33,15 +34,29 @@ KNOWN: Final = frozenset(
     }
 )
 """Types whose values are checked, and made the same text whoever writes them."""
+PASSED_ON: Final = frozenset(
+    {
+        *("timetz", "bit", "hstore", "oid", "macaddr", "macaddr8", "xml"),
+        *("point", "ltree", "tsvector", "vector", "halfvec"),
+        *("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"),
+    }
+)
+"""Types whose text is taken as it is given."""
 _TYPE: Final = re.compile(
     r"\s*([a-z0-9][a-z0-9 ]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*(\[\])?"
     r"(\s+not\s+null)?\s*",
     re.ASCII | re.IGNORECASE,
 )
+_MEASURED_TIME: Final = re.compile(
+    r"(time|timestamp)\s*(\(\s*\d+\s*\))\s*(with(?:out)? time zone)", re.IGNORECASE
+)
+"""SQL has the measure of these in the middle."""
 _HEADER: Final = 4
 """What a modifier counts besides: the length of a header."""
 _PRECISION_AT: Final = 16
 _MEASURED: Final = frozenset({"varchar", "bpchar", "numeric"})
+_PRECISE: Final = frozenset({"time", "timetz", "timestamp", "timestamptz", "bit"})
+"""Their modifier is the number itself."""
 
 
 def column_type(declared: str) -> tuple[ColumnType, bool]:
@@ -49,14 +64,14 @@ def column_type(declared: str) -> tuple[ColumnType, bool]:
 
     Raises ValueError with what it should be.
     """
-    found = _TYPE.fullmatch(declared)
+    found = _TYPE.fullmatch(_MEASURED_TIME.sub(r"\1 \3 \2", declared))
     if found is None:
         raise ValueError(f"expected a type such as text, numeric(10,2) or int[]; found {declared}")
     said, first, second, array, not_null = found.groups()
     plain = " ".join(said.lower().split())
     name = _NAMES.get(plain, plain)
-    if name not in KNOWN:
-        candidates = (*KNOWN, *_NAMES)
+    if name not in KNOWN | PASSED_ON:
+        candidates = (*KNOWN, *PASSED_ON, *_NAMES)
         meant = nearest(plain, candidates)
         guess = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted(candidates))}"
         raise ValueError(f"{plain} is no type that can be posted: {guess}")
@@ -78,6 +93,8 @@ def _declared(name: str, first: str | None, second: str | None) -> str:
 def _modifier(name: str, first: str | None, second: str | None) -> int:
     if first is None:
         return -1
+    if name in _PRECISE and second is None:
+        return int(first)
     if name not in _MEASURED or (second is not None and name != "numeric"):
         raise ValueError(f"{name} takes no such measure in parentheses")
     if name == "numeric":

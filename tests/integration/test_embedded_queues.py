@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pika
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
+from pika.exceptions import AMQPChannelError, AMQPConnectionError, ChannelClosedByBroker
 
 from cdc_daemon import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.conftest import StartKafka
 
 WAIT_SECONDS = 60.0
 
@@ -37,7 +49,7 @@ def quiet(_: str) -> None:
 def new_topic(server: embedded.KafkaServer) -> str:
     """A topic with one partition, and a name of its own."""
     name = f"test-{uuid.uuid4().hex}"
-    admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
+    admin = AdminClient(server.client_settings())
     admin.create_topics([NewTopic(name, 1)])[name].result(WAIT_SECONDS)
     return name
 
@@ -107,7 +119,88 @@ def test_kafka_keeps_its_data_folder(data: Path) -> None:
             produce(server, topic, "x" * 3000)
 
 
+def test_kafka_knows_users(private_kafka: StartKafka) -> None:
+    """With users nobody gets in without a password, and each may what they were given."""
+    server = private_kafka(users=("reader",))
+    topic = new_topic(server)
+    everything = AclBinding(
+        ResourceType.TOPIC,
+        topic,
+        ResourcePatternType.LITERAL,
+        "User:reader",
+        "*",
+        AclOperation.READ,
+        AclPermissionType.ALLOW,
+    )
+    administrator = AdminClient(server.client_settings())
+    administrator.create_acls([everything])[everything].result(WAIT_SECONDS)
+    reader = AdminClient(server.client_settings("reader"))
+    assert list(reader.list_topics(timeout=WAIT_SECONDS).topics) == [topic]
+    with pytest.raises(KafkaException, match="TOPIC_AUTHORIZATION_FAILED"):
+        reader.create_topics([NewTopic("more", 1)])["more"].result(WAIT_SECONDS)
+    errors: list[KafkaError] = []
+    stranger = {**server.client_settings("reader"), "sasl.password": "guess"}
+    consumer = Consumer({**stranger, "group.id": "strangers", "error_cb": errors.append})
+    consumer.subscribe([topic])
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not errors and time.monotonic() < deadline:
+        consumer.poll(0.1)
+    consumer.close()
+    assert errors[0].code() == KafkaError._AUTHENTICATION
+
+
 def cluster_id(server: embedded.KafkaServer) -> str:
     """What the cluster calls itself, for good."""
-    admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
+    admin = AdminClient(server.client_settings())
     return str(admin.list_topics(timeout=WAIT_SECONDS).cluster_id)
+
+
+@pytest.mark.parametrize("kind", ["quorum", "stream"])
+def test_rabbitmq_keeps_messages_through_a_crash(
+    kind: str, rabbitmq: embedded.RabbitServer
+) -> None:
+    """What was confirmed is there after SIGKILL, freezing and a restart, at the same address."""
+    queue = f"test-{uuid.uuid4().hex}"
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.queue_declare(queue, durable=True, arguments={"x-queue-type": kind})
+        channel.basic_publish("", queue, b"kept", pika.BasicProperties(delivery_mode=2))
+    rabbitmq.save_queues()
+    rabbitmq.kill()
+    rabbitmq.start()
+    rabbitmq.pause()
+    rabbitmq.resume()
+    assert first_of(rabbitmq, queue, kind) == b"kept"
+    assert Path(f"/proc/{rabbitmq.pid}").stat().st_uid != 0
+
+
+def first_of(server: embedded.RabbitServer, queue: str, kind: str) -> bytes:
+    """The first message of a queue, which takes a moment to come to itself after a crash."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    offset = {"x-stream-offset": "first"} if kind == "stream" else {}
+    while time.monotonic() < deadline:
+        try:
+            with pika.BlockingConnection(pika.URLParameters(server.url)) as connection:
+                channel = connection.channel()
+                channel.basic_qos(prefetch_count=1)
+                for _, _, body in channel.consume(queue, arguments=offset, inactivity_timeout=1):
+                    if body is not None:
+                        return bytes(body)
+                    break
+        except (AMQPConnectionError, AMQPChannelError):
+            time.sleep(0.1)
+    return b"nothing came"
+
+
+def test_rabbitmq_knows_users(rabbitmq: embedded.RabbitServer) -> None:
+    """A user may do what they were given, and nothing else."""
+    rabbitmq.add_user("reader", "secret", read="^allowed$")
+    parameters = pika.URLParameters(rabbitmq.url)
+    with pika.BlockingConnection(parameters) as connection:
+        connection.channel().queue_declare("allowed", exclusive=False, auto_delete=False)
+    parameters.credentials = pika.PlainCredentials("reader", "secret")
+    with pika.BlockingConnection(parameters) as connection:
+        assert connection.channel().basic_get("allowed") == (None, None, None)
+        with pytest.raises(ChannelClosedByBroker, match="refused for user 'reader'"):
+            connection.channel().queue_declare("other")

@@ -1,0 +1,132 @@
+"""One message -> what it says of the rows of its tables. Pure.
+
+Nothing is raised for a message: what can't be understood is a row that can't be read, which comes
+to be a dead letter while the others go on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
+
+from cdc_daemon.values import read_json
+from connectors.messages.debezium import DebeziumReader
+from connectors.messages.events import EventReader
+from connectors.messages.flattened import FlattenedReader
+from connectors.messages.message import MessageError, Parsed, Said
+from connectors.messages.rows import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cdc_daemon.events import Relation
+    from connectors.messages.debeziumvalues import Schema
+    from connectors.messages.formats import MessagesSection, MessageTable
+    from connectors.messages.message import Message
+
+_WRAPPED: Final = frozenset({"schema", "payload"})
+_DEFAULT_VERSIONS: Final = {"debezium": "lsn", "flattened": "arrival", "events": "arrival"}
+TRACEPARENT: Final = "traceparent"
+
+
+class FormatReader(Protocol):
+    """Understands one format, for one table."""
+
+    rows: Rows
+
+    def read(self, parsed: Parsed) -> Said | None:
+        """What it says; None where it says nothing. Raises MessageError."""
+
+
+class TableReader:
+    """Understands the messages of one table."""
+
+    def __init__(self, relation: Relation, section: MessagesSection, table: MessageTable) -> None:
+        self._format = _format_reader(relation, section, table)
+        self._is_text = (table.format or section.format) == "events"
+
+    def read(self, message: Message) -> Said:
+        """What it says; no changes where it says nothing."""
+        try:
+            parsed = self._parsed(message)
+            said = self._format.read(parsed) or Said()
+        except MessageError as error:
+            explanation = f"{error}, in {message.where}"
+            raw = message.value or message.key or b""
+            change = self._format.rows.unreadable(error.reason, explanation, raw)
+            return Said((change,), time=message.time, poison=error.reason)
+        return said._replace(traceparent=_header(message, TRACEPARENT))
+
+    def _parsed(self, message: Message) -> Parsed:
+        key, key_schema = _unwrapped(self._key(message.key))
+        value, value_schema = _unwrapped(_json(message.value, "value"))
+        return Parsed(key, value, key_schema, value_schema, message)
+
+    def _key(self, key: bytes | None) -> Any:
+        """Of events it may be a mere text."""
+        try:
+            return _json(key, "key")
+        except MessageError:
+            if self._is_text and key is not None:
+                return key.decode(errors="replace")
+            raise
+
+
+class TopicReader:
+    """Understands those of one topic: of one table, or of several that share it."""
+
+    def __init__(self, readers: Sequence[TableReader], names: Sequence[str]) -> None:
+        self._readers = dict(zip(names, readers, strict=True))
+
+    def read(self, message: Message) -> Said:
+        """What it says. Of several tables the message itself says which one is meant."""
+        if len(self._readers) == 1:
+            (reader,) = self._readers.values()
+            return reader.read(message)
+        meant = self._readers.get(_table_of(message))
+        return Said() if meant is None else meant.read(message)
+
+
+def _table_of(message: Message) -> str:
+    """`public.hotel`, by the source block."""
+    try:
+        envelope = orjson.loads(message.value or b"null")
+        source = (envelope.get("payload") or envelope).get("source")
+        return f"{source['schema']}.{source['table']}"
+    except (ValueError, AttributeError, LookupError, TypeError):
+        return ""
+
+
+def _format_reader(
+    relation: Relation, section: MessagesSection, table: MessageTable
+) -> FormatReader:
+    format_ = table.format or section.format
+    version = table.version or _DEFAULT_VERSIONS[format_]
+    if format_ == "events":
+        return EventReader(Rows(relation, None), version, table)
+    rows = Rows(relation, section.debezium.handling())
+    return (
+        DebeziumReader(rows, version) if format_ == "debezium" else FlattenedReader(rows, version)
+    )
+
+
+def _json(text: bytes | None, part: str) -> Any:
+    if text is None:
+        return None
+    try:
+        return read_json(text)
+    except ValueError as error:
+        raise MessageError("no_json", f"its {part} is no JSON: {error}") from error
+
+
+def _unwrapped(value: Any) -> tuple[Any, Schema | None]:
+    """Without the schema that Kafka Connect's converter has put around it."""
+    if isinstance(value, dict) and value.keys() == _WRAPPED:
+        return value["payload"], value["schema"]
+    return value, None
+
+
+def _header(message: Message, name: str) -> str:
+    value = message.headers.get(name)
+    return "" if value is None else value.decode(errors="replace")

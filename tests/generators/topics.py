@@ -1,0 +1,75 @@
+"""Topics of a Kafka: made, and read from their beginning to their end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TIMEOUT_SECONDS: Final = 60.0
+
+
+class Record(NamedTuple):
+    """A message as it lies in its topic."""
+
+    topic: str
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+def make_topics(bootstrap_servers: str, names: Iterable[str], partitions: int = 1) -> None:
+    """Make topics, all at once."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    made = admin.create_topics([NewTopic(name, partitions, 1) for name in names])
+    for future in made.values():
+        future.result(TIMEOUT_SECONDS)
+
+
+def topic_names(bootstrap_servers: str, beginning: str) -> list[str]:
+    """Those whose names begin so."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    names = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+    return sorted(name for name in names if name.startswith(beginning))
+
+
+def records(bootstrap_servers: str, topics: Iterable[str]) -> list[Record]:
+    """All that is committed in topics by now, topic by topic, in the order of their partitions."""
+    settings = {
+        "bootstrap.servers": bootstrap_servers,
+        "group.id": "tests",
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+    }
+    consumer = Consumer(settings)
+    try:
+        return _until_ends(consumer, list(topics))
+    finally:
+        consumer.close()
+
+
+def _until_ends(consumer: Consumer, topics: list[str]) -> list[Record]:
+    known = consumer.list_topics(timeout=TIMEOUT_SECONDS).topics
+    left = {(name, number) for name in topics for number in known[name].partitions}
+    consumer.assign([TopicPartition(name, number, 0) for name, number in left])
+    found: list[tuple[str, int, Record]] = []
+    while left:
+        message = consumer.poll(TIMEOUT_SECONDS)
+        assert message is not None, "Kafka took too long"
+        topic, partition = str(message.topic()), int(message.partition() or 0)
+        if (error := message.error()) is not None:
+            assert error.code() == KafkaError._PARTITION_EOF, error
+            left.discard((topic, partition))
+            continue
+        headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+        offset = int(message.offset() or 0)
+        record = Record(topic, offset, message.key(), message.value(), tuple(headers))
+        found.append((topic, partition, record))
+    return [record for *_, record in sorted(found, key=lambda one: (*one[:2], one[2].offset))]
