@@ -2,12 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cdc_daemon.errors import SinkError, SourceError
 from cdc_daemon.events import NOWHERE
+from cdc_daemon.resuming import resume
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cdc_daemon.claim import Claim
+    from cdc_daemon.config.models import Configuration
+    from cdc_daemon.errors import SchemaChangedError
+    from cdc_daemon.events import Shape
+    from cdc_daemon.ports import Sink, Source
+    from cdc_daemon.projection.compiler import Compiled
+    from cdc_daemon.reaching import Reaching
     from cdc_daemon.resuming import Found, Resumption
+
+
+class Beside:
+    """How things are beside the leader. The reader looks."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        source: Source,
+        sink: Sink,
+        claim: Claim,
+        reaching: Reaching,
+    ) -> None:
+        self._configuration = configuration
+        self._source = source
+        self._sink = sink
+        self._claim = claim
+        self._reaching = reaching
+
+    def look(
+        self,
+        compiled: Compiled,
+        shapes: Mapping[str, Shape],
+        unexplained: SchemaChangedError | None,
+    ) -> tuple[Found, Resumption]:
+        """What there is, and what a start would do that leads; neither the source is touched, nor
+        the state.
+        """  # noqa: D205 - one sentence
+        name = self._configuration.name
+        with self._reaching.reachable("sink", SinkError):
+            self._sink.preflight(compiled.models)
+            kept = self._sink.checkpoints.load(name)
+        with self._reaching.reachable("source", SourceError):
+            memberships = self._source.memberships(compiled.relations)
+            found = self._claim.found(kept, memberships)
+        found = replace(found, shapes=shapes, unexplained=unexplained)
+        with self._reaching.reachable("sink", SinkError):
+            resumption = resume(name, found, compiled.mapped, self._sink, self._source.show)
+        return found, resumption
 
 
 def waits_because(found: Found, resumption: Resumption) -> str | None:

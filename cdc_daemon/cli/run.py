@@ -9,7 +9,7 @@ import typer
 
 from cdc_daemon.cli.options import DEFAULT_FILE, ConfigurationFile
 from cdc_daemon.daemon import run_daemon
-from cdc_daemon.sharing.terms import Role
+from cdc_daemon.sharing.terms import Role  # noqa: TC001 - typer reads it
 
 
 def run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from cdc_daemon.errors import RetryError, ShareChangedError
 from cdc_daemon.ports import Reached
@@ -12,12 +12,15 @@ from cdc_daemon.sharing.membership import Membership
 from cdc_daemon.sharing.slots import ALL_SLOTS, Share, slot_of_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    import threading
+    from collections.abc import Collection, Mapping
 
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.events import Checkpoint, Position
     from cdc_daemon.ports import CheckpointStore, Group, Seat
 
+HEARD_SECONDS: Final = 0.5
+"""How often a stop is looked for until the group is heard of."""
 CHECKPOINT_SECONDS: Final = 1.0
 """How often a replica that doesn't lead looks what the leader has made."""
 
@@ -98,8 +101,12 @@ class Part:
 
     def end(self, why: str) -> None:
         """Another start would do right."""
+        self.fail(ShareChangedError(why))
+
+    def fail(self, error: BaseException) -> None:
+        """The reader is to raise it."""
         if self._delivery is not None:
-            self._delivery.fail(ShareChangedError(why))
+            self._delivery.fail(error)
 
 
 class Unstored:
@@ -115,18 +122,32 @@ class Unstored:
 class Replica:
     """Of one process, through all its starts."""
 
-    def __init__(
-        self,
-        group: Group,
-        checkpoints: CheckpointStore,
-        pipeline: str,
-        failed: Callable[[BaseException], None],
-    ) -> None:
+    def __init__(self, group: Group, checkpoints: CheckpointStore, pipeline: str) -> None:
         self._checkpoints = checkpoints
         self._pipeline = pipeline
         self._part: Part | None = None
         self._looked_at = 0.0
-        self.membership = Membership(group, self._news, self._heard, failed)
+        self._failure: BaseException | None = None
+        self.membership = Membership(group, self._news, self._heard, self._fail)
+
+    def __enter__(self) -> Self:
+        """Be in the group; leave it at the end."""
+        self.membership.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the group."""
+        self.membership.close()
+
+    def wait_heard(self, stopping: threading.Event) -> None:
+        """Until the group was heard of nobody knows what is in the sink; or until a stop."""
+        while not (self.membership.wait_heard(HEARD_SECONDS) or stopping.is_set()):
+            self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise what has ended our part in the group."""
+        if self._failure is not None:
+            raise self._failure
 
     @property
     def leads(self) -> bool:
@@ -167,6 +188,11 @@ class Replica:
             "members": membership.members,
             "rebalances": membership.rebalances,
         }
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        if self._part is not None:
+            self._part.fail(error)
 
     def _news(self) -> Mapping[int, Reached]:
         part = self._part

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from cdc_daemon.events import BEYOND, NOWHERE, Checkpoint, Generation, Position
 from cdc_daemon.ports import NOTHING, Reached, Seat
 from cdc_daemon.sharing.facts import complete, era_of, reached_of, worth_telling
-from cdc_daemon.state.knowing import Known, known_of
 from cdc_daemon.sharing.slots import slot_of
+from cdc_daemon.state.knowing import Known, known_of
 
 DOCUMENTS = [b'"%d"' % number for number in range(5)]
 SLOTS_USED = frozenset(map(slot_of, DOCUMENTS))
