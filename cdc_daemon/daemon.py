@@ -238,15 +238,14 @@ class Daemon:
         return delivery
 
     def _follow(self, begun: Begun, delivery: Delivery, part: Part | None) -> None:
-        compiled, checkpoint = begun.compiled, begun.checkpoint
-        delivery.resume(checkpoint, begun.written)
+        delivery.resume(begun.checkpoint, begun.written)
         joiner = self._joiner(begun, delivery, part)
         backfill = self._backfill(begun, delivery, joiner)
         filler = self._filler(begun, delivery)
         pipeline = self._pipeline(begun, delivery, backfill, filler, joiner, part)
         watch = self._watch(begun, delivery)
         try:
-            pipeline.follow_for_ever(checkpoint.position)
+            pipeline.follow_for_ever(begun.checkpoint.position)
         except SchemaChangedError as change:
             delivery.fail(change)
         except ShareChangedError:
