@@ -1,4 +1,4 @@
-"""What the tests of replicas share: a database with its ordered log, and projectors that read it."""
+"""What the tests of replicas share: a database and its ordered log, and projectors that read it."""
 
 from __future__ import annotations
 
