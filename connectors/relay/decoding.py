@@ -231,5 +231,4 @@ def _unmarked(value: bytes) -> Value:
 def _read_layout(text: bytes) -> Layout:
     said = orjson.loads(text)
     said["columns"] = tuple(LogColumn(*column) for column in said["columns"])
-    said["order"] = tuple(said["order"])
     return Layout(**said)

@@ -1,22 +1,25 @@
 """How rows of the log become rows of a relation, as far as what both say of the table fits. Pure.
 
-The relay knew the table as it was when a row was written, or had stopped; we know it as it was when
-the mappings were compiled. A column is told by its place in the table, which it keeps: a name may
-have been another column's.
+The log describes tables as the server's stream did, so what can be told of their columns is the
+same (`rowplan`): a row may be from before the table was altered, or from after.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from connectors.postgres.pgoutput import RelationMessage, StreamColumn, misfit
+from connectors.postgres.rowplan import tuple_plan
 from connectors.relay.decoding import RowPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from cdc_daemon.events import Column, Relation
-    from connectors.relay.log import Layout, LogColumn
+    from cdc_daemon.events import Relation
+    from connectors.relay.log import Layout
+
+_IDENTITIES: Final = {"default": "d", "full": "f", "index": "i", "nothing": "n"}
 
 
 def row_plan(layout: Layout, relation: Relation, order: Sequence[str]) -> RowPlan:
@@ -24,75 +27,40 @@ def row_plan(layout: Layout, relation: Relation, order: Sequence[str]) -> RowPla
 
     A misfit where the table had, or has by now, another shape than `relation`.
     """
-    why = layout.misfit or next(_reasons(layout, relation, order), None)
-    if why is not None:
-        stand_in = replace(relation, columns=(), stands_for=relation, misfit=why)
-        return RowPlan(stand_in, ())
-    places = {column.name: at for at, column in enumerate(layout.columns)}
-    there = [places[column.name] for column in relation.columns if column.name in places]
-    return RowPlan(relation, tuple(there), len(relation.columns) - len(there))
+    why = layout.misfit or _protection_reason(layout, relation)
+    if why:
+        plan = misfit(relation, 0, why)
+        return RowPlan(plan.relation, ())
+    plan = tuple_plan(
+        _as_message(layout),
+        replace(relation, order=_streamed(relation, relation.order)),
+        {*order}.issuperset,
+        _streamed(relation, order),
+    )
+    if plan.relation.stands_for is not None:
+        return RowPlan(replace(plan.relation, stands_for=relation), ())
+    places = [place for place, column in enumerate(plan.columns) if column is not None]
+    return RowPlan(relation, tuple(places), plan.lacking)
 
 
-def _reasons(layout: Layout, relation: Relation, order: Sequence[str]) -> Iterator[str]:
-    logged = {column.name: column for column in layout.columns}
-    unknown = (logged.keys() | {*layout.order}) - relation.known - {""}
-    if not relation.is_open:
-        unknown &= relation.missing
-    if unknown:
-        yield f"the log has its column {', '.join(sorted(unknown))}"
-    lacking = False
+def _as_message(layout: Layout) -> RelationMessage:
+    """What the server's stream has said of the table."""
+    columns = tuple(
+        StreamColumn(column.name, column.type, -1, column.in_identity) for column in layout.columns
+    )
+    identity = _IDENTITIES[layout.replica_identity]
+    return RelationMessage(0, layout.schema, layout.name, identity, columns)
+
+
+def _streamed(relation: Relation, order: Sequence[str]) -> tuple[str, ...]:
+    """What a rule leaves out is in no row, as if it had been dropped."""
+    return tuple("" if name in relation.excluded else name for name in order)
+
+
+def _protection_reason(layout: Layout, relation: Relation) -> str:
+    logged = {column.name: column.protection for column in layout.columns}
     for column in relation.columns:
-        if _place(order, column.name) != _place(relation.order, column.name):
-            yield f"its column {column.name} may be another one of that name by now"
-        found = logged.get(column.name)
-        if found is None:
-            lacking = True
-            yield from _lacking_reasons(layout, relation, column)
-        elif lacking:
-            yield f"the log has its column {column.name} before others that it lacks"
-        else:
-            yield from _column_reasons(layout, relation, column, found)
-    yield from _identity_reasons(layout, relation, logged)
-
-
-def _lacking_reasons(layout: Layout, relation: Relation, column: Column) -> Iterator[str]:
-    """A column that was added later is null in rows from before."""
-    came_later = _place(relation.order, column.name) >= len(layout.order) > 0
-    if not (came_later and column.plain):
-        yield f"the log has no column {column.name}"
-
-
-def _column_reasons(
-    layout: Layout, relation: Relation, column: Column, found: LogColumn
-) -> Iterator[str]:
-    if _place(layout.order, column.name) != _place(relation.order, column.name):
-        yield f"in the log its column {column.name} may be another one of that name"
-    protection = column.protection.digest if column.protection else ""
-    if found.protection != protection:
-        yield f"in the log its column {column.name} is protected in another way"
-    elif not protection and {found.type, column.type.oid} != {column.type.oid}:
-        yield f"in the log its column {column.name} is {found.declared}"
-
-
-def _identity_reasons(
-    layout: Layout, relation: Relation, logged: dict[str, LogColumn]
-) -> Iterator[str]:
-    """What is there of old rows must be what the mapping was checked against.
-
-    For a partitioned table the partitions decide that.
-    """
-    if relation.kind == "partitioned":
-        return
-    lost = [
-        column.name
-        for column in relation.columns
-        if column.in_identity and column.name in logged and not logged[column.name].in_identity
-    ]
-    full = relation.replica_identity == "full" and layout.replica_identity != "full"
-    if lost or full:
-        yield f"in the log old rows come without {', '.join(lost) or 'their values'}"
-
-
-def _place(order: Sequence[str], name: str) -> int:
-    """Where the column is in its table; -1 where it isn't (generated columns have no place)."""
-    return list(order).index(name) if name in order else -1
+        digest = column.protection.digest if column.protection else ""
+        if logged.get(column.name, digest) != digest:
+            return f"in the log its column {column.name} is protected in another way"
+    return ""

@@ -77,8 +77,6 @@ class Layout:
     schema: str
     name: str
     columns: tuple[LogColumn, ...]
-    order: tuple[str, ...]
-    """As `Relation.order`."""
     replica_identity: str
     misfit: str
     """As `Relation.misfit`: then there are no values, and this says why."""
@@ -190,7 +188,7 @@ def layout_of(relation: Relation) -> Layout:
         )
         for column in relation.columns
     )
-    return Layout(of.schema, of.name, columns, of.order, relation.replica_identity, relation.misfit)
+    return Layout(of.schema, of.name, columns, relation.replica_identity, relation.misfit)
 
 
 def protected_columns(relation: Relation) -> dict[str, str]:
