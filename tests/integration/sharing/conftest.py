@@ -13,9 +13,11 @@ from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import (  # noqa: F401 - the fixtures, for all tests here
     HOTELS,
     Store,
+    store,
+)
+from tests.integration.pipeline.conftest import (  # noqa: F401 - as above
     rest,
     start_daemon,
-    store,
 )
 
 if TYPE_CHECKING:
