@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -22,10 +24,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from connectors.kafka.session import Heard, client_settings, mapped_errors
+from connectors.kafka.session import Heard, client_settings, mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from cdc_daemon.errors import SinkError, SourceError
     from connectors.kafka.session import KafkaSection
@@ -69,7 +71,8 @@ class Committed(NamedTuple):
 
     offset: int
     """What comes next."""
-    metadata: str
+    metadata: str = ""
+    """What the group says of it besides."""
 
 
 class Topics:
@@ -138,7 +141,7 @@ class Topics:
         return self._offsets(places, OffsetSpec.earliest())
 
     def ends(self, places: Sequence[Place]) -> dict[Place, int]:
-        """The offset that the next message of each will have."""
+        """The offset behind the last message of each, as far as transactions have ended."""
         return self._offsets(places, OffsetSpec.latest())
 
     def committed(self, group: str) -> dict[Place, Committed]:
@@ -155,9 +158,12 @@ class Topics:
             if one.offset >= 0
         }
 
-    def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
+    def commit(self, group: str, offsets: Mapping[Place, Committed]) -> None:
         """Say how far a group is that has no members."""
-        said = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        said = [
+            TopicPartition(*place, one.offset, metadata=one.metadata)
+            for place, one in offsets.items()
+        ]
         if not said:
             return
         with self._mapped(f"set the offsets of group {group}"):
@@ -169,6 +175,16 @@ class Topics:
             for one in found.topic_partitions or []:
                 if one.error is not None:
                     raise KafkaException(one.error)
+
+    def forget(self, group: str) -> None:
+        """Delete a group that has no members, and how far it is; nothing where there is none."""
+        with self._mapped(f"delete group {group}"):
+            [answer] = (
+                self._connected()
+                .delete_consumer_groups([group], request_timeout=ASK_SECONDS)
+                .values()
+            )
+            _is(answer, KafkaError.GROUP_ID_NOT_FOUND)
 
     def members(self, group: str) -> list[str]:
         """Who is in a group just now: client and host of each."""
@@ -189,7 +205,9 @@ class Topics:
             return {}
         with self._mapped("read where topics begin and end"):
             asked = self._connected().list_offsets(
-                {TopicPartition(*place): which for place in places}, request_timeout=ASK_SECONDS
+                {TopicPartition(*place): which for place in places},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=ASK_SECONDS,
             )
             return {
                 Place(at.topic, at.partition): int(answer.result().offset)
@@ -203,8 +221,20 @@ class Topics:
         self._client.poll(0)
         return self._client
 
-    def _mapped(self, what: str) -> Any:
-        return mapped_errors(what, self._unusable, self._heard)
+    @contextmanager
+    def _mapped(self, what: str) -> Iterator[None]:
+        """What failed is asked by another client next.
+
+        The one that it failed with may wait for ever for the coordinator of a group, though the
+        broker that was killed is there again.
+        """
+        try:
+            yield
+        except KafkaException as error:
+            if self._client is not None:
+                self._client.poll(0)  # hears why
+            heard, self._client, self._heard = self._heard, None, Heard()
+            raise mapped(error.args[0], what, self._unusable, heard) from error
 
 
 def places_of(topics: Iterable[Topic]) -> list[Place]:

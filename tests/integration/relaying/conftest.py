@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.generators.daemons import daemons
-from tests.generators.topics import records
+from tests.generators.topics import end_of, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,19 +32,25 @@ TABLES = ("public.hotel", "public.room")
 class Relayed:
     """A relay of one test, and what it has written."""
 
-    def __init__(self, daemon: RunningDaemon, prefix: str, bootstrap_servers: str) -> None:
+    def __init__(self, daemon: RunningDaemon, prefix: str, kafka: embedded.KafkaServer) -> None:
         self.daemon = daemon
         self.prefix = prefix
         self.log = f"{prefix}.log"
-        self._bootstrap_servers = bootstrap_servers
+        self._bootstrap_servers = kafka.bootstrap_servers
+        self._login = kafka.client_settings()
 
     def records(self, *names: str) -> list[Record]:
         """What is committed in its topics, by their names without the prefix."""
-        return records(self._bootstrap_servers, [f"{self.prefix}.{name}" for name in names])
+        topics = [f"{self.prefix}.{name}" for name in names]
+        return records(self._bootstrap_servers, topics, self._login)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The messages of a table, tombstones apart."""
         return [orjson.loads(one.value) for one in self.records(name) if one.value is not None]
+
+    def written_so_far(self, name: str) -> int:
+        """About how many messages a table has by now."""
+        return end_of(self._bootstrap_servers, f"{self.prefix}.{name}")
 
     def rows(self, name: str) -> dict[bytes, Any]:
         """What the messages of a table come to: by key, the row that is there."""
@@ -69,16 +75,22 @@ class StartRelay:
         self._kafka = kafka
 
     def __call__(
-        self, sink: dict[str, Any] | None = None, *, tables: tuple[str, ...] = TABLES, **more: Any
+        self,
+        sink: dict[str, Any] | None = None,
+        *,
+        log: bool = False,
+        snapshot: str = "initial",
+        **more: Any,
     ) -> Relayed:
-        """Make one, and start it unless told otherwise."""
+        """Make one, and start it unless told otherwise. `log`: it writes one."""
+        logged = {"log": f"{self._prefix}.log"} if log else {}
         daemon = self._make(
             {},
-            sink={"topic_prefix": self._prefix, **(sink or {})},
-            relay={"tables": list(tables)},
+            sink={"topic_prefix": self._prefix, **logged, **(sink or {})},
+            relay={"tables": list(TABLES), "snapshot": snapshot},
             **more,
         )
-        return Relayed(daemon, self._prefix, self._kafka.bootstrap_servers)
+        return Relayed(daemon, self._prefix, self._kafka)
 
 
 @pytest.fixture
