@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 
 from connectors.kafka.relay import conversions as to
+from connectors.kafka.relay.schemas import ordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,7 +97,7 @@ def _schema(type: str, name: str, **parameters: str) -> dict[str, Any]:  # noqa:
 
 
 def _array(of: Kind, element: ColumnType) -> Kind:
-    schema = {"type": "array", "items": {**of.schema, "optional": True}}
+    schema = {"type": "array", "items": ordered(of.schema, optional=True)}
     convert = None if of.convert is None else to.each(of.convert)
     special = of.special or of.convert
     return Kind(
