@@ -92,6 +92,10 @@ class Relay(Protocol):
         """How often it is to be settled though nothing was written."""
 
     @property
+    def is_due(self) -> bool:
+        """Whether it has something of its own to write: a sign of life, say."""
+
+    @property
     def held(self) -> int:
         """How many bytes were written since it was settled."""
 

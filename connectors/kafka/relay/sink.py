@@ -179,6 +179,12 @@ class KafkaRelay:
         self._transactions.end(meanwhile)
 
     @property
+    def is_due(self) -> bool:
+        """Whether a sign of life is."""
+        every = self._config.heartbeat
+        return every is not None and time.monotonic() - self._heartbeat_at >= every
+
+    @property
     def held(self) -> int:
         """Bytes of the Kafka transaction that is open."""
         return self._transactions.held
@@ -207,7 +213,6 @@ class KafkaRelay:
             self._transactions.write(Message(self._names.log, None, value))
 
     def _write_heartbeat(self) -> None:
-        every, now = self._config.heartbeat, time.monotonic()
-        if every is not None and now - self._heartbeat_at >= every:
-            self._heartbeat_at = now
+        if self.is_due:
+            self._heartbeat_at = time.monotonic()
             self._write([self._encoder().heartbeat(time.time_ns() // 1000)])
