@@ -44,7 +44,8 @@ class WrittenLog:
 
 def log_of(parts: Sequence[int], gaps: Sequence[int], kept_from: int = 0) -> WrittenLog:
     """Transactions of so many parts, at positions 10, 20, ...; each message after such a gap."""
-    found, offset, after = [], 0, Position(0)
+    offset, after = 0, Position(0)
+    found: list[Found] = []
     for number, count in enumerate(parts):
         end = Position(10 * (number + 1))
         for part in range(count):
