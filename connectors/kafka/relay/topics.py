@@ -32,6 +32,8 @@ class WantedTopic(NamedTuple):
     settings: Mapping[str, str]
     is_single: bool = False
     """Whether it must not have more than one partition: its order is the whole."""
+    table: str = ""
+    """Whose changes it has (`Relation.qualified_name`); empty where it isn't one table's."""
 
 
 class RelayTopics:
@@ -60,7 +62,7 @@ class RelayTopics:
         )
         for relation in relations:
             name = topic_name(self.prefix, relation.schema, relation.name)
-            yield WantedTopic(name, config.partitions, settings)
+            yield WantedTopic(name, config.partitions, settings, table=relation.qualified_name)
         if config.transactions:
             yield WantedTopic(f"{self.prefix}.transaction", 1, {}, is_single=True)
         if config.heartbeat is not None:
