@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from cdc_daemon.errors import RetryError, SinkError, StartAgainError, TakenOverError
+from connectors.kafka.relay.topics import LOG_BYTES
 from connectors.kafka.session import Heard, client_settings, mapped
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Transactions:
             "queue.buffering.max.messages": 0,
             **client_settings(config, self._id, self._heard),
             "partitioner": "murmur2_random",  # as Java clients do it, so as Debezium does
-            "message.max.bytes": config.max_message_bytes,
+            "message.max.bytes": max(config.max_message_bytes, LOG_BYTES),
             "transactional.id": self._id,
             "transaction.timeout.ms": int(config.transaction_timeout * 1000),
         }
