@@ -39,6 +39,17 @@ def topic_names(bootstrap_servers: str, beginning: str) -> list[str]:
     return sorted(name for name in names if name.startswith(beginning))
 
 
+def end_of(bootstrap_servers: str, topic: str) -> int:
+    """The offset that the next message will have, where somebody goes on writing; 0 without one."""
+    if topic not in topic_names(bootstrap_servers, topic):
+        return 0
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "tests"})
+    try:
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), TIMEOUT_SECONDS)[1])
+    finally:
+        consumer.close()
+
+
 def records(
     bootstrap_servers: str, topics: Iterable[str], login: Mapping[str, Any] = MappingProxyType({})
 ) -> list[Record]:
