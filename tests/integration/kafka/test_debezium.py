@@ -36,7 +36,7 @@ def items(
 ) -> Iterator[Shop]:
     """A read model of one table, and one in which each item shows those of the same `n`."""
     table = {"topic": topics.topic, "key": ["id"], "columns": COLUMNS}
-    source = {
+    source: dict[str, Any] = {
         "format": "debezium",
         "transactions": topics.transactions,
         "tables": {"item": table},

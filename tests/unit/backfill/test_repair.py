@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -262,7 +263,7 @@ def test_rows_that_are_only_in_messages_are_not_repaired(
     assert loading.all_loaded.wait(20)
     (hotels,) = loading.control._compiled.projections
     monkeypatch.setattr(hotels, "relation", replace(hotels.relation, has_rows=False))
-    with pytest.raises(ConflictError, match="only what messages have said.*rename hotels"):
+    with pytest.raises(ConflictError, match=r"only what messages have said.*rename hotels"):
         loading.control.start(REPAIR)
 
 
