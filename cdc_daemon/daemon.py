@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 import time
 from collections import deque
 from contextlib import ExitStack
@@ -24,7 +23,6 @@ from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.consistency.spans import Spans
 from cdc_daemon.covering import covered_tables
 from cdc_daemon.delivery.delivery import Delivery
-from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.errors import (
     CdcError,
     RetentionLimitError,
@@ -37,16 +35,16 @@ from cdc_daemon.errors import (
     TakenOverError,
 )
 from cdc_daemon.joining import Heartbeat, Joiner
+from cdc_daemon.lifetime import Lifetime
 from cdc_daemon.metrics import Metrics
-from cdc_daemon.pipeline import Pipeline, Stopped
+from cdc_daemon.pipeline import Pipeline
 from cdc_daemon.ports import KeepsFiles
 from cdc_daemon.posted.posts import Posts
+from cdc_daemon.relaying.daemon import RelayDaemon
 from cdc_daemon.schemawatch import SchemaWatch
-from cdc_daemon.signals import signals_handled
 from cdc_daemon.sinks import open_sink
 from cdc_daemon.starting import Start
 from cdc_daemon.web.routes import application
-from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 
 if TYPE_CHECKING:
@@ -61,16 +59,12 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS: Final = 1.0
 """How often a stop is looked for while all is written that was read before a table changed."""
-STOP_GRACE_SECONDS: Final = 2.0
-"""What a stop takes beside its deadline; all that it takes before anything has been read."""
 
 
 class Daemon:
     """One pipeline in one process."""
 
     def __init__(self, loaded: LoadedConfiguration, environ: Mapping[str, str]) -> None:
-        self._loaded = loaded
-        self._environ = environ
         self._configuration = loaded.configuration
         config = self._configuration
         self._source: Source = registry.source_factory(_type(config.source))(
@@ -84,10 +78,13 @@ class Daemon:
         self._spans = None if config.tracing is None else Spans(config.tracing, config.name)
         self.status = Status(loaded, self.metrics)
         self._posts = Posts(config, self._source, self._sink)
-        self._stop = threading.Event()
-        self._stop_asked_at = 0.0
-        self._at_once = threading.Event()
-        self._failure: BaseException | None = None
+        self._lifetime = Lifetime(
+            loaded,
+            environ,
+            wake=self._source.wake,
+            has_read=lambda: self.status.state != "starting",
+        )
+        self._stop = self._lifetime.stopping
         self._before: Delivery | None = None
         """That of the start before, where this one is in place."""
         self._recent: deque[int] = deque(maxlen=RECENT)
@@ -102,56 +99,25 @@ class Daemon:
             stack.callback(self._sink.close)
             if self._spans is not None:
                 stack.callback(self._spans.close)
-            stack.enter_context(signals_handled(self._stop, self.stop, self._loaded, self._environ))
-            config = self._configuration.web
-            web = WebServer(config, application(self.status, self._posts, config.api_key))
-            stack.callback(web.stop)
-            web.start()
-            reader = threading.Thread(target=self._read, name="reader", daemon=True)
-            reader.start()
-            while reader.is_alive() and not self._overdue():
-                reader.join(0.2)
-            if not reader.is_alive():  # it owns the connections: while it lives, nobody closes them
+            web = application(self.status, self._posts, self._configuration.web.api_key)
+            if self._lifetime.last(self._run_once, web, self._ended):
+                # The reader owns the connections: while it lives, nobody closes them.
                 self._start.shapes.close()
                 self._source.close()
-        if self._failure is not None:
-            raise self._failure
+        if self._lifetime.failure is not None:
+            raise self._lifetime.failure
 
     def stop(self, *, at_once: bool = False) -> None:
         """Ask it to stop: in order, or at once."""
-        if not self._stop.is_set():
-            self._stop_asked_at = time.monotonic()
-        self._stop.set()
-        if at_once:
-            self._at_once.set()
-        self._source.wake()
+        self._lifetime.stop(at_once=at_once)
 
-    def _overdue(self) -> bool:
-        """Whether a stop waits for the reader no longer: it may wait for a slot, or a server."""
-        if not self._stop.is_set() or self._at_once.is_set():
-            return self._at_once.is_set()
-        unread = self.status.state == "starting"
-        limit = STOP_GRACE_SECONDS + (0 if unread else self._configuration.shutdown.deadline)
-        return time.monotonic() - self._stop_asked_at > limit
-
-    def _read(self) -> None:
-        try:
-            while not self._stop.is_set():
-                for attempt in retrying():
-                    with attempt:
-                        self._run_once()
-        except Stopped:
-            pass
-        except (CdcError, Exception) as error:  # noqa: BLE001 - raised again by the main thread
+    def _ended(self, failed: bool) -> None:  # noqa: FBT001 - as `Lifetime.last` tells it
+        if failed:
             self.metrics.failed()
-            self._failure = error
-        finally:
-            self.status.waiters.stop()
+        self.status.waiters.stop()
 
     def _run_once(self) -> None:
         """Run until stopped, or until only another start, in this process, would do right."""
-        if self._stop.is_set():
-            raise Stopped
         try:
             self._run_pipeline()
         except (StartAgainError, SlotInUseError, TakenOverError) as change:
@@ -201,12 +167,12 @@ class Daemon:
             self._start.let_go()
 
     def _run_begun(self, begun: Begun, monitor: Monitor) -> None:
-        with self._start.reachable("sink", SinkError):
+        with self._start.reaching.reachable("sink", SinkError):
             delivery = self._before = self._delivery(begun, monitor)
         try:
             if not monitor.is_alive():
                 monitor.start()
-            with self._start.reachable("sink", SinkError):
+            with self._start.reaching.reachable("sink", SinkError):
                 delivery.start()
             self._follow(begun, delivery)
         finally:
@@ -384,7 +350,8 @@ def run_daemon(path: Path, environ: Mapping[str, str]) -> None:
     logging.configure(loaded.configuration.log, pipeline=loaded.configuration.name)
     log.info("starting", version=__version__, configuration=loaded.fingerprint)
     tune_garbage_collection()
-    Daemon(loaded, environ).run()
+    process = Daemon if loaded.configuration.relay is None else RelayDaemon
+    process(loaded, environ).run()
 
 
 def tune_garbage_collection() -> None:

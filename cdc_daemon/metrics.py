@@ -151,6 +151,25 @@ class Metrics:
             "Transactions that applications have posted",
             *("pipeline", "outcome"),
         )
+        self._add_relay()
+
+    def _add_relay(self) -> None:
+        """What is passed on as it is."""
+        self._relay_bytes = self._counter(
+            "cdc_relay_bytes_total", "Keys and values written to the relay", "pipeline"
+        )
+        self._relay_settled = Histogram(
+            "cdc_relay_settle_seconds",
+            "Until what was written to the relay is durable, all at once",
+            ["pipeline"],
+            buckets=WAIT_BUCKETS,
+            registry=self.registry,
+        )
+        self._relay_unreadable = self._counter(
+            "cdc_relay_unreadable_changes_total",
+            "Changes whose values can't be read any more, because their table was altered",
+            *("pipeline", "table"),
+        )
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(name, meaning, labels, registry=self.registry)
@@ -265,6 +284,15 @@ class Metrics:
     def strong_commit(self, seconds: float) -> None:
         """The source was told that a commit is searchable, while commits wait for us."""
         self._strong_commit.observe(seconds)
+
+    def relay_settled(self, size_bytes: int, seconds: float) -> None:
+        """What was written to the relay is durable."""
+        self._relay_bytes.labels(self.pipeline).inc(size_bytes)
+        self._relay_settled.labels(self.pipeline).observe(seconds)
+
+    def relay_unreadable(self, table: str) -> None:
+        """Count a change that was passed on without its values."""
+        self._relay_unreadable.labels(self.pipeline, table).inc()
 
     def failed(self) -> None:
         """Something went wrong just now."""

@@ -6,7 +6,7 @@ that can't be reached is waited for, and everything else is as at any start.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +29,7 @@ from cdc_daemon.pipeline import Stopped
 from cdc_daemon.ports import TableRequest, TakesChanges
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.showing import Showing
+from cdc_daemon.reaching import Reaching
 from cdc_daemon.resuming import loads_of, resume, unsearched
 from cdc_daemon.shapes import difference
 from cdc_daemon.statestart import StateStart
@@ -36,7 +37,7 @@ from cdc_daemon.unloaded import require_no_loads, require_no_rows_lost
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.events import Checkpoint, Coverage, Generation, Position, Shape
@@ -88,14 +89,14 @@ class Start:
         self._tables = self._configuration.tables
         self._shapes: Mapping[str, Shape] = {}
         """Those that the mappings are compiled for."""
-        self._is_first = True
+        self.reaching = Reaching()
         self._state = StateStart(self._configuration, source.show, metrics)
         self._unexplained: SchemaChangedError | None = None
         """What the stream has shown of a table, until a start has seen to it."""
 
     def again(self, change: Exception) -> None:
         """The next start is one in place, because of that."""
-        self._is_first = False
+        self.reaching.is_first = False
         if isinstance(change, SchemaChangedError) and not change.in_catalog:
             self._unexplained = change
 
@@ -113,7 +114,7 @@ class Start:
             if isinstance(error, StopError):
                 self._require_unchanged(error)
             raise
-        self._is_first = False  # whoever can't be reached from now on has been there
+        self.reaching.is_first = False  # whoever can't be reached from now on has been there
         return begun
 
     def let_go(self) -> None:
@@ -135,13 +136,13 @@ class Start:
         """What shows a change may wait for us, and nobody sees the change before."""
         change = self._unexplained
         if change is not None and any(change.shown_by):
-            with self.reachable("source", SourceError):
+            with self.reaching.reachable("source", SourceError):
                 self._source.let_commit_go(change.shown_by[1])
 
     def _begin(self) -> Begun:
         self._let_commit_go()
         compiled, shapes = self._compile()
-        with self.reachable("sink", SinkError):
+        with self.reaching.reachable("sink", SinkError):
             self._sink.preflight(compiled.models)
             kept = self._claim.kept(self._stopping, self._standing_by)
         if self._stopping.is_set():
@@ -161,8 +162,8 @@ class Start:
         projections = self._configuration.projections
         names = self._tables
         try:
-            with self.reachable("source", SourceError):
-                if not self._is_first:
+            with self.reaching.reachable("source", SourceError):
+                if not self.reaching.is_first:
                     self._source.identity()  # another one by now, and shapes are read of that one
                 shapes = self._shapes = self.shapes.read(names)
                 relations = self._source.describe([TableRequest(name) for name in names])
@@ -183,7 +184,7 @@ class Start:
     ) -> Begun:
         """Check both sides, see where the pipeline was, and make what it lacks."""
         found = self._look(compiled, shapes, kept)
-        with self.reachable("sink", SinkError):
+        with self.reaching.reachable("sink", SinkError):
             resumption = resume(
                 self._configuration.name,
                 found,
@@ -195,7 +196,7 @@ class Start:
         self._require_progress(found, resumption)
         self._require_may_load(compiled, resumption)
         covered = self._covered(compiled, found, resumption)
-        with self.reachable("sink", SinkError):
+        with self.reaching.reachable("sink", SinkError):
             resumption = self._claim.staked(resumption, kept)
             drop(resumption.left_over, self._sink)
             for gone in resumption.forgotten:
@@ -203,9 +204,9 @@ class Start:
             store = self._state.open(compiled.plans, found, resumption)
             checkpoint = self._with_loads(compiled, resumption, found, covered)
         if resumption.new_place:
-            with self.reachable("source", SourceError):
+            with self.reaching.reachable("source", SourceError):
                 checkpoint = replace(checkpoint, position=self._source.create_place())
-            with self.reachable("sink", SinkError):
+            with self.reaching.reachable("sink", SinkError):
                 self._sink.checkpoints.store(checkpoint)
         self._publish_loaded(checkpoint)
         return Begun(compiled, checkpoint, resumption.written, store)
@@ -222,14 +223,14 @@ class Start:
     def _look(
         self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None
     ) -> Found:
-        with self.reachable("source", SourceError):
+        with self.reaching.reachable("source", SourceError):
             memberships = self._source.prepare(compiled.relations)
             found = self._claim.found(kept, memberships)
         found = replace(found, shapes=shapes, unexplained=self._unexplained)
         return self._state.look(compiled.plans, found)
 
     def _publish_loaded(self, checkpoint: Checkpoint) -> None:
-        with self.reachable("sink", SinkError):
+        with self.reaching.reachable("sink", SinkError):
             unfinished = unsearched(checkpoint)
             for name, generation in checkpoint.generations.items():
                 if name not in unfinished:
@@ -272,7 +273,7 @@ class Start:
         if not resumption.altered:
             return {}
         tables = [relation.qualified_name for relation in compiled.relations]
-        with self.reachable("source", SourceError):
+        with self.reaching.reachable("source", SourceError):
             coverage = self._source.coverage()
             shapes = self.shapes.read(tables)
         change = found.unexplained
@@ -339,17 +340,3 @@ class Start:
             for table, names in resumption.repaired.items()
         ]
         return [*loads_of(made, compiled.projections, resumption.joined), *repairs]
-
-    @contextmanager
-    def reachable(self, side: str, stop: type[SourceError | SinkError]) -> Iterator[None]:
-        """At the first start who can't be reached is a mistake to report, and not to retry."""
-        try:
-            yield
-        except RetryError as error:
-            if not self._is_first:
-                raise
-            said = str(error)
-            end = "" if said.endswith((".", "?")) else "."
-            raise stop(
-                f"{said}{end} Check that it runs, and the address in the `{side}` section."
-            ) from error

@@ -35,6 +35,7 @@ from cdc_daemon.config.names import (
     sink_name,
     table_name,
 )
+from cdc_daemon.config.relay import RelayConfig, require_read_models, require_relay
 from cdc_daemon.config.section import Section
 from cdc_daemon.nearest import nearest
 from cdc_daemon.ports import CHUNK_BYTES
@@ -323,7 +324,12 @@ class Configuration(Section):
             Field(json_schema_extra={"pattern": PROJECTION_PATTERN}),
         ],
         ProjectionConfig,
-    ] = Field(min_length=1, description="The read models, by name: the alias to search.")
+    ] = Field(default_factory=dict, description="The read models, by name: the alias to search.")
+    relay: RelayConfig | None = Field(
+        default=None,
+        description="In place of `projections`: changes that are passed on as they are, to a sink "
+        "such as `type: kafka`.",
+    )
     memory: MemoryConfig = Field(
         default=MemoryConfig(), description="Bounds of what is held in memory."
     )
@@ -361,9 +367,19 @@ class Configuration(Section):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Every table that the projections read, as they name them."""
+        """Every table that the projections read, or the relay, as they name them."""
+        if self.relay is not None:
+            return tuple(self.relay.tables)
         projections = self.projections.values()
         return tuple(dict.fromkeys(name for one in projections for name in one.tables))
+
+    @model_validator(mode="after")
+    def _has_read_models_or_a_relay(self) -> Configuration:
+        if self.relay is None:
+            require_read_models(self)
+        else:
+            require_relay(self)
+        return self
 
     @model_validator(mode="after")
     def _has_commits_that_can_wait(self) -> Configuration:

@@ -1,6 +1,7 @@
 """The vocabulary as types: what flows from a source, through projections, to a sink."""
 
 from cdc_daemon.events.changes import (
+    Begin,
     Change,
     ChangeKind,
     Commit,
@@ -46,6 +47,7 @@ __all__ = [
     "BEYOND",
     "NOWHERE",
     "UNCHANGED",
+    "Begin",
     "Change",
     "ChangeKind",
     "Checkpoint",

@@ -38,6 +38,19 @@ class Change:
     has_unchanged: bool = False
     """Whether `new` holds `UNCHANGED`, or either row `Unreadable` or `Special`: asking the rows
     themselves would cost 0.3 us each time."""
+    at: int = 0
+    """Its own position in the source's log; 0 but for a source that locates (`ports.Locates`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A transaction begins that comes whole. Only a source that locates says so."""
+
+    at: int
+    """The position of its first change."""
+    time: float
+    """When it was committed: seconds since the epoch, in the source server's clock."""
+    xid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +115,7 @@ class StreamAbort:
     """The same as `xid` where all of it was rolled back. Perhaps nothing came of it."""
 
 
-Event: TypeAlias = Change | Commit | Watermark | StreamStart | StreamStop | StreamAbort
+Event: TypeAlias = Change | Begin | Commit | Watermark | StreamStart | StreamStop | StreamAbort
 
 
 @dataclass(slots=True)

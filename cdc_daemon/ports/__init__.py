@@ -1,9 +1,10 @@
 """What connectors implement. The daemon sees outside systems only through these protocols.
 
 Source side: `Source`, `ChunkReader`, `Visibility`, `ShapeReader`, `SourceClock`, `TokenReader`.
-Sink side: `Sink`, `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`. Either may be a
-`Doctor`; a source may be `Versioned`, one that `TakesChanges`, or `Shareable` by a `Group` of
-replicas. Each port names its thread; everything raises only the errors of `cdc_daemon.errors`.
+Sink side: `Sink`, `Writer`, `CheckpointStore`, `DeadLetterStore`, `DocumentReader`; or a `Relay`,
+that takes changes as they are, from a source that `Locates` them. Either may be a `Doctor`; a
+source may be `Versioned`, one that `TakesChanges`, or `Shareable` by a `Group` of replicas. Each
+port names its thread; everything raises only the errors of `cdc_daemon.errors`.
 """
 
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
@@ -11,6 +12,7 @@ from cdc_daemon.ports.commands import OpenConfiguration, Opened, Running, Strong
 from cdc_daemon.ports.doctor import Doctor, Finding
 from cdc_daemon.ports.group import NOTHING, SLOTS, Group, Reached, Seat, Shareable
 from cdc_daemon.ports.posting import TakesChanges, Versioned
+from cdc_daemon.ports.relay import Locates, Relay, RelayFactory
 from cdc_daemon.ports.sink import (
     CheckpointStore,
     DeadLetterStore,
@@ -58,6 +60,7 @@ __all__ = [
     "Group",
     "Health",
     "KeepsFiles",
+    "Locates",
     "Number",
     "OpenConfiguration",
     "Opened",
@@ -66,6 +69,8 @@ __all__ = [
     "Reached",
     "ReadModel",
     "Rejection",
+    "Relay",
+    "RelayFactory",
     "RetentionBounds",
     "RetentionStep",
     "Running",

@@ -155,7 +155,7 @@ class Status:
             "strong": _strong(configuration.consistency.strong),
         }
         if self._monitor is not None:
-            shown.update(_delays(self._monitor.delays))
+            shown.update(delays_shown(self._monitor.delays))
         if self._delivery is not None and self._source is not None:
             shown.update(self._positions(self._delivery, self._source))
         if isinstance(self._source, Polling):
@@ -198,7 +198,7 @@ def _strong(config: StrongConfig | None) -> dict[str, Any] | None:
     return None if config is None else config.model_dump()
 
 
-def _delays(delays: Delays) -> dict[str, Any]:
+def delays_shown(delays: Delays) -> dict[str, Any]:
     """How far the stages are behind, and by which clock."""
     stages = {one.stage: one for one in delays.readings() if one.projection == PIPELINE}
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -126,6 +126,7 @@ class PostgresConfig(BaseModel):
     """Follow a PostgreSQL database by logical replication."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    can_be_relayed: ClassVar[bool] = True
 
     type: Literal["postgres"] = Field(description="The connector: `postgres`.")
     dsn: SecretStr = Field(

@@ -17,6 +17,7 @@ import psycopg
 from psycopg import pq
 
 from cdc_daemon.errors import CdcError, RetryError, SourceError, StartAgainError
+from connectors.postgres.located import LocatedData
 from connectors.postgres.pgoutput import POSTGRES_EPOCH_SECONDS
 from connectors.postgres.session import libpq, mapped_errors
 from connectors.postgres.undecodable import UndecodableError, passes
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _WAL_DATA: Final = ord("w")
 _KEEPALIVE: Final = ord("k")
 _WAL_HEADER_BYTES: Final = 25
+_WAL_START: Final = Struct(">q").unpack_from
 _KEEPALIVE_BODY: Final = Struct(">qqB").unpack_from
 _STATUS: Final = Struct(">cqqqqB").pack
 _UNDEFINED_OBJECT: Final = "42704"
@@ -85,6 +87,8 @@ class ReplicationStream:
         self._skipped = ""
         self._asked = False
         self._asked_at = self._asking_since = 0.0
+        self.locates = False
+        """Whether every message is to say where in the log it stands (`LocatedData`)."""
 
     def start(
         self,
@@ -143,6 +147,7 @@ class ReplicationStream:
         """Append what libpq holds already; return how many bytes that were."""
         append = messages.append
         get = self._pgconn.get_copy_data
+        locates = self.locates
         taken = 0
         while len(messages) < limit and taken < READ_LIMIT_BYTES:
             length, frame = get(1)
@@ -153,7 +158,8 @@ class ReplicationStream:
             taken += length
             data = bytes(frame)
             if data[0] == _WAL_DATA:
-                append(data[_WAL_HEADER_BYTES:])
+                message = data[_WAL_HEADER_BYTES:]
+                append(LocatedData.at(_WAL_START(data, 1)[0], message) if locates else message)
             elif data[0] == _KEEPALIVE:
                 end, _, reply = _KEEPALIVE_BODY(data, 1)
                 append(Keepalive(end, reply_requested=bool(reply)))

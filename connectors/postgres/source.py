@@ -11,11 +11,13 @@ import structlog
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
+from connectors.postgres.asstreamed import as_streamed
 from connectors.postgres.catalog import column_orders, describe, has_columns, table_oids
 from connectors.postgres.config import PostgresConfig
 from connectors.postgres.doctor import Patient, examine
 from connectors.postgres.followedserver import FollowedServer
 from connectors.postgres.heldcommits import committed_before
+from connectors.postgres.located import located
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.membership import memberships
 from connectors.postgres.openwaits import announced_waits
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from cdc_daemon.events import Coverage
+    from cdc_daemon.events import Change, Coverage
     from cdc_daemon.ports import Finding, TableRequest, Visibility
     from connectors.postgres.chunkreader import PostgresChunkReader
     from connectors.postgres.clock import PostgresClock
@@ -83,8 +85,19 @@ class PostgresSource:
         self._attempts = Attempts()
         self._decoder = Decoder(self._plan_for)
         self._contexts: TraceContexts | None = None
+        self._locates = False
+        self._streamed: dict[RelationMessage, TuplePlan] = {}
+        """Tables as the stream has described them: one that it describes again is the same."""
         self._relations: dict[tuple[str, str], Relation] = {}
         self._oids: dict[Relation, int] = {}
+
+    def locate(self) -> None:
+        """Give tables as the stream describes them, and say of each change where it stands."""
+        self._locates = True
+
+    def database_name(self) -> str:
+        """As the server has it."""
+        return self._server.queries().info.dbname
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up in the catalog; what the rules of `columns` protect comes protected."""
@@ -216,6 +229,7 @@ class PostgresSource:
         require_place(self._server.queries(), self._slot, after, self._config.slot_wait)
         connection = self._server.replication(silence_seconds)
         stream = ReplicationStream(connection, self._config.status_interval, self._wake_fd)
+        stream.locates = self._locates
         try:
             self._server.require_may_stream(connection, silence_seconds)
             stream.start(
@@ -249,7 +263,7 @@ class PostgresSource:
         return events if self._server.standby_of is None else numbered_by_position(events)
 
     def _decoded(self, timeout_seconds: float) -> list[Event]:
-        decoder, contexts = self._decoder, self._contexts
+        decoder, is_annotated = self._decoder, self._locates or self._contexts is not None
         decode = decoder.decode
         events: list[Event] = []
         append = events.append
@@ -265,13 +279,21 @@ class PostgresSource:
                         append(Watermark(Position(message.end), message.reply_requested))
                     continue
                 event = decoder.decode_part(message) if decoder.in_part else decode(message)
-                if contexts is not None:
-                    event = contexts.traced(message, event)
+                if is_annotated:
+                    event = self._annotated(message, event)
                 if isinstance(event, list):
                     events.extend(event)
                 elif event is not None:
                     append(event)
         return events
+
+    def _annotated(
+        self, message: bytes, event: Event | list[Event] | list[Change] | None
+    ) -> Event | list[Event] | list[Change] | None:
+        """What was decoded of a message, with the trace that it belongs to and its place."""
+        if self._contexts is not None:
+            event = self._contexts.traced(message, event)
+        return located(message, event)
 
     def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:
         """Write = received, flush = durable, apply = searchable."""
@@ -335,10 +357,16 @@ class PostgresSource:
         self._relations = {(relation.schema, relation.name): relation for relation in relations}
         if self._oids.keys() != set(relations):
             self._oids = table_oids(self._server.queries(), relations)
+            self._streamed.clear()
 
     def _plan_for(self, message: RelationMessage) -> TuplePlan | None:
         """By the table's number: its name may be an older one, or have moved on."""
         known = {oid: relation for relation, oid in self._oids.items()}.get(message.oid)
+        if known is not None and self._locates:
+            if message not in self._streamed:
+                queries = self._server.queries()
+                self._streamed[message] = as_streamed(queries, message, known, self._protector)
+            return self._streamed[message]
         if known is not None:
             queries = self._server.queries()
             return tuple_plan(

@@ -1,0 +1,1 @@
+"""Changes that are passed on as they are, exactly once: from a source to a relay."""

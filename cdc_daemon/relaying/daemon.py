@@ -1,0 +1,130 @@
+"""The relay as a process: from a configuration to changes that are passed on, until a stop."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cdc_daemon.consistency.monitor import Monitor
+from cdc_daemon.consistency.spans import Spans
+from cdc_daemon.errors import (
+    CdcError,
+    RetentionLimitError,
+    RetryError,
+    SlotInUseError,
+    StartAgainError,
+    StopError,
+    TakenOverError,
+)
+from cdc_daemon.lifetime import Lifetime
+from cdc_daemon.metrics import Metrics
+from cdc_daemon.relaying.opening import open_relay
+from cdc_daemon.relaying.relaying import Relaying
+from cdc_daemon.relaying.start import RelayStart
+from cdc_daemon.relaying.status import RelayStatus, application
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cdc_daemon.config.loader import LoadedConfiguration
+
+log = structlog.get_logger(__name__)
+
+
+class RelayDaemon:
+    """One relay in one process."""
+
+    def __init__(self, loaded: LoadedConfiguration, environ: Mapping[str, str]) -> None:
+        self._configuration = loaded.configuration
+        config = self._configuration
+        self._source, self._relay = open_relay(config)
+        self.metrics = Metrics(config.name, config.memory.queue)
+        self.metrics.configured(loaded.fingerprint)
+        self._spans = None if config.tracing is None else Spans(config.tracing, config.name)
+        self.status = RelayStatus(loaded, self.metrics, self._source)
+        self._lifetime = Lifetime(
+            loaded,
+            environ,
+            wake=self._source.wake,
+            has_read=lambda: self.status.state not in {"starting", "standby"},
+        )
+        self._start = RelayStart(
+            loaded,
+            self._source,
+            self._relay,
+            self._lifetime.stopping,
+            lambda: self._state("standby"),
+        )
+
+    def run(self) -> None:
+        """Run until stopped. Raises what ended it; call it in the main thread."""
+        with ExitStack() as stack:
+            if self._spans is not None:
+                stack.callback(self._spans.close)
+            if self._lifetime.last(self._run_once, application(self.status), self._ended):
+                # The reader owns the connections: while it lives, nobody closes them.
+                self._relay.close()
+                self._source.close()
+        if self._lifetime.failure is not None:
+            raise self._lifetime.failure
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ask it to stop: in order, or at once."""
+        self._lifetime.stop(at_once=at_once)
+
+    def _ended(self, failed: bool) -> None:  # noqa: FBT001 - as `Lifetime.last` tells it
+        if failed:
+            self.metrics.failed()
+
+    def _run_once(self) -> None:
+        """Run until stopped, or until another start, in this process, would do right."""
+        try:
+            self._run_from_start()
+        except (StartAgainError, SlotInUseError, TakenOverError) as change:
+            self._relay.close()
+            if isinstance(change, StopError) and not self._configuration.standby:
+                raise
+            self._start.again()
+            self.status.trouble = str(change)
+            log.warning("starting_again", why=str(change))
+        except RetryError as error:
+            self._relay.close()
+            log.warning("start_retry", reason=error.reason, error=str(error))
+            self.metrics.failed()
+            self.status.trouble = str(error)
+            self._state("waiting")
+            raise
+
+    def _run_from_start(self) -> None:
+        if self.status.state != "waiting":
+            self._state("starting")
+        begun = self._start.begin()
+        monitor = Monitor(self._source.clock(), self.metrics, None, self._spans)
+        self.status.watch(monitor)
+        relaying = Relaying(self._source, self._relay, begun, monitor, self.metrics, self._state)
+        self.status.follow(relaying)
+        monitor.start()
+        try:
+            relaying.follow(self._lifetime.stopping)
+        except RetentionLimitError as limit:
+            self._give_up_place(limit)
+            raise
+        finally:
+            monitor.stop()
+
+    def _give_up_place(self, limit: RetentionLimitError) -> None:
+        """The disk of the source counts more than what is passed on."""
+        try:
+            self._source.give_up_place()
+        except CdcError as error:
+            raise RetentionLimitError(f"{limit}. That failed: {error}") from error
+
+    def _state(self, state: str) -> None:
+        if state == self.status.state:
+            return
+        if state == "streaming":
+            self.status.trouble = ""
+        self.metrics.state(state)
+        self.status.state = state

@@ -1,0 +1,197 @@
+"""The reader of a relay: read -> pass on -> settle -> confirm. One thread runs it.
+
+What is confirmed to the source is what was settled: durable, and in the checkpoint beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from cdc_daemon.events import Begin, Change, Commit, Watermark
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from cdc_daemon.consistency.monitor import Monitor
+    from cdc_daemon.events import Event, Position
+    from cdc_daemon.metrics import Metrics
+    from cdc_daemon.ports import Relay, Source
+    from cdc_daemon.relaying.start import RelayBegun
+
+log = structlog.get_logger(__name__)
+
+READ_TIMEOUT_SECONDS: Final = 0.5
+LINGER_SECONDS: Final = 0.1
+"""Under load transactions are settled together for so long: each settling waits for the relay."""
+SETTLE_BYTES: Final = 16_000_000
+"""Or until they are so large."""
+REPORT_SECONDS: Final = 0.1
+"""How often the source is told how far we are, where that hasn't changed."""
+AWAY_SECONDS: Final = 5.0
+"""A settling that takes so long isn't slow: the relay can't be reached."""
+
+
+class Relaying:
+    """Follows a source from one start on, and passes on what it brings."""
+
+    def __init__(
+        self,
+        source: Source,
+        relay: Relay,
+        begun: RelayBegun,
+        monitor: Monitor,
+        metrics: Metrics,
+        state: Callable[[str], None],
+    ) -> None:
+        self._source = source
+        self._relay = relay
+        self._relations = begun.relations
+        self._monitor = monitor
+        self._metrics = metrics
+        self._state = state
+        self.checkpoint = begun.checkpoint
+        """What is settled."""
+        self.received = begun.checkpoint.position
+        """What was read: up to here whole transactions, or nothing of ours."""
+        self.heard_at = time.monotonic()
+        """When the reader last came round."""
+        self._is_open = False
+        """Whether a transaction of the source has begun, and not ended."""
+        self._settled_at = self._told_at = time.monotonic()
+        self._waits_since: float | None = None
+        self._is_away = False
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._unreadable: set[str] = set()
+        relay.wait_by(self._meanwhile)
+
+    @property
+    def reached(self) -> Position:
+        """Everything up to here is durable; beyond the checkpoint there is nothing of ours."""
+        if self._is_open or self._relay.held:
+            return self.checkpoint.position
+        return self.received
+
+    def follow(self, stopping: threading.Event) -> None:
+        """Follow until asked to stop; then what was read to its end is settled.
+
+        Raises RetryError where either side is lost.
+        """
+        with self._source.starting():
+            self._source.start(self._relations, self.checkpoint.position, whole=True)
+        self._state("streaming")
+        log.info("streaming", after=self._source.show(self.checkpoint.position))
+        while not stopping.is_set():
+            events = self._source.read(0.0 if self._relay.held else READ_TIMEOUT_SECONDS)
+            urgent = self._take(events)
+            if self._is_due(more=bool(events)) or (urgent and not self._is_open):
+                self._settle()
+            self._tell(urgent=urgent)
+        self._state("stopping")
+        self._finish()
+
+    def _take(self, events: Sequence[Event]) -> bool:
+        """Pass on what was read; whether the source wants to know at once what is durable."""
+        urgent = False
+        relay = self._relay
+        for event in events:
+            if type(event) is Change:
+                self._counts[event.relation.qualified_name, event.kind.name.lower()] += 1
+                if event.relation.stands_for is not None:
+                    self._note_unreadable(event)
+                relay.change(event)
+            elif isinstance(event, Begin):
+                self._is_open = True
+                relay.begin(event)
+            elif isinstance(event, Commit):
+                relay.commit(event)
+                self._commit(event)
+            elif isinstance(event, Watermark):
+                self._pass(event.position)
+                urgent = urgent or event.urgent
+        return urgent
+
+    def _commit(self, commit: Commit) -> None:
+        self._is_open = False
+        self._metrics.transaction()
+        self._monitor.delays.committed(commit.position, commit.time, commit.traceparent)
+        self._pass(commit.position)
+
+    def _pass(self, position: Position) -> None:
+        self.received = max(self.received, position)
+
+    def _note_unreadable(self, change: Change) -> None:
+        """Its table was altered so that values of before can't be read: it is said, not hidden."""
+        table = change.relation.qualified_name
+        self._metrics.relay_unreadable(table)
+        if table not in self._unreadable:
+            self._unreadable.add(table)
+            log.warning("change_unreadable", table=table, why=change.relation.misfit)
+
+    def _is_due(self, *, more: bool) -> bool:
+        """Whether to settle now: soon under load, at once when the source pauses."""
+        if self._is_open:
+            return False
+        held, age = self._relay.held, time.monotonic() - self._settled_at
+        if held:
+            return not more or age >= LINGER_SECONDS or held >= SETTLE_BYTES
+        return self.received > self.checkpoint.position and age >= self._relay.idle_seconds
+
+    def _settle(self) -> None:
+        """Make it durable, all at once: nobody sees a part of it, nor any of it twice."""
+        held, began = self._relay.held, time.monotonic()
+        if not held:
+            self._relay.passed(self.received)
+        checkpoint = replace(self.checkpoint, position=self.received)
+        self._relay.settle(checkpoint, self._meanwhile)
+        self.checkpoint = checkpoint
+        self._settled_at = time.monotonic()
+        self._metrics.relay_settled(held, self._settled_at - began)
+        self._waits_since = None
+        if self._is_away:
+            self._is_away = False
+            self._state("streaming")
+
+    def _meanwhile(self) -> None:
+        """While the relay keeps us waiting the source hears from us, and people hear of it."""
+        now = time.monotonic()
+        self._tell(urgent=False)
+        if self._waits_since is None:
+            self._waits_since = now
+        elif now - self._waits_since >= AWAY_SECONDS and not self._is_away:
+            self._is_away = True
+            self._state("waiting")
+            self._metrics.failed()
+            log.warning("relay_away", seconds=AWAY_SECONDS)
+
+    def _tell(self, *, urgent: bool) -> None:
+        """Tell the source what is settled, and the delay clock how far each stage is."""
+        now = self.heard_at = time.monotonic()
+        if not urgent and now - self._told_at < REPORT_SECONDS:
+            return
+        self._told_at = now
+        settled, reached = self.checkpoint.position, self.reached
+        self._source.confirm(received=self.received, durable=settled, searchable=settled)
+        self._monitor.delays.advanced(
+            received=self.received, projected=self.received, indexed=reached, searchable=reached
+        )
+        self._monitor.raise_failure()
+        self._count()
+
+    def _count(self) -> None:
+        for (table, kind), count in self._counts.items():
+            self._metrics.received(table, kind, count)
+        self._counts.clear()
+
+    def _finish(self) -> None:
+        """Whole transactions are settled; of one that hasn't ended nothing is left."""
+        if self._is_open:
+            return
+        self.checkpoint = replace(self.checkpoint, written=self.received)
+        self._settle()
+        self._tell(urgent=True)

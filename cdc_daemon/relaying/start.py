@@ -1,0 +1,138 @@
+"""A start of a relay: looks the tables up, makes itself the only writer, and sees where it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, cast
+from uuid import uuid4
+
+import structlog
+
+from cdc_daemon.errors import SettingError, SinkError, SourceError
+from cdc_daemon.events import NOWHERE
+from cdc_daemon.pipeline import Stopped
+from cdc_daemon.ports import TableRequest
+from cdc_daemon.reaching import Reaching
+from cdc_daemon.relaying.resuming import resume_relay
+from cdc_daemon.resuming import Found
+from cdc_daemon.standby import Turn, wait_for_turn
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.events import Checkpoint, Relation
+    from cdc_daemon.ports import Locates, Relay, Source
+    from cdc_daemon.relaying.resuming import Resumed
+
+log = structlog.get_logger(__name__)
+
+
+class RelayBegun(NamedTuple):
+    """What a start has come to."""
+
+    relations: Sequence[Relation]
+    checkpoint: Checkpoint
+
+
+class RelayStart:
+    """The starts of one process. One thread, the reader, makes them."""
+
+    def __init__(
+        self,
+        loaded: LoadedConfiguration,
+        source: Source,
+        relay: Relay,
+        stopping: threading.Event,
+        standing_by: Callable[[], None],
+    ) -> None:
+        self._loaded = loaded
+        self._configuration = loaded.configuration
+        self._source = source
+        self._relay = relay
+        self._stopping = stopping
+        self._standing_by = standing_by
+        self._owner = uuid4().hex
+        self._reaching = Reaching()
+
+    def again(self) -> None:
+        """The next start is one in place: who can't be reached is waited for."""
+        self._reaching.is_first = False
+
+    def begin(self) -> RelayBegun:
+        """What is to be done, and from where on. Raises Stopped when a stop is asked for."""
+        relations = self._described()
+        with self._reaching.reachable("sink", SinkError):
+            self._relay.preflight(relations)
+            self._await_turn()
+        with self._source.starting(), self._reaching.reachable("source", SourceError):
+            memberships = self._source.prepare(relations)
+        with self._reaching.reachable("sink", SinkError):
+            self._relay.open()  # from here on nobody else can move the checkpoint
+            kept = self._relay.checkpoints.load(self._configuration.name)
+        checkpoint = self._resumed(kept, memberships, relations)
+        self.again()
+        return RelayBegun(relations, checkpoint)
+
+    def _described(self) -> list[Relation]:
+        """The tables, with every column."""
+        requests = [TableRequest(name) for name in self._configuration.tables]
+        try:
+            with self._reaching.reachable("source", SourceError):
+                return self._source.describe(requests)
+        except SettingError as error:
+            raise self._loaded.located("source", error) from error
+
+    def _await_turn(self) -> None:
+        if not self._configuration.standby:
+            return
+        wait_for_turn(
+            turn=Turn(self._owner),
+            pipeline=self._configuration.name,
+            source=self._source,
+            checkpoints=self._relay.checkpoints,
+            stopping=self._stopping,
+            waiting=self._standing_by,
+        )
+        if self._stopping.is_set():
+            raise Stopped
+
+    def _resumed(
+        self,
+        kept: Checkpoint | None,
+        memberships: Mapping[str, str],
+        relations: Sequence[Relation],
+    ) -> Checkpoint:
+        with self._reaching.reachable("source", SourceError):
+            resumed = resume_relay(
+                self._configuration.name, self._found(kept, memberships), self._source.show
+            )
+            self._require_may_lose(resumed)
+            checkpoint = resumed.checkpoint
+            if resumed.new_place:
+                checkpoint = replace(checkpoint, position=self._source.create_place())
+            database = cast("Locates", self._source).database_name()
+        checkpoint = replace(checkpoint, owner=self._owner, written=None)
+        with self._reaching.reachable("sink", SinkError):
+            for topic in self._relay.begin_from(relations, checkpoint, database):
+                log.warning("topic_made_anew", topic=topic)
+            self._relay.checkpoints.store(checkpoint)
+        return checkpoint
+
+    def _found(self, kept: Checkpoint | None, memberships: Mapping[str, str]) -> Found:
+        place, source_id, shared = self._source.place(), self._source.identity(), NOWHERE
+        if kept is not None and kept.position > NOWHERE and place is not None:
+            shared = self._source.shared_until(kept.source_id)
+        return Found(kept, place, source_id, shared, memberships)
+
+    def _require_may_lose(self, resumed: Resumed) -> None:
+        if not resumed.lost:
+            return
+        if self._configuration.backfill.when_lost == "stop":
+            raise SourceError(
+                f"{resumed.lost}. Changes are lost that nobody has read, and backfill.when_lost is "
+                "stop: set it to load and start again, then the relay goes on with what changes "
+                "from now on"
+            )
+        log.warning("changes_lost", why=resumed.lost)

@@ -1,0 +1,79 @@
+"""The topics of a relay: which there are to be, and those that are lacking made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from connectors.kafka.relay.columns import topic_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from cdc_daemon.events import Relation
+    from connectors.kafka.relay.config import KafkaRelayConfig
+    from connectors.kafka.topics import Topics
+
+LOG_BYTES: Final = 2_000_000
+"""A message of the log is 900 kB of changes, and what says how to read them."""
+SEGMENT_BYTES: Final = 10_000_000
+"""Only segments that are full are compacted, and a start reads the end of one."""
+
+
+class WantedTopic(NamedTuple):
+    """A topic that there is to be."""
+
+    name: str
+    partitions: int
+    settings: Mapping[str, str]
+    is_single: bool = False
+    """Whether it must not have more than one partition: its order is the whole."""
+
+
+class RelayTopics:
+    """Of one pipeline. Pure, but for `make`."""
+
+    def __init__(self, config: KafkaRelayConfig, pipeline: str) -> None:
+        self._config = config
+        self.prefix = config.prefix(pipeline)
+        self.checkpoint = f"{self.prefix}.checkpoint"
+        self.log = config.log
+
+    def wanted(self, relations: Iterable[Relation]) -> Iterator[WantedTopic]:
+        """All of them."""
+        config = self._config
+        size = {"max.message.bytes": str(config.max_message_bytes)}
+        settings = size | {name: str(value) for name, value in config.topic_settings.items()}
+        yield WantedTopic(
+            self.checkpoint,
+            1,
+            {
+                "cleanup.policy": "compact",
+                "segment.bytes": str(SEGMENT_BYTES),
+                "max.message.bytes": str(LOG_BYTES),
+            },
+            is_single=True,
+        )
+        for relation in relations:
+            name = topic_name(self.prefix, relation.schema, relation.name)
+            yield WantedTopic(name, config.partitions, settings)
+        if config.transactions:
+            yield WantedTopic(f"{self.prefix}.transaction", 1, {}, is_single=True)
+        if config.heartbeat is not None:
+            yield WantedTopic(f"__debezium-heartbeat.{self.prefix}", 1, {})
+        if self.log is not None:
+            sized = {"max.message.bytes": str(max(LOG_BYTES, config.max_message_bytes))}
+            yield WantedTopic(self.log, 1, sized, is_single=True)
+
+    def make(self, wanted: Sequence[WantedTopic], topics: Topics) -> dict[str, str]:
+        """Make those that are lacking. Returns the ids of all."""
+        there = topics.describe(topic.name for topic in wanted)
+        for topic in wanted:
+            if topic.name not in there:
+                topics.create(
+                    topic.name,
+                    partitions=topic.partitions,
+                    replicas=self._config.replicas or -1,
+                    settings=topic.settings,
+                )
+        there = topics.describe(topic.name for topic in wanted)
+        return {name: topic.id for name, topic in there.items()}
