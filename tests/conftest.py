@@ -62,8 +62,10 @@ class StartOpenSearch(Protocol):
 class StartKafka(Protocol):
     """Starts a Kafka for one test, which may stop, kill, freeze and start it again."""
 
-    def __call__(self, settings: Mapping[str, Any] | None = None) -> embedded.KafkaServer:
-        """Return it when it is ready."""
+    def __call__(
+        self, settings: Mapping[str, Any] | None = None, users: tuple[str, ...] = ()
+    ) -> embedded.KafkaServer:
+        """Return it when it is ready; with `users` it lets nobody do anything but `admin`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -204,8 +206,10 @@ def private_kafka(request: pytest.FixtureRequest) -> Iterator[StartKafka]:
     """Start Kafka servers of this test's own: `private_kafka(settings={...})`."""
     with ExitStack() as servers:
 
-        def start(settings: Mapping[str, Any] | None = None) -> embedded.KafkaServer:
-            context = embedded.kafka(settings=settings, progress=_quiet)
+        def start(
+            settings: Mapping[str, Any] | None = None, users: tuple[str, ...] = ()
+        ) -> embedded.KafkaServer:
+            context = embedded.kafka(settings=settings, users=users, progress=_quiet)
             return servers.enter_context(_announced(request.config, context))
 
         yield start

@@ -11,6 +11,12 @@ from cdc_daemon.embedded.account import server_account
 from cdc_daemon.embedded.jars import class_path
 from cdc_daemon.embedded.java import QUICK_START, java_home
 from cdc_daemon.embedded.kafka_jars import KAFKA, KAFKA_VERSION
+from cdc_daemon.embedded.kafka_users import (
+    ADMINISTRATOR,
+    broker_settings,
+    client_settings,
+    protocol,
+)
 from cdc_daemon.embedded.ports import HOST, free_port
 from cdc_daemon.embedded.process import Launch
 from cdc_daemon.embedded.progress import MEGABYTE, Progress
@@ -93,25 +99,36 @@ def kafka_program(progress: Progress) -> KafkaProgram:
 
 
 def kafka_launch(
-    program: KafkaProgram, folder: Path, heap: str, port: int, options: Sequence[str]
+    program: KafkaProgram,
+    folder: Path,
+    port: int,
+    *,
+    heap: str,
+    options: Sequence[str],
+    users: tuple[str, ...] = (),
 ) -> Launch:
     """How the node in `folder` is started; `options` are Java's."""
+    administrator = {
+        "bootstrap.servers": f"{HOST}:{port}",
+        "log_level": 0,
+        **client_settings(users, ADMINISTRATOR),
+    }
     return Launch(
         name=f"Kafka {KAFKA_VERSION}",
         command=program.command(BROKER, folder, heap, *options, arguments=[folder / CONFIGURATION]),
         folder=folder,
         port=port,
         account=server_account(),
-        is_ready=lambda: _is_ready(port),
+        is_ready=lambda: _listens(port) and _answers(administrator),
         stop_signals=(signal.SIGTERM,),
         environment={"HOME": str(folder)},
     )
 
 
-def configure(launch: Launch, extra: Mapping[str, Any]) -> None:
+def configure(launch: Launch, extra: Mapping[str, Any], users: tuple[str, ...] = ()) -> None:
     """Write what the node reads when it starts, and make its folders."""
     folder = launch.folder
-    listener = f"PLAINTEXT://{HOST}:{launch.port}"
+    listener = f"{protocol(users)}://{HOST}:{launch.port}"
     controller = f"{HOST}:{free_port(other_than=launch.port)}"
     settings = {
         **SETTINGS,
@@ -119,6 +136,7 @@ def configure(launch: Launch, extra: Mapping[str, Any]) -> None:
         "advertised.listeners": listener,
         "controller.quorum.voters": f"1@{controller}",
         "log.dirs": folder / DATA,
+        **broker_settings(users),
         **extra,
     }
     for name in (DATA, "tmp"):
@@ -131,22 +149,21 @@ def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _is_ready(port: int) -> bool:
-    from confluent_kafka import KafkaException  # noqa: PLC0415 - costs 0.1 s, and only this needs it
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
-
-    if not _listens(port):  # librdkafka would wait longer between two tries than we like to
-        return False
-    admin = AdminClient({"bootstrap.servers": f"{HOST}:{port}", "log_level": 0})
-    try:
-        return bool(admin.list_topics(timeout=READY_TIMEOUT_SECONDS).brokers)
-    except KafkaException:
-        return False
-
-
 def _listens(port: int) -> bool:
+    """Asked first: librdkafka would wait longer between two tries than we like to."""
     try:
         socket.create_connection((HOST, port), timeout=READY_TIMEOUT_SECONDS).close()
     except OSError:
         return False
     return True
+
+
+def _answers(administrator: Mapping[str, Any]) -> bool:
+    from confluent_kafka import KafkaException  # noqa: PLC0415 - costs 0.1 s, and only this needs it
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
+
+    admin = AdminClient(dict(administrator))
+    try:
+        return bool(admin.list_topics(timeout=READY_TIMEOUT_SECONDS).brokers)
+    except KafkaException:
+        return False

@@ -77,7 +77,7 @@ def prepared(program: KafkaProgram, progress: Progress) -> Prepared:
 
 def _practise(program: KafkaProgram, folder: Path, progress: Progress) -> None:
     options = (f"-XX:AOTCacheOutput={folder / CLASSES}", SILENT)
-    launch = kafka_launch(program, folder, HEAP, free_port(), options)
+    launch = kafka_launch(program, folder, free_port(), heap=HEAP, options=options)
     configure(launch, {})
     give(folder, launch.account)
     arguments: list[str | Path] = ["format", "-t", _random_id(), "-c", folder / CONFIGURATION]

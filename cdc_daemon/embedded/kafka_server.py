@@ -9,6 +9,7 @@ from cdc_daemon.embedded.account import give, server_account
 from cdc_daemon.embedded.folder import server_folder
 from cdc_daemon.embedded.kafka_node import DATA, configure, kafka_launch, kafka_program
 from cdc_daemon.embedded.kafka_prepared import prepared
+from cdc_daemon.embedded.kafka_users import ADMINISTRATOR, client_settings
 from cdc_daemon.embedded.memory import require_memory, size_of
 from cdc_daemon.embedded.ports import HOST, free_port
 from cdc_daemon.embedded.process import Server
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from cdc_daemon.embedded.process import Launch
+
 DATA_BYTES = 200 * MEGABYTE
 """An empty node writes far less."""
 OUTSIDE_HEAP_BYTES = 150 * MEGABYTE
@@ -25,12 +28,22 @@ OUTSIDE_HEAP_BYTES = 150 * MEGABYTE
 
 
 class KafkaServer(Server):
-    """A Kafka broker that was started here. Neither TLS nor users, unless its settings say so."""
+    """A Kafka broker that was started here, without TLS."""
+
+    def __init__(self, launch: Launch, users: tuple[str, ...], progress: Progress) -> None:
+        super().__init__(launch, progress)
+        self.users = users
+        """Who can log in beside the administrator; nobody: it knows no users."""
 
     @property
     def bootstrap_servers(self) -> str:
         """Where clients find it: `127.0.0.1:PORT`."""
         return f"{HOST}:{self.port}"
+
+    def client_settings(self, user: str = ADMINISTRATOR) -> dict[str, Any]:
+        """What librdkafka needs to be `user`; where the broker knows no users, its address."""
+        login = client_settings(self.users, user)
+        return {"bootstrap.servers": self.bootstrap_servers, **login}
 
 
 @contextmanager
@@ -40,22 +53,27 @@ def kafka(
     heap: str = "256m",
     port: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    users: tuple[str, ...] = (),
     progress: Progress = to_stderr,
 ) -> Iterator[KafkaServer]:
     """Run Kafka for as long as the context lasts; it is ready when the context begins.
 
     `data`: its folder, kept for the next time; None is a temporary one. `heap`: as Java writes it.
-    `settings`: lines for server.properties. Raises EmbeddedError, which says what to do.
+    `settings`: lines for server.properties. `users`: without any there is no authentication; with
+    some it takes their name and `kafka_users.PASSWORD`, and they may what the administrator's rules
+    (ACLs) allow. Raises EmbeddedError, which says what to do.
     """
     require_memory("Kafka", size_of(heap) + OUTSIDE_HEAP_BYTES)
     program = kafka_program(progress)
     ready = prepared(program, progress)
     account = server_account()
     with server_folder("kafka", data, account, DATA_BYTES) as folder:
-        launch = kafka_launch(program, folder, heap, port or free_port(), ready.options)
-        configure(launch, settings or {})
+        launch = kafka_launch(
+            program, folder, port or free_port(), heap=heap, options=ready.options, users=users
+        )
+        configure(launch, settings or {}, users)
         ready.format(folder / DATA)
         give(folder, account)
-        with KafkaServer(launch, progress) as server:
+        with KafkaServer(launch, users, progress) as server:
             server.start()
             yield server

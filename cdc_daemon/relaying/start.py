@@ -108,7 +108,7 @@ class RelayStart:
             resumed = resume_relay(
                 self._configuration.name, self._found(kept, memberships), self._source.show
             )
-            self._require_may_lose(resumed)
+            self._require_nothing_lost(resumed)
             checkpoint = resumed.checkpoint
             if resumed.new_place:
                 checkpoint = replace(checkpoint, position=self._source.create_place())
@@ -126,13 +126,12 @@ class RelayStart:
             shared = self._source.shared_until(kept.source_id)
         return Found(kept, place, source_id, shared, memberships)
 
-    def _require_may_lose(self, resumed: Resumed) -> None:
-        if not resumed.lost:
-            return
-        if self._configuration.backfill.when_lost == "stop":
+    def _require_nothing_lost(self, resumed: Resumed) -> None:
+        """What is lost can't be had again: a person must tell who reads."""
+        if resumed.lost:
             raise SourceError(
-                f"{resumed.lost}. Changes are lost that nobody has read, and backfill.when_lost is "
-                "stop: set it to load and start again, then the relay goes on with what changes "
-                "from now on"
+                f"{resumed.lost}. Changes that nobody has read are lost. To go on with what changes "
+                "from now on, run cdc-daemon slot drop, delete the topic of the checkpoint "
+                "(kafka-topics --delete --topic PREFIX.checkpoint), have readers begin anew, and "
+                "start again"
             )
-        log.warning("changes_lost", why=resumed.lost)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ import psycopg
 import pytest
 
 from cdc_daemon.config import load
+from tests.generators.forked import command
 from tests.generators.json_meaning import parse
 
 if TYPE_CHECKING:
@@ -63,17 +62,6 @@ def configuration(folder: Path, dsn: str, projections: str = "") -> Path:
     file = folder / "cdc-daemon.yaml"
     file.write_text(block("yaml").replace("${DATABASE_URL}", dsn) + projections)
     return file
-
-
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command."""
-    return subprocess.run(
-        [sys.executable, "-m", "cdc_daemon", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 def explained(dsn: str, *arguments: str) -> dict[str, object]:

@@ -1,18 +1,16 @@
-"""A daemon that kills itself at a named moment: `dying_daemon.py MOMENT TIMES run FILE`.
-
-It dies when that moment comes for the `TIMES`th time, as by `kill -9`: nothing is tidied up.
-"""
+"""A daemon that kills itself at a named moment, as by `kill -9`: nothing is tidied up."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import signal
-import sys
+from functools import partial
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from cdc_daemon.cli import main
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Moment(NamedTuple):
@@ -36,19 +34,18 @@ MOMENTS: Final = {
 }
 
 
-def program(moment: str, times: int) -> list[str]:
-    """What `RunningDaemon.start` takes."""
-    return [__file__, moment, str(times)]
+def dying(moment: str, times: int) -> Callable[[], None]:
+    """What `RunningDaemon.start` takes: it dies when that moment comes for the `times`th time."""
+    return partial(_arrange, MOMENTS[moment], times)
 
 
-def arrange(moment: Moment, times: int) -> None:
-    """Have this process die then."""
+def _arrange(moment: Moment, times: int) -> None:
     class_name, name = moment.method.split(".")
     owner = getattr(importlib.import_module(moment.module), class_name)
     method = getattr(owner, name)
     calls = count(1)
 
-    def dying(*arguments: Any, **options: Any) -> Any:
+    def called(*arguments: Any, **options: Any) -> Any:
         is_last = next(calls) == times
         if is_last and moment.before:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -57,10 +54,4 @@ def arrange(moment: Moment, times: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
-    setattr(owner, name, dying)
-
-
-if __name__ == "__main__":
-    arrange(MOMENTS[sys.argv[1]], int(sys.argv[2]))
-    sys.argv[1:3] = []
-    main()
+    setattr(owner, name, called)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 IMPORTED = [
     "cdc_daemon.cli.run",
@@ -53,13 +53,18 @@ class Forked:
         *,
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
-        """`cdc-daemon` with these arguments; `folder` and `environment` are ours by default."""
+        """`cdc-daemon` with these arguments; `folder` and `environment` are ours by default.
+
+        `prepare` is called in the new process, before it is `cdc-daemon`.
+        """
         given = (
             list(arguments),
             streams,
             str(folder or Path.cwd()),
             dict(os.environ if environment is None else environment),
+            prepare,
         )
         self._process = FORKS.Process(target=_become, args=given, daemon=True)
         self._process.start()
@@ -86,9 +91,10 @@ class Forked:
         return self._process.exitcode
 
 
-def daemon(file: Path, log: Path) -> Forked:
+def daemon(file: Path, log: Path, prepare: Callable[[], None] | None = None) -> Forked:
     """The daemon of a configuration; what it says is appended to `log`."""
-    return Forked(["run", str(file)], Streams(os.devnull, str(log), str(log)))
+    streams = Streams(os.devnull, str(log), str(log))
+    return Forked(["run", str(file)], streams, prepare=prepare)
 
 
 def command(
@@ -112,7 +118,11 @@ def command(
 
 
 def _become(
-    arguments: Sequence[str], streams: Streams, folder: str, environment: Mapping[str, str]
+    arguments: Sequence[str],
+    streams: Streams,
+    folder: str,
+    environment: Mapping[str, str],
+    prepare: Callable[[], None] | None,
 ) -> None:
     """In the new process: be `cdc-daemon`, as if it had been started like that."""
     from cdc_daemon.cli import main  # noqa: PLC0415 - imported there already, and not by the tests
@@ -126,4 +136,6 @@ def _become(
         os.dup2(opened, stream.fileno())
         os.close(opened)
     sys.argv = ["cdc-daemon", *arguments]
+    if prepare is not None:
+        prepare()
     main()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ from tests.generators import forked
 from tests.generators.rest import Refused, Rest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 POLL_SECONDS = 0.02
 PATIENCE = 3
@@ -58,23 +56,14 @@ class RunningDaemon:
         self._dsn = dsn
         self.url = f"http://127.0.0.1:{port}"
         self._web = Rest(self.url)
-        self._process: subprocess.Popen[bytes] | forked.Forked | None = None
+        self._process: forked.Forked | None = None
         self._guard: Guard | None = None
         """Ends it where a worker that runs tests is killed."""
 
-    def start(self, program: Sequence[str] = ()) -> None:
-        """Start it (or a `program` of Python in its place) and return at once."""
+    def start(self, prepare: Callable[[], None] | None = None) -> None:
+        """Start it and return at once; `prepare` is called in its process before."""
         assert not self.is_running
-        if not program:
-            self._process = forked.daemon(self.file, self.log)
-        else:
-            with self.log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    [sys.executable, *program, "run", str(self.file)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
+        self._process = forked.daemon(self.file, self.log, prepare)
         self._dismiss_guard()
         self._guard = Guard(self._process.pid, signal.SIGKILL)
 

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from cdc_daemon import embedded
+from cdc_daemon.delivery import checkpointer
 from cdc_daemon.embedded.postgres_binaries import binaries
 from tests.conftest import OF_THE_MACHINE
 from tests.generators.running_daemon import until
@@ -152,6 +153,11 @@ def flushed(connection: psycopg.Connection) -> str:
     found = connection.execute("select pg_current_wal_flush_lsn()::text").fetchone()
     assert found is not None
     return str(found[0])
+
+
+def storing_often() -> None:
+    """Prepare a daemon whose slot goes on in a second when nobody writes, so it is soon copied."""
+    setattr(checkpointer, "IDLE_INTERVAL_SECONDS", 0.5)  # noqa: B010 - a constant, for all but tests
 
 
 def copy_slot(

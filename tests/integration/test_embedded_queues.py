@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 import pika
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
 from pika.exceptions import AMQPChannelError, AMQPConnectionError, ChannelClosedByBroker
 
@@ -20,6 +27,8 @@ from cdc_daemon import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.conftest import StartKafka
 
 WAIT_SECONDS = 60.0
 
@@ -40,7 +49,7 @@ def quiet(_: str) -> None:
 def new_topic(server: embedded.KafkaServer) -> str:
     """A topic with one partition, and a name of its own."""
     name = f"test-{uuid.uuid4().hex}"
-    admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
+    admin = AdminClient(server.client_settings())
     admin.create_topics([NewTopic(name, 1)])[name].result(WAIT_SECONDS)
     return name
 
@@ -110,9 +119,39 @@ def test_kafka_keeps_its_data_folder(data: Path) -> None:
             produce(server, topic, "x" * 3000)
 
 
+def test_kafka_knows_users(private_kafka: StartKafka) -> None:
+    """With users nobody gets in without a password, and each may what they were given."""
+    server = private_kafka(users=("reader",))
+    topic = new_topic(server)
+    everything = AclBinding(
+        ResourceType.TOPIC,
+        topic,
+        ResourcePatternType.LITERAL,
+        "User:reader",
+        "*",
+        AclOperation.READ,
+        AclPermissionType.ALLOW,
+    )
+    administrator = AdminClient(server.client_settings())
+    administrator.create_acls([everything])[everything].result(WAIT_SECONDS)
+    reader = AdminClient(server.client_settings("reader"))
+    assert list(reader.list_topics(timeout=WAIT_SECONDS).topics) == [topic]
+    with pytest.raises(KafkaException, match="TOPIC_AUTHORIZATION_FAILED"):
+        reader.create_topics([NewTopic("more", 1)])["more"].result(WAIT_SECONDS)
+    errors: list[KafkaError] = []
+    stranger = {**server.client_settings("reader"), "sasl.password": "guess"}
+    consumer = Consumer({**stranger, "group.id": "strangers", "error_cb": errors.append})
+    consumer.subscribe([topic])
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not errors and time.monotonic() < deadline:
+        consumer.poll(0.1)
+    consumer.close()
+    assert errors[0].code() == KafkaError._AUTHENTICATION
+
+
 def cluster_id(server: embedded.KafkaServer) -> str:
     """What the cluster calls itself, for good."""
-    admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
+    admin = AdminClient(server.client_settings())
     return str(admin.list_topics(timeout=WAIT_SECONDS).cluster_id)
 
 

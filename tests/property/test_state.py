@@ -80,7 +80,7 @@ def test_the_state_is_what_the_naive_model_is(tmp_path: Path) -> None:
     """After any transactions, undone batches and restarts: rows, groups in order, sums."""
     seed, rng = seeded()
     transactions = 0
-    for number in rounds():
+    for number in rounds(0.5):
         with ExitStack() as stack:
             history = History(rng, tmp_path / str(number), stack)
             for _ in range(STEPS):
@@ -95,7 +95,7 @@ def test_a_killed_process_leaves_whole_transactions(tmp_path: Path) -> None:
     """After kill -9 at any moment the state is what the history is at its own position."""
     seed, rng = seeded()
     kills = transactions = 0
-    for number in rounds():
+    for number in rounds(0.5):
         folder, of = tmp_path / str(number), rng.getrandbits(32)
         command = [sys.executable, "-m", "tests.generators.state_writer", str(folder), str(of)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as writer:

@@ -134,7 +134,7 @@ def test_bytes_sort_as_the_server_sorts_the_values(connection: Connection, sql: 
     encode = order_encoder(type_)
     assert encode is not None
     count = 0
-    for _ in rounds(1 / len(ORDERED)):
+    for _ in rounds(0.5 / len(ORDERED)):
         texts = [*NEAR.get(sql, ()), *(SCALARS[sql](rng) for _ in range(VALUES))]
         for one, other in pairwise(ranked(connection, name, type_, texts)):
             first, second = encode(one.value), encode(other.value)  # type: ignore[arg-type]  # all are JSON
@@ -262,7 +262,7 @@ def test_an_index_gives_rows_in_the_order_of_the_server(
     """Whatever types, directions and lengths: each group in full, its first and its last ones."""
     seed, rng = seeded()
     compared = 0
-    for number in rounds():
+    for number in rounds(0.5):
         made = make_table(connection, rng)
         fill(connection, rng, made, 60)
         compared += check(connection, made, tmp_path / str(number), seed)

@@ -45,6 +45,8 @@ def show_requests(metrics: Metrics) -> None:
     metrics.waited("own", "reached", 0.1)
     metrics.posted("taken", 0.1)
     metrics.posted_transactions(["written"])
+    metrics.relay_settled(1, 0.1)
+    metrics.relay_unreadable("public.hotel")
 
 
 def registry() -> CollectorRegistry:

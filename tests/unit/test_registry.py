@@ -63,7 +63,7 @@ def test_an_unknown_connector_names_the_installed_ones() -> None:
         'unknown source "postgress"; installed: http, outbox, polling, postgres; '
         'did you mean "postgres"?'
     )
-    with pytest.raises(ConfigurationError, match='unknown sink "elastic"; installed: opensearch'):
+    with pytest.raises(ConfigurationError, match='unknown sink "elastic"; installed: kafka, opensearch'):
         registry.sink_factory("elastic")
     with pytest.raises(ConfigurationError, match="expected the type of the sink"):
         registry.sink_factory(None)

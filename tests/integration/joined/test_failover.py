@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import OF_THE_MACHINE
 from tests.generators.running_daemon import until
-from tests.generators.standby import copy_slot, dsn_of_both, fail_over, standby_of
+from tests.generators.standby import copy_slot, dsn_of_both, fail_over, standby_of, storing_often
 from tests.integration.joined.conftest import Store
 from tests.integration.pipeline.test_failover import (
     SLOT,
@@ -50,7 +50,9 @@ def pair(
         connection.execute("insert into item select i, i / 3 from generate_series(1, 2000) i")
     with standby_of(primary) as standby:
         dsn = dsn_of_both(primary, standby)
-        daemon = start_daemon(ITEMS, source={"dsn": dsn, "slot": SLOT, "failover": True})
+        source = {"dsn": dsn, "slot": SLOT, "failover": True}
+        daemon = start_daemon(ITEMS, start=False, source=source)
+        daemon.start(storing_often)
         daemon.wait_until("streaming")
         copy_slot(primary, standby, SLOT)
         daemon.catch_up()

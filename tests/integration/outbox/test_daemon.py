@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from tests.generators.forked import command
 from tests.generators.running_daemon import until
 from tests.generators.waits import committed
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from tests.conftest import Database
@@ -40,14 +40,8 @@ OUTBOX = {"type": "outbox", "poll_interval": "200ms"}
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """A command, as people run it."""
-    return subprocess.run(
-        [sys.executable, "-m", "cdc_daemon", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    """A command."""
+    return command(*map(str, arguments))
 
 
 def installed(daemon: RunningDaemon) -> None:

@@ -20,6 +20,7 @@ from tests.generators.standby import (
     fail_over,
     promote,
     standby_of,
+    storing_often,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def unread(
 @pytest.fixture
 def pair(unread: Pair) -> Pair:
     """All is loaded, and the standby has a copy of the slot."""
-    unread.daemon.start()
+    unread.daemon.start(storing_often)
     unread.daemon.wait_until("streaming")
     copy_slot(unread.primary, unread.standby, SLOT)
     unread.daemon.catch_up()
@@ -155,7 +156,7 @@ def test_a_failover_amid_a_load_is_followed(unread: Pair, rest: Rest) -> None:
     """What is durable by then needn't be read again; the rest is read from the new primary."""
     daemon = unread.daemon
     load_at(daemon, rows_per_second=15)
-    daemon.start()
+    daemon.start(storing_often)
     until(lambda: rows_loaded(daemon) > 0, 60, "some rows are loaded")
     with psycopg.connect(unread.primary.dsn, autocommit=True) as connection:
         connection.execute("update item set n = -n where id % 3 = 0")

@@ -42,7 +42,7 @@ def test_random_history(
     daemon.wait_until("streaming")
     compared = stops = 0
     with Sampler(rest) as sampler:
-        for _ in rounds():
+        for _ in rounds(0.5):
             with Load(database.dsn, seed + stops) as load:
                 time.sleep(4)
             assert load.committed > 20

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.integration.pipeline.conftest import StartDaemon
 
 OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS") or 20)
+"""Several times as long as what ends within it: the sink's timeout, and the server's below."""
+SINK_TIMEOUT_SECONDS = 5
 SENDER_TIMEOUT_SECONDS = 6
 """The server ends a replication connection that says nothing for so long."""
 MEGABYTE = 1_000_000
@@ -146,7 +148,7 @@ def test_opensearch_is_away(
             {"items": {"from": "item", "fields": "*"}},
             source={"dsn": f"{database.dsn}?options={quote(timeout)}"},
             memory={"queue": "1MB", "batch": "500kB"},
-            sink={"timeout": "10s"},
+            sink={"timeout": f"{SINK_TIMEOUT_SECONDS}s"},
         )
         daemon.wait_until("streaming")
         inserts = Inserts(database.dsn)

@@ -316,7 +316,7 @@ def test_tables_that_change_again_and_again_under_writers(
     seed, chosen = seeded()
     done = 0
     with Writer(database.dsn, seed) as writer, Writer(database.dsn, seed + 1) as second:
-        for _ in rounds():
+        for _ in rounds(0.5):
             for _ in range(8):
                 time.sleep(chosen.uniform(0, 0.6))
                 with suppress(psycopg.errors.ProgrammingError):

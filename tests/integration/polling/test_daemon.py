@@ -8,6 +8,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from tests.generators.followed_worlds import Servers, play_worlds
+from tests.generators.forked import command
 from tests.generators.running_daemon import until
 from tests.generators.waits import Asker, committed
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tests.generators.read_tables import TableSearch
 
 POLLING = {"type": "polling", "interval": "200ms"}
+OUTBOX = {"type": "outbox", "poll_interval": "200ms"}
 HOTELS: dict[str, Any] = {
     "hotels": {
         "from": "hotel",
@@ -87,12 +89,18 @@ def test_a_role_that_may_only_select_is_enough(
 def test_the_way_changes_come_can_be_changed(
     database: Database, start_daemon: StartDaemon, tables: TableSearch
 ) -> None:
-    """From the log to polls and back, with one name and one mapping: loaded anew, and right."""
+    """From the log to polls, an outbox, polls and back, with one name and one mapping: loaded anew
+    each time, and right.
+    """  # noqa: D205 - one sentence
     with psycopg.connect(database.dsn, autocommit=True) as connection:
         connection.execute(TABLES.encode())
-        for number, source in enumerate(({}, POLLING, {})):
+        for number, source in enumerate(({}, POLLING, OUTBOX, POLLING, {})):
             connection.execute("update room set kind = %s", [str(number)])
-            daemon = start_daemon(HOTELS, source=source)
+            daemon = start_daemon(HOTELS, source=source, start=False)
+            if source is OUTBOX:
+                installed = command("outbox", "install", str(daemon.file))
+                assert installed.returncode == 0, installed.stderr
+            daemon.start()
             daemon.wait_until("streaming")
             daemon.catch_up()
             assert shown(tables)["1"]["rooms"] == [{"kind": str(number)}]
@@ -132,3 +140,33 @@ def test_who_waits_is_waited_for_with_a_poll(
         token = committed(database.dsn, "update hotel set name = 'Ritz'")
         assert Asker(daemon.file).ask(token, timeout="60s").status == 200
         assert shown(tables)["1"]["name"] == "Ritz"
+
+
+def test_a_row_that_makes_no_document_is_one_dead_letter(
+    database: Database, start_daemon: StartDaemon, tables: TableSearch
+) -> None:
+    """Loaded or polled, its neighbours go on; no poll repeats it, and once mended it shows."""
+    shares = {"from": "visit", "fields": {"id": None, "share": {"expression": "hits / days"}}}
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("create table visit (id int primary key, hits int, days int)")
+        connection.execute("insert into visit values (1, 4, 2), (2, 4, 0)")
+        daemon = start_daemon({"shares": shares}, source=POLLING)
+        daemon.wait_until("streaming")
+        connection.execute("insert into visit values (3, 4, 0), (4, 4, 1)")
+        daemon.catch_up()
+        assert share_of(tables) == {"1": 2, "4": 4}
+        for share in (3, 5):
+            connection.execute("update visit set hits = %s, days = 1 where id = 4", [share])
+            daemon.catch_up()
+            assert share_of(tables) == {"1": 2, "4": share}
+        assert daemon.status()["dead_letters"] == 2
+        connection.execute("update visit set days = 1 where days = 0")
+        daemon.catch_up()
+        assert share_of(tables) == {"1": 2, "2": 4, "3": 4, "4": 5}
+        assert daemon.status()["dead_letters"] == 2
+
+
+def share_of(tables: TableSearch) -> dict[str, Any]:
+    """By its visit."""
+    query = "select _id, _document -> 'share' from read_models.shares where _document is not null"
+    return dict(tables.rows(query))
