@@ -12,7 +12,7 @@ from cdc_daemon.assembly import wanted
 from cdc_daemon.claim import Claim
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.joining.keeping import lacking_of, missing_of
-from cdc_daemon.ports import TakesChanges
+from cdc_daemon.ports import BringsRowsOnce
 from cdc_daemon.projection.joined.plan import Plan
 from cdc_daemon.resuming import resume, tables_of, unsearched
 from cdc_daemon.state import folder_of
@@ -108,8 +108,9 @@ class _Planning:
             one.name for one in compiled.plans if resumption.new_place or tables_of(one) & tables
         }
         flat = {one.name for one in compiled.projections}
-        if isinstance(self._configured.source, TakesChanges):
-            require_no_rows_lost(resumption, lacking, flat)
+        source = self._configured.source
+        if isinstance(source, BringsRowsOnce):
+            require_no_rows_lost(resumption, lacking, flat, source.rows_are)
         elif self._config.backfill.mode == "never":
             require_no_loads(resumption, lacking, flat)
 

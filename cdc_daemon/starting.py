@@ -26,7 +26,7 @@ from cdc_daemon.errors import (
 from cdc_daemon.events import Load
 from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.pipeline import Stopped
-from cdc_daemon.ports import TableRequest, TakesChanges
+from cdc_daemon.ports import BringsRowsOnce, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.showing import Showing
 from cdc_daemon.reaching import Reaching
@@ -215,8 +215,8 @@ class Start:
         """Not where the configuration forbids it, or there is nothing that could be loaded."""
         lacking = self._state.lacking_rows(compiled.plans, resumption)
         flat = {one.name for one in compiled.projections}
-        if isinstance(self._source, TakesChanges):
-            require_no_rows_lost(resumption, lacking, flat)
+        if isinstance(self._source, BringsRowsOnce):
+            require_no_rows_lost(resumption, lacking, flat, self._source.rows_are)
         elif self._configuration.backfill.mode == "never":
             require_no_loads(resumption, lacking, flat)
 

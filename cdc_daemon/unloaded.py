@@ -40,11 +40,12 @@ def require_no_loads(
 
 
 def require_no_rows_lost(
-    resumption: Resumption, lacking: Collection[str], flat: Collection[str]
+    resumption: Resumption, lacking: Collection[str], flat: Collection[str], rows_are: str
 ) -> None:
-    """Where rows are nowhere but in what was posted: what was made of them must stay.
+    """Where rows are nowhere but in what has come: what was made of them must stay.
 
-    `lacking` and `flat` as above. Raises StopError where a read model would begin empty that isn't.
+    `lacking` and `flat` as above; `rows_are` as `BringsRowsOnce` has it. Raises StopError where a
+    read model would begin empty that isn't.
     """
     anew, replaced = resumption.anew, {*resumption.replaced}
     lost = {name: anew[name] for name in anew.keys() & replaced & {*flat}}
@@ -55,9 +56,9 @@ def require_no_rows_lost(
     if lost:
         raise StopError(
             f"{', '.join(sorted(lost))} must be made anew ({min(lost.values())}), and this source "
-            "has no rows but those that applications post. Put back what was changed; or name the "
-            "pipeline and its projections anew, which then begin empty, have all rows posted once "
-            "more, and search the new ones"
+            f"has no rows but {rows_are}. Put back what was changed; or name the pipeline and its "
+            "projections anew, which then begin with what comes, have all rows sent once more, and "
+            "search the new ones"
         )
 
 

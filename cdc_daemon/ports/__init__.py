@@ -11,7 +11,7 @@ from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRo
 from cdc_daemon.ports.commands import OpenConfiguration, Opened, Running, StrongTerms
 from cdc_daemon.ports.doctor import Doctor, Finding
 from cdc_daemon.ports.group import NOTHING, SLOTS, Group, Reached, Seat, Shareable
-from cdc_daemon.ports.posting import TakesChanges, Versioned
+from cdc_daemon.ports.posting import BringsRowsOnce, TakesChanges, Versioned
 from cdc_daemon.ports.relay import Locates, Relay, RelayFactory
 from cdc_daemon.ports.sink import (
     CheckpointStore,
@@ -47,6 +47,7 @@ __all__ = [
     "CHUNK_BYTES",
     "NOTHING",
     "SLOTS",
+    "BringsRowsOnce",
     "CheckpointStore",
     "ChunkReader",
     "ChunkRows",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,14 @@ class Versioned(Protocol):
 
         Raises RetryError when it can't be reached.
         """
+
+
+@runtime_checkable
+class BringsRowsOnce(Protocol):
+    """A source of which no row can be read again: rows are nowhere but in what has come."""
+
+    rows_are: ClassVar[str]
+    """Where rows come from, for people: `those that applications post`."""
 
 
 @runtime_checkable

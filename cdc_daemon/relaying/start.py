@@ -130,8 +130,8 @@ class RelayStart:
         """What is lost can't be had again: a person must tell who reads."""
         if resumed.lost:
             raise SourceError(
-                f"{resumed.lost}. Changes that nobody has read are lost. To go on with what changes "
-                "from now on, run cdc-daemon slot drop, delete the topic of the checkpoint "
+                f"{resumed.lost}. Changes that nobody has read are lost. To go on with what "
+                "changes from now on, run cdc-daemon slot drop, delete the topic of the checkpoint "
                 "(kafka-topics --delete --topic PREFIX.checkpoint), have readers begin anew, and "
                 "start again"
             )

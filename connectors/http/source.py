@@ -28,6 +28,7 @@ class HttpSource:
     """Of one pipeline. One thread owns it, but for `give` and `wake`."""
 
     config_model = HttpConfig
+    rows_are = "those that applications post"
 
     def __init__(self, config: HttpConfig, *, pipeline: str) -> None:
         self._history = history(f"http {pipeline}")

@@ -76,26 +76,35 @@ class TableReader:
 class TopicReader:
     """Understands those of one topic: of one table, or of several that share it."""
 
-    def __init__(self, readers: Sequence[TableReader], names: Sequence[str]) -> None:
+    def __init__(
+        self, readers: Sequence[TableReader], names: Sequence[str], *, is_shared: bool = False
+    ) -> None:
+        """`is_shared`: with tables besides that nobody reads."""
         self._readers = dict(zip(names, readers, strict=True))
+        self._is_shared = is_shared or len(readers) > 1
 
     def read(self, message: Message) -> Said:
         """What it says. Of several tables the message itself says which one is meant."""
-        if len(self._readers) == 1:
-            (reader,) = self._readers.values()
-            return reader.read(message)
-        meant = self._readers.get(_table_of(message))
-        return Said() if meant is None else meant.read(message)
+        meant = _table_of(message) if self._is_shared else None
+        if meant is None:  # what can't be understood is unreadable as any of them
+            return next(iter(self._readers.values())).read(message)
+        reader = self._readers.get(meant)
+        return Said(time=message.time) if reader is None else reader.read(message)
 
 
-def _table_of(message: Message) -> str:
-    """`public.hotel`, by the source block."""
+def _table_of(message: Message) -> str | None:
+    """`public.hotel`, by the source block; empty where it is of none, None where that is unclear.
+
+    The end of a row comes without one, and after an envelope that has said the same.
+    """
+    if message.value is None:
+        return ""
     try:
-        envelope = orjson.loads(message.value or b"null")
-        source = (envelope.get("payload") or envelope).get("source")
+        envelope = orjson.loads(message.value)
+        source = (envelope.get("payload") or envelope)["source"]
         return f"{source['schema']}.{source['table']}"
     except (ValueError, AttributeError, LookupError, TypeError):
-        return ""
+        return None
 
 
 def _format_reader(

@@ -55,7 +55,8 @@ found "Hotel"
 4: source.dsn: expected a libpq connection string such as \
 postgresql://user@host:5432/database or host=localhost dbname=shop
 5: source.slott: unknown key; did you mean "slot"?
-7: sink.type: unknown sink "opensearh"; installed: kafka, opensearch, postgres; did you mean "opensearch"?
+7: sink.type: unknown sink "opensearh"; installed: kafka, opensearch, postgres; \
+did you mean "opensearch"?
 9: projections.hotels-1: expected a name that doesn't end in a dash and digits: \
 the indices behind the alias are called NAME-000001 and so on; found "hotels-1"
 9: projections.hotels-1.from: this key is required

@@ -1,0 +1,68 @@
+"""An application that publishes to RabbitMQ, and declares what it publishes to."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pika import BasicProperties, BlockingConnection, URLParameters
+from pika.exceptions import AMQPConnectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pika.adapters.blocking_connection import BlockingChannel
+
+QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+STREAM: dict[str, Any] = {"x-queue-type": "stream"}
+
+
+class Publisher:
+    """One connection, made anew where it was lost; what it has published the server has."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._channel: BlockingChannel | None = None
+
+    def declare(self, queue: str, arguments: Mapping[str, Any] = QUORUM) -> None:
+        """Make a queue or a stream."""
+        self._connected().queue_declare(queue, durable=True, arguments=dict(arguments))
+
+    def delete(self, queue: str) -> None:
+        """Drop it, with what is in it."""
+        self._connected().queue_delete(queue)
+
+    def purge(self, queue: str) -> None:
+        """Drop what waits in it."""
+        self._connected().queue_purge(queue)
+
+    def publish(
+        self, queue: str, *bodies: object, headers: Mapping[str, Any] | None = None
+    ) -> None:
+        """One message each; what isn't bytes is JSON."""
+        properties = BasicProperties(headers=dict(headers or {}), delivery_mode=2)
+        for body in bodies:
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            try:
+                self._connected().basic_publish("", queue, content, properties, mandatory=True)
+            except AMQPConnectionError:
+                self._channel = None
+                self._connected().basic_publish("", queue, content, properties, mandatory=True)
+
+    def ready(self, queue: str) -> int:
+        """How many messages wait that nobody has been sent."""
+        count: int = self._connected().queue_declare(queue, passive=True).method.message_count
+        return count
+
+    def close(self) -> None:
+        """Release the connection."""
+        if self._channel is not None and self._channel.connection.is_open:
+            self._channel.connection.close()
+
+    def _connected(self) -> BlockingChannel:
+        if self._channel is None or not self._channel.is_open:
+            parameters = URLParameters(self._url)
+            parameters.heartbeat = 0  # nobody looks after it between two calls
+            self._channel = BlockingConnection(parameters).channel()
+            self._channel.confirm_delivery()
+        return self._channel
