@@ -10,9 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+_FIRST: Final = ("type", "fields", "items")
+
+
+def said(schema: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
+    """A schema that says whether its values may be null, where Connect says it."""
+    first = {name: part for name, part in schema.items() if name in _FIRST}
+    return {**first, "optional": optional, **schema}
+
+
 def field(name: str, schema: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
     """A field of a struct."""
-    return {**schema, "optional": optional, "field": name}
+    return {**said(schema, optional=optional), "field": name}
 
 
 def _plain(type: str, name: str, *, optional: bool = False) -> dict[str, Any]:  # noqa: A002 - as Connect calls it
