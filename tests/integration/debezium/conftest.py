@@ -114,7 +114,7 @@ class Topics:
         """Everything, once the last is there."""
         last = self._name(LAST)
         bootstrap_servers = self._kafka.bootstrap_servers
-        until(lambda: records(bootstrap_servers, [last]), 7.0, f"something comes to {last}")
+        until(lambda: records(bootstrap_servers, [last]), 60.0, f"something comes to {last}")
         return events(records(bootstrap_servers, self.names), self.prefix)
 
 
