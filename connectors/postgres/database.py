@@ -12,7 +12,7 @@ import structlog
 from cdc_daemon.errors import RetryError, SlotInUseError
 from cdc_daemon.events import NOWHERE, Position
 from cdc_daemon.ports import CHUNK_BYTES
-from connectors.postgres.catalog import describe
+from connectors.postgres.catalog import column_orders, describe
 from connectors.postgres.chunkreader import PostgresChunkReader, wal_pages
 from connectors.postgres.clock import DatabaseClock
 from connectors.postgres.covering import coverage
@@ -151,6 +151,11 @@ class Database:
             )
         return NOWHERE
 
+    def order(self, relation: Relation) -> tuple[str, ...]:
+        """As `Relation.order`, as of now; of the table that was described."""
+        oid = self._formerly.get(relation.qualified_name, 0)
+        return column_orders(self.queries(), [oid]).get(oid, ())
+
     def candidates(self, relations: Sequence[Relation]) -> tuple[list[Candidate], list[str]]:
         """The tables that the relations are, and a reason for each that is gone."""
         return find_candidates(self.queries(), relations)
@@ -179,13 +184,16 @@ class Database:
         return wal_pages(self.queries())
 
     def chunk_reader(
-        self, reads: Reads, before: SnapshotVisibility | None, chunk_bytes: int = CHUNK_BYTES
+        self, reads: Reads | None, before: SnapshotVisibility | None, chunk_bytes: int = CHUNK_BYTES
     ) -> PostgresChunkReader:
-        """Reads chunks beside such reads. `before`: what the first of them leaves out."""
-        return PostgresChunkReader(
-            *(self.dsn, self.name, before, chunk_bytes, self.timeline),
-            lambda seen: ReadVisibility(seen, reads),
-        )
+        """Reads chunks beside such reads; None: beside transactions, by the server's numbers.
+
+        `before`: what the first of them leaves out.
+        """
+        reader = (self.dsn, self.name, before, chunk_bytes, self.timeline)
+        if reads is None:
+            return PostgresChunkReader(*reader)
+        return PostgresChunkReader(*reader, lambda seen: ReadVisibility(seen, reads))
 
     def clock(self) -> DatabaseClock:
         """The server's clock, for another thread."""

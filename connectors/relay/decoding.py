@@ -39,7 +39,7 @@ from connectors.relay.log import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cdc_daemon.events import Event, Relation, Row, Value
+    from cdc_daemon.events import Event, Position, Relation, Row, Value
     from connectors.relay.log import LogHead, LogPlace
 
 _SPECIAL: Final = SPECIAL_MARK[0]
@@ -110,6 +110,8 @@ class LogDecoder:
         self._reader = reader
         self._head = b""
         self._layouts: dict[bytes, _Described] = {}
+        self._position: Position | None = None
+        """Where the last transaction ended; None before the first message."""
         self._part = 0
         """Which part of a transaction comes next."""
         self._cut: list[bytes] = []
@@ -127,10 +129,10 @@ class LogDecoder:
             self._reader.heard(read_head(head))
             self._head = head
         place = placed(place_text)
-        if place.part != self._part:
+        if self._position not in {None, place.after} or place.part != self._part:
             raise ValueError(
                 f"part {place.part} of the transaction after {place.after} comes where part "
-                f"{self._part} should"
+                f"{self._part} of the one after {self._position} should"
             )
         layouts, records = rest.split(SECTION, 1)
         events = self._changes(place, layouts, records) if records else []
@@ -139,6 +141,7 @@ class LogDecoder:
 
     def _end(self, place: LogPlace, events: list[Event]) -> None:
         self._shows = self._shows or bool(events)
+        self._position = place.after
         if place.kind in {"part", "cut"}:
             self._part += 1
             return
@@ -146,7 +149,7 @@ class LogDecoder:
             events.append(Commit(place.position, place.time, place.xid, place.traceparent))
         else:
             events.append(Watermark(place.position))
-        self._part, self._shows = 0, False
+        self._position, self._part, self._shows = place.position, 0, False
 
     def _changes(self, place: LogPlace, layouts: bytes, records: bytes) -> list[Event]:
         texts = records.split(RECORD)
@@ -228,5 +231,4 @@ def _unmarked(value: bytes) -> Value:
 def _read_layout(text: bytes) -> Layout:
     said = orjson.loads(text)
     said["columns"] = tuple(LogColumn(*column) for column in said["columns"])
-    said["order"] = tuple(said["order"])
     return Layout(**said)

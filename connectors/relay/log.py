@@ -7,7 +7,7 @@ the speed of C and no value is read as JSON. Described in `docs/reference/relay.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 import orjson
@@ -32,6 +32,9 @@ SPECIAL_MARK: Final = b"\x02"
 EXACT_MARK: Final = b"\x03"
 UNREADABLE_MARK: Final = b"\x04"
 
+EXCLUDED: Final = "excluded"
+"""In the place of a digest: the column is left out."""
+
 HAS_MARKS: Final = 1
 HAS_OLD: Final = 2
 HAS_NEW: Final = 4
@@ -49,6 +52,8 @@ class LogHead:
     tables: Mapping[str, str]
     """Those that are relayed, by `Relation.qualified_name`: how each belongs to the log. Another
     text than before says that the log may lack changes of the table."""
+    protected: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of those that have any: the columns that rules protect, and how (`protected_columns`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,6 @@ class Layout:
     schema: str
     name: str
     columns: tuple[LogColumn, ...]
-    order: tuple[str, ...]
-    """As `Relation.order`."""
     replica_identity: str
     misfit: str
     """As `Relation.misfit`: then there are no values, and this says why."""
@@ -100,9 +103,10 @@ class LogEncoder:
     """Makes the messages of one relay, as its source brings the changes."""
 
     def __init__(self, head: LogHead, after: Position, part_bytes: int = PART_BYTES) -> None:
-        """`after`: where the log ends; NOWHERE where it is empty."""
+        """`after`: where the stream goes on. Where nothing was lost the log ends there."""
         self._head = orjson.dumps({"format": FORMAT, **asdict(head)})
-        self._after = after
+        self.after = after
+        """Where the stream is."""
         self._part_bytes = part_bytes
         self._layouts: dict[Relation, bytes] = {}
         self._used: dict[Relation, int] = {}
@@ -129,22 +133,22 @@ class LogEncoder:
     def commit(self, commit: Commit) -> bytes:
         """The message that ends the transaction."""
         place = LogPlace(
-            *(self._after, self._part, "commit", commit.position),
+            *(self.after, self._part, "commit", commit.position),
             *(commit.xid, commit.time, commit.traceparent),
         )
         message = self._message(place)
-        self._after, self._part = commit.position, 0
+        self.after, self._part = commit.position, 0
         return message
 
     def watermark(self, position: Position) -> bytes:
         """The message that says: everything up to there is in the log. Between transactions."""
-        message = self._message(LogPlace(self._after, 0, "watermark", position))
-        self._after = position
+        message = self._message(LogPlace(self.after, 0, "watermark", position))
+        self.after = position
         return message
 
     def _goes_on(self, kind: Literal["part", "cut"]) -> bytes:
-        position = Position(self._after + 1)
-        message = self._message(LogPlace(self._after, self._part, kind, position))
+        position = Position(self.after + 1)
+        message = self._message(LogPlace(self.after, self._part, kind, position))
         self._part += 1
         return message
 
@@ -184,7 +188,15 @@ def layout_of(relation: Relation) -> Layout:
         )
         for column in relation.columns
     )
-    return Layout(of.schema, of.name, columns, of.order, relation.replica_identity, relation.misfit)
+    return Layout(of.schema, of.name, columns, relation.replica_identity, relation.misfit)
+
+
+def protected_columns(relation: Relation) -> dict[str, str]:
+    """Those that leave the source in another way than they are there, by their names."""
+    digests = {
+        column.name: column.protection.digest for column in relation.columns if column.protection
+    }
+    return {**digests, **dict.fromkeys(relation.excluded, EXCLUDED)}
 
 
 def _layout_text(layout: Layout) -> bytes:
@@ -210,7 +222,7 @@ def read_head(text: bytes) -> LogHead:
             f"the log has format {said['format']}, and this daemon reads format {FORMAT}: run "
             "the version that the relay has"
         )
-    return LogHead(said["source_id"], said["tables"])
+    return LogHead(said["source_id"], said["tables"], said["protected"])
 
 
 def read_place(message: bytes) -> tuple[LogHead, LogPlace]:

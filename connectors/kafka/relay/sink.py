@@ -9,7 +9,6 @@ import structlog
 
 from cdc_daemon import __version__
 from cdc_daemon.errors import SinkError, TakenOverError
-from cdc_daemon.events import NOWHERE
 from connectors.kafka.relay.checkpoints import LastMessages, Stored, message_of, stored_of
 from connectors.kafka.relay.columns import Modes
 from connectors.kafka.relay.config import KafkaRelayConfig
@@ -19,10 +18,10 @@ from connectors.kafka.relay.producing import Transactions
 from connectors.kafka.relay.tables import Shape
 from connectors.kafka.relay.topics import RelayTopics
 from connectors.kafka.topics import Topics
-from connectors.relay.log import LogEncoder, LogHead, carried_on, read_place
+from connectors.relay.log import LogEncoder, LogHead, carried_on, protected_columns, read_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation
     from cdc_daemon.ports import CheckpointStore, Finding
@@ -103,22 +102,35 @@ class KafkaRelay:
             with_transactions=config.transactions,
             with_tombstones=config.tombstones,
         )
-        self._begin_log(checkpoint)
+        self._begin_log(relations, checkpoint, before)
         return [name for name, known in before.items() if self._ids.get(name, known) != known]
 
-    def _begin_log(self, checkpoint: Checkpoint) -> None:
-        """Readers hear at once of the tables that are relayed from now on."""
-        if self._names.log is None:
+    def _begin_log(
+        self, relations: Sequence[Relation], checkpoint: Checkpoint, before: Mapping[str, str]
+    ) -> None:
+        """Readers hear at once of the tables that are relayed from now on.
+
+        The log goes on where the checkpoint that was found names the very topic as `before`.
+        """
+        name, at = self._names.log, checkpoint.position
+        if name is None:
             return
-        last = self._ends.last(self._names.log)
+        last = self._ends.last(name)
         head, place = (None, None) if last is None else read_place(last)
-        after = checkpoint.position
-        goes_on = place is not None and head is not None and place.position == after
-        tables = carried_on(head if goes_on else None, checkpoint.memberships, after)
-        new_head = LogHead(checkpoint.source_id, tables)
-        self._log = LogEncoder(new_head, NOWHERE if place is None else place.position)
+        goes_on = name in before and before[name] == self._ids[name]
+        after = place.position if place is not None and goes_on else at
+        new_head = LogHead(
+            checkpoint.source_id,
+            carried_on(head if goes_on else None, checkpoint.memberships, after),
+            {
+                each.qualified_name: found
+                for each in relations
+                if (found := protected_columns(each))
+            },
+        )
+        self._log = LogEncoder(new_head, after)
         if head != new_head:
-            self._write_log([self._log.watermark(after)])
+            self._write_log([self._log.watermark(at)])
 
     def begin(self, begin: Begin) -> None:
         """Nothing is written of a transaction without changes of ours."""

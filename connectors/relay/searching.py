@@ -1,0 +1,81 @@
+"""From positions of the stream to offsets of the log, by looking into it. Pure but for that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from cdc_daemon.errors import SourceError
+from cdc_daemon.events import NOWHERE, Position
+from connectors.postgres.lsn import format_lsn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from connectors.relay.topic import Found
+
+
+class Searched(Protocol):
+    """What of a `LogTopic` is asked here."""
+
+    def bounds(self) -> tuple[int, int]:
+        """As `LogTopic` has it."""
+
+    def at(self, offset: int) -> Found | None:
+        """As `LogTopic` has it."""
+
+    def from_offset(self, offset: int) -> Iterator[Found]:
+        """As `LogTopic` has it."""
+
+    def first_where(self, holds: Callable[[Found], bool], low: int, high: int) -> int:
+        """As `LogTopic` has it."""
+
+
+def begins_at(log: Searched) -> Position | None:
+    """Whatever comes after this position is in the log; None where nothing is there.
+
+    What is kept of a topic may begin amid a transaction.
+    """
+    low, _ = log.bounds()
+    return next((found.place.after for found in log.from_offset(low) if not found.place.part), None)
+
+
+def shared_until(log: Searched, here: str) -> Position:
+    """Up to where the relay had followed an earlier timeline, when it began to follow `here`.
+
+    NOWHERE if that isn't to be found in the log.
+    """
+    low, high = log.bounds()
+    first = log.at(low)
+    began = log.at(log.first_where(lambda one: one.head.source_id == here, low, high))
+    if first is None or began is None or first.head.source_id == here:
+        return NOWHERE
+    return began.place.after
+
+
+def offset_after(log: Searched, here: str, after: Position) -> int:
+    """The offset of the first transaction that ends beyond `after`.
+
+    What an earlier timeline has beyond the place where the relay left it isn't looked at. Raises
+    SourceError where something between is missing.
+    """
+    low, high = log.bounds()
+    ours = log.first_where(lambda one: one.head.source_id == here, low, high)
+    began = log.at(ours)
+    if began is not None and after >= began.place.after:
+        low = ours
+    else:
+        high = ours
+    offset = log.first_where(lambda one: one.place.position > after, low, high)
+    found = log.at(offset)
+    if found is not None and found.place.part:
+        first = found.place.after
+        offset = log.first_where(lambda one: one.place.after >= first, low, high)
+        found = log.at(offset)
+    if found is not None and (found.place.part or found.place.after > after):
+        raise SourceError(
+            f"the log lacks what came between {format_lsn(after)} and "
+            f"{format_lsn(found.place.after)}: somebody else than the relay has written to its "
+            "topic, or deleted records of it. Stop the relay, delete the topic, and start the "
+            "relay again: everything is loaded anew"
+        )
+    return offset
