@@ -10,6 +10,7 @@ from cdc_daemon import registry
 from cdc_daemon.errors import CdcError, ConfigurationError, SourceError
 from cdc_daemon.ports import Doctor, Finding, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
+from cdc_daemon.relaying.opening import open_relay
 from cdc_daemon.sinks import open_sink
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.events import Relation
-    from cdc_daemon.ports import ReadModel, Sink, Source
+    from cdc_daemon.ports import ReadModel, Relay, Sink, Source
     from cdc_daemon.projection.compiler import Compiled
 
 
@@ -34,6 +35,7 @@ def examine(loaded: LoadedConfiguration) -> Iterator[Diagnosis]:
     config = loaded.configuration
     with ExitStack() as stack:
         models: Sequence[ReadModel] = ()
+        relations: Sequence[Relation] = ()
         try:
             source = registry.source_factory(_type(config.source))(
                 config.source, pipeline=config.name
@@ -41,13 +43,18 @@ def examine(loaded: LoadedConfiguration) -> Iterator[Diagnosis]:
             stack.callback(source.close)
             examination = _Examination(loaded, source)
             yield from examination.run()
-            models = examination.models
+            models, relations = examination.models, examination.relations
         except CdcError as error:
             yield Diagnosis("source", Finding("connection", "problem", str(error)))
         try:
-            sink = open_sink(config)
-            stack.callback(sink.close)
-            yield from _sink(sink, models)
+            if config.relay is None:
+                sink = open_sink(config)
+                stack.callback(sink.close)
+                yield from _sink(sink, models)
+            else:
+                relay = open_relay(config)
+                stack.callback(relay.close)
+                yield from _sink(relay, relations)
         except CdcError as error:
             yield Diagnosis("sink", Finding("connection", "problem", str(error)))
 
@@ -59,14 +66,18 @@ class _Examination:
         self._loaded = loaded
         self._source = source
         self._relations: dict[str, Relation] = {}
+        self.relations: Sequence[Relation] = ()
+        """Those that are followed."""
         self.models: Sequence[ReadModel] = ()
 
     def run(self) -> Iterator[Diagnosis]:
         """Raises only what makes the source unusable altogether."""
         self._source.describe([])  # the connection alone: what fails now fails for every table
         missing = list(self._describe())
-        compiled, mapping = self._compile() if not missing else (None, [])
+        has_mapping = not missing and self._loaded.configuration.relay is None
+        compiled, mapping = self._compile() if has_mapping else (None, [])
         relations = compiled.relations if compiled else tuple(self._relations.values())
+        self.relations = relations
         if isinstance(self._source, Doctor):
             for finding in self._source.examine(relations):
                 yield Diagnosis("source", finding)
@@ -95,9 +106,9 @@ class _Examination:
         ]
 
 
-def _sink(sink: Sink, models: Sequence[ReadModel]) -> Iterator[Diagnosis]:
+def _sink(sink: Sink | Relay, subjects: Sequence[ReadModel | Relation]) -> Iterator[Diagnosis]:
     if isinstance(sink, Doctor):
-        for finding in sink.examine(models):
+        for finding in sink.examine(subjects):
             yield Diagnosis("sink", finding)
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from cdc_daemon import registry
+from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.ports import Doctor, Finding
 
 if TYPE_CHECKING:
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 
 
 def open_sink(configuration: Configuration) -> Sink:
-    """Build what `sink` or `sinks` say; connects to nothing yet."""
+    """Build what `sink` or `sinks` say; connects to nothing yet.
+
+    Raises ConfigurationError where changes are relayed to it: it holds no documents.
+    """
+    if configuration.relay is not None:
+        raise ConfigurationError(
+            f"the pipeline {configuration.name} relays changes, and has neither read models nor "
+            "dead letters: cdc-daemon check and cdc-daemon status say how it is"
+        )
     if configuration.sink is not None:
         return _built(configuration.sink, configuration.name)
     sinks = {

@@ -68,6 +68,7 @@ class Control:
         """
         chosen = self._chosen(wish)
         self._require_idle(chosen)
+        _require_rows(chosen)
         if wish.where:
             self._require_flat(chosen[0])
             self._check(chosen[0].relation, wish.where)
@@ -201,6 +202,16 @@ class Control:
             raise ConflictError(
                 f"all rows of {table} are written; only documents without a row are still to be "
                 "deleted, which can't be cancelled"
+            )
+
+
+def _require_rows(chosen: Sequence[FlatProjection | Plan]) -> None:
+    for projection in chosen:
+        if not isinstance(projection, Plan) and not projection.relation.has_rows:
+            raise ConflictError(
+                f"the rows of {projection.relation.qualified_name} are only what messages have "
+                "said of them: they can't be read again into a read model that is searched. To "
+                f"have all messages read from the first one on: rename {projection.name}"
             )
 
 

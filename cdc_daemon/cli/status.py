@@ -50,13 +50,18 @@ def lines(shown: dict[str, Any], now: float) -> Iterator[str]:
     """The status for people. What the daemon doesn't know yet is `-`."""
     yield _line("pipeline", shown["pipeline"])
     yield _line("state", shown.get("state", UNKNOWN))
+    if trouble := shown.get("trouble"):
+        yield _line("trouble", trouble)
     yield _line("delay", _delay(shown))
     yield ""
     yield from _stages(shown)
     yield ""
     yield _line("checkpoint", _of(shown, "position", "checkpoint"))
-    yield _line("queue", _count(shown.get("queue_bytes"), "bytes"))
-    yield _line("dead letters", _count(shown.get("dead_letters")))
+    if tables := shown.get("relayed_tables"):
+        yield _line("relays", ", ".join(tables))
+    else:
+        yield _line("queue", _count(shown.get("queue_bytes"), "bytes"))
+        yield _line("dead letters", _count(shown.get("dead_letters")))
     for projection, index in sorted((shown.get("indices") or {}).items()):
         read_model = (shown.get("read_models") or {}).get(projection) or {}
         yield _line("read model", f"{projection} -> {index}{_freshness(read_model)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -20,6 +20,12 @@ class RelayConfig(Section):
         min_length=1,
         description="The tables, `schema.name`, as the catalog spells them (no SQL quotes). All of "
         "their columns are passed on.",
+    )
+
+    snapshot: Literal["initial", "never"] = Field(
+        default="initial",
+        description="Whether rows that are there already are relayed as well, as events of kind "
+        "`r` beside what changes meanwhile: `initial`, once for each table; or `never`.",
     )
 
     @field_validator("tables")

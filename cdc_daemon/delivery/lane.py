@@ -22,9 +22,11 @@ MOST_OPERATIONS: Final = 10_000
 
 
 class Batch:
-    """Operations for one request; of several on one document only the last is kept."""
+    """Operations for one request; of several on one document only the newest is kept."""
 
-    __slots__ = ("after", "by_index", "count", "era", "number", "opened_at", "size_bytes")
+    __slots__ = (
+        *("after", "by_index", "count", "era", "highest", "number", "opened_at", "size_bytes"),
+    )
 
     def __init__(self, after: Position, era: int = 0, number: int = 0) -> None:
         self.number = number
@@ -36,8 +38,26 @@ class Batch:
         """How often the lanes had been divided anew: a later era waits for those before."""
         self.opened_at = time.monotonic()
         self.by_index: dict[str, dict[bytes, DocumentOperation]] = {}
+        self.highest: dict[str, int] = {}
+        """The highest version of each index."""
         self.size_bytes = 0
         self.count = 0
+
+    def add(self, index: str, operations: dict[bytes, DocumentOperation]) -> None:
+        """Take operations of one version, by id. Nearly always it is the newest one."""
+        known = self.by_index.get(index)
+        version = next(iter(operations.values())).version
+        if known is None or version >= self.highest[index]:
+            self.highest[index] = version
+            if known is None:
+                self.by_index[index] = operations
+            else:
+                known.update(operations)
+            return
+        for document_id, operation in operations.items():  # a message came late
+            there = known.get(document_id)
+            if there is None or there.version <= version:
+                known[document_id] = operation
 
     @property
     def operations(self) -> list[DocumentOperation]:
@@ -77,18 +97,17 @@ class Lane:
         size_bytes: int,
         after: Position,
     ) -> None:
-        """Add operations of one commit, by id; `after` is where the commit before it ends."""
+        """Add operations of one commit, by id; `after` is where the commit before it ends.
+
+        All have one version.
+        """
         with self._changed:
             batch = self._open
             if batch is None:
                 self.last_number += 1
                 batch = self._open = Batch(after, self.era, self.last_number)
-            known = batch.by_index.get(index)
             batch.after = min(batch.after, after)
-            if known is None:
-                batch.by_index[index] = operations
-            else:
-                known.update(operations)
+            batch.add(index, operations)
             batch.size_bytes += size_bytes
             batch.count += len(operations)
             self.size_bytes += size_bytes

@@ -120,6 +120,9 @@ class Relation:
     """Every column of the table, mapped or not."""
     order: tuple[str, ...] = ()
     """Those that aren't generated, in their places; empty where one is, or was dropped."""
+    has_rows: bool = True
+    """Whether the source has its rows, to be read beside the stream; not where they are only what
+    messages have said of them."""
     stands_for: Relation | None = None
     """Of a table in another shape than the mappings were compiled for: their relation. Its changes
     hold no values, and `misfit` says why."""
@@ -129,6 +132,16 @@ class Relation:
     def qualified_name(self) -> str:
         """`schema.name`, the way the configuration names it."""
         return f"{self.schema}.{self.name}"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What old rows are told by, and new ones: the primary key, or the index of the replica
+        identity. Empty where the table has neither.
+        """  # noqa: D205 - one sentence
+        if self.replica_identity == "index":
+            return tuple(column.name for column in self.columns if column.in_identity)
+        names = {column.name for column in self.columns}
+        return self.primary_key if names.issuperset(self.primary_key) else ()
 
     def index_of(self, column: str) -> int:
         """The place of `column` in a row. Raises KeyError when there is no such column."""

@@ -11,6 +11,7 @@ from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRo
 from cdc_daemon.ports.commands import OpenConfiguration, Opened, Running, StrongTerms
 from cdc_daemon.ports.doctor import Doctor, Finding
 from cdc_daemon.ports.group import NOTHING, SLOTS, Group, Reached, Seat, Shareable
+from cdc_daemon.ports.messages import MessageReport, PartReport, ReadsMessages
 from cdc_daemon.ports.posting import BringsRowsOnce, TakesChanges, Versioned
 from cdc_daemon.ports.relay import Locates, Relay, RelayFactory
 from cdc_daemon.ports.sink import (
@@ -62,13 +63,16 @@ __all__ = [
     "Health",
     "KeepsFiles",
     "Locates",
+    "MessageReport",
     "Number",
     "OpenConfiguration",
     "Opened",
+    "PartReport",
     "PollReport",
     "Polling",
     "Reached",
     "ReadModel",
+    "ReadsMessages",
     "Rejection",
     "Relay",
     "RelayFactory",

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation
+    from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation, Row
     from cdc_daemon.ports.sink import CheckpointStore
 
 
@@ -49,11 +49,17 @@ class Relay(Protocol):
         """
 
     def begin_from(
-        self, relations: Sequence[Relation], checkpoint: Checkpoint, database: str
+        self,
+        relations: Sequence[Relation],
+        checkpoint: Checkpoint,
+        database: str,
+        *,
+        goes_on: bool,
     ) -> Sequence[str]:
         """Make what is lacking; what is written from now on comes after that checkpoint.
 
-        Returns, for people, what was made anew though it had been there before.
+        `goes_on`: it is the one that was loaded last, and nothing is lost since. Returns, for
+        people, what was made anew though it had been there before.
         """
 
     def begin(self, begin: Begin) -> None:
@@ -64,6 +70,12 @@ class Relay(Protocol):
 
     def commit(self, commit: Commit) -> None:
         """The transaction ends."""
+
+    def existing(self, relation: Relation, rows: Sequence[Row], position: Position) -> None:
+        """Write rows that were there already, as they are at that position of the stream.
+
+        Between transactions. `rows` is `PartlyUnreadable` where one needs a closer look.
+        """
 
     def passed(self, position: Position) -> None:
         """Everything up to there was written, though no transaction ends there."""

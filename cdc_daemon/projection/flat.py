@@ -105,6 +105,9 @@ class FlatProjection:
         (self.of_special or self).apply(Change(change.relation, change.kind, new, old), fold)
 
     def _put_hole(self, new: Row, old: Row | None, fold: Folding) -> None:
+        if not self.relation.has_rows:
+            fold.put(*self.rejected(new, _left_out()))
+            return
         if not self.key:
             raise StopError(
                 f"an update of {self.relation.qualified_name} left out a value that PostgreSQL "
@@ -209,6 +212,16 @@ class FlatProjection:
             else:
                 whole = False
         return whole
+
+
+def _left_out() -> RejectedError:
+    """The row can't be read either: whoever wrote the message must send the value along."""
+    return RejectedError(
+        "value_left_out",
+        "an update left out a large value that did not change, and from messages it can't be had: "
+        "the document stays as it was. Run: alter table ... replica identity full; in the database "
+        "that the messages come from, or leave the column out of the mapping",
+    )
 
 
 def _readable(row: Row) -> Row:

@@ -20,7 +20,7 @@ from cdc_daemon.errors import (
 )
 from cdc_daemon.lifetime import Lifetime
 from cdc_daemon.metrics import Metrics
-from cdc_daemon.relaying.opening import open_relay
+from cdc_daemon.relaying.opening import open_located_source, open_relay
 from cdc_daemon.relaying.relaying import Relaying
 from cdc_daemon.relaying.start import RelayStart
 from cdc_daemon.relaying.status import RelayStatus, application
@@ -39,7 +39,8 @@ class RelayDaemon:
     def __init__(self, loaded: LoadedConfiguration, environ: Mapping[str, str]) -> None:
         self._configuration = loaded.configuration
         config = self._configuration
-        self._source, self._relay = open_relay(config)
+        self._source = open_located_source(config)
+        self._relay = open_relay(config)
         self.metrics = Metrics(config.name, config.memory.queue)
         self.metrics.configured(loaded.fingerprint)
         self._spans = None if config.tracing is None else Spans(config.tracing, config.name)
@@ -113,6 +114,7 @@ class RelayDaemon:
             raise
         finally:
             monitor.stop()
+            relaying.close()
 
     def _give_up_place(self, limit: RetentionLimitError) -> None:
         """The disk of the source counts more than what is passed on."""

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import Relay, RelayFactory, Source
 
 
-def open_relay(configuration: Configuration) -> tuple[Source, Relay]:
-    """Source and relay; connects to nothing yet. Raises SourceError where changes have no place."""
+def open_located_source(configuration: Configuration) -> Source:
+    """A source that says where its changes stand; connects to nothing yet.
+
+    Raises SourceError where it can't.
+    """
     source: Source = registry.source_factory(_type(configuration.source))(
         configuration.source, pipeline=configuration.name
     )
@@ -26,8 +29,13 @@ def open_relay(configuration: Configuration) -> tuple[Source, Relay]:
             "where its changes stand. Use one of type postgres"
         )
     source.locate()
+    return source
+
+
+def open_relay(configuration: Configuration) -> Relay:
+    """What `sink` says; connects to nothing yet."""
     factory = cast("RelayFactory", registry.sink_factory(_type(configuration.sink)))
-    return source, factory(configuration.sink, pipeline=configuration.name)
+    return factory(configuration.sink, pipeline=configuration.name)
 
 
 def _type(section: Any) -> str:

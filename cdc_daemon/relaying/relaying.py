@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 READ_TIMEOUT_SECONDS: Final = 0.5
+LOADING_TIMEOUT_SECONDS: Final = 0.1
+"""While rows that were read wait for the stream: it may stand still, and need a nudge."""
 LINGER_SECONDS: Final = 0.1
 """Under load transactions are settled together for so long: each settling waits for the relay."""
 SETTLE_BYTES: Final = 16_000_000
@@ -68,6 +70,8 @@ class Relaying:
         self._is_away = False
         self._counts: Counter[tuple[str, str]] = Counter()
         self._unreadable: set[str] = set()
+        self._snapshot = begun.snapshot
+        begun.snapshot.nudge_by(monitor.nudge_soon)
         relay.wait_by(self._meanwhile)
 
     @property
@@ -84,20 +88,39 @@ class Relaying:
         """
         with self._source.starting():
             self._source.start(self._relations, self.checkpoint.position, whole=True)
-        self._state("streaming")
+        self._show_state()
         log.info("streaming", after=self._source.show(self.checkpoint.position))
         while not stopping.is_set():
-            events = self._source.read(0.0 if self._relay.held else READ_TIMEOUT_SECONDS)
+            events = self._source.read(self._patience_seconds())
             urgent = self._take(events)
+            if not (self._is_open or self._snapshot.is_over):
+                self._load()
             if self._is_due(more=bool(events)) or (urgent and not self._is_open):
                 self._settle()
             self._tell(urgent=urgent)
         self._state("stopping")
         self._finish()
 
+    def _patience_seconds(self) -> float:
+        """How long to wait for the source, where nothing else is to be done."""
+        if self._relay.held or self._snapshot.can_read:
+            return 0.0
+        return READ_TIMEOUT_SECONDS if self._snapshot.is_over else LOADING_TIMEOUT_SECONDS
+
+    def _load(self) -> None:
+        """Existing rows that the stream has passed; or more of them are read."""
+        due = self._snapshot.step(self.received)
+        if due is not None:
+            relation, rows = due
+            self._relay.existing(relation, rows, self.received)
+            self._metrics.loaded(relation.qualified_name, len(rows))
+
+    def _show_state(self) -> None:
+        self._state("streaming" if self._snapshot.is_over else "loading")
+
     def _take(self, events: Sequence[Event]) -> bool:
         """Pass on what was read; whether the source wants to know at once what is durable."""
-        urgent = False
+        urgent, loading = False, not self._snapshot.is_over
         relay = self._relay
         for event in events:
             if type(event) is Change:
@@ -105,9 +128,12 @@ class Relaying:
                 if event.relation.stands_for is not None:
                     self._note_unreadable(event)
                 relay.change(event)
+                if loading:
+                    self._snapshot.change(event)
             elif isinstance(event, Begin):
                 self._is_open = True
                 relay.begin(event)
+                self._snapshot.begin(event.xid, self.received)
             elif isinstance(event, Commit):
                 relay.commit(event)
                 self._commit(event)
@@ -140,22 +166,22 @@ class Relaying:
         held, age = self._relay.held, time.monotonic() - self._settled_at
         if held:
             return not more or age >= LINGER_SECONDS or held >= SETTLE_BYTES
+        if self._snapshot.loads != self.checkpoint.loads:
+            return not more
         return self.received > self.checkpoint.position and age >= self._relay.idle_seconds
 
     def _settle(self) -> None:
         """Make it durable, all at once: nobody sees a part of it, nor any of it twice."""
         held, began = self._relay.held, time.monotonic()
-        if not held:
+        if not held and self.received > self.checkpoint.position:
             self._relay.passed(self.received)
-        checkpoint = replace(self.checkpoint, position=self.received)
+        checkpoint = replace(self.checkpoint, position=self.received, loads=self._snapshot.loads)
         self._relay.settle(checkpoint, self._meanwhile)
         self.checkpoint = checkpoint
         self._settled_at = time.monotonic()
         self._metrics.relay_settled(held, self._settled_at - began)
-        self._waits_since = None
-        if self._is_away:
-            self._is_away = False
-            self._state("streaming")
+        self._waits_since, self._is_away = None, False
+        self._show_state()
 
     def _meanwhile(self) -> None:
         """While the relay keeps us waiting the source hears from us, and people hear of it."""
@@ -187,6 +213,10 @@ class Relaying:
         for (table, kind), count in self._counts.items():
             self._metrics.received(table, kind, count)
         self._counts.clear()
+
+    def close(self) -> None:
+        """Release what only this start needs."""
+        self._snapshot.close()
 
     def _finish(self) -> None:
         """Whole transactions are settled; of one that hasn't ended nothing is left."""

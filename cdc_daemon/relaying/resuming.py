@@ -21,13 +21,15 @@ class Resumed(NamedTuple):
     """To go on from."""
     new_place: bool
     """Whether the source must keep another place for us, from now on."""
+    joined: frozenset[str]
+    """The tables of which existing rows have not been relayed, by `Relation.qualified_name`."""
     lost: str = ""
     """Why changes are lost that nobody has read; empty where none are."""
 
 
 def resume_relay(pipeline: str, found: Found, show: Callable[[Position], str]) -> Resumed:
     """Compare what was written last with what the source still has."""
-    kept = found.checkpoint
+    kept, all_of_them = found.checkpoint, frozenset(found.memberships)
     fresh = Checkpoint(
         pipeline, NOWHERE, found.source_id, memberships=dict(found.memberships), owner=""
     )
@@ -35,15 +37,19 @@ def resume_relay(pipeline: str, found: Found, show: Callable[[Position], str]) -
         return Resumed(
             fresh,
             new_place=True,
+            joined=all_of_them,
             lost="there is no checkpoint, and yet the source keeps a place for us: it was deleted, "
             "or the first start was cut off",
         )
     if kept is None:
-        return Resumed(fresh, new_place=True)
+        return Resumed(fresh, new_place=True, joined=all_of_them)
     if lost := _why_lost(kept, found, show):
-        return Resumed(fresh, new_place=True, lost=lost)
+        return Resumed(fresh, new_place=True, joined=all_of_them, lost=lost)
     now = replace(kept, source_id=found.source_id, memberships=dict(found.memberships))
-    return Resumed(now, new_place=False)
+    joined = {
+        table for table in all_of_them if found.memberships[table] != kept.memberships.get(table)
+    }
+    return Resumed(now, new_place=False, joined=frozenset(joined))
 
 
 def _why_lost(kept: Checkpoint, found: Found, show: Callable[[Position], str]) -> str:

@@ -9,11 +9,12 @@ from uuid import uuid4
 import structlog
 
 from cdc_daemon.errors import SettingError, SinkError, SourceError
-from cdc_daemon.events import NOWHERE
+from cdc_daemon.events import NOWHERE, Load
 from cdc_daemon.pipeline import Stopped
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.reaching import Reaching
 from cdc_daemon.relaying.resuming import resume_relay
+from cdc_daemon.relaying.snapshot import Snapshot
 from cdc_daemon.resuming import Found
 from cdc_daemon.standby import Turn, wait_for_turn
 
@@ -34,6 +35,7 @@ class RelayBegun(NamedTuple):
 
     relations: Sequence[Relation]
     checkpoint: Checkpoint
+    snapshot: Snapshot
 
 
 class RelayStart:
@@ -73,7 +75,10 @@ class RelayStart:
             kept = self._relay.checkpoints.load(self._configuration.name)
         checkpoint = self._resumed(kept, memberships, relations)
         self.again()
-        return RelayBegun(relations, checkpoint)
+        backfill = self._configuration.backfill
+        reader = self._source.chunk_reader(backfill.chunk)
+        snapshot = Snapshot(relations, checkpoint.loads, reader, backfill.rows_per_second)
+        return RelayBegun(relations, checkpoint, snapshot)
 
     def _described(self) -> list[Relation]:
         """The tables, with every column."""
@@ -105,17 +110,18 @@ class RelayStart:
         relations: Sequence[Relation],
     ) -> Checkpoint:
         with self._reaching.reachable("source", SourceError):
-            resumed = resume_relay(
-                self._configuration.name, self._found(kept, memberships), self._source.show
-            )
-            self._require_nothing_lost(resumed)
-            checkpoint = resumed.checkpoint
+            found = self._found(kept, memberships)
+            resumed = resume_relay(self._configuration.name, found, self._source.show)
+            self._require_may_lose(resumed)
+            checkpoint = replace(resumed.checkpoint, loads=self._loads(resumed, relations))
             if resumed.new_place:
                 checkpoint = replace(checkpoint, position=self._source.create_place())
             database = cast("Locates", self._source).database_name()
         checkpoint = replace(checkpoint, owner=self._owner, written=None)
         with self._reaching.reachable("sink", SinkError):
-            for topic in self._relay.begin_from(relations, checkpoint, database):
+            for topic in self._relay.begin_from(
+                relations, checkpoint, database, goes_on=not resumed.new_place
+            ):
                 log.warning("topic_made_anew", topic=topic)
             self._relay.checkpoints.store(checkpoint)
         return checkpoint
@@ -126,12 +132,40 @@ class RelayStart:
             shared = self._source.shared_until(kept.source_id)
         return Found(kept, place, source_id, shared, memberships)
 
-    def _require_nothing_lost(self, resumed: Resumed) -> None:
-        """What is lost can't be had again: a person must tell who reads."""
-        if resumed.lost:
-            raise SourceError(
-                f"{resumed.lost}. Changes that nobody has read are lost. To go on with what "
-                "changes from now on, run cdc-daemon slot drop, delete the topic of the checkpoint "
-                "(kafka-topics --delete --topic PREFIX.checkpoint), have readers begin anew, and "
-                "start again"
-            )
+    def _loads(self, resumed: Resumed, relations: Sequence[Relation]) -> tuple[Load, ...]:
+        """What is left of before, and the tables that have come since."""
+        if not self._loads_rows:
+            return ()
+        keyless = {relation.qualified_name for relation in relations if not relation.key}
+        for table in sorted(keyless & resumed.joined):
+            log.warning("relay_not_loaded", table=table)
+        left = [load for load in resumed.checkpoint.loads if load.table not in resumed.joined]
+        wanted = [one.qualified_name for one in relations if one.qualified_name in resumed.joined]
+        return (
+            *left,
+            *(
+                Load(table, (), joined=not resumed.new_place)
+                for table in wanted
+                if table not in keyless
+            ),
+        )
+
+    @property
+    def _loads_rows(self) -> bool:
+        relay = self._configuration.relay
+        return relay is not None and relay.snapshot == "initial"
+
+    def _require_may_lose(self, resumed: Resumed) -> None:
+        """What is lost can't be had again, but that all rows are read anew."""
+        if not resumed.lost:
+            return
+        if self._loads_rows and self._configuration.backfill.when_lost == "load":
+            log.warning("changes_lost", why=resumed.lost)
+            return
+        raise SourceError(
+            f"{resumed.lost}. Changes that nobody has read are lost. To go on with what changes "
+            "from now on, run cdc-daemon slot drop, delete the topic of the checkpoint "
+            "(kafka-topics --delete --topic PREFIX.checkpoint), have readers begin anew, and start "
+            "again; or have all rows relayed anew: relay.snapshot initial, and backfill.when_lost "
+            "load"
+        )

@@ -13,7 +13,7 @@ from cdc_daemon import __version__
 from cdc_daemon.consistency.collector import DelayCollector
 from cdc_daemon.ports import Health
 from cdc_daemon.web import health
-from cdc_daemon.web.status import HELD_UP_SECONDS, STUCK_SECONDS, delays_shown
+from cdc_daemon.web.status import HELD_UP_SECONDS, READING, STUCK_SECONDS, delays_shown
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -60,13 +60,13 @@ class RelayStatus:
         """Whether it does its work: it passes on what changes, or is ready to take over."""
         if self.state == "standby":
             return Health(ok=True, reason="another daemon follows the source: this one is standby")
-        if self.state == "streaming":
+        if self.state in READING:
             return self._comes_round_within(HELD_UP_SECONDS)
         why = f": {self.trouble}" if self.trouble else ""
         return Health(ok=False, reason=f"the pipeline is {self.state}{why}")
 
     def _comes_round_within(self, seconds: float) -> Health:
-        if self.state == "streaming" and self._relaying is not None:
+        if self.state in READING and self._relaying is not None:
             age = time.monotonic() - self._relaying.heard_at
             if age > seconds:
                 return Health(ok=False, reason=f"the reader has been stuck for {age:.0f} s")
@@ -88,6 +88,8 @@ class RelayStatus:
             shown.update(delays_shown(self._monitor.delays))
         if self._relaying is not None:
             shown["position"] = self._positions(self._relaying)
+            loads = self._relaying.checkpoint.loads
+            shown["loading"] = {load.table: load.rows for load in loads}
         return shown
 
     def _positions(self, relaying: Relaying) -> dict[str, str]:

@@ -9,10 +9,11 @@ from cdc_daemon import __version__
 from cdc_daemon.backfill.collector import BackfillCollector
 from cdc_daemon.consistency.collector import DelayCollector, FreshnessCollector
 from cdc_daemon.consistency.delays import PIPELINE
+from cdc_daemon.consistency.messages import MessageCollector, messages_shown
 from cdc_daemon.consistency.policies import Policies
 from cdc_daemon.consistency.polls import PollCollector, polls_shown
 from cdc_daemon.consistency.waiters import Waiters
-from cdc_daemon.ports import Health, Polling
+from cdc_daemon.ports import Health, Polling, ReadsMessages
 from cdc_daemon.state.collector import StateCollector
 from cdc_daemon.web.connections import most_connections
 
@@ -80,6 +81,8 @@ class Status:
         self._collect(FreshnessCollector(delivery.freshness, name))
         if isinstance(source, Polling):
             self._collect(PollCollector(source, name))
+        if isinstance(source, ReadsMessages):
+            self._collect(MessageCollector(source, name))
 
     def reach(self, log_end: LogEnd) -> None:
         """It can be asked where the source's log ends from now on."""
@@ -160,6 +163,8 @@ class Status:
             shown.update(self._positions(self._delivery, self._source))
         if isinstance(self._source, Polling):
             shown["polls"] = polls_shown(self._source.poll_report())
+        if isinstance(self._source, ReadsMessages):
+            shown["messages"] = messages_shown(self._source.message_report())
         if self._store is not None:
             figures = self._store.figures
             shown["kept"] = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -69,7 +70,8 @@ class Committed(NamedTuple):
 
     offset: int
     """What comes next."""
-    metadata: str
+    metadata: str = ""
+    """What the group says of it besides."""
 
 
 class Topics:
@@ -138,7 +140,7 @@ class Topics:
         return self._offsets(places, OffsetSpec.earliest())
 
     def ends(self, places: Sequence[Place]) -> dict[Place, int]:
-        """The offset that the next message of each will have."""
+        """The offset behind the last message of each, as far as transactions have ended."""
         return self._offsets(places, OffsetSpec.latest())
 
     def committed(self, group: str) -> dict[Place, Committed]:
@@ -155,9 +157,12 @@ class Topics:
             if one.offset >= 0
         }
 
-    def commit(self, group: str, offsets: Mapping[Place, int]) -> None:
+    def commit(self, group: str, offsets: Mapping[Place, Committed]) -> None:
         """Say how far a group is that has no members."""
-        said = [TopicPartition(*place, offset) for place, offset in offsets.items()]
+        said = [
+            TopicPartition(*place, one.offset, metadata=one.metadata)
+            for place, one in offsets.items()
+        ]
         if not said:
             return
         with self._mapped(f"set the offsets of group {group}"):
@@ -169,6 +174,16 @@ class Topics:
             for one in found.topic_partitions or []:
                 if one.error is not None:
                     raise KafkaException(one.error)
+
+    def forget(self, group: str) -> None:
+        """Delete a group that has no members, and how far it is; nothing where there is none."""
+        with self._mapped(f"delete group {group}"):
+            [answer] = (
+                self._connected()
+                .delete_consumer_groups([group], request_timeout=ASK_SECONDS)
+                .values()
+            )
+            _is(answer, KafkaError.GROUP_ID_NOT_FOUND)
 
     def members(self, group: str) -> list[str]:
         """Who is in a group just now: client and host of each."""
@@ -189,7 +204,9 @@ class Topics:
             return {}
         with self._mapped("read where topics begin and end"):
             asked = self._connected().list_offsets(
-                {TopicPartition(*place): which for place in places}, request_timeout=ASK_SECONDS
+                {TopicPartition(*place): which for place in places},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=ASK_SECONDS,
             )
             return {
                 Place(at.topic, at.partition): int(answer.result().offset)

@@ -30,6 +30,11 @@ class Numbering:
         self.last = max(Position(self.last + STEP), Position(int(now * MICROSECONDS)))
         return self.last
 
+    def step(self) -> Position:
+        """After all before, and no more than that."""
+        self.last = Position(self.last + STEP)
+        return self.last
+
     def go_beyond(self, after: Position, now: float) -> None:
         """Where a process before has come to `after`: all that is given now is later."""
         if self.last < after:

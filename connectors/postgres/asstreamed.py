@@ -52,7 +52,7 @@ def as_streamed(
         order=column_orders(connection, [message.oid]).get(message.oid, ()),
     )
     (ruled,) = protector.protect([relation])
-    kept = {column.name: column for column in (*ruled.columns, *known.columns)}
+    kept = {column.name: column for column in (*known.columns, *ruled.columns)}
     streamed = [kept.get(column.name) for column in message.columns]
     seen = tuple(
         replace(column, in_identity=said.in_key)

@@ -44,14 +44,26 @@ def _parsed(text: bytes | None, prefix: str) -> Any:
 def _without_own(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    payload = value["payload"] if value.keys() == {"schema", "payload"} else value
-    if payload.get("source") is not None:
+    inner = payload(value)
+    if inner.get("source") is not None:
         for name in OWN_TIMES:
-            del payload[name]
-        del payload["source"]["version"]
-    if payload.get("data_collections") is not None:  # as a hash map of Java has them
-        payload["data_collections"].sort(key=lambda one: str(one["data_collection"]))
+            del inner[name]
+        del inner["source"]["version"]
+    if inner.get("data_collections") is not None:  # as a hash map of Java has them
+        inner["data_collections"].sort(key=lambda one: str(one["data_collection"]))
     return value
+
+
+def payload(value: Any) -> Any:
+    """Without the schema around it."""
+    return value["payload"] if value.keys() == {"schema", "payload"} else value
+
+
+def is_of(event: Event, transaction: int) -> bool:
+    """Whether it says where a transaction begins or ends."""
+    if not event["topic"].endswith(".transaction"):
+        return False
+    return str(payload(event["value"])["id"]).startswith(f"{transaction}:")
 
 
 def differences(ours: Any, theirs: Any, path: str = "") -> list[str]:

@@ -10,11 +10,18 @@ from cdc_daemon.backfill.collector import BackfillCollector
 from cdc_daemon.consistency.collector import DelayCollector, FreshnessCollector
 from cdc_daemon.consistency.delays import STAGES
 from cdc_daemon.consistency.freshness import Freshness
+from cdc_daemon.consistency.messages import MessageCollector
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.consistency.polls import PollCollector
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import STATES, Metrics
-from cdc_daemon.ports import PollReport, RetentionBounds, SlotHealth
+from cdc_daemon.ports import (
+    MessageReport,
+    PartReport,
+    PollReport,
+    RetentionBounds,
+    SlotHealth,
+)
 from cdc_daemon.state.collector import StateCollector
 from cdc_daemon.state.store import Figures
 from cdc_daemon.web.watching import NumbersCollector
@@ -36,7 +43,9 @@ LOADING = SimpleNamespace(
     is_paused=True,
 )
 STATE = SimpleNamespace(figures=Figures({"public.hotel": 5}, 1, 2, 3, 4, 5, 0.5))
+READ = MessageReport(parts=[PartReport("shop.hotel/0", 1, 2.5)])
 POLLED = PollReport(1, 1, 1, 1, 1.0, 1.0, 1.0)
+SOURCE = SimpleNamespace(poll_report=lambda: POLLED, message_report=lambda: READ)
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
 
 
@@ -79,7 +88,8 @@ def registry() -> CollectorRegistry:
         gauge.labels("pipe").set(1)
     metrics.registry.register(BackfillCollector(LOADING, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
     metrics.registry.register(StateCollector(STATE, "pipe"))  # type: ignore[arg-type]  # as above
-    metrics.registry.register(PollCollector(SimpleNamespace(poll_report=lambda: POLLED), "pipe"))
+    for collector in (PollCollector(SOURCE, "pipe"), MessageCollector(SOURCE, "pipe")):
+        metrics.registry.register(collector)
     metrics.registry.register(NumbersCollector("pipe", GuardHealth()))
     return metrics.registry
 

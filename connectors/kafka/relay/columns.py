@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 
 from connectors.kafka.relay import conversions as to
-from connectors.kafka.relay.schemas import said
+from connectors.kafka.relay.schemas import ordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +98,7 @@ def _schema(type: str, name: str, **parameters: str) -> dict[str, Any]:  # noqa:
 
 
 def _array(of: Kind, element: ColumnType) -> Kind:
-    schema = {"type": "array", "items": said(of.schema, optional=True)}
+    schema = {"type": "array", "items": ordered(of.schema, optional=True)}
     # An element that is JSON may look like a dimension: there is but one, as to Debezium.
     each = to.each_flat if element.base.name in _JSON_TYPES else to.each
     convert = None if of.convert is None else each(of.convert)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import CdcError, SinkError
 from cdc_daemon.ports import Finding
-from connectors.kafka.relay.tables import key_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +43,7 @@ def examine(
         else:
             yield _size(config, topics, topic)
     for relation in relations:
-        if not key_columns(relation):
+        if not relation.key:
             yield _keyless(relation)
 
 

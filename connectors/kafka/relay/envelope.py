@@ -22,7 +22,7 @@ from connectors.kafka.relay.schemas import (
 from connectors.kafka.relay.tables import Shape, TableRows
 
 if TYPE_CHECKING:
-    from cdc_daemon.events import Begin, Change, Commit, Position, Relation
+    from cdc_daemon.events import Begin, Change, Commit, Position, Relation, Row
 
 Headers: TypeAlias = "list[tuple[str, str | bytes | None]] | None"
 
@@ -136,6 +136,25 @@ class Envelopes:
             self._heartbeat_keys.wrap(key),
             self._heartbeat_values.wrap(value),
         )
+
+    def existing(
+        self, relation: Relation, row: Row, at: int, micros: int, *, careful: bool
+    ) -> Message:
+        """The message of a row that was there, as of a position. It is of no transaction."""
+        table = self._tables.get(relation) or self._meet(relation)
+        rows, wrapping = table.rows, table.rows.value_wrapping
+        after = rows.careful_row(row) if careful else rows.row(row)
+        seconds = b"%d" % (micros // MILLISECOND)
+        value = (
+            b'%b{"before":null,"after":%b,"source":{%b"ts_ms":%b,"snapshot":"true","db":%b,'
+            b'"sequence":"[null,\\"%d\\"]","ts_us":%d,"ts_ns":%d000,%b,"txId":null,"lsn":%d,'
+            b'"xmin":null,"origin":null,"origin_lsn":null},"transaction":null,"op":"r",'
+            b'"ts_ms":%b,"ts_us":%d,"ts_ns":%d000}%b'
+        ) % (
+            *(wrapping.before, after, table.source, seconds, orjson.dumps(self._marks.database)),
+            *(at, micros, micros, table.named, at, seconds, micros, micros, wrapping.after),
+        )
+        return Message(rows.topic, rows.key(row), value)
 
     def change(self, change: Change, micros: int) -> list[Message]:
         """The messages of one change, at that time of ours: more than one where its key changed."""

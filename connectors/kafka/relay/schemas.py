@@ -11,17 +11,19 @@ if TYPE_CHECKING:
 
 
 _FIRST: Final = ("type", "fields", "items")
+"""What Connect writes before `optional`."""
 
 
-def said(schema: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
-    """A schema that says whether its values may be null, where Connect says it."""
-    first = {name: part for name, part in schema.items() if name in _FIRST}
-    return {**first, "optional": optional, **schema}
+def ordered(schema: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
+    """The schema, with its keys in the order in which Connect writes them."""
+    first = {key: schema[key] for key in _FIRST if key in schema}
+    rest = {key: value for key, value in schema.items() if key not in {*_FIRST, "optional"}}
+    return {**first, "optional": optional, **rest}
 
 
 def field(name: str, schema: Mapping[str, Any], *, optional: bool) -> dict[str, Any]:
     """A field of a struct."""
-    return {**said(schema, optional=optional), "field": name}
+    return {**ordered(schema, optional=optional), "field": name}
 
 
 def _plain(type: str, name: str, *, optional: bool = False) -> dict[str, Any]:  # noqa: A002 - as Connect calls it

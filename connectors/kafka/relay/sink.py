@@ -9,6 +9,7 @@ import structlog
 
 from cdc_daemon import __version__
 from cdc_daemon.errors import SinkError, TakenOverError
+from cdc_daemon.events import PartlyUnreadable
 from connectors.kafka.relay.checkpoints import LastMessages, Stored, message_of, stored_of
 from connectors.kafka.relay.columns import Modes
 from connectors.kafka.relay.config import KafkaRelayConfig
@@ -23,15 +24,15 @@ from connectors.relay.log import LogEncoder, LogHead, carried_on, protected_colu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation
+    from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation, Row
     from cdc_daemon.ports import CheckpointStore, Finding
 
 log = structlog.get_logger(__name__)
 
 IDLE_SECONDS: Final = 10.0
 """How often an idle source's position is written: until then it keeps its log for us."""
-LOG_IDLE_SECONDS: Final = 1.0
-"""The same where there is a log, whose readers tell by it how far they are behind."""
+LOG_IDLE_SECONDS: Final = 0.2
+"""The same where there is a log: its readers tell by it how far they are."""
 
 
 class KafkaRelay:
@@ -91,9 +92,11 @@ class KafkaRelay:
         relations: Sequence[Relation],
         checkpoint: Checkpoint,
         database: str,
+        *,
+        goes_on: bool,
     ) -> list[str]:
         """Make the topics that are lacking."""
-        before = self._ids
+        before = self._ids if goes_on else {}
         self._ids = self._names.make(list(self._names.wanted(relations)), self._topics)
         config = self._config
         self._envelopes = Envelopes(
@@ -155,6 +158,14 @@ class KafkaRelay:
         self._write(self._encoder().commit(commit))
         if self._log is not None:
             self._write_log([self._log.commit(commit)])
+
+    def existing(self, relation: Relation, rows: Sequence[Row], position: Position) -> None:
+        """Messages of reads; readers of the log read rows themselves."""
+        encoder, micros = self._encoder(), time.time_ns() // 1000
+        careful = isinstance(rows, PartlyUnreadable)
+        for row in rows:
+            message = encoder.existing(relation, row, position, micros, careful=careful)
+            self._transactions.write(message)
 
     def passed(self, position: Position) -> None:
         """Only readers of the log are told."""

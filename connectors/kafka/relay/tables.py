@@ -41,7 +41,7 @@ class TableRows:
         self.topic = topic_name(shape.prefix, relation.schema, relation.name)
         kinds = [kind_of(column, shape.modes) for column in relation.columns]
         self._kinds = kinds
-        self._key_places = [relation.index_of(name) for name in key_columns(relation)]
+        self._key_places = [relation.index_of(name) for name in relation.key]
         self.has_key = bool(self._key_places)
         self._template = _template(relation.columns)
         self._converted = _conversions(kinds, range(len(kinds)))
@@ -58,7 +58,7 @@ class TableRows:
             field(column.name, kind.schema, optional=self._is_optional(at))
             for at, (column, kind) in enumerate(zip(columns, kinds, strict=True))
         ]
-        key = [{**fields[at], "optional": False} for at in self._key_places]
+        key = [field(columns[at].name, kinds[at].schema, optional=False) for at in self._key_places]
         return struct(fields, f"{self.topic}.Value"), struct(key, f"{self.topic}.Key")
 
     def _is_optional(self, at: int) -> bool:
@@ -107,15 +107,6 @@ class TableRows:
             for at, (kind, value) in enumerate(zip(self._kinds, row, strict=True))
         ]
         return self._template % tuple(values)
-
-
-def key_columns(relation: Relation) -> Sequence[str]:
-    """The primary key; where old rows come by another index, what that has of them."""
-    names = {column.name for column in relation.columns}
-    by_identity = [column.name for column in relation.columns if column.in_identity]
-    if relation.replica_identity == "index":
-        return by_identity
-    return relation.primary_key if names.issuperset(relation.primary_key) else ()
 
 
 def _template(columns: Sequence[Column]) -> bytes:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.generators.daemons import daemons
-from tests.generators.topics import records
+from tests.generators.topics import records, topic_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +46,12 @@ class Relayed:
         """The messages of a table, tombstones apart."""
         return [orjson.loads(one.value) for one in self.records(name) if one.value is not None]
 
+    def rows_so_far(self, name: str) -> int:
+        """How many messages a table has by now; none where there is no topic yet."""
+        if f"{self.prefix}.{name}" not in topic_names(self._bootstrap_servers, self.prefix):
+            return 0
+        return len(self.records(name))
+
     def rows(self, name: str) -> dict[bytes, Any]:
         """What the messages of a table come to: by key, the row that is there."""
         rows: dict[bytes, Any] = {}
@@ -69,12 +75,18 @@ class StartRelay:
         self._kafka = kafka
 
     def __call__(
-        self, sink: dict[str, Any] | None = None, *, tables: tuple[str, ...] = TABLES, **more: Any
+        self,
+        sink: dict[str, Any] | None = None,
+        *,
+        log: bool = False,
+        tables: tuple[str, ...] = TABLES,
+        **more: Any,
     ) -> Relayed:
-        """Make one, and start it unless told otherwise."""
+        """Make one, and start it unless told otherwise. `log`: it writes one."""
+        logged = {"log": f"{self._prefix}.log"} if log else {}
         daemon = self._make(
             {},
-            sink={"topic_prefix": self._prefix, **(sink or {})},
+            sink={"topic_prefix": self._prefix, **logged, **(sink or {})},
             relay={"tables": list(tables)},
             **more,
         )

@@ -2,12 +2,79 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import psycopg
+import orjson
+import psycopg
 
+from connectors.relay.log import read_place
+from tests.generators.running_daemon import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Database
     from tests.integration.relaying.conftest import StartRelay
+
+ROWS = 100_000
+"""Of a kilobyte each: more than what may wait for the brokers."""
+BOUND_BYTES = 160_000_000
+EXISTING = 5_000
+PARTS = 113
+"""Of 900 kB each, but for the last one."""
+
+
+@contextmanager
+def writing_over(dsn: str, rows: int) -> Iterator[None]:
+    """Somebody changes and deletes rows here and there while this lasts."""
+    ended = threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            number = 0
+            while not ended.wait(0.005):
+                number = (number + 37) % rows
+                connection.execute("update hotel set stars = stars + 1 where id = %s", [number])
+                connection.execute("delete from hotel where id = %s", [(number * 7) % rows])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
+def test_existing_rows_come_before_what_changes_them(
+    start_relay: StartRelay, hotels: psycopg.Connection, database: Database
+) -> None:
+    """Rows are read in chunks while they change, and the daemon is killed in between."""
+    hotels.execute(
+        "insert into hotel select i, 'old', 0, 1, repeat('x', 500) from generate_series(1, %s) i",
+        [EXISTING],
+    )
+    hotels.execute("insert into room values (1, 'a', 1)")
+    relay = start_relay(backfill={"chunk": "100kB"})
+    with writing_over(database.dsn, EXISTING):
+        until(lambda: relay.rows_so_far("public.hotel"), 60, "some rows are read")
+        relay.daemon.kill()
+        relay.daemon.start()
+        relay.daemon.wait_until()
+    relay.daemon.catch_up()
+    events = relay.events("public.hotel")
+    reads = [event["after"]["id"] for event in events if event["op"] == "r"]
+    assert len(reads) == len({*reads})
+    places: dict[int, int] = {}
+    for event in events:
+        row = event["after"] or event["before"]
+        assert event["source"]["lsn"] >= places.get(row["id"], 0)
+        places[row["id"]] = event["source"]["lsn"]
+    found = {row["id"]: row["stars"] for row in relay.rows("public.hotel").values()}
+    assert found == dict(hotels.execute("select id, stars from hotel").fetchall())
+    assert [event["op"] for event in relay.events("public.room")] == ["r"]
 
 
 def test_each_change_is_a_message_of_its_tables_topic(
@@ -27,3 +94,52 @@ def test_each_change_is_a_message_of_its_tables_topic(
     assert [event["op"] for event in events] == ["c", "u", "d", "c", "d"]
     assert events[0]["after"]["price"] == "LxI="
     assert events[1]["after"]["big"] == "__debezium_unavailable_value"
+
+
+def test_tables_come_as_they_were_when_the_row_was_written(
+    start_relay: StartRelay, hotels: psycopg.Connection
+) -> None:
+    """Columns are added, renamed, retyped and dropped while the daemon is away."""
+    relay = start_relay()
+    relay.daemon.wait_until()
+    relay.daemon.catch_up()
+    assert relay.daemon.terminate() == 0
+    hotels.execute("insert into room values (1, 'a', 2)")
+    hotels.execute("alter table room add column view text default 'sea'")
+    hotels.execute("insert into room values (2, 'b', 3, 'lake')")
+    hotels.execute("alter table room rename column view to outlook")
+    hotels.execute("insert into room values (3, 'c', 4, 'wood')")
+    hotels.execute("alter table room alter column beds type text using beds::text")
+    hotels.execute("insert into room values (4, 'd', 'many', 'hill')")
+    hotels.execute("alter table room drop column outlook")
+    hotels.execute("insert into room values (5, 'e', 'few')")
+    relay.daemon.start()
+    relay.daemon.wait_until()
+    relay.daemon.catch_up()
+    assert [event["after"] for event in relay.events("public.room")] == [
+        {"hotel": 1, "number": "a", "beds": 2},
+        {"hotel": 2, "number": "b", "beds": 3, "view": "lake"},
+        {"hotel": 3, "number": "c", "beds": 4, "outlook": "wood"},
+        {"hotel": 4, "number": "d", "beds": "many", "outlook": "hill"},
+        {"hotel": 5, "number": "e", "beds": "few"},
+    ]
+
+
+def test_a_large_transaction_is_relayed_in_bounded_memory(
+    start_relay: StartRelay, hotels: psycopg.Connection
+) -> None:
+    """It is one Kafka transaction, and is written as it is read."""
+    relay = start_relay(log=True)
+    relay.daemon.wait_until()
+    relay.daemon.catch_up()
+    before = relay.daemon.anonymous_bytes()
+    hotels.execute(
+        "insert into hotel select i, repeat('x', 1000), 1 from generate_series(1, %s) i", [ROWS]
+    )
+    relay.daemon.catch_up(120)
+    assert relay.daemon.anonymous_bytes() - before < BOUND_BYTES
+    assert len(relay.records("public.hotel")) == ROWS
+    ends = [orjson.loads(one.value or b"") for one in relay.records("transaction")]
+    assert [one["event_count"] for one in ends if one["status"] == "END"] == [ROWS]
+    kinds = [read_place(one.value or b"")[1].kind for one in relay.records("log")]
+    assert [kind for kind in kinds if kind != "watermark"] == ["part"] * PARTS + ["commit"]

@@ -67,6 +67,19 @@ def test_a_later_era_waits_for_the_slowest_lane() -> None:
     thread.join()
 
 
+def test_of_one_document_the_higher_version_stays() -> None:
+    """Messages of a source may come in another order than the changes that they are of."""
+    lane = module.Lane(batch_bytes=1000)
+    for version, name in ((7, b"1"), (9, b"1"), (8, b"1"), (8, b"2"), (9, b"2"), (9, b"1")):
+        body = b"%d" % version
+        operation = DocumentOperation("hotels", name, version, body)
+        lane.put("hotels", {name: operation}, 100, Position(0))
+    lane.release()
+    batch = lane.take()
+    assert batch is not None
+    assert {one.id: one.version for one in batch.operations} == {b"1": 9, b"2": 9}
+
+
 def test_a_batch_is_closed_by_its_number_of_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small they are."""
     monkeypatch.setattr(module, "MOST_OPERATIONS", 3)

@@ -1,0 +1,109 @@
+"""What `cdc-daemon check` says of topics: everything that can be known beforehand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cdc_daemon.errors import SourceError
+from cdc_daemon.ports import Finding
+from cdc_daemon.quantities import duration_text
+from connectors.kafka.followed import follow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cdc_daemon.events import Relation
+    from connectors.kafka.config import KafkaConfig
+    from connectors.kafka.topics import Topic, Topics
+
+_NEEDED: Final = ("read", "describe")
+FOREVER: Final = -1
+MILLISECONDS: Final = 1000
+
+
+def examine(
+    topics: Topics, config: KafkaConfig, group: str, relations: Sequence[Relation]
+) -> Iterator[Finding]:
+    """Look at cluster, topics, rights and group; touches nothing."""
+    where = f"cluster {topics.cluster_id()} at {config.bootstrap_servers}"
+    yield Finding("connection", "ok", where)
+    for relation in relations:
+        yield from _table(topics, config, relation)
+    yield _order(config, relations)
+    yield _group(topics, group)
+
+
+def _table(topics: Topics, config: KafkaConfig, relation: Relation) -> Iterator[Finding]:
+    check = f"table {relation.qualified_name}"
+    try:
+        followed = follow(config, topics, [relation])
+    except SourceError as error:
+        yield Finding(check, "problem", str(error))
+        return
+    for topic in followed.topics.values():
+        lacking = [name for name in _NEEDED if name not in topic.operations]
+        if lacking:
+            yield Finding(check, "problem", _rights(topic, lacking))
+            continue
+        yield _topic(check, topics, config, topic)
+
+
+def _rights(topic: Topic, lacking: Sequence[str]) -> str:
+    operations = " ".join(f"--operation {name.title()}" for name in lacking)
+    return (
+        f"we may not {' and '.join(lacking)} topic {topic.name}. Run: kafka-acls --add "
+        f"--allow-principal User:NAME {operations} --topic {topic.name}"
+    )
+
+
+def _topic(check: str, topics: Topics, config: KafkaConfig, topic: Topic) -> Finding:
+    settings = topics.configuration(topic.name) if "describe_configs" in topic.operations else {}
+    said = [
+        f"topic {topic.name}: {topic.partitions} partition{'s' if topic.partitions > 1 else ''}"
+    ]
+    warnings = list(_warnings(config, topic, settings))
+    return Finding(check, "warning" if warnings else "ok", ". ".join([*said, *warnings]))
+
+
+def _warnings(config: KafkaConfig, topic: Topic, settings: dict[str, str]) -> Iterator[str]:
+    if topic.replicas == 1:
+        yield "It has one replica: with its broker its messages are gone"
+    if config.start == "latest":
+        yield "`start` is latest: a read model that is new begins empty"
+    kept = int(settings.get("retention.ms", FOREVER))
+    is_compacted = "compact" in settings.get("cleanup.policy", "")
+    if topic.name != config.transactions and kept != FOREVER and not is_compacted:
+        yield (
+            f"It keeps messages for {duration_text(kept / MILLISECONDS)}: a read model that is "
+            "made anew lacks every row of which the last message is older. To keep the last one of "
+            "each key, run: kafka-configs --alter --entity-type topics --entity-name "
+            f"{topic.name} --add-config cleanup.policy=compact"
+        )
+
+
+def _order(config: KafkaConfig, relations: Sequence[Relation]) -> Finding:
+    if config.transactions is not None:
+        return Finding(
+            "order", "ok", f"by {config.transactions}: what a transaction wrote is shown at once"
+        )
+    said = "the messages of one key come in their order, and each is shown by itself"
+    if len(relations) > 1:
+        said += (
+            "; what several tables show together converges, and isn't what the database was at "
+            "one moment (docs/reference/kafka.md)"
+        )
+    return Finding("order", "ok", said)
+
+
+def _group(topics: Topics, group: str) -> Finding:
+    check = f"group {group}"
+    if members := topics.members(group):
+        return Finding(
+            check,
+            "warning",
+            f"it has members: {', '.join(members)}. Unless that is this pipeline itself, each of "
+            "them gets a part of the messages: give the pipeline a `group` of its own",
+        )
+    kept = topics.committed(group)
+    at = "it has read nothing yet" if not kept else f"it has read from {len(kept)} partitions"
+    return Finding(check, "ok", at)

@@ -1,0 +1,155 @@
+"""Transactions of a database put together again out of the topics of its tables. Pure.
+
+Debezium says in a topic of its own when each has ended, and how many events it had of each table:
+that gives their order, and what belongs together. What can't be put together (a part of it was read
+by somebody else, it is too large) goes on as far as it has come.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+
+from cdc_daemon.values import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Iterator
+
+    from connectors.messages.message import Said
+
+MOST_HELD_BYTES: Final = 32_000_000
+"""As much as waits for the sink by default: where more is held, the oldest transaction goes on in
+parts."""
+PATIENCE_SECONDS: Final = 30.0
+"""A transaction of which nothing more has come for so long lacks something for good."""
+MOST_REMEMBERED: Final = 10_000
+"""Transactions that are over: what comes of them later goes on by itself."""
+
+PlaceType = TypeVar("PlaceType", bound="Hashable")
+
+
+class Held(NamedTuple, Generic[PlaceType]):
+    """One message that waits for the rest of its transaction."""
+
+    place: PlaceType
+    offset: int
+    said: Said
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class _Open(Generic[PlaceType]):
+    """One transaction."""
+
+    number: str
+    news_at: float
+    held: list[Held[PlaceType]] = field(default_factory=list)
+    expected: int | None = None
+    """How many events it has of our tables; None before its end has come."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all have come."""
+        counted = sum(one.said.transaction is not None for one in self.held)
+        return self.expected is not None and counted >= self.expected
+
+
+class Transactions(Generic[PlaceType]):
+    """Of one source."""
+
+    def __init__(self, tables: Collection[str], most_bytes: int = MOST_HELD_BYTES) -> None:
+        self._tables = frozenset(tables)
+        self._most_bytes = most_bytes
+        self._open: dict[str, _Open[PlaceType]] = {}
+        self._ended: deque[str] = deque()
+        """Those whose end has come, in its order."""
+        self._over: OrderedDict[str, None] = OrderedDict()
+        self._held: dict[PlaceType, deque[int]] = {}
+        """The offsets that wait, of each place."""
+        self._size_bytes = 0
+        self.incomplete = 0
+        """Transactions that went on in parts."""
+
+    def hold(self, held: Held[PlaceType], number: str, now: float) -> bool:
+        """Keep a message until its transaction is whole; False where it needn't wait."""
+        if number in self._over:
+            return False
+        self._of(number, now).held.append(held)
+        self._held.setdefault(held.place, deque()).append(held.offset)
+        self._size_bytes += held.size_bytes
+        return True
+
+    def told(self, value: bytes | None, held: Held[PlaceType], now: float) -> None:
+        """A message of the topic of transactions; `held` is where it was."""
+        said = _metadata(value)
+        number = str(said.get("id", "")).partition(":")[0]
+        if said.get("status") == "BEGIN":
+            self._over.pop(number, None)
+        if not number or not self.hold(held, number, now):
+            return
+        if said.get("status") == "END":
+            self._open[number].expected = self._expected(said)
+            self._ended.append(number)
+
+    def whole(self, now: float) -> Iterator[list[Held[PlaceType]]]:
+        """Take out those that can go on, in the order of their commits."""
+        while self._ended and self._open[self._ended[0]].is_whole:
+            yield self._take(self._ended[0])
+        while self._open and (number := self._overdue(now)) is not None:
+            self.incomplete += 1
+            yield self._take(number)
+
+    def first_held(self, place: PlaceType) -> int | None:
+        """The first offset of a place that waits; None where none does."""
+        offsets = self._held.get(place)
+        return min(offsets) if offsets else None
+
+    def forget(self) -> None:
+        """All comes again."""
+        self.__init__(self._tables, self._most_bytes)  # type: ignore[misc]  # as it was made
+
+    def _of(self, number: str, now: float) -> _Open[PlaceType]:
+        found = self._open.setdefault(number, _Open(number, now))
+        found.news_at = now
+        return found
+
+    def _expected(self, said: dict[str, Any]) -> int:
+        return sum(
+            int(one.get("event_count") or 0)
+            for one in said.get("data_collections") or ()
+            if one.get("data_collection") in self._tables
+        )
+
+    def _overdue(self, now: float) -> str | None:
+        """One that lacks something for good, or is in the way."""
+        number = self._ended[0] if self._ended else next(iter(self._open))
+        is_late = now - self._open[number].news_at > PATIENCE_SECONDS
+        return number if is_late or self._size_bytes > self._most_bytes else None
+
+    def _take(self, number: str) -> list[Held[PlaceType]]:
+        taken = self._open.pop(number)
+        if number in self._ended:
+            self._ended.remove(number)
+        self._over[number] = None
+        if len(self._over) > MOST_REMEMBERED:
+            self._over.popitem(last=False)
+        for one in taken.held:
+            self._size_bytes -= one.size_bytes
+            self._held[one.place].remove(one.offset)
+        return sorted(taken.held, key=_order)
+
+
+def _order(held: Held[PlaceType]) -> int:
+    return 0 if held.said.transaction is None else held.said.transaction.order
+
+
+def _metadata(value: bytes | None) -> dict[str, Any]:
+    """`{"status": "END", "id": "571:53195832", "data_collections": [...]}`; else nothing."""
+    try:
+        said = read_json(value or b"null")
+    except ValueError:
+        return {}
+    if isinstance(said, dict) and isinstance(said.get("payload"), dict):
+        said = said["payload"]
+    return said if isinstance(said, dict) else {}

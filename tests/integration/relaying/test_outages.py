@@ -1,0 +1,80 @@
+"""What a relay does while Kafka takes nothing: it waits and says so, or stops and says why."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from confluent_kafka.admin import AdminClient
+
+from tests.generators.running_daemon import until
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from cdc_daemon import embedded
+    from tests.integration.relaying.conftest import StartRelay
+
+OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS") or 10)
+CONFIRMED = "select confirmed_flush_lsn::text from pg_replication_slots"
+
+
+def test_brokers_that_are_away_are_waited_for(
+    start_relay: StartRelay, hotels: psycopg.Connection, kafka: embedded.KafkaServer
+) -> None:
+    """The slot isn't confirmed meanwhile, the state says it, and nothing is lost."""
+    relay = start_relay()
+    relay.daemon.wait_until()
+    hotels.execute("insert into hotel values (1, 'before')")
+    relay.daemon.catch_up()
+    kafka.pause()
+    hotels.execute("insert into hotel select i, 'meanwhile' from generate_series(2, 500) i")
+    relay.daemon.wait_until("waiting")
+    status, reason = relay.daemon.health("readyz")
+    assert status == 503
+    assert "waiting" in reason
+    before = hotels.execute(CONFIRMED).fetchall()
+    time.sleep(OUTAGE_SECONDS)
+    assert hotels.execute(CONFIRMED).fetchall() == before
+    assert relay.daemon.health("livez")[0] == 200
+    kafka.resume()
+    relay.daemon.wait_until()
+    relay.daemon.catch_up()
+    assert [event["after"]["id"] for event in relay.events("public.hotel")] == list(range(1, 501))
+
+
+def test_a_topic_that_was_deleted_is_made_again(
+    start_relay: StartRelay, hotels: psycopg.Connection, kafka: embedded.KafkaServer
+) -> None:
+    """It is said, and what comes from then on is there."""
+    relay = start_relay()
+    relay.daemon.wait_until()
+    hotels.execute("insert into hotel values (1, 'before')")
+    relay.daemon.catch_up()
+    topic = f"{relay.prefix}.public.hotel"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin.delete_topics([topic])[topic].result(60)
+    until(lambda: topic not in admin.list_topics(timeout=60).topics, 30, "the topic is gone")
+    hotels.execute("insert into hotel values (2, 'after')")
+    until(lambda: relay.daemon.events("topic_made_anew"), 60, "it is said")
+    relay.daemon.catch_up()
+    assert [event["after"]["id"] for event in relay.events("public.hotel")] == [2]
+
+
+def test_a_checkpoint_that_was_deleted_is_no_reason_to_leave_changes_out(
+    start_relay: StartRelay, hotels: psycopg.Connection, kafka: embedded.KafkaServer
+) -> None:
+    """The slot says that something was written: it stops, and says what to do."""
+    relay = start_relay()
+    relay.daemon.wait_until()
+    hotels.execute("insert into hotel values (1, 'before')")
+    relay.daemon.catch_up()
+    assert relay.daemon.terminate() == 0
+    topic = f"{relay.prefix}.checkpoint"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    admin.delete_topics([topic])[topic].result(60)
+    until(lambda: topic not in admin.list_topics(timeout=60).topics, 30, "the topic is gone")
+    relay.daemon.start()
+    assert relay.daemon.wait(120) == 3
+    assert "cdc-daemon slot drop" in relay.daemon.tail()
