@@ -30,7 +30,7 @@ create table parent (id int primary key, v text);
 create table child (extra int, primary key (id)) inherits (parent);
 create table changing (id int primary key, a int);
 create table key_types (
-    n numeric(10,2), d date, t timestamptz, u uuid, b bytea, primary key (n, d, t, u, b)
+    n numeric(10,2), d date, t timestamptz, u uuid, b bytea, primary key (d, t, u, b)
 );
 """
 
@@ -90,7 +90,7 @@ STATEMENTS: Final = (
     "update parent set v = 'q'",
     """insert into key_types values
     (1.50, '2024-02-29', '2024-02-29 12:34:56.789012+00', gen_random_uuid(), '\\x00ff')""",
-    "update key_types set n = 2",
+    "update key_types set d = '2024-03-01'",
     "delete from key_types",
     "insert into changing values (1, 1)",
     "truncate no_key",
