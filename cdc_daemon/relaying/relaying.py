@@ -95,7 +95,7 @@ class Relaying:
             urgent = self._take(events)
             if not (self._is_open or self._snapshot.is_over):
                 self._load()
-            if self._is_due(more=bool(events)) or (urgent and not self._is_open):
+            if self._is_due(more=bool(events), urgent=urgent):
                 self._settle()
             self._tell(urgent=urgent)
         self._state("stopping")
@@ -159,16 +159,17 @@ class Relaying:
             self._unreadable.add(table)
             log.warning("change_unreadable", table=table, why=change.relation.misfit)
 
-    def _is_due(self, *, more: bool) -> bool:
-        """Whether to settle now: soon under load, at once when the source pauses."""
+    def _is_due(self, *, more: bool, urgent: bool) -> bool:
+        """Whether to settle now: soon under load, at once when the source pauses or asks."""
         if self._is_open:
             return False
         held, age = self._relay.held, time.monotonic() - self._settled_at
         if held:
-            return not more or age >= LINGER_SECONDS or held >= SETTLE_BYTES
+            return urgent or not more or age >= LINGER_SECONDS or held >= SETTLE_BYTES
         if self._snapshot.loads != self.checkpoint.loads:
             return not more
-        return self.received > self.checkpoint.position and age >= self._relay.idle_seconds
+        is_time = urgent or age >= self._relay.idle_seconds
+        return is_time and self.received > self.checkpoint.position
 
     def _settle(self) -> None:
         """Make it durable, all at once: nobody sees a part of it, nor any of it twice."""

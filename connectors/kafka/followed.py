@@ -33,6 +33,11 @@ class Followed:
         """All partitions."""
         return places_of(self.topics.values())
 
+    @property
+    def ids(self) -> dict[str, str]:
+        """Of the topics, by their names."""
+        return {name: topic.id for name, topic in self.topics.items()}
+
     def tables_of(self, topic: str) -> list[str]:
         """Those that have messages in it."""
         return [table for table, names in self.by_table.items() if topic in names]

@@ -50,14 +50,14 @@ class Following:
         self._stream = stream
         self._group = group
         self.followed = followed
-        self._ids = {name: topic.id for name, topic in followed.topics.items()}
+        self._ids = followed.ids
         self._known = known
         self._whole = whole
         self._places = followed.places
         self._began = time.monotonic()
         self._committed_at = 0.0
         self._woken = threading.Event()
-        self._wanted = stream.wanted
+        self._wanted = stream.is_rereading
         """Whether all is to be read from the first message on."""
         self._is_fresh = True
         """Whether each partition was begun there."""
@@ -94,7 +94,7 @@ class Following:
             standings[place].offset <= begins[place] for place in places
         )
         self._stream.add(standings)
-        self._wanted = self._stream.wanted and bool(places)
+        self._wanted = self._stream.is_rereading and bool(places)
         log.info("partitions_assigned", partitions=len(places), of=len(self._places))
         return {place: standing.offset for place, standing in standings.items()}
 

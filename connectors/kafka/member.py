@@ -95,7 +95,7 @@ class Member:
                 self._raise_heard()
                 return []
             some = [first, *self._client.consume(MOST_MESSAGES - 1, 0)]
-        self._heard.last = None
+        self._heard.last, self._heard.is_alone = None, False
         return [self._read(message) for message in some]
 
     def commit(self, offsets: Mapping[Place, Committed], *, wait: bool = False) -> None:
@@ -146,9 +146,10 @@ class Member:
         heard = self._heard
         if heard.unusable is not None:
             raise mapped(heard.unusable, "read topics", SourceError, heard)
-        last, heard.last = heard.last, None
-        if last is not None and last.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the same
-            raise RetryError(f"could not read topics: {last.str()}")
+        if heard.is_alone:
+            heard.is_alone = False
+            said = "no broker answers" if heard.last is None else heard.last.str()
+            raise RetryError(f"could not read topics: {said}")
 
 
 def is_left(error: Exception) -> bool:

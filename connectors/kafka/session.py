@@ -131,10 +131,14 @@ class Heard:
         self.unusable: KafkaError | None = None
         """The last one that no waiting mends."""
         self.last: KafkaError | None = None
+        self.is_alone = False
+        """Whether no broker answers. Who has seen it takes it back."""
 
     def __call__(self, error: KafkaError) -> None:
         """The client's `error_cb`."""
         self.last = error
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - as above
+            self.is_alone = True
         if error.code() in _UNUSABLE:
             self.unusable = error
 

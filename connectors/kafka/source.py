@@ -50,6 +50,8 @@ class KafkaSource:
         self._following: Following | None = None
         self._followed: Followed | None = None
         """What was prepared."""
+        self._read: dict[str, str] = {}
+        """The ids of the topics that were read last: of others nothing is known."""
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """As the configuration has them."""
@@ -133,11 +135,12 @@ class KafkaSource:
     ) -> None:
         """Read on from what is committed; in the same process from just after `after`."""
         self._end_stream()
+        self._topics.close()  # the broker may be another process by now
         followed = self._followed_again(relations)
         tables = [relation.qualified_name for relation in relations]
         transactions = Transactions[Place](tables) if self._config.transactions else None
         known = self._stream.begin(self._readers(relations, followed), after, transactions)
-        before = {} if self._followed is None else self._followed.topics
+        before, self._read = self._read, followed.ids
         self._followed = followed
         self._following = Following(
             self._config,
@@ -148,7 +151,7 @@ class KafkaSource:
             known={
                 place: standing
                 for place, standing in known.items()
-                if place.topic in before and place.topic in followed.topics
+                if before.get(place.topic) == followed.ids.get(place.topic)
             },
             whole=whole,
         )

@@ -95,6 +95,11 @@ class Stream:
             self._standings = {}
             return known
 
+    @property
+    def is_rereading(self) -> bool:
+        """Whether that isn't over yet."""
+        return self.wanted and self._reread_to is None
+
     def renew(self) -> None:
         """Read models may be others from now on: what was read before, those lack."""
         with self._lock:

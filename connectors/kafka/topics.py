@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,10 +24,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from connectors.kafka.session import Heard, client_settings, mapped_errors
+from connectors.kafka.session import Heard, client_settings, mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from cdc_daemon.errors import SinkError, SourceError
     from connectors.kafka.session import KafkaSection
@@ -220,8 +221,20 @@ class Topics:
         self._client.poll(0)
         return self._client
 
-    def _mapped(self, what: str) -> Any:
-        return mapped_errors(what, self._unusable, self._heard)
+    @contextmanager
+    def _mapped(self, what: str) -> Iterator[None]:
+        """What failed is asked by another client next.
+
+        The one that it failed with may wait for ever for the coordinator of a group, though the
+        broker that was killed is there again.
+        """
+        try:
+            yield
+        except KafkaException as error:
+            if self._client is not None:
+                self._client.poll(0)  # hears why
+            heard, self._client, self._heard = self._heard, None, Heard()
+            raise mapped(error.args[0], what, self._unusable, heard) from error
 
 
 def places_of(topics: Iterable[Topic]) -> list[Place]:

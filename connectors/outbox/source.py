@@ -12,10 +12,8 @@ import structlog
 
 from cdc_daemon.errors import (
     RetryError,
-    SchemaChangedError,
     SlotInUseError,
     SourceError,
-    StartAgainError,
 )
 from cdc_daemon.events import NOWHERE, Position
 from cdc_daemon.ports import CHUNK_BYTES
@@ -23,8 +21,9 @@ from connectors.outbox.cleaning import empty_parts
 from connectors.outbox.clock import OutboxClock
 from connectors.outbox.config import OutboxConfig
 from connectors.outbox.doctor import examine
+from connectors.outbox.followed import Followed
 from connectors.outbox.installing import (
-    Trigger,
+    Installed,
     find_installed,
     key_reasons,
     lacking,
@@ -33,17 +32,16 @@ from connectors.outbox.installing import (
     type_reasons,
 )
 from connectors.outbox.journal import Entry, Journal
-from connectors.outbox.noted import Noted
-from connectors.outbox.reading import BEGIN, Reading, Tables, look_at_end
+from connectors.outbox.reading import BEGIN, Reading, look_at_end
 from connectors.postgres.claiming import position_of_read
-from connectors.postgres.database import Database, mapped_errors, take_lock
+from connectors.postgres.database import Database, take_lock
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.reads import Reads
 from connectors.postgres.standbynames import daemon_name
 from connectors.postgres.timelines import read_timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from cdc_daemon.events import Coverage, Event, Relation
@@ -54,15 +52,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS: Final = 1.0
-"""How often triggers are looked at: as often as the shapes of tables."""
 CLEAN_SECONDS: Final = 2.0
 """How often what was confirmed is cleaned away: a part fills in seconds at the highest rates."""
 _POLL_SECONDS: Final = 0.2
-_COLUMNS: Final = """
-select attrelid::int8, attname::text, attnum, atttypid::int8, atttypmod
-from pg_catalog.pg_attribute where attrelid = any(%s) and attnum > 0 and not attisdropped
-"""
 
 
 class OutboxSource:
@@ -88,11 +80,7 @@ class OutboxSource:
         self._reading: Reading | None = None
         self._pieces: Iterator[list[Event]] = iter(())
         """Of the read that isn't over."""
-        self._triggers: frozenset[Trigger] = frozenset()
-        """As they were when the stream was looked at last."""
-        self._partitions: dict[int, str] = {}
-        """Of which table each is one."""
-        self._looked_at = 0.0
+        self._followed: Followed | None = None
         self._durable = NOWHERE
         self._cleaned_at = 0.0
         self._cleaned = NOWHERE
@@ -123,7 +111,7 @@ class OutboxSource:
         reasons.extend(self._database.server_reasons())
         if reasons:
             raise SourceError("\n".join(reasons))
-        installed = find_installed(self._database.queries(), self._schema, self._pipeline)
+        installed = self._installed()
         installed.require_ours()
         oids = [candidate.table.oid for candidate in candidates]
         if unsafe := owner_reasons(self._database.queries(), installed, oids):
@@ -139,7 +127,7 @@ class OutboxSource:
     def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
         """By the triggers that are there."""
         candidates, _ = self._database.candidates(relations)
-        installed = find_installed(self._database.queries(), self._schema, self._pipeline)
+        installed = self._installed()
         return memberships(installed, candidates)
 
     def keeps_place(self, relations: Sequence[Relation]) -> bool:  # noqa: ARG002 - whichever they are
@@ -194,28 +182,23 @@ class OutboxSource:
                 *(session, self._schema, self._journal, self._reads, self._database.wal_pages())
             )
             entries = self._journal.entries(session)
-            reading.begin(entries, after, self._tables(relations))
+            followed = Followed(self._database, self._installed, relations)
+            reading.begin(entries, after, followed.tables())
             session.rows(f'listen "{self._schema}"')
+            followed.begin()
         except BaseException:
             self._end_stream()
             raise
-        self._triggers = self._triggers_now()
-        candidates, _ = self._database.candidates(relations)
-        self._partitions = {
-            leaf.oid: candidate.relation.qualified_name
-            for candidate in candidates
-            for leaf in candidate.leaves
-        }
         self._first = None  # readers that are made from now on are for what comes later
-        self._reading = reading
+        self._reading, self._followed = reading, followed
         self._cleaned = NOWHERE
 
     def read(self, timeout_seconds: float) -> list[Event]:
         """A piece of the read that isn't over, or of the next one."""
         if (piece := next(self._pieces, None)) is not None:
             return piece
-        session, reading = self._streaming()
-        self._look_at_triggers()
+        session, reading, followed = self._streaming()
+        followed.require_unaltered()
         self._clean(session)
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -290,9 +273,13 @@ class OutboxSource:
         self._end_stream()
         self._database.close()
 
+    def _installed(self) -> Installed:
+        """What is there, as of now."""
+        return find_installed(self._database.queries(), self._schema, self._pipeline)
+
     def _entries(self) -> list[Entry]:
         """Those of the journal, if there is one."""
-        installed = find_installed(self._database.queries(), self._schema, self._pipeline)
+        installed = self._installed()
         if not installed.is_there:
             return []
         session = self._session or self._database.session()
@@ -321,71 +308,12 @@ class OutboxSource:
             else:
                 return session
 
-    def _tables(self, relations: Sequence[Relation]) -> Tables:
-        candidates, _ = self._database.candidates(relations)
-        noted = [Noted(candidate.relation, candidate.table.oid) for candidate in candidates]
-        before = self._columns(noted)
-
-        def changed() -> Mapping[Relation, str]:
-            now = self._columns(noted)
-            return {
-                each.relation: "its columns have changed"
-                for each in noted
-                if now[each.oid] != before[each.oid]
-            }
-
-        return Tables(
-            {each.oid: each for each in noted},
-            {each.relation.qualified_name: each for each in noted},
-            changed,
-        )
-
-    def _columns(self, noted: Sequence[Noted]) -> dict[int, set[tuple[object, ...]]]:
-        """Of each table: names, places and types of the columns that are shown."""
-        found: dict[int, set[tuple[object, ...]]] = {each.oid: set() for each in noted}
-        shown = {
-            each.oid: None
-            if each.relation.is_open
-            else {column.name for column in each.relation.columns}
-            for each in noted
-        }
-        with mapped_errors("look at the columns of tables"):
-            lines = self._database.queries().execute(_COLUMNS, [list(found)]).fetchall()
-        for oid, name, *rest in lines:
-            names = shown[oid]
-            if names is None or name in names:
-                found[oid].add((name, *rest))
-        return found
-
     def _was_woken(self) -> bool:
         try:
             os.eventfd_read(self._wake_fd)
         except BlockingIOError:
             return False
         return True
-
-    def _look_at_triggers(self) -> None:
-        """Raise StartAgainError where one was altered: it may have missed changes.
-
-        One of a partition: SchemaChangedError. Partitions come and go with theirs.
-        """
-        now = time.monotonic()
-        if now - self._looked_at < LOOK_SECONDS:
-            return
-        self._looked_at = now
-        before, self._triggers = self._triggers, self._triggers_now()
-        for each in before - self._triggers:
-            if not each.inherited:
-                raise StartAgainError("triggers of the outbox were altered: changes may be missing")
-            same = [one for one in self._triggers if one[:3] == each[:3]]
-            if same and each.table in self._partitions:
-                table = self._partitions[each.table]
-                why = f"trigger {same[0].version} of partition {each.table_name} was altered"
-                raise SchemaChangedError(table, why)
-
-    def _triggers_now(self) -> frozenset[Trigger]:
-        installed = find_installed(self._database.queries(), self._schema, self._pipeline)
-        return frozenset(installed.triggers)
 
     def _clean(self, session: PureConnection) -> None:
         now = time.monotonic()
@@ -396,14 +324,14 @@ class OutboxSource:
         if confirmed is not None:
             empty_parts(session, self._schema, confirmed)
 
-    def _streaming(self) -> tuple[PureConnection, Reading]:
-        if self._session is None or self._reading is None:
+    def _streaming(self) -> tuple[PureConnection, Reading, Followed]:
+        if self._session is None or self._reading is None or self._followed is None:
             raise RetryError("the stream has not been started", reason="disconnected")
-        return self._session, self._reading
+        return self._session, self._reading, self._followed
 
     def _end_stream(self) -> None:
         self._pieces = iter(())
-        self._reading = None
+        self._reading = self._followed = None
         if self._session is not None:
             self._session.close()
             self._session = None

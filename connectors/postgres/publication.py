@@ -31,7 +31,7 @@ _MEMBERS: Final = """
 select p.schemaname, p.tablename, j -> 'attnames', j ->> 'rowfilter'
 from pg_catalog.pg_publication_tables p, pg_catalog.to_jsonb(p) j where p.pubname = %s
 """
-_LOCK_TIMEOUT: Final = "set local lock_timeout = '10s'"
+LOCK_TIMEOUT_SECONDS: Final = 10
 """Adding a table waits behind DDL and VACUUM; other DDL would queue up behind us."""
 _ATTEMPTS: Final = 5
 """How often another process may change the publication while we are about to. What is the same
@@ -128,7 +128,7 @@ def _run(
     """
     try:
         with mapped_errors("make the publication"), connection.transaction():
-            connection.execute(_LOCK_TIMEOUT)
+            connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
             run: list[sql.Composed] = []
             while fresh := [each for each in missing.statements if each not in run]:
                 for statement in fresh:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _ANEW: Final = "What a queue is declared with can't be changed: declare another one, and bind it"
 
+_UNKNOWN: Final = (
+    "how it is declared can't be told without the right to configure it. Make sure that it is a "
+    "durable quorum queue with x-single-active-consumer, and has a dead-letter exchange where it "
+    "has a delivery limit (20 by default from RabbitMQ 4.0 on)"
+)
+
 
 def examine(config: RabbitConfig, name: str) -> Iterator[Finding]:
     """Look at everything. Raises RetryError where the server can't be reached."""
@@ -36,21 +42,21 @@ def _queue(config: RabbitConfig, name: str, queue: str) -> Iterator[Finding]:
     except SourceError as error:
         yield Finding(check, "problem", str(error))
         return
-    said = f"{state.ready} messages wait, {state.consumers} consumers"
-    yield Finding(check, "ok", said)
+    waiting = f"{state.ready} messages wait, {state.consumers} consumers"
+    yield Finding(check, "ok", waiting)
     with Session(config, name) as session:
         declared = session.declared(queue)
+    yield from _declared(config, check, declared)
+
+
+def _declared(config: RabbitConfig, check: str, declared: Declared | None) -> Iterator[Finding]:
     if declared is None:
-        yield Finding(
-            check,
-            "warning" if config.by_arrival else "ok",
-            "how it is declared can't be told without the right to configure it. Make sure that "
-            "it is a durable quorum queue with x-single-active-consumer, and has a dead-letter "
-            "exchange where it has a delivery limit (20 by default from RabbitMQ 4.0 on)",
-        )
-        return
-    for warning in warnings(declared, by_arrival=config.by_arrival):
-        yield Finding(check, "warning", warning)
+        yield Finding(check, "warning" if config.by_arrival else "ok", _UNKNOWN)
+    elif declared.arguments.get("x-queue-type") == "stream":
+        yield Finding(check, "problem", "it is a stream: name it in source.stream")
+    else:
+        for warning in warnings(declared, by_arrival=config.by_arrival):
+            yield Finding(check, "warning", warning)
 
 
 def warnings(declared: Declared, *, by_arrival: bool) -> Iterator[str]:

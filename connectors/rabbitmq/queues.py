@@ -21,6 +21,8 @@ from connectors.rabbitmq.deliveries import Arrived
 from connectors.rabbitmq.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cdc_daemon.events import Position
     from connectors.rabbitmq.config import RabbitConfig
     from connectors.rabbitmq.deliveries import Delivery
@@ -41,6 +43,8 @@ class Queues:
         self._unacknowledged: deque[tuple[Position, int]] = deque()
         """Position and tag of what came on this connection, in order."""
         self._arrivals = Arrivals()
+        self.waiting: Mapping[str, int] = {}
+        """How many messages wait in each that we haven't been sent, when it was looked last."""
         self.identity = history(f"rabbitmq {pipeline}")
 
     @property
@@ -110,8 +114,8 @@ class Queues:
 
     def end_of(self, session: Session) -> Position:
         """Where the last message is that waits. Any thread asks, with a session of its own."""
-        waiting = sum(session.state(queue).ready for queue in self._config.queues)
-        return self._arrivals.expect(waiting)
+        self.waiting = {queue: session.state(queue).ready for queue in self._config.queues}
+        return self._arrivals.expect(sum(self.waiting.values()))
 
     def wake(self) -> None:
         """Make `take` return. Any thread calls it."""

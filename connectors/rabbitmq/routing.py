@@ -30,7 +30,7 @@ class Routing:
         }
         self._by_key: dict[str, TopicReader | None] = {}
         self._passed_over: list[str] = []
-        self._floor = self._newest = 0
+        self._floor = self._newest = self._poison = 0
 
     def read(self, delivery: Delivery) -> Said:
         """What it says; no changes where it is of no table that is read."""
@@ -43,6 +43,7 @@ class Routing:
         said = reader.read(self._message(delivery))
         self._floor = max(self._floor, said.floor)
         self._newest = max(self._newest, said.version)
+        self._poison += bool(said.poison)
         shown = tuple(change for change in said.changes if change.relation in self._shown)
         return said._replace(changes=shown)
 
@@ -50,6 +51,11 @@ class Routing:
         """Routing keys that are of no table, each of them once."""
         keys, self._passed_over = self._passed_over, []
         return keys
+
+    def take_poison(self) -> int:
+        """How many messages weren't understood since the last call."""
+        poison, self._poison = self._poison, 0
+        return poison
 
     def _reader_of(self, key: str) -> TopicReader | None:
         words = key.split(".")

@@ -9,7 +9,7 @@ import logging
 import ssl
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeGuard
 
 from pika import BlockingConnection, SSLOptions, URLParameters
 from pika.exceptions import (
@@ -51,6 +51,12 @@ _UNUSABLE: Final = frozenset(
     {_REFUSED, _NOT_FOUND, _PRECONDITION_FAILED, _NOT_ALLOWED, _NOT_IMPLEMENTED}
 )
 """Answers that no waiting mends."""
+_WHILE_CONNECTING: Final = (
+    AuthenticationError,
+    IncompatibleProtocolError,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
 _PASSING: Final = ("down or inaccessible", "timed out", "limit", "unknown delivery tag")
 """What stands in some of those answers that waiting does mend: a node is away, a consumer was given
 up because what it had wasn't acknowledged for half an hour, there are too many connections."""
@@ -218,17 +224,29 @@ def mapped_errors(doing: str, address: str) -> Iterator[None]:
 
 def _mapped(error: AMQPError | OSError, doing: str, address: str) -> RetryError | SourceError:
     said = f"RabbitMQ {address}: could not {doing}: {_said(error)}"
-    if isinstance(error, ProbableAuthenticationError | AuthenticationError):
-        return SourceError(f"{said}. Check user and password in source.url")
-    if isinstance(error, ProbableAccessDeniedError | IncompatibleProtocolError):
-        return SourceError(f"{said}. Check the address and the virtual host in source.url")
+    if isinstance(error, _WHILE_CONNECTING):
+        # A connection that is merely lost in that moment is the same to pika.
+        if f"({_REFUSED})" in said:
+            return SourceError(f"{said}. Check user and password in source.url")
+        if f"({_NOT_ALLOWED})" in said and not _is_passing(said):
+            return SourceError(f"{said}. Check the virtual host in source.url")
     if isinstance(error, ssl.SSLCertVerificationError):
         return SourceError(f"{said}. source.tls.ca names the certificates to trust")
-    if isinstance(error, ChannelClosed | ConnectionClosed):
-        passing = any(text in error.reply_text for text in _PASSING)
-        if error.reply_code in _UNUSABLE and not passing:
-            return SourceError(f"{said}. {_REMEDIES.get(error.reply_code, _OTHER_REMEDY)}")
+    if _is_unusable(error):
+        return SourceError(f"{said}. {_REMEDIES.get(error.reply_code, _OTHER_REMEDY)}")
     return RetryError(said)
+
+
+def _is_unusable(error: AMQPError | OSError) -> TypeGuard[ChannelClosed | ConnectionClosed]:
+    return (
+        isinstance(error, ChannelClosed | ConnectionClosed)
+        and error.reply_code in _UNUSABLE
+        and not _is_passing(error.reply_text)
+    )
+
+
+def _is_passing(said: str) -> bool:
+    return any(text in said for text in _PASSING)
 
 
 def _said(error: AMQPError | OSError) -> str:
@@ -249,20 +267,26 @@ _REMEDIES: Final[Mapping[int, str]] = {
 
 
 def _parameters(config: RabbitConfig, name: str) -> URLParameters:
+    tls = None if config.tls is None else _context(config.tls)
     parameters = URLParameters(config.url.get_secret_value())
     parameters.heartbeat = int(config.heartbeat)
     parameters.socket_timeout = CONNECT_SECONDS
     parameters.stack_timeout = HANDSHAKE_SECONDS
     parameters.client_properties = {"connection_name": name}
-    if config.tls is not None:
-        parameters.ssl_options = SSLOptions(_context(config.tls), parameters.host)
+    if tls is not None:
+        parameters.ssl_options = SSLOptions(tls, parameters.host)
     return parameters
 
 
 def _context(tls: RabbitTls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca)
-    if tls.client_cert is not None:
-        context.load_cert_chain(tls.client_cert, tls.client_key)
+    """Raises SourceError where a file isn't there, or holds something else."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        if tls.client_cert is not None:
+            context.load_cert_chain(tls.client_cert, tls.client_key)
+    except OSError as error:
+        files = ", ".join(str(file) for file in (tls.ca, tls.client_cert, tls.client_key) if file)
+        raise SourceError(f"source.tls: {files} can't be used: {error}") from error
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -6,13 +6,14 @@ import threading
 import time
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from cdc_daemon.errors import RetryError
 from cdc_daemon.events import NOWHERE, Coverage, Watermark
-from cdc_daemon.ports import CHUNK_BYTES
+from cdc_daemon.ports import CHUNK_BYTES, MessageReport, PartReport
 from connectors.messages.history import GivenTokens, shown
 from connectors.messages.nothing import ConfiguredShapes, NoRows, SeenUntil
 from connectors.messages.tables import configured_relations, described
@@ -54,7 +55,10 @@ class RabbitSource:
             if config.stream is None
             else Stream(config, self._name, config.stream)
         )
-        self._tables = configured_relations(config.message_tables)
+        self._tables = {
+            name: replace(relation, has_rows=False)
+            for name, relation in configured_relations(config.message_tables).items()
+        }
         self._waiting: deque[Arrived] = deque()
         """What has come, and wasn't read yet."""
         self._again: list[Delivery] = []
@@ -64,6 +68,9 @@ class RabbitSource:
         self._told = NOWHERE
         """The newest position that the reader knows to have come to."""
         self._heard_at = 0.0
+        self._messages = self._poison = 0
+        self._read_of: dict[str, float] = {}
+        """When the last message came that was read of each queue."""
         self._woken = threading.Event()
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
@@ -151,6 +158,18 @@ class RabbitSource:
         self._feed.confirm(durable)
         self._hear(0.0)
 
+    def message_report(self) -> MessageReport:
+        """What has been read, and what waits. Any thread."""
+        now, read_of = time.time(), dict(self._read_of)
+        return MessageReport(
+            messages=self._messages,
+            poison=self._poison,
+            parts=[
+                PartReport(name, waiting, now - read_of.get(name, now) if waiting else 0.0)
+                for name, waiting in self._feed.waiting.items()
+            ],
+        )
+
     def starting(self) -> AbstractContextManager[None]:
         """No commit waits for us."""
         return nullcontext()
@@ -212,6 +231,9 @@ class RabbitSource:
         events = [event for arrived in some for event in transactions.add(arrived)]
         if some:
             self._again += [one.delivery for one in some if one.delivery.redelivered]
+            self._messages += len(some)
+            self._poison += self._routing.take_poison()
+            self._read_of |= {one.delivery.queue: one.delivery.arrived_at for one in some}
             self._told = some[-1].position
             self._feed.passed_on(some[-1].delivery)
         for key in self._routing.take_passed_over():

@@ -15,6 +15,8 @@ from connectors.rabbitmq.offsets import BEGINNING, offset_at, position_before, p
 from connectors.rabbitmq.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cdc_daemon.events import Position
     from connectors.rabbitmq.config import RabbitConfig
     from connectors.rabbitmq.deliveries import Delivery
@@ -35,6 +37,8 @@ class Stream:
         self._session: Session | None = None
         self._last = -1
         """The offset of the last message that has come."""
+        self._end = -1
+        """The offset that its last block began with, when it was looked last."""
         self._shared = EVERYTHING
         self.identity = history(f"rabbitmq stream {config.virtual_host} {stream}")
 
@@ -42,6 +46,11 @@ class Stream:
     def last(self) -> Position:
         """Of the last message that has come."""
         return position_of(self._last)
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """About how many messages it has that haven't come."""
+        return {self._stream: max(0, self._end - self._last)}
 
     def require(self) -> None:
         """Raise SourceError where it isn't there, or may not be looked at."""
@@ -114,7 +123,8 @@ class Stream:
     def end_of(self, session: Session) -> Position:
         """Where its last block begins. Any thread asks, with a session of its own."""
         offset = session.peek(self._stream, "last", QUIET_SECONDS)
-        return position_of(-1 if offset is None else offset)
+        self._end = -1 if offset is None else offset
+        return position_of(self._end)
 
     def wake(self) -> None:
         """Make `take` return. Any thread calls it."""

@@ -20,6 +20,7 @@ import pytest
 from cdc_daemon.demo import store
 from cdc_daemon.demo.check import compare, exact
 from cdc_daemon.outside.search import Search
+from tests.generators.forked import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,10 +125,7 @@ def test_a_missing_extra_is_said_before_anything_starts(package: str) -> None:
 @pytest.mark.parametrize("duration", ["soon", "0", "-5s"])
 def test_a_wrong_duration_is_a_usage_error(duration: str) -> None:
     """What isn't a duration of at least a second: exit code 2."""
-    result = subprocess.run(
-        [*COMMAND, "--duration", duration], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 2
+    assert command("demo", "--duration", duration).returncode == 2
 
 
 @pytest.fixture

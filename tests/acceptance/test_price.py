@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.generators.forked import command
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -65,7 +67,7 @@ def test_it_compares_and_leaves_nothing(temporary: Path, tmp_path: Path) -> None
 )
 def test_a_mistake_is_said_before_anything_starts(arguments: list[str], why: str) -> None:
     """What is wrong, with the nearest right name; no server is started for it."""
-    result = price(*arguments, COLUMNS="200")
+    result = command("price", *arguments, environment={**os.environ, "COLUMNS": "200"})
     assert result.returncode in {1, 2}, result.stdout + result.stderr
     assert why in result.stderr
     assert "starting on" not in result.stderr

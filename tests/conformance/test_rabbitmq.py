@@ -131,6 +131,24 @@ class MessagesSuite(SourceSuite):
         assert [change.old is None for change in follower.changes] == [True, False, True]
         assert follower.rows == {"b": "3"}
 
+    def test_says_what_was_read_and_what_waits(
+        self,
+        upstream: RabbitUpstream,
+        follower: Follower,  # noqa: F811 - the fixture
+    ) -> None:
+        """How many messages, which of them weren't understood, and how many are still there."""
+        follower.load()
+        upstream.publisher.publish(upstream.name, b"no json")
+        upstream.commit(Insert("a"), Insert("b"))
+        source, clock = follower.source, follower.source.clock()
+        assert isinstance(source, RabbitSource)
+        until(lambda: (source.read(0.1), source.message_report().messages)[1] == 3, 20, "all come")
+        clock.sample()
+        report = source.message_report()
+        assert (report.messages, report.poison) == (3, 1)
+        assert [part[:2] for part in report.parts] == [(upstream.name, 0)]
+        clock.close()
+
     def test_truncates(self, upstream: RabbitUpstream, follower: Follower) -> None:  # type: ignore[override]  # noqa: F811 - the fixture
         """All rows go at once; what comes afterwards stays."""
         follower.load()

@@ -25,7 +25,7 @@ FATAL: Final = re.compile(r"timetz.*[+-]\d\d:\d\d:\d\d\b|interval.*(nfinity|\d{6
 LEFT_OUT: Final = re.compile(
     r"(box|circle|line|lseg|path|polygon|cid|xid|xid8|tid|pg_lsn|reg\w+|jsonpath|tsquery|refcursor|cube|seg"
     r"|pg_snapshot|txid_snapshot|\w*multirange)(\[\])?"
-    r"|(interval|money|name|point|varbit|refcursor)\[\]"
+    r"|(interval|money|name|point|varbit|refcursor|xml)\[\]"
 )
 """Types whose columns Debezium leaves out; our messages have them as text."""
 

@@ -60,7 +60,7 @@ class Publisher:
             try:
                 self._connected().basic_publish(exchange, key, content, properties, mandatory=True)
             except AMQPConnectionError:
-                self._channel = None
+                self.close()
                 self._connected().basic_publish(exchange, key, content, properties, mandatory=True)
 
     def ready(self, queue: str) -> int:
@@ -73,17 +73,19 @@ class Publisher:
         try:
             self.ready(queue)
         except AMQPError:
-            self._channel = None
+            self.close()
             return False
         return True
 
     def close(self) -> None:
-        """Release the connection."""
-        if self._channel is not None and self._channel.connection.is_open:
-            self._channel.connection.close()
+        """Release the connection; the next call makes another one."""
+        channel, self._channel = self._channel, None
+        if channel is not None and channel.connection.is_open:
+            channel.connection.close()
 
     def _connected(self) -> BlockingChannel:
         if self._channel is None or not self._channel.is_open:
+            self.close()
             parameters = URLParameters(self._url)
             parameters.heartbeat = 0  # nobody looks after it between two calls
             self._channel = BlockingConnection(parameters).channel()

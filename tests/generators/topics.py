@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 TIMEOUT_SECONDS: Final = 60.0
 
@@ -38,9 +39,26 @@ def topic_names(bootstrap_servers: str, beginning: str) -> list[str]:
     return sorted(name for name in names if name.startswith(beginning))
 
 
-def records(bootstrap_servers: str, topics: Iterable[str]) -> list[Record]:
-    """All that is committed in topics by now, topic by topic, in the order of their partitions."""
+def end_of(bootstrap_servers: str, topic: str) -> int:
+    """The offset that the next message will have, where somebody goes on writing; 0 without one."""
+    if topic not in topic_names(bootstrap_servers, topic):
+        return 0
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "tests"})
+    try:
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), TIMEOUT_SECONDS)[1])
+    finally:
+        consumer.close()
+
+
+def records(
+    bootstrap_servers: str, topics: Iterable[str], login: Mapping[str, Any] = MappingProxyType({})
+) -> list[Record]:
+    """All that is committed in topics by now, topic by topic, in the order of their partitions.
+
+    `login`: the settings of a user, where the brokers know any.
+    """
     settings = {
+        **login,
         "bootstrap.servers": bootstrap_servers,
         "group.id": "tests",
         "auto.offset.reset": "earliest",

@@ -89,17 +89,18 @@ class LastMessages:
         while True:
             begin = max(low, high - distance)
             found = None
-            for found_key, value in self._from(consumer, topic, begin):
+            for found_key, value in self._between(consumer, topic, begin, high):
                 if key is None or found_key == key:
                     found = value
             if found is not None or begin == low:
                 return found
             distance *= FIRST_LOOK
 
-    def _from(
-        self, consumer: Consumer, topic: str, offset: int
+    def _between(
+        self, consumer: Consumer, topic: str, begin: int, end: int
     ) -> Iterator[tuple[bytes | None, bytes | None]]:
-        consumer.assign([TopicPartition(topic, 0, offset)])
+        """Until the end of before, or beyond: where somebody goes on writing there is no other."""
+        consumer.assign([TopicPartition(topic, 0, begin)])
         while True:
             message = consumer.poll(ASK_SECONDS)
             if message is None:
@@ -107,6 +108,8 @@ class LastMessages:
             error = message.error()
             if error is None:
                 yield message.key(), message.value()
+                if (message.offset() or 0) >= end - 1:
+                    return
             elif error.code() == _END:
                 return
             else:

@@ -117,16 +117,18 @@ def test_shapes_are_those_of_the_server_that_is_followed(
 def follow_until_synced(
     source: PostgresSource, connection: Connection, standby: embedded.PostgresServer
 ) -> None:
-    """The standby keeps a copy once the slot has gone on to what the standby itself still has."""
-    numbers = iter(range(1000))
+    """The standby keeps a copy once the slot has gone on to what the standby itself still has: no
+    transaction comes after the one of which the slot has decoded that it was the last.
+    """  # noqa: D205 - one sentence
+    connection.execute("insert into item values (0)")
+    read_commits(source, 1)
     with psycopg.connect(standby.dsn, autocommit=True) as copy:
 
         def synced() -> bool:
-            connection.execute("insert into item values (%s)", [next(numbers)])
-            read_commits(source, 1)
+            connection.execute("select pg_log_standby_snapshot()")
             end = parse_lsn(flushed(connection))
             source.confirm(received=end, durable=end, searchable=end)
-            connection.execute("select pg_log_standby_snapshot()")
+            source.read(0.1)
             wait_replayed(standby, flushed(connection))  # a slot that is ahead isn't copied
             copy.execute("select pg_sync_replication_slots()")
             return copy.execute(SYNCED, [SLOT]).fetchone() == (True,)

@@ -10,6 +10,7 @@ import pytest
 
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import ChangeKind
+from connectors.postgres import publication
 from tests.generators.existing_rows import existing_rows
 from tests.integration.postgres.conftest import (
     WAIT_SECONDS,
@@ -142,8 +143,11 @@ def test_a_partition_whose_table_is_published_too(
         source.prepare(describe(source, "p"))
 
 
-def test_a_locked_table_is_not_waited_for(connection: Connection, source: PostgresSource) -> None:
+def test_a_locked_table_is_not_waited_for(
+    connection: Connection, source: PostgresSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Somebody's DDL: after some seconds it is tried again later, and the statement is named."""
+    monkeypatch.setattr(publication, "LOCK_TIMEOUT_SECONDS", 1)
     connection.execute("create table t (id int primary key)")
     relations = describe(source, "t")
     with connection.transaction():

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.generators.daemons import daemons
-from tests.generators.topics import records, topic_names
+from tests.generators.topics import end_of, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,25 +32,25 @@ TABLES = ("public.hotel", "public.room")
 class Relayed:
     """A relay of one test, and what it has written."""
 
-    def __init__(self, daemon: RunningDaemon, prefix: str, bootstrap_servers: str) -> None:
+    def __init__(self, daemon: RunningDaemon, prefix: str, kafka: embedded.KafkaServer) -> None:
         self.daemon = daemon
         self.prefix = prefix
         self.log = f"{prefix}.log"
-        self._bootstrap_servers = bootstrap_servers
+        self._bootstrap_servers = kafka.bootstrap_servers
+        self._login = kafka.client_settings()
 
     def records(self, *names: str) -> list[Record]:
         """What is committed in its topics, by their names without the prefix."""
-        return records(self._bootstrap_servers, [f"{self.prefix}.{name}" for name in names])
+        topics = [f"{self.prefix}.{name}" for name in names]
+        return records(self._bootstrap_servers, topics, self._login)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The messages of a table, tombstones apart."""
         return [orjson.loads(one.value) for one in self.records(name) if one.value is not None]
 
-    def rows_so_far(self, name: str) -> int:
-        """How many messages a table has by now; none where there is no topic yet."""
-        if f"{self.prefix}.{name}" not in topic_names(self._bootstrap_servers, self.prefix):
-            return 0
-        return len(self.records(name))
+    def written_so_far(self, name: str) -> int:
+        """About how many messages a table has by now."""
+        return end_of(self._bootstrap_servers, f"{self.prefix}.{name}")
 
     def rows(self, name: str) -> dict[bytes, Any]:
         """What the messages of a table come to: by key, the row that is there."""
@@ -79,7 +79,7 @@ class StartRelay:
         sink: dict[str, Any] | None = None,
         *,
         log: bool = False,
-        tables: tuple[str, ...] = TABLES,
+        snapshot: str = "initial",
         **more: Any,
     ) -> Relayed:
         """Make one, and start it unless told otherwise. `log`: it writes one."""
@@ -87,10 +87,10 @@ class StartRelay:
         daemon = self._make(
             {},
             sink={"topic_prefix": self._prefix, **logged, **(sink or {})},
-            relay={"tables": list(tables)},
+            relay={"tables": list(TABLES), "snapshot": snapshot},
             **more,
         )
-        return Relayed(daemon, self._prefix, self._kafka.bootstrap_servers)
+        return Relayed(daemon, self._prefix, self._kafka)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SENDER_TIMEOUT = "?options=-c%20wal_sender_timeout%3D2s"
 """Whoever is frozen lets go of the slot soon."""
-ENOUGH = 100
+ENOUGH = 60
 """Transactions between two blows."""
 
 

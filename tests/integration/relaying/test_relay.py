@@ -22,6 +22,7 @@ ROWS = 100_000
 """Of a kilobyte each: more than what may wait for the brokers."""
 BOUND_BYTES = 160_000_000
 EXISTING = 5_000
+SOME = 1_000
 PARTS = 113
 """Of 900 kB each, but for the last one."""
 
@@ -57,9 +58,10 @@ def test_existing_rows_come_before_what_changes_them(
         [EXISTING],
     )
     hotels.execute("insert into room values (1, 'a', 1)")
-    relay = start_relay(backfill={"chunk": "100kB"})
+    relay = start_relay(backfill={"chunk": "50kB", "rows_per_second": EXISTING // 3})
     with writing_over(database.dsn, EXISTING):
-        until(lambda: relay.rows_so_far("public.hotel"), 60, "some rows are read")
+        until(lambda: relay.written_so_far("public.hotel") > SOME, 60, "some rows are read")
+        assert relay.daemon.status()["loading"]["public.hotel"] < EXISTING
         relay.daemon.kill()
         relay.daemon.start()
         relay.daemon.wait_until()

@@ -16,8 +16,8 @@ import pytest
 from cdc_daemon.cli.progress import _lines, _time
 from cdc_daemon.events import Position, Watermark
 from tests.generators.conditions import wait_until
+from tests.generators.forked import command
 from tests.unit.backfill.conftest import HOTELS, make
-from tests.unit.cli.test_commands import run
 from tests.unit.web.test_backfill_routes import KEY, Web, web
 
 if TYPE_CHECKING:
@@ -40,6 +40,14 @@ UNDER_WAY = {
     "rows_per_second": 41_200.4,
     "seconds_left": 28.9,
 }
+
+
+def run(
+    *arguments: str, folder: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `cdc-daemon`."""
+    whole = {**os.environ, "NO_COLOR": "1", **environment}
+    return command(*arguments, folder=folder, environment=whole)
 
 
 def waiting(make: Callable[..., Loading], web: Web) -> Loading:
@@ -169,10 +177,10 @@ def test_a_terminal_has_bars(make: Callable[..., Loading], web: Web) -> None:
     waiting(make, web)
     assert web.post("start", json.dumps({"table": TABLE}).encode()).status == 200
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "cdc_daemon", "backfill", "status", "--url"]
+    shown = [sys.executable, "-m", "cdc_daemon", "backfill", "status", "--url"]
     environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm"}
     environment.pop("NO_COLOR", None)
-    with subprocess.Popen([*command, web.server.address], stdout=follower, env=environment):
+    with subprocess.Popen([*shown, web.server.address], stdout=follower, env=environment):
         os.close(follower)
         said = b""
         while chunk := read(leader):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from cdc_daemon.state import Wanted
+from tests.generators import forked
 from tests.generators.states import BY_CITY, HOTEL, apply, hotels, new_store
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 CONFIGURATION = """\
@@ -24,10 +24,8 @@ state: {path: DATA}
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run `cdc-daemon state ...` in a process of its own."""
-    code = "from cdc_daemon.cli import main; main()"
-    whole = [sys.executable, "-c", code, "state", *arguments]
-    return subprocess.run(whole, capture_output=True, text=True, check=False, cwd=cwd)
+    """Run `cdc-daemon state ...` in that folder."""
+    return forked.command("state", *arguments, folder=cwd)
 
 
 def test_the_commands_show_compact_and_give_up(tmp_path: Path) -> None:

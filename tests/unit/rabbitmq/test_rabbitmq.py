@@ -6,8 +6,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pika.exceptions import (
+    AMQPConnectionError,
+    ChannelClosedByBroker,
+    ConnectionClosedByBroker,
+    IncompatibleProtocolError,
+    ProbableAuthenticationError,
+)
 from pydantic import ValidationError
 
+from cdc_daemon.errors import CdcError, RetryError, SourceError
 from cdc_daemon.events import Commit, Position
 from connectors.messages.tables import configured_relations
 from connectors.rabbitmq.arrivals import Arrivals
@@ -17,6 +25,7 @@ from connectors.rabbitmq.deliveries import Arrived, Delivery
 from connectors.rabbitmq.doctor import warnings
 from connectors.rabbitmq.offsets import BEGINNING, offset_at, position_before, position_of
 from connectors.rabbitmq.routing import Routing, matches
+from connectors.rabbitmq.session import mapped_errors
 from connectors.rabbitmq.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -235,3 +244,41 @@ def test_what_a_queue_would_lose_is_warned_of(arguments: dict[str, Any], said: l
     found = list(warnings(Declared(arguments=arguments), by_arrival=True))
     assert len(found) == len(said)
     assert all(part in warning for part, warning in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes", "said"),
+    [
+        (ChannelClosedByBroker(404, "NOT_FOUND - no queue 'a'"), SourceError, "Declare it"),
+        (
+            ChannelClosedByBroker(
+                404, "NOT_FOUND - home node of queue 'a' is down or inaccessible"
+            ),
+            RetryError,
+            "down",
+        ),
+        (ChannelClosedByBroker(403, "ACCESS_REFUSED - read access"), SourceError, "rabbitmqctl"),
+        (
+            ChannelClosedByBroker(406, "PRECONDITION_FAILED - delivery acknowledgement timed out"),
+            RetryError,
+            "timed out",
+        ),
+        (ConnectionClosedByBroker(320, "CONNECTION_FORCED - shutdown"), RetryError, "shutdown"),
+        (
+            ConnectionClosedByBroker(530, "NOT_ALLOWED - vhost a not found"),
+            SourceError,
+            "source.url",
+        ),
+        (ProbableAuthenticationError("(403) 'ACCESS_REFUSED'"), SourceError, "user and password"),
+        (ProbableAuthenticationError("StreamLostError"), RetryError, "StreamLost"),
+        (IncompatibleProtocolError("StreamLostError"), RetryError, "StreamLost"),
+        (AMQPConnectionError(), RetryError, "nothing answers there"),
+        (OSError("Name or service not known"), RetryError, "not known"),
+    ],
+)
+def test_only_what_waiting_does_not_mend_stops(
+    error: Exception, becomes: type[CdcError], said: str
+) -> None:
+    """Refusals do; a node that is away, a consumer that was given up, a restart don't."""
+    with pytest.raises(becomes, match=said), mapped_errors("consume a", "shop:5672"):
+        raise error

@@ -1,0 +1,76 @@
+"""What topics do to a daemon that reads them: brokers die, messages go, topics are made anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.generators.running_daemon import until
+from tests.generators.topics import make_topics
+
+if TYPE_CHECKING:
+    from cdc_daemon import embedded
+    from tests.integration.kafka.conftest import Shop
+
+SECONDS = 60.0
+
+
+def test_a_broker_that_dies_and_comes_back(shop: Shop, kafka: embedded.KafkaServer) -> None:
+    """The daemon waits for it, says so, and goes on where it was."""
+    shop.hotels({1: "Ritz"})
+    shop.daemon.start()
+    shop.until_shown({"1": "Ritz"})
+    kafka.kill()
+    shop.daemon.wait_until("waiting")
+    assert shop.daemon.health("readyz")[0] == 503
+    assert shop.daemon.health("livez")[0] == 200
+    kafka.start()
+    shop.hotels({1: "Ritz!", 2: "Astoria"})
+    shop.until_shown({"1": "Ritz!", "2": "Astoria"})
+    shop.daemon.wait_until("streaming")
+    assert "topics_read_again" not in shop.log()
+
+
+def test_messages_that_are_gone_are_never_skipped_in_silence(shop: Shop) -> None:
+    """Everything is loaded anew from what is there; with `when_lost: stop` the daemon stops."""
+    shop.hotels({1: "old", 2: "older"})
+    shop.daemon.start()
+    shop.until_shown({"1": "old", "2": "older"})
+    assert shop.daemon.terminate() == 0
+    shop.hotels({1: "never read", 3: "never read"})
+    _delete_messages(shop, "hotel")
+    shop.hotels({4: "kept"})
+    shop.change(backfill={"when_lost": "stop"})
+    shop.daemon.start()
+    assert shop.daemon.wait(SECONDS) == 3
+    assert "messages_gone" in shop.log()
+    assert "backfill.when_lost is stop" in shop.log()
+    shop.until_shown({"1": "old", "2": "older"})
+    shop.change(backfill={"when_lost": "load"})
+    shop.daemon.start()
+    shop.until_shown({"4": "kept"})
+
+
+def test_a_topic_that_is_made_anew_is_read_from_its_beginning(shop: Shop) -> None:
+    """Its read models are made anew; while it is gone the daemon waits, and says for what."""
+    shop.hotels({1: "old", 2: "gone"})
+    shop.daemon.start()
+    shop.until_shown({"1": "old", "2": "gone"})
+    admin = AdminClient({"bootstrap.servers": shop.bootstrap_servers})
+    topic = shop.topic("hotel")
+    admin.delete_topics([topic])[topic].result(SECONDS)
+    until(lambda: "topic_gone" in shop.log(), 60, "the daemon says what it waits for")
+    make_topics(shop.bootstrap_servers, [topic], 2)
+    more = {str(id_): f"new {id_}" for id_ in range(1, 20)}  # than there was before
+    shop.hotels({int(id_): name for id_, name in more.items()})
+    shop.until_shown(more)
+
+
+def _delete_messages(shop: Shop, table: str) -> None:
+    """As retention does."""
+    admin = AdminClient({"bootstrap.servers": shop.bootstrap_servers})
+    offsets = [TopicPartition(shop.topic(table), number, -1) for number in range(2)]
+    for future in admin.delete_records(offsets).values():
+        future.result(SECONDS)
