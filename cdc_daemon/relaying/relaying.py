@@ -166,6 +166,8 @@ class Relaying:
         held, age = self._relay.held, time.monotonic() - self._settled_at
         if held:
             return urgent or not more or age >= LINGER_SECONDS or held >= SETTLE_BYTES
+        if self._relay.is_due:
+            return True
         if self._snapshot.loads != self.checkpoint.loads:
             return not more
         is_time = urgent or age >= self._relay.idle_seconds

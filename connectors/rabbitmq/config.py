@@ -132,7 +132,8 @@ class RabbitConfig(MessagesSection):
     )
     consumer_wait: Duration = Field(
         default=CONSUMER_WAIT_SECONDS,
-        description="How long to wait for another consumer of a queue to go.",
+        description="How long to wait for another consumer of a queue to go: longer than two "
+        "heartbeats, after which a server misses one that is gone without a word.",
     )
 
     @field_validator("queues")

@@ -137,12 +137,15 @@ class Queues:
 
     def _wait_until_free(self, session: Session) -> None:
         """The server may not know yet that a consumer of before has gone, and it has messages."""
+        busy = self._consumed(session, most=0)
+        if busy is not None:
+            log.warning("waiting_for_consumer", queue=busy)
         deadline = time.monotonic() + self._config.consumer_wait
-        while (busy := self._consumed(session, most=0)) is not None:
+        while busy is not None:
             if time.monotonic() > deadline:
                 raise SlotInUseError(_in_use(busy))
-            log.warning("waiting_for_consumer", queue=busy)
             time.sleep(_LOOK_SECONDS)
+            busy = self._consumed(session, most=0)
 
     def _require_alone(self, session: Session) -> None:
         """Two that have begun at the same time: neither has acknowledged anything, so both end."""

@@ -185,7 +185,8 @@ class Session:
         with self._mapped("read messages"):
             self._connection.process_data_events(timeout_seconds)
             if not self._channel.is_open:
-                self._channel.basic_qos(prefetch_count=1)  # raises what has closed it
+                why = self._channel._closing_reason  # noqa: SLF001 - pika says it nowhere else
+                raise why or ConnectionWrongStateError
         if self._cancelled:
             raise RetryError(
                 f"RabbitMQ {self._address} sends no more of {', '.join(self._cancelled)}: it was "

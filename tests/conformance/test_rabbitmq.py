@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from cdc_daemon.errors import SlotInUseError, StartAgainError
+from cdc_daemon.errors import RetryError, SlotInUseError, StartAgainError
 from cdc_daemon.events import NOWHERE, Position
 from connectors.rabbitmq import RabbitSource
 from connectors.rabbitmq.config import RabbitConfig
@@ -81,6 +82,17 @@ class RabbitUpstream:
     def disconnect(self) -> None:
         """The server closes them."""
         self._server._evaluate(FORGET_CONNECTIONS)
+
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """For a while the server gives consumers up after a second, whose channels begin now."""
+        setting = "application:set_env(rabbit, consumer_timeout, {}), "
+        setting += "application:set_env(rabbit, channel_tick_interval, {}), ok"
+        self._server._evaluate(setting.format(1_000, 500))
+        try:
+            yield
+        finally:
+            self._server._evaluate(setting.format(30 * 60_000, 60_000))
 
     def close(self) -> None:
         """Nothing is left."""
@@ -245,6 +257,22 @@ class TestQueue(MessagesSuite):
         other = Follower(upstream, upstream.source())
         other.start(position)
 
+    def test_a_consumer_that_is_given_up_begins_again(
+        self,
+        upstream: RabbitUpstream,
+        follower: Follower,  # noqa: F811 - the fixture
+    ) -> None:
+        """As where nothing is acknowledged for half an hour, since the sink is away."""
+        with upstream.impatient():
+            follower.load()
+            upstream.commit(Insert("a"))
+            follower.follow(1)
+            with pytest.raises(RetryError, match="timed out"):
+                follower.idle(60)
+        restart(follower)
+        follower.follow(1)
+        follower.confirm()
+
     def test_what_a_queue_drops_is_not_waited_for(
         self,
         upstream: RabbitUpstream,
@@ -288,26 +316,6 @@ class TestStream(MessagesSuite):
                 upstream.commit(Insert("d"))
                 one.follow(1)
                 assert set(one.rows) == {"d"}
-
-    def test_one_that_was_made_anew_is_another_history(
-        self,
-        upstream: RabbitUpstream,
-        follower: Follower,  # noqa: F811 - the fixture
-    ) -> None:
-        """Its offsets begin again: it is found out, and not waited for what never comes."""
-        follower.load()
-        upstream.commit(Insert("a"), Insert("b"), Insert("c"))
-        position = follower.follow(3)[-1].position
-        upstream.publisher.delete(upstream.name)
-        upstream.publisher.declare(upstream.name, STREAM)
-        upstream.commit(Insert("d"))
-        source = follower.source
-        with pytest.raises(StartAgainError, match="deleted and made anew"):
-            restart(follower, seconds=60)
-        assert source.shared_until(source.identity()) < position
-        assert follower.load() < position
-        follower.follow(1)
-        assert set(follower.rows) == {"d"}
 
     def test_what_retention_has_taken_is_missed(self, upstream: RabbitUpstream) -> None:
         """It is noticed before anything that comes after it is taken."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SOURCE = {
     "queues": ["NAME"],
-    "heartbeat": "3s",
+    "heartbeat": "2s",
     "tables": {
         "hotel": {
             **HOTEL,

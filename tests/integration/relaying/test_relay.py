@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,12 +13,14 @@ import psycopg
 
 from connectors.relay.log import read_place
 from tests.generators.running_daemon import until
+from tests.generators.topics import end_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cdc_daemon import embedded
     from tests.conftest import Database
-    from tests.integration.relaying.conftest import StartRelay
+    from tests.integration.relaying.conftest import Relayed, StartRelay
 
 ROWS = 100_000
 """Of a kilobyte each: more than what may wait for the brokers."""
@@ -79,11 +83,21 @@ def test_existing_rows_come_before_what_changes_them(
     assert [event["op"] for event in relay.events("public.room")] == ["r"]
 
 
+def command(name: str, relay: Relayed) -> str:
+    """What a command says of a relay."""
+    line = [sys.executable, "-m", "cdc_daemon", name, str(relay.daemon.file)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 def test_each_change_is_a_message_of_its_tables_topic(
-    start_relay: StartRelay, hotels: psycopg.Connection
+    start_relay: StartRelay, hotels: psycopg.Connection, kafka: embedded.KafkaServer
 ) -> None:
     """Inserts, updates, deletes and keys that change come as Debezium writes them."""
-    relay = start_relay()
+    relay = start_relay({"heartbeat": "500ms"}, start=False)
+    assert "0 problems" in command("check", relay)
+    relay.daemon.start()
     relay.daemon.wait_until()
     hotels.execute("insert into hotel values (1, 'Astoria', 4, 120.50, repeat('x', 3000))")
     hotels.execute("update hotel set stars = 5 where id = 1")
@@ -96,6 +110,22 @@ def test_each_change_is_a_message_of_its_tables_topic(
     assert [event["op"] for event in events] == ["c", "u", "d", "c", "d"]
     assert events[0]["after"]["price"] == "LxI="
     assert events[1]["after"]["big"] == "__debezium_unavailable_value"
+    assert "public.hotel, public.room" in command("status", relay)
+    alive = f"__debezium-heartbeat.{relay.prefix}"
+    until(lambda: end_of(kafka.bootstrap_servers, alive) > 4, 20, "signs of life")
+
+
+def test_a_row_that_is_too_large_is_not_left_out(
+    start_relay: StartRelay, hotels: psycopg.Connection
+) -> None:
+    """The daemon stops, and says what to raise."""
+    relay = start_relay({"topic_settings": {"max.message.bytes": 20_000}})
+    relay.daemon.wait_until()
+    hotels.execute(
+        "insert into hotel select 1, string_agg(md5(i::text), '') from generate_series(1, 2000) i"
+    )
+    assert relay.daemon.wait(60) == 4
+    assert "max.message.bytes" in relay.daemon.tail()
 
 
 def test_tables_come_as_they_were_when_the_row_was_written(
