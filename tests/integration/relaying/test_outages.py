@@ -23,8 +23,11 @@ CONFIRMED = "select confirmed_flush_lsn::text from pg_replication_slots"
 def test_brokers_that_are_away_are_waited_for(
     start_relay: StartRelay, hotels: psycopg.Connection, kafka: embedded.KafkaServer
 ) -> None:
-    """The slot isn't confirmed meanwhile, the state says it, and nothing is lost."""
-    relay = start_relay()
+    """The slot isn't confirmed meanwhile, the state says it, and nothing is lost or comes twice.
+
+    Also where they are away for longer than a Kafka transaction may take (OUTAGE_SECONDS=20).
+    """
+    relay = start_relay({"transaction_timeout": "10s"})
     relay.daemon.wait_until()
     hotels.execute("insert into hotel values (1, 'before')")
     relay.daemon.catch_up()
@@ -33,7 +36,7 @@ def test_brokers_that_are_away_are_waited_for(
     relay.daemon.wait_until("waiting")
     status, reason = relay.daemon.health("readyz")
     assert status == 503
-    assert "waiting" in reason
+    assert "waiting: the sink doesn't take" in reason
     before = hotels.execute(CONFIRMED).fetchall()
     time.sleep(OUTAGE_SECONDS)
     assert hotels.execute(CONFIRMED).fetchall() == before
