@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from cdc_daemon.delivery.transactions import OpenTransactions, Route
     from cdc_daemon.events import Commit
     from cdc_daemon.joining import Joiner
+    from cdc_daemon.sharing.slots import Share
     from cdc_daemon.state import Staged
 
 
 class Committing:
     """Of one pipeline. The reader calls it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is connected to, each by its name
         self,
         *,
         transactions: OpenTransactions,
@@ -37,7 +38,9 @@ class Committing:
         filler: HoleFiller,
         joiner: Joiner | None,
         covered: Mapping[str, Covered],
+        share: Share,
     ) -> None:
+        self._share = share
         self._transactions = transactions
         self._delivery = delivery
         self._backfill = backfill
@@ -78,7 +81,7 @@ class Committing:
                 window.truncated(route.index)
         if fold.is_scattered:
             delivery.aside(fold.gather)
-        contents = self._filler.watching(route.index, fold.drain())
+        contents = self._filler.watching(route.index, self._share.own(fold.drain()))
         if window is not None and route.index in self._backfill.loading:
             contents = window.touching(route.index, contents)
         after = self._filler.after(delivery.progress.received)

@@ -28,6 +28,7 @@ from cdc_daemon.errors import (
     RetentionLimitError,
     RetryError,
     SchemaChangedError,
+    ShareChangedError,
     SinkError,
     SlotInUseError,
     StartAgainError,
@@ -42,6 +43,9 @@ from cdc_daemon.ports import KeepsFiles
 from cdc_daemon.posted.posts import Posts
 from cdc_daemon.relaying.daemon import RelayDaemon
 from cdc_daemon.schemawatch import SchemaWatch
+from cdc_daemon.sharing.replica import Replica, Unstored
+from cdc_daemon.sharing.slots import EVERYTHING
+from cdc_daemon.sharing.terms import Role, group_of
 from cdc_daemon.sinks import open_sink
 from cdc_daemon.starting import Start
 from cdc_daemon.web.routes import application
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.ports import Sink, Source
+    from cdc_daemon.sharing.replica import Part
     from cdc_daemon.starting import Begun
 
 log = structlog.get_logger(__name__)
@@ -64,7 +69,9 @@ DRAIN_SECONDS: Final = 1.0
 class Daemon:
     """One pipeline in one process."""
 
-    def __init__(self, loaded: LoadedConfiguration, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, loaded: LoadedConfiguration, environ: Mapping[str, str], *, role: Role = "alone"
+    ) -> None:
         self._configuration = loaded.configuration
         config = self._configuration
         self._source: Source = registry.source_factory(_type(config.source))(
@@ -85,13 +92,22 @@ class Daemon:
             has_read=lambda: self.status.state != "starting",
         )
         self._stop = self._lifetime.stopping
+        self._replica = None if role == "alone" else self._as_replica()
         self._before: Delivery | None = None
         """That of the start before, where this one is in place."""
         self._recent: deque[int] = deque(maxlen=RECENT)
         """Outlives a start in place: `Backfill.recent`."""
         self._start = Start(
-            loaded, self._source, self._sink, self.metrics, self._stop, self._stand_by
+            *(loaded, self._source, self._sink, self.metrics, self._stop, self._stand_by),
+            replica=self._replica,
         )
+
+    def _as_replica(self) -> Replica:
+        """Raises ConfigurationError where documents can't be shared."""
+        config = self._configuration
+        replica = Replica(group_of(self._source, config), self._sink.checkpoints, config.name)
+        self.status.share(replica)
+        return replica
 
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""
@@ -99,6 +115,8 @@ class Daemon:
             stack.callback(self._sink.close)
             if self._spans is not None:
                 stack.callback(self._spans.close)
+            if self._replica is not None:
+                stack.enter_context(self._replica)
             web = application(self.status, self._posts, self._configuration.web.api_key)
             if self._lifetime.last(self._run_once, web, self._ended):
                 # The reader owns the connections: while it lives, nobody closes them.
@@ -121,7 +139,8 @@ class Daemon:
         try:
             self._run_pipeline()
         except (StartAgainError, SlotInUseError, TakenOverError) as change:
-            if isinstance(change, StopError) and not self._configuration.standby:
+            alone = not self._configuration.standby and self._replica is None
+            if isinstance(change, StopError) and alone:
                 raise
             self._start.again(change)
             self._recent.clear()  # in another history the numbers are others'
@@ -143,6 +162,9 @@ class Daemon:
             while not self._stop.is_set():
                 try:
                     self._run_until_changed(monitor)
+                except ShareChangedError as change:
+                    self._start.again(change)
+                    log.info("share_changed", why=str(change))
                 except SchemaChangedError as change:
                     self._start.again(change)
                     self.metrics.schema_changed(change.table)
@@ -160,6 +182,8 @@ class Daemon:
         self.status.control = None
         if self._before is not None:
             self._before.let_end(self._stop)
+        if self._replica is not None:
+            self._replica.wait_heard(self._stop)
         begun = self._start.begin()
         try:
             self._run_begun(begun, monitor)
@@ -167,16 +191,26 @@ class Daemon:
             self._start.let_go()
 
     def _run_begun(self, begun: Begun, monitor: Monitor) -> None:
+        part = self._part(begun)
         with self._start.reaching.reachable("sink", SinkError):
-            delivery = self._before = self._delivery(begun, monitor)
+            delivery = self._before = self._delivery(begun, monitor, part)
         try:
             if not monitor.is_alive():
                 monitor.start()
             with self._start.reaching.reachable("sink", SinkError):
                 delivery.start()
-            self._follow(begun, delivery)
+            self._follow(begun, delivery, part)
         finally:
             delivery.close()
+            if self._replica is not None:
+                self._replica.end()
+
+    def _part(self, begun: Begun) -> Part | None:
+        """What is ours of it, where replicas share the documents."""
+        if self._replica is None:
+            return None
+        joined = [plan.name for plan in begun.compiled.plans]
+        return self._replica.begin(begun.checkpoint, joined, begun.known_since)
 
     def _give_up_place(self, limit: RetentionLimitError) -> None:
         """The disk of the source counts more than how fresh the read models are."""
@@ -185,7 +219,7 @@ class Daemon:
         except CdcError as error:
             raise RetentionLimitError(f"{limit}. That failed: {error}") from error
 
-    def _delivery(self, begun: Begun, monitor: Monitor) -> Delivery:
+    def _delivery(self, begun: Begun, monitor: Monitor, part: Part | None) -> Delivery:
         delivery = Delivery(
             configuration=self._configuration,
             sink=self._sink,
@@ -196,33 +230,26 @@ class Daemon:
             monitor=monitor,
             metrics=self.metrics,
             wake=self._source.wake,
+            checkpoints=None if part is None or part.seat.leads else Unstored(),
         )
+        if part is not None:
+            part.follow(delivery)
         self.status.follow(delivery, self._source)
         return delivery
 
-    def _follow(self, begun: Begun, delivery: Delivery) -> None:
-        compiled, checkpoint = begun.compiled, begun.checkpoint
-        delivery.resume(checkpoint, begun.written)
-        joiner = self._joiner(begun, delivery)
+    def _follow(self, begun: Begun, delivery: Delivery, part: Part | None) -> None:
+        delivery.resume(begun.checkpoint, begun.written)
+        joiner = self._joiner(begun, delivery, part)
         backfill = self._backfill(begun, delivery, joiner)
-        flat = {
-            checkpoint.generations[projection.name].index: projection
-            for projection in compiled.projections
-        }
-        filler = HoleFiller(self._source, delivery, flat)
-        pipeline = self._pipeline(begun, delivery, backfill, filler, joiner)
-        watch = SchemaWatch(
-            self._start.shapes,
-            compiled.relations,
-            checkpoint.shapes,
-            delivery.fail,
-            delivery.checkpointer.adopt,
-        )
-        watch.start()
+        filler = self._filler(begun, delivery)
+        pipeline = self._pipeline(begun, delivery, backfill, filler, joiner, part)
+        watch = self._watch(begun, delivery)
         try:
-            pipeline.follow_for_ever(checkpoint.position)
+            pipeline.follow_for_ever(begun.checkpoint.position)
         except SchemaChangedError as change:
             delivery.fail(change)
+        except ShareChangedError:
+            raise
         except StartAgainError:
             self._drain(delivery, pipeline)
             raise
@@ -239,6 +266,24 @@ class Daemon:
                 raise delivery.schema_change
         self._state("stopping")
         log.info("stopped", drained=self._drain(delivery, pipeline))
+
+    def _watch(self, begun: Begun, delivery: Delivery) -> SchemaWatch:
+        watch = SchemaWatch(
+            self._start.shapes,
+            begun.compiled.relations,
+            begun.checkpoint.shapes,
+            delivery.fail,
+            delivery.checkpointer.adopt,
+        )
+        watch.start()
+        return watch
+
+    def _filler(self, begun: Begun, delivery: Delivery) -> HoleFiller:
+        flat = {
+            begun.checkpoint.generations[projection.name].index: projection
+            for projection in begun.compiled.projections
+        }
+        return HoleFiller(self._source, delivery, flat)
 
     def _let_wait(self, begun: Begun, delivery: Delivery) -> None:
         """Clients can post, and wait for positions; those who do already wait on this start."""
@@ -257,14 +302,16 @@ class Daemon:
         backfill: Backfill,
         filler: HoleFiller,
         joiner: Joiner | None,
+        part: Part | None,
     ) -> Pipeline:
+        share = EVERYTHING if part is None else part.share
         compiled, checkpoint = begun.compiled, begun.checkpoint
         return Pipeline(
             source=self._source,
             source_id=checkpoint.source_id,
             relations=compiled.relations,
             indices=[
-                (projection, checkpoint.generations[projection.name].index)
+                (share.made(projection), checkpoint.generations[projection.name].index)
                 for projection in compiled.projections
             ],
             delivery=delivery,
@@ -277,9 +324,10 @@ class Daemon:
             connected=partial(self._let_wait, begun, delivery),
             joiner=joiner,
             covered=covered_tables(checkpoint.covered, self._source.visibility),
+            share=share,
         )
 
-    def _joiner(self, begun: Begun, delivery: Delivery) -> Joiner | None:
+    def _joiner(self, begun: Begun, delivery: Delivery, part: Part | None) -> Joiner | None:
         if begun.store is None:
             return None
         joiner = Joiner(
@@ -291,6 +339,7 @@ class Daemon:
             folder=self._configuration.state.path / "spill",
             covered=covered_tables(begun.checkpoint.covered, self._source.visibility),
             meanwhile=Heartbeat(self._source, delivery).beat,
+            others=part,
         )
         joiner.begin()
         self.status.keep(begun.store)
@@ -298,7 +347,8 @@ class Daemon:
 
     def _drain(self, delivery: Delivery, pipeline: Pipeline) -> bool:
         deadline = time.monotonic() + self._configuration.shutdown.deadline
-        return delivery.drain(deadline, pipeline.report)
+        # Of several replicas none knows what the others have written.
+        return delivery.drain(deadline, pipeline.report, for_good=self._replica is None)
 
     def _backfill(self, begun: Begun, delivery: Delivery, joiner: Joiner | None) -> Backfill:
         compiled, checkpoint = begun.compiled, begun.checkpoint
@@ -344,14 +394,16 @@ class Daemon:
         self.status.state = state
 
 
-def run_daemon(path: Path, environ: Mapping[str, str]) -> None:
+def run_daemon(path: Path, environ: Mapping[str, str], role: Role = "alone") -> None:
     """Run the configuration at `path` until SIGTERM. Raises CdcError with what to do."""
     loaded = load_configuration(path, environ)
     logging.configure(loaded.configuration.log, pipeline=loaded.configuration.name)
     log.info("starting", version=__version__, configuration=loaded.fingerprint)
     tune_garbage_collection()
-    process = Daemon if loaded.configuration.relay is None else RelayDaemon
-    process(loaded, environ).run()
+    if loaded.configuration.relay is not None:
+        RelayDaemon(loaded, environ).run()
+    else:
+        Daemon(loaded, environ, role=role).run()
 
 
 def tune_garbage_collection() -> None:

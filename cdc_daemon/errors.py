@@ -12,6 +12,7 @@
     │   ├── TakenOverError        another daemon of the pipeline has stored its checkpoint  5
     │   └── StateError            the local state can't be used as it is              exit code 6
     ├── StartAgainError     what the start went by holds no longer: start again, in this process
+    │   ├── ShareChangedError     a replica has other documents to write, or other indices
     │   └── SchemaChangedError    a table isn't what the mappings were compiled for
     ├── TokenError          what a client waits for isn't understood: say so to them
     │   ├── ForeignTokenError     it was taken in another history than the source's
@@ -97,6 +98,10 @@ class StateError(StopError):
 
 class StartAgainError(CdcError):
     """What the start went by holds no longer; a start would do right. The message says what."""
+
+
+class ShareChangedError(StartAgainError):
+    """This replica writes other documents from now on: what it holds of others is let go."""
 
 
 class ConditionError(CdcError):

@@ -25,6 +25,7 @@ from cdc_daemon.events import (
     StreamStop,
     Watermark,
 )
+from cdc_daemon.sharing.slots import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cdc_daemon.joining import Joiner
     from cdc_daemon.ports import Source
     from cdc_daemon.projection.flat import FlatProjection
+    from cdc_daemon.sharing.slots import Share
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +84,7 @@ class Pipeline:
         connected: Callable[[], None] = lambda: None,
         joiner: Joiner | None = None,
         covered: Mapping[str, Covered] = MappingProxyType({}),
+        share: Share = EVERYTHING,
     ) -> None:
         self._source = source
         self._source_id = source_id
@@ -103,6 +106,7 @@ class Pipeline:
             filler=filler,
             joiner=joiner,
             covered=covered,
+            share=share,
         )
         self._released_at = 0.0
         self._confirming = Confirming(source, delivery)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
+from cdc_daemon.adopting import Beside, waits_because
 from cdc_daemon.claim import Claim
 from cdc_daemon.covering import Covered
 from cdc_daemon.errors import (
@@ -19,11 +20,12 @@ from cdc_daemon.errors import (
     RetryError,
     SchemaChangedError,
     SettingError,
+    ShareChangedError,
     SinkError,
     SourceError,
     StopError,
 )
-from cdc_daemon.events import Load
+from cdc_daemon.events import NOWHERE, Load
 from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.pipeline import Stopped
 from cdc_daemon.ports import BringsRowsOnce, TableRequest
@@ -45,9 +47,15 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import Sink, Source
     from cdc_daemon.projection.compiler import Compiled
     from cdc_daemon.resuming import Found, Resumption
+    from cdc_daemon.sharing.replica import Replica
     from cdc_daemon.state import Store
 
 log = structlog.get_logger(__name__)
+
+LEADER_SECONDS: Final = 1.0
+"""How often it is looked whether the leader has made what others go on with."""
+ALONE_SECONDS: Final = 0.1
+"""How often it is looked whether the others have left what is to be loaded."""
 
 
 class Begun(NamedTuple):
@@ -60,12 +68,14 @@ class Begun(NamedTuple):
     """No document that is there has a higher version."""
     store: Store | None
     """The state of joined read models, if there are any."""
+    known_since: Position | None = NOWHERE
+    """All documents that were touched later are known there; None: rows are lacking still."""
 
 
 class Start:
     """The starts of one process. One thread, the reader, makes them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is connected to
         self,
         loaded: LoadedConfiguration,
         source: Source,
@@ -73,7 +83,10 @@ class Start:
         metrics: Metrics,
         stopping: threading.Event,
         standing_by: Callable[[], None],
+        *,
+        replica: Replica | None = None,
     ) -> None:
+        self._replica = replica
         self._loaded = loaded
         self._configuration = loaded.configuration
         self._source = source
@@ -90,7 +103,8 @@ class Start:
         self._shapes: Mapping[str, Shape] = {}
         """Those that the mappings are compiled for."""
         self.reaching = Reaching()
-        self._state = StateStart(self._configuration, source.show, metrics)
+        self._state = StateStart(self._configuration, source.show, metrics, replica)
+        self._beside = Beside(self._configuration, source, sink, self._claim, self.reaching)
         self._unexplained: SchemaChangedError | None = None
         """What the stream has shown of a table, until a start has seen to it."""
 
@@ -140,6 +154,8 @@ class Start:
                 self._source.let_commit_go(change.shown_by[1])
 
     def _begin(self) -> Begun:
+        if self._replica is not None and not self._replica.leads:
+            return self._follow(self._replica)
         self._let_commit_go()
         compiled, shapes = self._compile()
         with self.reaching.reachable("sink", SinkError):
@@ -153,6 +169,43 @@ class Start:
         begun = self._resume(compiled, shapes, kept)
         self._unexplained = None
         return begun
+
+    def _follow(self, replica: Replica) -> Begun:
+        """Go on with what the leader has made, once it has; make nothing but a state of our own."""
+        said = None
+        while not replica.leads:
+            compiled, shapes = self._compile()
+            found, resumption = self._beside.look(compiled, shapes, self._unexplained)
+            why = waits_because(found, resumption)
+            if why is None:
+                return self._adopt(compiled, found, resumption)
+            if why != said:
+                log.info("waiting_for_leader", why=why)
+                self._standing_by()
+                said = why
+            replica.stand_back()
+            replica.raise_failure()
+            if self._stopping.wait(LEADER_SECONDS):
+                raise Stopped
+        raise ShareChangedError("the group has made us its leader")
+
+    def _adopt(self, compiled: Compiled, found: Found, resumption: Resumption) -> Begun:
+        self._unexplained = None
+        found = self._state.look(compiled.plans, found)
+        resumption = self._state.begin_from(resumption)
+        store = self._state.open(compiled.plans, found, resumption)
+        checkpoint = resumption.checkpoint
+        since = self._state.known_since(compiled.plans, checkpoint)
+        return Begun(compiled, checkpoint, resumption.written, store, since)
+
+    def _require_all(self, replica: Replica, checkpoint: Checkpoint) -> None:
+        """Where anything is to be loaded or written, all others leave it to us: they see it."""
+        while (checkpoint.loads or checkpoint.building) and not replica.has_all():
+            if not replica.leads:
+                raise ShareChangedError("the group has made another one its leader")
+            replica.raise_failure()
+            if self._stopping.wait(ALONE_SECONDS):
+                raise Stopped
 
     def _compile(self) -> tuple[Compiled, Mapping[str, Shape]]:
         """Look the tables up and compile the projections: nothing is touched.
@@ -209,7 +262,10 @@ class Start:
             with self.reaching.reachable("sink", SinkError):
                 self._sink.checkpoints.store(checkpoint)
         self._publish_loaded(checkpoint)
-        return Begun(compiled, checkpoint, resumption.written, store)
+        if self._replica is not None:
+            self._require_all(self._replica, checkpoint)
+        since = self._state.known_since(compiled.plans, checkpoint)
+        return Begun(compiled, checkpoint, resumption.written, store, since)
 
     def _require_may_load(self, compiled: Compiled, resumption: Resumption) -> None:
         """Not where the configuration forbids it, or there is nothing that could be loaded."""

@@ -6,35 +6,46 @@ Its folder is this process's own until it is let go.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from cdc_daemon.assembly import wanted
 from cdc_daemon.backfill.statechunks import StateChunks
+from cdc_daemon.events import NOWHERE
 from cdc_daemon.joining import Kept
 from cdc_daemon.resuming import tables_of
-from cdc_daemon.state import Here, boot_id
+from cdc_daemon.state import Here, boot_id, known_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cdc_daemon.config.models import Configuration
-    from cdc_daemon.events import Position
+    from cdc_daemon.events import Checkpoint, Position
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.resuming import Found, Resumption
-    from cdc_daemon.state import Store
+    from cdc_daemon.sharing.replica import Replica
+    from cdc_daemon.state import Known, Store
 
 log = structlog.get_logger(__name__)
+
+SHARED: Final = "shared"
+"""What a checkpoint of replicas names as its state: each has one of its own, which knows by itself
+whether it can be gone on with."""
 
 
 class StateStart:
     """Of one process, whose starts come one after the other; without joined read models nothing."""
 
     def __init__(
-        self, configuration: Configuration, show: Callable[[Position], str], metrics: Metrics
+        self,
+        configuration: Configuration,
+        show: Callable[[Position], str],
+        metrics: Metrics,
+        replica: Replica | None = None,
     ) -> None:
+        self._replica = replica
         self._configuration = configuration
         self._show = show
         self._metrics = metrics
@@ -43,18 +54,40 @@ class StateStart:
     @property
     def id(self) -> str:
         """What the checkpoint names the state by; empty where there is none."""
-        return "" if self._kept is None else self._kept.id
+        if self._kept is None:
+            return ""
+        return self._kept.id if self._replica is None else SHARED
 
     def look(self, plans: Sequence[Plan], found: Found) -> Found:
         """With what there is of the state. Raises StateError where another process has it."""
         if not plans:
             return found
         here = here_of(self._configuration.name, found)
+        if here.checkpoint_state_id == SHARED and self._replica is not None:
+            here = replace(here, checkpoint_state_id="")
         config = self._configuration.state
         state = self._kept = Kept(config.path, here, self._show, config.max_size)
-        return replace(
-            found, state_lost=state.lost, lacking=state.lacking(plans), held=state.held(plans)
-        )
+        lacking = state.lacking(plans) | self._unknown(plans, found)
+        return replace(found, state_lost=state.lost, lacking=lacking, held=state.held(plans))
+
+    def _unknown(self, plans: Sequence[Plan], found: Found) -> dict[str, str]:
+        """The projections of which others may not have written what the state has no mark of."""
+        if self._replica is None or found.checkpoint is None:
+            return {}
+        complete = self._replica.complete(found.checkpoint)
+        known = self._known(plans, found.checkpoint)
+        why = "which documents were touched before its rows were loaded"
+        return {plan.name: why for plan, one in known if one.since > complete}
+
+    def _known(self, plans: Sequence[Plan], kept: Checkpoint) -> Iterator[tuple[Plan, Known]]:
+        """What is known of the documents of those that lack no rows."""
+        assert self._kept is not None  # noqa: S101 - the caller has looked
+        alone = kept.state_id not in {"", SHARED}
+        for plan in plans:
+            noted, generation = self._kept.known(plan), kept.generations.get(plan.name)
+            if noted is not None and generation is not None:
+                found, position = noted
+                yield plan, known_of(found, generation.uuid, position, alone=alone)
 
     def begin_from(self, resumption: Resumption) -> Resumption:
         """Where the state is behind the checkpoint, the stream begins there."""
@@ -80,15 +113,37 @@ class StateStart:
             return None
         lost = found.state_lost
         if lost is not None and found.checkpoint is not None and found.checkpoint.state_id:
-            log.warning("state_lost", reason=lost)
-            self._metrics.state_lost()
+            self._say_lost(lost)
+        known = [] if found.checkpoint is None else [*self._known(plans, found.checkpoint)]
         store = self._kept.open(
             wanted(plans),
             resumption.renewed,
             all_anew=lost is not None or resumption.new_place,
         )
+        if self._replica is not None and not resumption.new_place:
+            for plan, one in known:
+                self._kept.note_known(plan, one)
         StateChunks(store, plans).expect(resumption.joined)
         return store
+
+    def known_since(self, plans: Sequence[Plan], checkpoint: Checkpoint) -> Position | None:
+        """All that was touched later is known; None where rows are lacking."""
+        since = NOWHERE
+        for plan in plans:
+            noted = None if self._kept is None else self._kept.known(plan)
+            if noted is None or noted[0] is None:
+                return None
+            if noted[0].uuid != checkpoint.generations[plan.name].uuid:
+                return None
+            since = max(since, noted[0].since)
+        return since
+
+    def _say_lost(self, why: str) -> None:
+        if self._replica is not None and not self._replica.leads:
+            log.info("state_begun", reason=why)  # nobody misses it: others have theirs
+            return
+        log.warning("state_lost", reason=why)
+        self._metrics.state_lost()
 
     def let_go(self) -> None:
         """What was begun is over: bring the state to disk, and let its folder go."""

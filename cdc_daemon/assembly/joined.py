@@ -21,6 +21,7 @@ from cdc_daemon.assembly.touching import Touched
 from cdc_daemon.assembly.wanting import documents_of, wanted
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import NOWHERE, Position
+from cdc_daemon.state import Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -336,6 +337,40 @@ class JoinedProjections:
         """
         one = self._projections[projection]
         return self._store.read(lambda batch: _slice(one, after, most_bytes, batch))
+
+    def forget_of_others(
+        self, projection: str, after: bytes, most: int, durable: Callable[[bytes], Position | None]
+    ) -> bytes:
+        """Let go of pending documents that others are known to have written: so many, behind an
+        address. Return the last address; empty where there are no more.
+
+        `durable` says of an address up to where it is in the sink; None where that is ours.
+        """  # noqa: D205 - one sentence
+        number = self._projections[projection].number
+
+        def work(batch: Batch) -> bytes:
+            found = list(islice(batch.pending.of(number, after), most))
+            for one in found:
+                reached = durable(one.id)
+                if reached is not None:
+                    batch.pending.written(number, (one.id,), reached)
+            return found[-1].id if len(found) == most else b""
+
+        return self._store.write(work)
+
+    def known(self, projection: str) -> Known | None:
+        """What was noted of the documents of a projection."""
+        number = self._projections[projection].number
+        return self._store.read(lambda batch: batch.known(number))
+
+    def note_known(self, projection: str, uuid: str, since: Position | None = None) -> None:
+        """All that is touched of its documents from there on, or from now on, is pending."""
+        number = self._projections[projection].number
+
+        def work(batch: Batch) -> None:
+            batch.note_known(number, Known(uuid, batch.position if since is None else since))
+
+        self._store.write(work)
 
     def reach(self, position: Position, written: Sequence[Written] = ()) -> None:
         """Everything up to `position` is applied, or none of the state's; these are written."""

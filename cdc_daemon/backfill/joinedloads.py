@@ -107,6 +107,7 @@ class JoinedLoads:
         if not store.schema.to_load and not (store.index_some() and projections.count_some()):
             return True
         for name in sorted(projections.look_again()):
+            self._joiner.whole(name)
             log.info("state_whole", projection=name)
         writing = next((one for one in self.writings if not (one.waits or one.mark)), None)
         if writing is None:
@@ -120,4 +121,7 @@ class JoinedLoads:
         """The generations of which every document is durable; they are written no longer."""
         done = [one for one in self.writings if one.is_durable]
         self.writings = [one for one in self.writings if one not in done]
+        for writing in done:
+            if not writing.repairs:
+                self._joiner.written(*writing.names)
         return done

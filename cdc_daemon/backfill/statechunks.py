@@ -104,9 +104,14 @@ class StateChunks:
             del contents[key]
 
     def lacking(self, load: ActiveLoad) -> list[tuple[str, ...]]:
-        """The keys of some rows that lack a value, now that all chunks are there."""
+        """The keys of some rows that lack a value, now that all chunks are there.
+
+        None of a source that has no rows to be read: who shows such a value is rejected.
+        """
         target = load.state
         assert target is not None  # noqa: S101 - as above
+        if not load.relation.has_rows:
+            return []
         return self._store.read(lambda batch: list(_keys_of_holes(target, batch)))
 
     def loaded(self, load: ActiveLoad) -> None:

@@ -30,16 +30,19 @@ class AwaitedDocument:
         progress: Progress,
         lanes: Iterable[Lane],
         show: Callable[[str], None],
+        is_ours: bool = True,
     ) -> None:
         """`name`: index and document id; without an id any of the index counts as this one.
 
-        `show` is called once when it is in the index, and only a refresh lacks.
+        `show` is called once when it is in the index, and only a refresh lacks. Where another
+        replica may write it (`is_ours`), that one says how far searches are.
         """
         self._index, self._id = name
         self._position = position
         self._progress = progress
         self._lanes = lanes
         self._show = show
+        self._is_ours = is_ours
         self._pending: Sequence[tuple[Lane, int]] | None = None
         self._refresh: int | None = None
 
@@ -54,6 +57,7 @@ class AwaitedDocument:
             and self._progress.has_shown(self._index, self._refresh)
             and self._index not in self._progress.unpublished
             and self._index not in self._progress.reread
+            and (self._is_ours or self._progress.others.searchable >= self._position)
         )
 
     def _is_durable(self) -> bool:

@@ -17,13 +17,13 @@ from cdc_daemon.delivery.hurry import Hurry
 from cdc_daemon.delivery.lanegroups import lane_groups
 from cdc_daemon.delivery.letterbox import Letterbox
 from cdc_daemon.delivery.pace import Pace
-from cdc_daemon.delivery.progress import Progress
+from cdc_daemon.delivery.progress import Others, Progress
 from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.requests import Requests
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
 from cdc_daemon.delivery.telling import Telling
-from cdc_daemon.errors import CdcError, SchemaChangedError
+from cdc_daemon.errors import CdcError, SchemaChangedError, StartAgainError
 from cdc_daemon.events import Position
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cdc_daemon.delivery.letters import Projection
     from cdc_daemon.events import Checkpoint
     from cdc_daemon.metrics import Metrics
-    from cdc_daemon.ports import Sink
+    from cdc_daemon.ports import CheckpointStore, Sink
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,10 @@ ENDING_SECONDS: Final = 0.1
 class Delivery:
     """Lanes, senders, refresher and checkpointer of one pipeline."""
 
-    def __init__(
+    owns: Callable[[bytes], bool] | None = None
+    """Whether a document is ours to write, by its id as a JSON string. None: all are."""
+
+    def __init__(  # noqa: PLR0913 - what it is connected to, each by its name
         self,
         *,
         configuration: Configuration,
@@ -54,7 +57,9 @@ class Delivery:
         monitor: Monitor,
         metrics: Metrics,
         wake: Callable[[], None],
+        checkpoints: CheckpointStore | None = None,
     ) -> None:
+        """Checkpoints are stored in the sink, if not in `checkpoints`."""
         self._sink = sink
         self._projections = projections
         self._wake = wake
@@ -94,7 +99,7 @@ class Delivery:
             self._lanes, self._loading, memory.queue, self.wait, self._reject
         )
         self.checkpointer = Checkpointer(
-            sink.checkpoints, configuration.name, self._on_progress, self.fail
+            checkpoints or sink.checkpoints, configuration.name, self._on_progress, self.fail
         )
         self._refresher = Refresher(
             sink=sink,
@@ -180,12 +185,12 @@ class Delivery:
             # Rows of a backfill are part of no position before they are durable.
             is_empty = not self.dispatcher.size_bytes
             while_waiting()
-            durable = self.progress.durable()
+            durable = self.progress.own_durable()
             confirmable = self.progress.confirmable()
             self.checkpointer.offer(confirmable, self.dispatcher.sent, urgent=True)
             done = durable >= self.progress.reachable() and self.checkpointer.stored >= confirmable
             done = done and is_empty and self.checkpointer.is_current
-            if done and self.progress.searchable() >= durable:
+            if done and self.progress.own_searchable() >= durable:
                 while_waiting()  # once more: the checkpoint may be stored since it was told
                 return True
             self.wait(0.02)
@@ -223,6 +228,7 @@ class Delivery:
             progress=self.progress,
             lanes=(*self._lanes, *self._loading),
             show=self._refresher.show,
+            is_ours=self.owns is None or (known is not None and self.owns(known)),
         )
 
     def take_awaited(self) -> bool:
@@ -348,6 +354,13 @@ class Delivery:
         """Tell the delay clock how far it is (the reader calls it whenever it comes round)."""
         self._telling.tell(moved=False)
 
+    def others_came_to(self, durable: Position, searchable: Position) -> None:
+        """The documents of other replicas are so far. One thread calls it."""
+        self.progress.others = Others(durable, searchable)
+        self._telling.tell(moved=True)
+        self.moved()
+        self._on_progress()
+
     def _on_progress(self) -> None:
         self._acknowledged.set()
         self._wake()
@@ -358,5 +371,6 @@ class Delivery:
             self.schema_change = self.schema_change or error
         else:
             self._failure = self._failure or error
-            self.metrics.failed()
+            if not isinstance(error, StartAgainError):
+                self.metrics.failed()
         self._on_progress()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cdc_daemon.events import BEYOND, NOWHERE, Position
 
@@ -23,11 +23,24 @@ EVERYWHERE: Final = Position(2**64)
 """Above all positions: where there is no such bound."""
 
 
+class Others(NamedTuple):
+    """How far documents are that others write."""
+
+    durable: Position
+    searchable: Position
+
+
+NOBODY: Final = Others(EVERYWHERE, EVERYWHERE)
+
+
 class Progress:
     """Positions of one pipeline; each of them only grows.
 
     Some indices are `immediate`: they need no refresh, what is durable there is found.
     """
+
+    others: Others = NOBODY
+    """The replicas that write the other documents. One thread sets it, and never a part of it."""
 
     def __init__(self, lanes: Iterable[Lane], immediate: frozenset[str] = frozenset()) -> None:
         self._lanes, self.immediate = lanes, immediate
@@ -64,16 +77,26 @@ class Progress:
         self._shows_load: dict[str, int] = {}
         """Of those whose load has ended: the refresh that shows it."""
 
+    def own_durable(self) -> Position:
+        """Everything up to here that is ours to write is in the sink, or a dead letter."""
+        return self._reached(None)
+
+    def own_searchable(self) -> Position:
+        """And everything of it can be found by a search."""
+        durable = self._reached(None)
+        with self._lock:
+            return min(durable, *self._dirty.values(), *self._refreshing.values(), EVERYWHERE)
+
     def durable(self) -> Position:
         """Everything up to here is in the sink, or a dead letter."""
-        reached = self._reached(None)
+        reached = min(self._reached(None), self.others.durable)
         with self._lock:
             self._durable = max(self._durable, reached)
             return self._durable
 
     def durable_of(self, indices: Collection[str]) -> Position:
         """The same, as far as it belongs in these indices."""
-        return self._reached(indices)
+        return min(self._reached(indices), self.others.durable)
 
     def confirmable(self) -> Position:
         """Everything up to here may be forgotten by the source."""
@@ -93,20 +116,21 @@ class Progress:
         """Everything up to here can be found by a search."""
         durable = self.durable()
         with self._lock:
-            hidden = [*self._dirty.values(), *self._refreshing.values()]
-            reached = min(durable, *hidden) if hidden else durable
+            hidden = (*self._dirty.values(), *self._refreshing.values())
+            reached = min(durable, *hidden, self.others.searchable)
             self._searchable = max(self._searchable, reached)
             return self._searchable
 
     def searchable_of(self, indices: Collection[str]) -> Position:
         """The same, as far as it belongs in these indices."""
         name = frozenset(indices)
-        durable = self._reached(name)
+        durable = self.durable_of(name)
         with self._lock:
             places = (self._dirty, self._refreshing)
             hidden = [place[index] for place in places for index in name & place.keys()]
             before = self._searchable_of.get(name, NOWHERE)
-            reached = self._searchable_of[name] = max(before, min(durable, *hidden, EVERYWHERE))
+            reached = max(before, min(durable, *hidden, self.others.searchable))
+            self._searchable_of[name] = reached
             return reached
 
     def _reached(self, indices: Collection[str] | None) -> Position:

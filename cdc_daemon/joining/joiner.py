@@ -10,7 +10,9 @@ from cdc_daemon.assembly import JoinedProjections
 from cdc_daemon.events import NOWHERE
 from cdc_daemon.joining.intake import Intake, Rejected
 from cdc_daemon.joining.sending import Sending
+from cdc_daemon.joining.shareddocuments import SharedDocuments
 from cdc_daemon.joining.widechanges import WideChanges
+from cdc_daemon.sharing.slots import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.delivery.fold import Content
     from cdc_daemon.events import Change, Commit, Position, Relation
+    from cdc_daemon.joining.shareddocuments import Others
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Staged, Store, Table
 
@@ -49,9 +52,11 @@ class Joiner:
         folder: Path,
         covered: Mapping[str, Covered] = MappingProxyType({}),
         meanwhile: Callable[[], None] = lambda: None,
+        others: Others | None = None,
     ) -> None:
         """`indices` by the names of the projections; `folder` is for what is spilled; `meanwhile`
-        is called again and again where much is done at once, and must not touch the state.
+        is called again and again where much is done at once, and must not touch the state;
+        `others` are the replicas that write a part of the documents, if there are any.
         """  # noqa: D205 - one sentence
         self.store = store
         self.projections = JoinedProjections(plans, store)
@@ -66,7 +71,9 @@ class Joiner:
         """What is received once all that is queued is on its way."""
         self._applied = self._reached
         """Where the last transaction ends that was applied."""
-        self._sending = Sending(self.projections, indices, delivery)
+        self._share = EVERYTHING if others is None else others.share
+        self._sending = Sending(self.projections, indices, delivery, self._share)
+        self._shared = None if others is None else SharedDocuments(self.projections, others)
         self._wide = WideChanges(self.projections, self._sending, delivery, memory.queue, indices)
         self._sent = 0
         """How many documents of all read models had been sent at the last sync."""
@@ -121,7 +128,7 @@ class Joiner:
         after = self._delivery.progress.received
         for relation, content in rejected:
             for plan in self._plans:
-                if relation in plan.relations:
+                if relation in plan.relations and self._share.owns_address(content[0]):
                     index = self._indices[plan.name]
                     self._delivery.dispatcher.send(index, position, [content], after=after)
 
@@ -203,8 +210,20 @@ class Joiner:
         if written or progress.received > progress.synced:
             self.projections.reach(progress.received, written)
             progress.synced = self.store.sync()
+        if self._shared is not None:
+            self._shared.forget_some()
         self._sent = self._delivery.dispatcher.sent
         self._synced_at = time.monotonic()
+
+    def whole(self, projection: str) -> None:
+        """All that it shows is in the state from now on."""
+        if self._shared is not None:
+            self._shared.whole(projection)
+
+    def written(self, projection: str) -> None:
+        """Every document of it is in the sink, as we have written it."""
+        if self._shared is not None:
+            self._shared.written(projection)
 
     def connected_again(self) -> None:
         """The stream has a new connection: what wasn't applied comes again."""

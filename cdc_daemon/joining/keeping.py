@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Position
     from cdc_daemon.projection.joined.plan import Plan
-    from cdc_daemon.state import Here, Schema, Store, Wanted
+    from cdc_daemon.state import Here, Known, Schema, Store, Wanted
 
 
 class Kept:
@@ -45,6 +45,22 @@ class Kept:
     def id(self) -> str:
         """What the checkpoint names it by, once it is open."""
         return "" if self._store is None else self._store.id
+
+    def known(self, plan: Plan) -> tuple[Known | None, Position] | None:
+        """What was noted of its documents, and where the state is; None where rows are lacking."""
+        if self._store is None or missing_of(self._store.schema, [plan]):
+            return None
+        number = self._store.schema.projections.get(documents_of(plan))
+        if number is None:
+            return None
+        return self._store.read(lambda batch: (batch.known(number), batch.position))
+
+    def note_known(self, plan: Plan, known: Known) -> None:
+        """Keep that, once it is open."""
+        store = self._store
+        assert store is not None  # noqa: S101 - the caller has opened it
+        number = store.schema.projections[documents_of(plan)]
+        store.write(lambda batch: batch.note_known(number, known))
 
     def lacking(self, plans: Sequence[Plan]) -> dict[str, str]:
         """What would have to be loaded or made, for people, by the names of projections."""

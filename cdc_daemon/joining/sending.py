@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.assembly import Written
 from cdc_daemon.events import BEYOND
 from cdc_daemon.joining.inflight import InFlight
+from cdc_daemon.sharing.slots import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from cdc_daemon.assembly import Assembled, JoinedProjections, Pending
     from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.events import Position
+    from cdc_daemon.sharing.slots import Share
 
 PAGE: Final = 10_000
 """Documents whose addresses are read at a time, where very many are pending."""
@@ -28,9 +30,14 @@ class Sending:
     """What is to be sent, and what was sent and may not be there yet."""
 
     def __init__(
-        self, projections: JoinedProjections, indices: Mapping[str, str], delivery: Delivery
+        self,
+        projections: JoinedProjections,
+        indices: Mapping[str, str],
+        delivery: Delivery,
+        share: Share = EVERYTHING,
     ) -> None:
-        """`indices` by the names of the projections."""
+        """`indices` by the names of the projections; documents outside of `share` aren't sent."""
+        self._share = share
         self._projections = projections
         self._indices = indices
         self._delivery = delivery
@@ -46,7 +53,10 @@ class Sending:
 
     def add(self, some: Iterable[Pending]) -> None:
         """These are to be sent, after the others."""
-        self._unsent.extend(some)
+        if self._share.is_all:
+            self._unsent.extend(some)
+        else:
+            self._unsent.extend(one for one in some if self._share.owns_address(one.address))
 
     def add_all_pending(self) -> None:
         """Everything that the sink isn't known to have is to be sent: it may be very much."""
@@ -62,7 +72,7 @@ class Sending:
         """Take up a page of what is pending; whether there was anything."""
         while self._unread and not self._unsent:
             page = self._projections.pending_of(self._unread[0], self._read, PAGE)
-            self._unsent.extend(page)
+            self.add(page)
             if page:
                 self._read = page[-1].address
             else:

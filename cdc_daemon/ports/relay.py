@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pydantic import BaseModel
 
@@ -55,11 +55,12 @@ class Relay(Protocol):
         database: str,
         *,
         goes_on: bool,
-    ) -> Sequence[str]:
+    ) -> Mapping[str, str]:
         """Make what is lacking; what is written from now on comes after that checkpoint.
 
-        `goes_on`: it is the one that was loaded last, and nothing is lost since. Returns, for
-        people, what was made anew though it had been there before.
+        `goes_on`: it is the one that was loaded last, and nothing is lost since. Returns what was
+        made anew though it had been there before, for people, and of which table each of it is
+        (`Relation.qualified_name`; empty where of none).
         """
 
     def begin(self, begin: Begin) -> None:

@@ -8,7 +8,7 @@ exist: a delete is as strong as a write, and costs less than remembering.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cdc_daemon.errors import RejectedError, StopError
@@ -59,11 +59,18 @@ class FlatProjection:
     max_document_bytes: int
     of_special: FlatProjection | None = None
     """The same projection for rows that hold `Special` values, where they matter to it."""
+    owns: Callable[[bytes], bool] | None = None
+    """Whether a document is ours, by its id: of others none is made. None: all are."""
 
     @property
     def name(self) -> str:
         """The read model."""
         return self.model.name
+
+    def shared(self, owns: Callable[[bytes], bool]) -> FlatProjection:
+        """The same projection, where others make some of the documents."""
+        of_special = None if self.of_special is None else self.of_special.shared(owns)
+        return replace(self, owns=owns, of_special=of_special)
 
     @property
     def relations(self) -> tuple[Relation, ...]:
@@ -140,6 +147,8 @@ class FlatProjection:
             # First: the new id may be the same, and if there is none the old document still goes.
             self._remove(change.old, fold)
         document_id = self.id_of(new)
+        if self.owns is not None and not self.owns(document_id):
+            return
         if self.includes is None or self.includes(new):
             fold.put(document_id, self.document(new))
         elif change.kind is ChangeKind.UPDATE:

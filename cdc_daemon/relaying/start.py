@@ -113,16 +113,30 @@ class RelayStart:
             found = self._found(kept, memberships)
             resumed = resume_relay(self._configuration.name, found, self._source.show)
             self._require_may_lose(resumed)
-            checkpoint = replace(resumed.checkpoint, loads=self._loads(resumed, relations))
+            checkpoint = resumed.checkpoint
             if resumed.new_place:
                 checkpoint = replace(checkpoint, position=self._source.create_place())
-            database = cast("Locates", self._source).database_name()
         checkpoint = replace(checkpoint, owner=self._owner, written=None)
+        loads = self._with_loads(
+            checkpoint.loads, resumed.joined, relations, joined=not resumed.new_place
+        )
+        return self._begun(relations, replace(checkpoint, loads=loads), resumed)
+
+    def _begun(
+        self, relations: Sequence[Relation], checkpoint: Checkpoint, resumed: Resumed
+    ) -> Checkpoint:
+        """The relay goes on from there; a topic that was emptied gets the rows of its table."""
+        with self._reaching.reachable("source", SourceError):
+            database = cast("Locates", self._source).database_name()
         with self._reaching.reachable("sink", SinkError):
-            for topic in self._relay.begin_from(
+            emptied = self._relay.begin_from(
                 relations, checkpoint, database, goes_on=not resumed.new_place
-            ):
+            )
+            for topic in emptied:
                 log.warning("topic_made_anew", topic=topic)
+            tables = frozenset(filter(None, emptied.values()))
+            loads = self._with_loads(checkpoint.loads, tables, relations, joined=False)
+            checkpoint = replace(checkpoint, loads=loads)
             self._relay.checkpoints.store(checkpoint)
         return checkpoint
 
@@ -132,23 +146,23 @@ class RelayStart:
             shared = self._source.shared_until(kept.source_id)
         return Found(kept, place, source_id, shared, memberships)
 
-    def _loads(self, resumed: Resumed, relations: Sequence[Relation]) -> tuple[Load, ...]:
-        """What is left of before, and the tables that have come since."""
+    def _with_loads(
+        self,
+        before: Sequence[Load],
+        tables: frozenset[str],
+        relations: Sequence[Relation],
+        *,
+        joined: bool,
+    ) -> tuple[Load, ...]:
+        """What was to be loaded, and all rows of these tables."""
         if not self._loads_rows:
             return ()
-        keyless = {relation.qualified_name for relation in relations if not relation.key}
-        for table in sorted(keyless & resumed.joined):
-            log.warning("relay_not_loaded", table=table)
-        left = [load for load in resumed.checkpoint.loads if load.table not in resumed.joined]
-        wanted = [one.qualified_name for one in relations if one.qualified_name in resumed.joined]
-        return (
-            *left,
-            *(
-                Load(table, (), joined=not resumed.new_place)
-                for table in wanted
-                if table not in keyless
-            ),
-        )
+        wanted = [relation for relation in relations if relation.qualified_name in tables]
+        for relation in wanted:
+            if not relation.key:
+                log.warning("relay_not_loaded", table=relation.qualified_name)
+        new = [Load(one.qualified_name, (), joined=joined) for one in wanted if one.key]
+        return (*(load for load in before if load.table not in tables), *new)
 
     @property
     def _loads_rows(self) -> bool:

@@ -8,6 +8,7 @@ from cdc_daemon.state.applying import Batch, Deaf, Listener
 from cdc_daemon.state.counters import Counter, counted, counted_only
 from cdc_daemon.state.deciding import GoOn, Here, Rebuild
 from cdc_daemon.state.fanouts import WAY_BYTES, FanOut
+from cdc_daemon.state.knowing import Known, known_of
 from cdc_daemon.state.mark import boot_id
 from cdc_daemon.state.opening import Home, folder_of
 from cdc_daemon.state.ordering import key_encoder
@@ -37,6 +38,7 @@ __all__ = [
     "Home",
     "Index",
     "IndexWanted",
+    "Known",
     "Listener",
     "Part",
     "Rebuild",
@@ -53,6 +55,7 @@ __all__ = [
     "identity_of",
     "is_odd",
     "key_encoder",
+    "known_of",
     "ordered",
     "unpacker",
     "value_at",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cdc_daemon.events import Position
+from cdc_daemon.state.knowing import Known
 from cdc_daemon.state.rows import filled, is_incomplete, is_odd
 from cdc_daemon.state.schema import HOLES, META, NUMBER_BYTES
 
@@ -28,6 +29,8 @@ POSITION: Final = b"position"
 PROGRESS: Final = b"progress"
 COUNTED: Final = b"counted "
 """Begins the names of how far aggregates are counted."""
+KNOWN: Final = b"known "
+"""And of what is known of the documents of projections."""
 
 BEAT_ROWS: Final = 1_000
 """Between two calls of `Batch.meanwhile`: about 50 ms."""
@@ -129,6 +132,15 @@ class Batch:
     def note_counted(self, aggregate: int, key: bytes) -> None:
         """It was counted from the rows up to this one."""
         self.txn.put(COUNTED + b"%d" % aggregate, key, db=self._meta)
+
+    def known(self, projection: int) -> Known | None:
+        """What was noted of the documents of a projection; None where a daemon was alone."""
+        found = self.txn.get(KNOWN + b"%d" % projection, db=self._meta)
+        return None if found is None else Known.from_bytes(found)
+
+    def note_known(self, projection: int, known: Known) -> None:
+        """From there on it is known which of its documents were touched."""
+        self.txn.put(KNOWN + b"%d" % projection, known.to_bytes(), db=self._meta)
 
     def holes(self, table: Table) -> Iterator[bytes]:
         """The keys of rows that lack a value."""

@@ -14,6 +14,7 @@ from cdc_daemon.consistency.policies import Policies
 from cdc_daemon.consistency.polls import PollCollector, polls_shown
 from cdc_daemon.consistency.waiters import Waiters
 from cdc_daemon.ports import Health, Polling, ReadsMessages
+from cdc_daemon.sharing.collector import ReplicaCollector
 from cdc_daemon.state.collector import StateCollector
 from cdc_daemon.web.connections import most_connections
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Position
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import Source
+    from cdc_daemon.sharing.replica import Replica
     from cdc_daemon.state import Store
 
 STUCK_SECONDS: Final = 60.0
@@ -52,6 +54,7 @@ class Status:
         self._delivery: Delivery | None = None
         self._source: Source | None = None
         self._store: Store | None = None
+        self._replica: Replica | None = None
         self.control: Control | None = None
         """What can be changed while it runs; None before it runs."""
         self._collectors: dict[type[Collector], Collector] = {}
@@ -111,6 +114,11 @@ class Status:
         self.control = control
         name = self._loaded.configuration.name
         self._collect(BackfillCollector(backfill, name))
+
+    def share(self, replica: Replica) -> None:
+        """Others write a part of the documents."""
+        self._replica = replica
+        self._collect(ReplicaCollector(replica, self._loaded.configuration.name))
 
     def keep(self, store: Store) -> None:
         """What is kept for joined read models is known from now on."""
@@ -172,6 +180,8 @@ class Status:
                 "pending_documents": figures.pending,
                 "used_bytes": figures.used_bytes,
             }
+        if self._replica is not None:
+            shown["replica"] = self._replica.show()
         if self.control is not None:
             shown["backfill"] = self.control.show()
         return shown

@@ -28,7 +28,7 @@ def recent(log: LogTopic, last: Found) -> frozenset[int]:
     since = last.written - RECENT_SECONDS
     low, high = log.bounds()
     offset = log.first_where(lambda one: one.written >= since, low, high)
-    return frozenset(_numbers(log.from_offset(offset)))
+    return frozenset(_numbers(log.from_offset(offset, high)))
 
 
 def _numbers(found: Iterator[Found]) -> Iterator[int]:

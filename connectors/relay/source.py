@@ -19,6 +19,7 @@ from connectors.relay.config import RelayConfig
 from connectors.relay.doctor import examine
 from connectors.relay.fetching import Fetching
 from connectors.relay.following import Followed, Following
+from connectors.relay.group import RelayGroup
 from connectors.relay.recent import LogChunkReader, recent
 from connectors.relay.searching import begins_at, offset_after, shared_until
 from connectors.relay.tables import memberships, reasons
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import (
         ChunkReader,
         Finding,
+        Group,
         ShapeReader,
         SourceClock,
         TableRequest,
@@ -48,6 +50,7 @@ class RelaySource:
 
     def __init__(self, config: RelayConfig, *, pipeline: str) -> None:
         self._config = config
+        self._pipeline = pipeline
         self._client_id = f"cdc-daemon.{pipeline}"
         self._database = Database(
             config.dsn.get_secret_value(), daemon_name(pipeline), config.columns
@@ -204,6 +207,10 @@ class RelaySource:
     def visibility(self, seen: str) -> Visibility:
         """What a snapshot sees, as the server writes it."""
         return read_snapshot(seen)
+
+    def group(self) -> Group:
+        """Consumer groups of the cluster that has the log."""
+        return RelayGroup(self._config, self._pipeline)
 
     def close(self) -> None:
         """Close the connections. Safe to call twice."""

@@ -82,14 +82,18 @@ class LogTopic:
         """The first message from that offset on; None where none is committed."""
         return next(self.from_offset(offset), None)
 
-    def from_offset(self, offset: int) -> Iterator[Found]:
-        """All messages from there on, to the end as it is when one comes to it."""
+    def from_offset(self, offset: int, end: int | None = None) -> Iterator[Found]:
+        """All messages from there on. To `end`, or one beyond: while somebody writes, the end as
+        it is when one comes to it never comes.
+        """  # noqa: D205 - one sentence
         consumer = self._connected()
         consumer.assign([TopicPartition(self.name, PARTITION, offset)])
         try:
             while (message := self._polled(consumer)) is not None:
                 head, place = self._understood(message.offset(), message.value() or b"")
                 yield Found(message.offset(), head, place, message.timestamp()[1] / 1000)
+                if end is not None and message.offset() >= end - 1:
+                    return
         finally:
             consumer.unassign()
 
@@ -104,7 +108,7 @@ class LogTopic:
         while high > low:
             at = max(low, high - back)
             found = None
-            for found in self.from_offset(at):  # noqa: B007 - the last one counts
+            for found in self.from_offset(at, high):  # noqa: B007 - the last one counts
                 pass
             if found is not None or at == low:
                 return found

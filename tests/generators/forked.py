@@ -91,10 +91,15 @@ class Forked:
         return self._process.exitcode
 
 
-def daemon(file: Path, log: Path, prepare: Callable[[], None] | None = None) -> Forked:
+def daemon(
+    file: Path,
+    log: Path,
+    prepare: Callable[[], None] | None = None,
+    options: Sequence[str] = (),
+) -> Forked:
     """The daemon of a configuration; what it says is appended to `log`."""
     streams = Streams(os.devnull, str(log), str(log))
-    return Forked(["run", str(file)], streams, prepare=prepare)
+    return Forked(["run", str(file), *options], streams, prepare=prepare)
 
 
 def command(

@@ -22,6 +22,7 @@ from cdc_daemon.ports import (
     RetentionBounds,
     SlotHealth,
 )
+from cdc_daemon.sharing.collector import ReplicaCollector
 from cdc_daemon.state.collector import StateCollector
 from cdc_daemon.state.store import Figures
 from cdc_daemon.web.watching import NumbersCollector
@@ -49,6 +50,9 @@ SOURCE = SimpleNamespace(poll_report=lambda: POLLED, message_report=lambda: READ
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
 
 
+REPLICA = {"slots": [0, 1], "leads": True, "members": 2, "rebalances": 3}
+
+
 def show_requests(metrics: Metrics) -> None:
     """Those that wait, and those that post."""
     metrics.waited("own", "reached", 0.1)
@@ -56,6 +60,8 @@ def show_requests(metrics: Metrics) -> None:
     metrics.posted_transactions(["written"])
     metrics.relay_settled(1, 0.1)
     metrics.relay_unreadable("public.hotel")
+    replica = SimpleNamespace(show=lambda: REPLICA)
+    metrics.registry.register(ReplicaCollector(replica, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
 
 
 def registry() -> CollectorRegistry:

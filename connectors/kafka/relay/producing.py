@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -53,6 +54,7 @@ class Transactions:
         self._heard = Heard()
         self._producer: Producer | None = None
         self._is_begun = False
+        self._begun_at = 0.0
         self.meanwhile: Callable[[], None] = lambda: None
         """Called while there is no room."""
         self.held = 0
@@ -109,7 +111,7 @@ class Transactions:
                 break
             except KafkaException as error:
                 said = error.args[0]
-                if not (said.retriable() or said.code() == _TIMED_OUT):
+                if said.txn_requires_abort() or said.fatal() or not _passes(said):
                     raise self._why(said, "end the transaction") from error
             meanwhile()
         self._is_begun, self.held = False, 0
@@ -129,8 +131,14 @@ class Transactions:
         if not self._is_begun:
             with self._mapped("begin a transaction"):
                 producer.begin_transaction()
-            self._is_begun = True
+            self._is_begun, self._begun_at = True, time.monotonic()
         return producer
+
+    @property
+    def _has_expired(self) -> bool:
+        """Whether the brokers may have undone the transaction that is open."""
+        age = time.monotonic() - self._begun_at
+        return self._is_begun and age >= self._config.transaction_timeout
 
     @contextmanager
     def _mapped(self, what: str) -> Iterator[None]:
@@ -141,6 +149,12 @@ class Transactions:
 
     def _why(self, error: KafkaError, what: str) -> Exception:
         code = error.code()
+        if self._has_expired and code in _FENCED | {_TIMED_OUT}:
+            return StartAgainError(
+                f"could not {what}: the transaction has taken longer than transaction_timeout "
+                f"({self._config.transaction_timeout:g} s). Where the brokers weren't away for as "
+                "long, a transaction of the source is too large for that: raise it"
+            )
         if code in _FENCED:
             return TakenOverError(
                 f"another daemon has taken over the pipeline: it writes as {self._id} since this "
@@ -163,3 +177,7 @@ class Transactions:
                 "transaction.max.timeout.ms of the brokers, or raise that"
             )
         return mapped(error, what, SinkError, self._heard)
+
+
+def _passes(error: KafkaError) -> bool:
+    return bool(error.retriable()) or error.code() == _TIMED_OUT

@@ -94,10 +94,11 @@ class KafkaRelay:
         database: str,
         *,
         goes_on: bool,
-    ) -> list[str]:
+    ) -> dict[str, str]:
         """Make the topics that are lacking."""
         before = self._ids if goes_on else {}
-        self._ids = self._names.make(list(self._names.wanted(relations)), self._topics)
+        wanted = list(self._names.wanted(relations))
+        self._ids = self._names.make(wanted, self._topics)
         config = self._config
         self._envelopes = Envelopes(
             Shape(self._names.prefix, Modes(config.decimals, config.intervals), config.schemas),
@@ -106,7 +107,11 @@ class KafkaRelay:
             with_tombstones=config.tombstones,
         )
         self._begin_log(relations, checkpoint, before)
-        return [name for name, known in before.items() if self._ids.get(name, known) != known]
+        return {
+            topic.name: topic.table
+            for topic in wanted
+            if before.get(topic.name, self._ids[topic.name]) != self._ids[topic.name]
+        }
 
     def _begin_log(
         self, relations: Sequence[Relation], checkpoint: Checkpoint, before: Mapping[str, str]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cdc_daemon.errors import RetryError
 from connectors.kafka.relay.columns import topic_name
+from connectors.kafka.topics import ASK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from connectors.kafka.relay.config import KafkaRelayConfig
     from connectors.kafka.topics import Topics
 
+LOOK_SECONDS: Final = 0.1
+"""How often it is looked whether a topic that was made is there."""
 LOG_BYTES: Final = 2_000_000
 """A message of the log is 900 kB of changes, and what says how to read them."""
 SEGMENT_BYTES: Final = 10_000_000
@@ -27,6 +32,8 @@ class WantedTopic(NamedTuple):
     settings: Mapping[str, str]
     is_single: bool = False
     """Whether it must not have more than one partition: its order is the whole."""
+    table: str = ""
+    """Whose changes it has (`Relation.qualified_name`); empty where it isn't one table's."""
 
 
 class RelayTopics:
@@ -55,7 +62,7 @@ class RelayTopics:
         )
         for relation in relations:
             name = topic_name(self.prefix, relation.schema, relation.name)
-            yield WantedTopic(name, config.partitions, settings)
+            yield WantedTopic(name, config.partitions, settings, table=relation.qualified_name)
         if config.transactions:
             yield WantedTopic(f"{self.prefix}.transaction", 1, {}, is_single=True)
         if config.heartbeat is not None:
@@ -75,5 +82,17 @@ class RelayTopics:
                     replicas=self._config.replicas or -1,
                     settings=topic.settings,
                 )
-        there = topics.describe(topic.name for topic in wanted)
-        return {name: topic.id for name, topic in there.items()}
+        return _ids({topic.name for topic in wanted}, topics)
+
+
+def _ids(names: set[str], topics: Topics) -> dict[str, str]:
+    """Of all of them: a topic that was made just now is unknown to a broker for a moment."""
+    until = time.monotonic() + ASK_SECONDS
+    while lacking := names - (there := topics.describe(names)).keys():
+        if time.monotonic() > until:
+            raise RetryError(
+                f"topics {', '.join(sorted(lacking))} were made, and aren't there",
+                reason="unavailable",
+            )
+        time.sleep(LOOK_SECONDS)
+    return {name: topic.id for name, topic in there.items()}

@@ -114,6 +114,7 @@ def shop_on(
         "source": {
             "type": "kafka",
             "bootstrap_servers": kafka.bootstrap_servers,
+            "settings": {"session.timeout.ms": 6000},  # the least: a killed member counts so long
             "format": "events",
             "tables": tables,
             **source,

@@ -101,7 +101,7 @@ def test_partitions_are_shared_and_taken_over(kafka: embedded.KafkaServer) -> No
 
 
 def test_without_rights_it_says_what_gives_them(private_kafka: StartKafka) -> None:
-    """The commands are in the error; nothing is retried."""
+    """The command is in the error; nothing is tried again."""
     server = private_kafka(users=("reader",))
     settings = server.client_settings("reader")
     section = {
@@ -116,11 +116,6 @@ def test_without_rights_it_says_what_gives_them(private_kafka: StartKafka) -> No
     }
     source = KafkaSource(KafkaConfig.model_validate(section), pipeline="rights")
     with pytest.raises(SourceError, match=r"kafka-acls --add .*--operation Read"):
-        source.prepare(source.describe([TableRequest(TABLE)]))
-    source.close()
-    wrong = {**section, "sasl": {**section["sasl"], "password": "wrong"}}
-    source = KafkaSource(KafkaConfig.model_validate(wrong), pipeline="rights")
-    with pytest.raises(SourceError, match="sasl"):
         source.prepare(source.describe([TableRequest(TABLE)]))
     source.close()
 

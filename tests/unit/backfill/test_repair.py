@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -251,6 +252,19 @@ def test_a_first_load_cannot_be_cancelled_nor_repaired(make: Callable[..., Loadi
         loading.control.cancel(REPAIR)
     with pytest.raises(ConflictError, match="nothing to pause"):
         loading.control.pause(paused=True)
+
+
+def test_rows_that_are_only_in_messages_are_not_repaired(
+    make: Callable[..., Loading], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a repair deletes what has a lower version, and theirs are others."""
+    loading = make()
+    loading.start()
+    assert loading.all_loaded.wait(20)
+    (hotels,) = loading.control._compiled.projections
+    monkeypatch.setattr(hotels, "relation", replace(hotels.relation, has_rows=False))
+    with pytest.raises(ConflictError, match=r"only what messages have said.*rename hotels"):
+        loading.control.start(REPAIR)
 
 
 def test_names_that_are_not_there(make: Callable[..., Loading]) -> None:

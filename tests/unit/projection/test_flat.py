@@ -202,6 +202,20 @@ def test_a_value_that_was_not_sent_leaves_a_hole(tmp_path: Path) -> None:
     assert read_key(content) == ("1",)
 
 
+def test_a_value_that_nobody_can_read_rejects_its_row(tmp_path: Path) -> None:
+    """Where rows are only what messages have said: the document stays as it was."""
+    transaction = Transaction(
+        compiled(replace(table("id", "status", "name"), has_rows=False)), tmp_path
+    )
+    transaction.apply(UPDATE, [b"1", b'"open"', UNCHANGED])
+    ((document_id, content),) = transaction.fold.drain()
+    assert document_id == b'"1"'
+    assert content is not None
+    said = read_rejection(content)
+    assert said.reason == "value_left_out"
+    assert "replica identity full" in said.explanation
+
+
 def test_a_protected_key_cannot_be_read_by(tmp_path: Path) -> None:
     """The table holds another value: it stops, and says what to do."""
     transaction = Transaction(replace(hotels(), key=()), tmp_path)

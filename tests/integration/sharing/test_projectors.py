@@ -1,0 +1,112 @@
+"""Replicas of a pipeline, as processes: they share its documents, and lose none."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from random import Random
+from typing import TYPE_CHECKING
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.sharing.conftest import Projectors
+
+HOTELS = 60
+FILL = [
+    "insert into chain select n, 'chain ' || n from generate_series(1, 5) n",
+    f"insert into hotel select n, 'hotel ' || n, n % 5 + 1 from generate_series(1, {HOTELS}) n",
+    f"insert into room select n, n % {HOTELS} + 1, 'single', n from generate_series(1, 300) n",
+]
+CHANGES = [
+    ["update chain set name = name || '!' where id = 1"],
+    ["update hotel set name = name || '!'", "delete from room where id % 3 = 0"],
+    [f"delete from hotel where id <= {HOTELS // 4}"],
+    ["update room set price = price + 1, hotel_id = hotel_id % 7 + 20"],
+]
+
+
+MIXED = [
+    "update chain set name = 'chain {n}' where id = {n} % 5 + 1",
+    "update hotel set name = 'hotel {n}', chain_id = {n} % 6 where id = {n} % 70 + 1",
+    "delete from hotel where id = {n} % 70 + 1",
+    "insert into hotel values ({n} % 70 + 1, 'new {n}', {n} % 5 + 1) on conflict do nothing",
+    "update room set hotel_id = {n} % 70 + 1, price = {n} where id = {n} % 300 + 1",
+    "delete from room where id = {n} % 300 + 1",
+    "insert into room values ({n} % 300 + 1, {n} % 70 + 1, 'double', 1) on conflict do nothing",
+    "update room set kind = 'kind {n}' where hotel_id = {n} % 70 + 1",
+]
+PAUSE_SECONDS = 0.02
+
+
+@contextmanager
+def changing(dsn: str) -> Iterator[None]:
+    """Somebody changes the store all the time."""
+    stop = threading.Event()
+    rng = Random(8)
+
+    def change() -> None:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            while not stop.wait(PAUSE_SECONDS):
+                for statement in rng.sample(MIXED, rng.randint(1, 3)):
+                    connection.execute(statement.format(n=rng.randrange(1000)).encode())
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_replicas_share_the_documents(projectors: Projectors) -> None:
+    """Those that come later write their part; all documents are right, and any knows when."""
+    store = projectors.store
+    store.execute(*FILL)
+    first = projectors.add()
+    projectors.wait_shared(first)
+    first.wait_until("streaming")
+    store.execute(*CHANGES[0])
+    projectors.catch_up()
+    store.assert_equal(first)
+    second, third = projectors.add(), projectors.add()
+    projectors.wait_shared(first, second, third)
+    for change in CHANGES[1:]:
+        store.execute(*change)
+        projectors.catch_up()
+        store.assert_equal(first)
+    assert all(
+        one.metrics()['cdc_documents_assembled_total{projection="hotels"}']
+        for one in projectors.all
+    )
+    second.terminate()
+    projectors.wait_shared(first, third)
+    store.execute("update hotel set name = name || '?'")
+    projectors.catch_up()
+    store.assert_equal(first)
+
+
+def test_nothing_is_lost_while_replicas_come_and_go(projectors: Projectors) -> None:
+    """Killed, frozen until others have what it had, started again: documents are the source's."""
+    store = projectors.store
+    store.execute(*FILL)
+    with changing(store.dsn):
+        first, second, third = (projectors.add() for _ in range(3))
+        projectors.wait_shared(first, second, third)
+        leader = next(one for one in projectors.all if one.status()["replica"]["leads"])
+        others = [one for one in projectors.all if one is not leader]
+        leader.kill()
+        projectors.wait_shared(*others)
+        frozen, left = others
+        frozen.signal(signal.SIGSTOP)
+        projectors.wait_shared(left)
+        frozen.signal(signal.SIGCONT)
+        leader.start()
+        projectors.wait_shared(leader, *others)
+    projectors.catch_up()
+    store.assert_equal(first)
+    assert all(not one.events("state_lost") for one in projectors.all)

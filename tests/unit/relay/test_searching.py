@@ -1,0 +1,110 @@
+"""From positions to offsets: by halving, over a log with holes, parts, and histories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdc_daemon.errors import SourceError
+from cdc_daemon.events import NOWHERE, Position
+from connectors.relay.log import LogHead, LogPlace
+from connectors.relay.searching import begins_at, offset_after, shared_until
+from connectors.relay.topic import Found, LogTopic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+HERE, BEFORE = "1/2", "1/1"
+
+
+class WrittenLog:
+    """A log as a list: of what is between two offsets nothing is committed."""
+
+    first_where = LogTopic.first_where
+
+    def __init__(self, found: Sequence[Found], high: int) -> None:
+        self._found = found
+        self._high = high
+
+    def bounds(self) -> tuple[int, int]:
+        """From the first message to beyond the last one."""
+        return (self._found[0].offset if self._found else self._high), self._high
+
+    def at(self, offset: int) -> Found | None:
+        """The first one from there on."""
+        return next(self.from_offset(offset), None)
+
+    def from_offset(self, offset: int) -> Iterator[Found]:
+        """All from there on."""
+        return (one for one in self._found if one.offset >= offset)
+
+
+def log_of(parts: Sequence[int], gaps: Sequence[int], kept_from: int = 0) -> WrittenLog:
+    """Transactions of so many parts, at positions 10, 20, ...; each message after such a gap."""
+    offset, after = 0, Position(0)
+    found: list[Found] = []
+    for number, count in enumerate(parts):
+        end = Position(10 * (number + 1))
+        for part in range(count):
+            offset += 1 + gaps[len(found) % len(gaps)]
+            last = part == count - 1
+            position = end if last else Position(after + 1)
+            place = LogPlace(after, part, "commit" if last else "part", position)
+            found.append(Found(offset, LogHead(HERE, {}), place, 0.0))
+        after = end
+    return WrittenLog(found[kept_from:], offset + 2)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=12),
+    st.lists(st.integers(0, 3), min_size=1, max_size=5),
+    st.integers(0, 130),
+    st.integers(0, 10),
+)
+def test_the_first_transaction_beyond_a_position_is_found(
+    parts: list[int], gaps: list[int], after: int, kept_from: int
+) -> None:
+    """At its first part, whatever the retention has left of the log."""
+    log = log_of(parts, gaps, min(kept_from, sum(parts) - 1))
+    begins = begins_at(log)
+    whole = [one for one in log.from_offset(0) if one.place.part == 0]
+    assert begins == (whole[0].place.after if whole else None)
+    if begins is None or after < begins:
+        return
+    found = log.at(offset_after(log, HERE, Position(after)))
+    beyond = [one for one in whole if one.place.after + 10 > after]
+    assert found == (beyond[0] if beyond else None)
+
+
+def test_a_hole_is_refused() -> None:
+    """Somebody has deleted what comes next."""
+    log = log_of([1, 1, 1, 1], [0])
+    holed = WrittenLog([one for one in log.from_offset(0) if one.place.position != 20], 9)
+    with pytest.raises(SourceError, match="the log lacks what came between 0/A and 0/14"):
+        offset_after(holed, HERE, Position(10))
+
+
+def test_a_failover_is_where_the_relay_has_followed_it() -> None:
+    """What the older history had beyond it isn't looked at."""
+    old = [
+        Found(n, LogHead(BEFORE, {}), LogPlace(Position(10 * n), 0, "commit", Position(at)), 0.0)
+        for n, at in enumerate((10, 20, 30, 90))
+    ]
+    new = [
+        Found(
+            10 + n,
+            LogHead(HERE, {}),
+            LogPlace(Position(30 + 10 * n), 0, "commit", Position(at)),
+            0.0,
+        )
+        for n, at in enumerate((40, 50))
+    ]
+    log = WrittenLog([*old, *new], 14)
+    assert shared_until(log, HERE) == 30
+    found = [log.at(offset_after(log, HERE, Position(after))) for after in (20, 30, 40, 50)]
+    assert found == [old[2], new[0], new[1], None]
+    assert shared_until(WrittenLog(new, 14), HERE) == NOWHERE
