@@ -81,8 +81,9 @@ class Part:
 
     def _tell_others(self, delivery: Delivery) -> None:
         others = ALL_SLOTS - self.share.slots
-        if others:
-            delivery.others_came_to(*complete(self._told, self.era, self._floor, others))
+        reached = complete(self._told, self.era, self._floor, others)
+        if others and reached != delivery.progress.others:
+            delivery.others_came_to(*reached)
 
     def news(self) -> Mapping[int, Reached]:
         """What is to be told: nothing while something is loaded, which may be another's soon."""
