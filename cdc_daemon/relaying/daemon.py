@@ -56,7 +56,7 @@ class RelayDaemon:
             self._source,
             self._relay,
             self._lifetime.stopping,
-            lambda: self._state("standby"),
+            lambda: self._state("standby", ""),
         )
 
     def run(self) -> None:
@@ -94,13 +94,12 @@ class RelayDaemon:
             self._relay.close()
             log.warning("start_retry", reason=error.reason, error=str(error))
             self.metrics.failed()
-            self.status.trouble = str(error)
-            self._state("waiting")
+            self._state("waiting", str(error))
             raise
 
     def _run_from_start(self) -> None:
         if self.status.state != "waiting":
-            self._state("starting")
+            self._state("starting", self.status.trouble)
         begun = self._start.begin()
         monitor = Monitor(self._source.clock(), self.metrics, None, self._spans)
         self.status.watch(monitor)
@@ -123,10 +122,8 @@ class RelayDaemon:
         except CdcError as error:
             raise RetentionLimitError(f"{limit}. That failed: {error}") from error
 
-    def _state(self, state: str) -> None:
-        if state == self.status.state:
-            return
-        if state == "streaming":
-            self.status.trouble = ""
-        self.metrics.state(state)
-        self.status.state = state
+    def _state(self, state: str, trouble: str) -> None:
+        self.status.trouble = trouble
+        if state != self.status.state:
+            self.metrics.state(state)
+            self.status.state = state

@@ -37,6 +37,7 @@ REPORT_SECONDS: Final = 0.1
 """How often the source is told how far we are, where that hasn't changed."""
 AWAY_SECONDS: Final = 5.0
 """A settling that takes so long isn't slow: the relay can't be reached."""
+AWAY: Final = "the sink doesn't take what was written: it can't be reached, or its disks are full"
 
 
 class Relaying:
@@ -49,8 +50,9 @@ class Relaying:
         begun: RelayBegun,
         monitor: Monitor,
         metrics: Metrics,
-        state: Callable[[str], None],
+        state: Callable[[str, str], None],
     ) -> None:
+        """`state` is told what it does, and while it waits why."""
         self._source = source
         self._relay = relay
         self._relations = begun.relations
@@ -98,7 +100,7 @@ class Relaying:
             if self._is_due(more=bool(events), urgent=urgent):
                 self._settle()
             self._tell(urgent=urgent)
-        self._state("stopping")
+        self._state("stopping", "")
         self._finish()
 
     def _patience_seconds(self) -> float:
@@ -116,7 +118,7 @@ class Relaying:
             self._metrics.loaded(relation.qualified_name, len(rows))
 
     def _show_state(self) -> None:
-        self._state("streaming" if self._snapshot.is_over else "loading")
+        self._state("streaming" if self._snapshot.is_over else "loading", "")
 
     def _take(self, events: Sequence[Event]) -> bool:
         """Pass on what was read; whether the source wants to know at once what is durable."""
@@ -194,7 +196,7 @@ class Relaying:
             self._waits_since = now
         elif now - self._waits_since >= AWAY_SECONDS and not self._is_away:
             self._is_away = True
-            self._state("waiting")
+            self._state("waiting", AWAY)
             self._metrics.failed()
             log.warning("relay_away", seconds=AWAY_SECONDS)
 

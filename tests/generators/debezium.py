@@ -21,7 +21,7 @@ from tests.generators.debezium_jars import DEBEZIUM, DEBEZIUM_VERSION
 from tests.generators.rest import Refused, Rest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 MAIN: Final = "org.apache.kafka.connect.cli.ConnectStandalone"
@@ -101,17 +101,19 @@ class ConnectServer(Server):
         config = {**CONNECTOR, **followed.settings, **settings}
         rest.post("/connectors", {"name": followed.prefix, "config": config})
         try:
-            self._wait_for(rest, followed)
+            self.wait(lambda: _is_streaming(followed), followed)
             yield
         finally:
             rest.text("DELETE", f"/connectors/{followed.prefix}")
 
-    def _wait_for(self, rest: Rest, followed: Followed) -> None:
+    def wait(self, condition: Callable[[], bool], followed: Followed) -> None:
+        """Wait for something that Debezium will have done; it fails with what has ended it."""
+        rest = Rest(f"http://{HOST}:{self.port}")
         deadline = time.monotonic() + CONNECTOR_SECONDS
-        while not _is_streaming(followed):
+        while not condition():
             failure = _failure(rest, followed.prefix)
             assert failure is None, failure
-            assert time.monotonic() < deadline, "Debezium took too long to begin"
+            assert time.monotonic() < deadline, "Debezium took too long"
             time.sleep(POLL_SECONDS)
 
 

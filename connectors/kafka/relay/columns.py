@@ -37,6 +37,7 @@ _MOST_DIGITS: Final = 6
 """Of a second, where the type says nothing."""
 _MILLISECOND_DIGITS: Final = 3
 _UNBOUNDED_BITS: Final = 2**31 - 1
+_JSON_TYPES: Final = frozenset({"json", "jsonb"})
 
 
 class Modes(NamedTuple):
@@ -98,12 +99,14 @@ def _schema(type: str, name: str, **parameters: str) -> dict[str, Any]:  # noqa:
 
 def _array(of: Kind, element: ColumnType) -> Kind:
     schema = {"type": "array", "items": ordered(of.schema, optional=True)}
-    convert = None if of.convert is None else to.each(of.convert)
+    # An element that is JSON may look like a dimension: there is but one, as to Debezium.
+    each = to.each_flat if element.base.name in _JSON_TYPES else to.each
+    convert = None if of.convert is None else each(of.convert)
     special = of.special or of.convert
     return Kind(
         schema,
         to.number_list if element.base.name == "oid" else convert,
-        None if special is None else to.each(_exactly(special, of.convert)),
+        None if special is None else each(_exactly(special, of.convert)),
         b"[]",
         _unsent_array(of, element),
     )
@@ -139,6 +142,7 @@ def _numeric(modifier: int, modes: Modes) -> Kind:
             ],
             "name": "io.debezium.data.VariableScaleDecimal",
             "version": 1,
+            "doc": "Variable scaled decimal",
         }
         convert = to.variable_decimal
         zero = b'{"scale":0,"value":"AA=="}'

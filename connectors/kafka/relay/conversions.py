@@ -41,9 +41,15 @@ LEAST_INFINITE: Final = -9_223_372_036_832_400_000
 MOST_DAYS: Final = 2**31 - 1
 LEAST_DAYS: Final = -(2**31)
 """The same for dates."""
+MOST_NUMBER: Final = 2**63 - 1
+LEAST_NUMBER: Final = -(2**63)
 DAYS_OF_MONTH: Final = 365.25 / 12
 """The length of a month in an interval that is one number."""
 
+_ENDLESS_INTERVALS: Final = {
+    b'"infinity"': b"%d" % MOST_NUMBER,
+    b'"-infinity"': b"%d" % LEAST_NUMBER,
+}
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _DIGITS: Final = re.compile(rb"\D+")
@@ -126,10 +132,7 @@ def milliseconds(value: bytes) -> bytes:
 
 def far_milliseconds(value: bytes) -> bytes:
     """The same, of timestamps that Python doesn't know."""
-    found = int(far_microseconds(value))
-    if found in {MOST_INFINITE, LEAST_INFINITE}:
-        return b"%d" % found
-    return b"%d" % (found // MILLISECOND)
+    return b"%d" % (int(far_microseconds(value)) // MILLISECOND)
 
 
 def microseconds_of_day(value: bytes) -> bytes:
@@ -182,14 +185,18 @@ def _full_zone(zone: str) -> str:
 
 
 def interval_microseconds(value: bytes) -> bytes:
-    """An interval as one number: months of an average length."""
+    """An interval as one number: months of an average length, and at most what 64 bits hold."""
+    if value in _ENDLESS_INTERVALS:
+        return _ENDLESS_INTERVALS[value]
     months, days_, micros = parse_interval(value[1:-1].decode())
     seconds = (months * DAYS_OF_MONTH + days_) * 86_400 + micros / 1e6
-    return b"%d" % int(seconds * 1e6)
+    return b"%d" % max(LEAST_NUMBER, min(MOST_NUMBER, int(seconds * 1e6)))
 
 
 def interval_text(value: bytes) -> bytes:
     """An interval as `P1Y2M3DT4H5M6.7S`, with every part."""
+    if value in _ENDLESS_INTERVALS:
+        return value
     months, days_, micros = parse_interval(value[1:-1].decode())
     sign, years = (-1, -months // 12) if months < 0 else (1, months // 12)
     left = -(-months % 12) if months < 0 else months % 12
@@ -301,6 +308,15 @@ def each(convert: Callable[[bytes], bytes]) -> Encoder:
             NULL if one == NULL else convert_all(one) if one[:1] == b"[" else convert(one)
             for one in elements(value)
         )
+
+    return convert_all
+
+
+def each_flat(convert: Callable[[bytes], bytes]) -> Encoder:
+    """An array of one dimension, whose elements may be arrays of JSON."""
+
+    def convert_all(value: bytes) -> bytes:
+        return b"[%b]" % b",".join(one if one == NULL else convert(one) for one in elements(value))
 
     return convert_all
 

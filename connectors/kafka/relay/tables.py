@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import orjson
 
+from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import UNCHANGED, Special, Unreadable
 from connectors.kafka.relay.columns import kind_of, topic_name
 from connectors.kafka.relay.conversions import NULL
@@ -86,7 +87,7 @@ class TableRows:
             for at, convert in self._converted:
                 value = cast("bytes", row[at])
                 if value != NULL:
-                    values[at] = convert(value)
+                    values[at] = _converted(convert, value)
         return self._template % tuple(values)
 
     def careful_row(self, row: Row, before: Row | None = None) -> bytes:
@@ -123,12 +124,20 @@ def _conversions(
 def _careful(kind: Kind, value: Value) -> bytes:
     if isinstance(value, Special):
         convert: Encoder | None = kind.special or kind.convert
-        return value.exact if convert is None else convert(value.exact)
+        return value.exact if convert is None else _converted(convert, value.exact)
     if isinstance(value, bytes):
-        return value if kind.convert is None or value == NULL else kind.convert(value)
+        return value if kind.convert is None or value == NULL else _converted(kind.convert, value)
     if isinstance(value, Unreadable):
         return _unreadable(kind, value)
     return kind.not_sent
+
+
+def _converted(convert: Encoder, value: bytes) -> bytes:
+    """Null where there is no number for it: a year that the server rounds to, and never reads."""
+    try:
+        return convert(value)
+    except RejectedError:
+        return NULL
 
 
 def _unreadable(kind: Kind, value: Unreadable) -> bytes:

@@ -36,7 +36,7 @@ def test_brokers_that_are_away_are_waited_for(
     relay.daemon.wait_until("waiting")
     status, reason = relay.daemon.health("readyz")
     assert status == 503
-    assert "waiting" in reason
+    assert "waiting: the sink doesn't take" in reason
     before = hotels.execute(CONFIRMED).fetchall()
     time.sleep(OUTAGE_SECONDS)
     assert hotels.execute(CONFIRMED).fetchall() == before
