@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from connectors.kafka.session import KafkaSection
+    from connectors.relay.topic import LogTopic
 
 MOST_MESSAGES: Final = 500
 """Handed over at once: small transactions make some milliseconds of work."""
@@ -26,6 +28,8 @@ MOST_KILOBYTES: Final = 16_384
 """What the client fetches ahead, whatever the size of transactions."""
 FETCH_MILLISECONDS: Final = 500
 """How long the broker waits for more where nothing is; what comes is sent at once."""
+LOOK_SECONDS: Final = 5.0
+"""After so long a silence it is looked whether the topic is there, and the very one."""
 POLL_SECONDS: Final = 0.2
 """How long a stop is waited for at most."""
 
@@ -41,10 +45,19 @@ class Fetching:
     """A thread that fetches from an offset on, until it is stopped."""
 
     def __init__(
-        self, section: KafkaSection, topic: str, client_id: str, *, offset: int, wake_fd: int
+        self,
+        section: KafkaSection,
+        topic: LogTopic,
+        client_id: str,
+        *,
+        offset: int,
+        wake_fd: int,
     ) -> None:
         """`wake_fd`: an eventfd, which is written to when there is something to take."""
-        self._topic = topic
+        self._topic = topic.name
+        self._identity = topic.identity
+        self._was = topic.identity()
+        self._heard_at = time.monotonic()
         self._heard = Heard()
         self._settings = {
             "queued.max.messages.kbytes": MOST_KILOBYTES,
@@ -94,7 +107,9 @@ class Fetching:
         first = consumer.poll(POLL_SECONDS)
         self._require_reachable()
         if first is None:
+            self._look_at_topic()
             return []
+        self._heard_at = time.monotonic()
         messages = [first, *consumer.consume(MOST_MESSAGES - 1, 0)]
         for at, message in enumerate(messages):
             if (error := message.error()) is not None:
@@ -102,6 +117,15 @@ class Fetching:
                 raise self._of_message(error)
         self._heard.last = None
         return messages
+
+    def _look_at_topic(self) -> None:
+        """The client would wait for ever for a topic that was deleted, or made anew."""
+        now = time.monotonic()
+        if now - self._heard_at < LOOK_SECONDS:
+            return
+        self._heard_at = now
+        if self._identity() != self._was:
+            raise StartAgainError(f"topic {self._topic} was deleted, and made anew")
 
     def _of_message(self, error: KafkaError) -> CdcError:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - librdkafka's own name

@@ -150,7 +150,7 @@ class RelaySource:
         followed = Followed(relations, found.head, found.offset)
         self._following = Following(followed, self._database.order)
         self._fetching = Fetching(
-            *(self._config, self._log.name, self._client_id),
+            *(self._config, self._log, self._client_id),
             offset=offset,
             wake_fd=self._wake_fd,
         )

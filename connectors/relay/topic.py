@@ -46,7 +46,7 @@ def reader_settings(section: KafkaSection, client_id: str, heard: Heard) -> dict
 
 
 class LogTopic:
-    """The log of one relay. One thread owns it."""
+    """The log of one relay. One thread owns it, but for `identity`."""
 
     def __init__(self, section: KafkaSection, name: str, client_id: str) -> None:
         self.name = name
