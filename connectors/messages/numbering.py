@@ -14,8 +14,9 @@ MICROSECONDS: Final = 1_000_000
 STEP: Final = 8
 """From one position to the next, as those of a log: a truncate writes just below its own."""
 BEYOND: Final = 3600 * MICROSECONDS
-"""A process goes on so far beyond what is known of the one before: a checkpoint is some seconds
-old, and the clock may have been set back, or be another machine's."""
+"""A process goes on so far beyond what is known of the one before, and beyond now: a checkpoint is
+some seconds old, the clock may have been set back, or be another machine's; and one that was killed
+before it stored a checkpoint has gone on from the same one, only earlier."""
 
 
 class Numbering:
@@ -38,5 +39,4 @@ class Numbering:
     def go_beyond(self, after: Position, now: float) -> None:
         """Where a process before has come to `after`: all that is given now is later."""
         if self.last < after:
-            self.last = Position(after + BEYOND)
-            self.next(now)
+            self.last = Position(max(after, int(now * MICROSECONDS)) + BEYOND)

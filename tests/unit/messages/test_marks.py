@@ -5,7 +5,7 @@ from __future__ import annotations
 from cdc_daemon.events import Position
 from connectors.messages.journal import Journal
 from connectors.messages.marks import ROOM, Marks
-from connectors.messages.numbering import BEYOND, Numbering
+from connectors.messages.numbering import BEYOND, MICROSECONDS, Numbering
 
 NOW = 1_700_000_000.0
 
@@ -81,3 +81,15 @@ def test_a_journal_gives_out_what_is_durable_once() -> None:
     assert len(journal) == 2
     journal.forget()
     assert list(journal.durable(Position(9))) == []
+
+
+def test_processes_that_store_no_checkpoint_give_no_position_twice() -> None:
+    """Each is killed before it has stored any, and has written documents all the same."""
+    checkpoint, highest = Position(int(NOW * MICROSECONDS)), Position(0)
+    for process in range(3):
+        numbering = Numbering()
+        numbering.go_beyond(checkpoint, NOW + 1 + process)
+        first = numbering.step()
+        assert first > highest
+        for _ in range(10_000):
+            highest = numbering.step()
