@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ class Daemon:
         self._file = folder / f"{name}.yaml"
         self._log = folder / f"{name}.log"
         self._port = free_port()
+        self._options: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._configuration: dict[str, Any] = {
             "name": name,
@@ -65,8 +67,9 @@ class Daemon:
         self._write()
 
     def configure(self, **sections: Any) -> None:
-        """Change sections of the configuration, from the next start on."""
-        self._configuration.update(sections)
+        """Change sections of the configuration, or leave out (None), from the next start on."""
+        changed = {**self._configuration, **sections}
+        self._configuration = {name: one for name, one in changed.items() if one is not None}
         self._write()
 
     @property
@@ -82,11 +85,15 @@ class Daemon:
     def _write(self) -> None:
         self._file.write_text(json.dumps(self._configuration, indent=1))  # JSON is YAML
 
+    def share(self) -> None:
+        """Be one of several, from the next start on."""
+        self._options = ["--role", "projector"]
+
     def start(self) -> None:
         """Start it; a log of its own for each start."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cdc_daemon", "run", str(self._file)],
+                [sys.executable, "-m", "cdc_daemon", "run", *self._options, str(self._file)],
                 stdout=log,
                 stderr=log,
             )
@@ -101,6 +108,17 @@ class Daemon:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal. Raises RuntimeError if it has ended."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL: it says nothing to anybody."""
+        self.send(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+        self._process = None
 
     def wait_until_streaming(self) -> float:
         """Return the Unix time at which the stream began, once existing rows are loaded too."""

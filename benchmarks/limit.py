@@ -130,6 +130,14 @@ def measure(feed: Feed, load: Load) -> Limit:
     return beside(load, _drain, feed)
 
 
+def drain_alone(feed: Feed) -> float:
+    """How many seconds it takes to receive all changes and discard them, in this process."""
+    began = time.monotonic()
+    for _ in _stream(feed):
+        pass
+    return time.monotonic() - began
+
+
 def beside(load: Load, drain: Callable[[Any, Barrier, Any], None], whence: object) -> Limit:
     """Load while `drain` discards what comes from `whence`, each in a process of its own."""
     context = multiprocessing.get_context("spawn")

@@ -185,16 +185,27 @@ def discard(dsn: str, barrier: Barrier, answers: Any) -> None:
 
 
 def write_burst(burst: Burst, barrier: Barrier, answers: Any) -> None:
-    """Commit a burst: two items of each order, all in so many transactions."""
-    each = burst.orders // BURST_TRANSACTIONS
+    """Commit a burst beside another process."""
     with connect(burst.dsn, name="benchmark") as connection:
         barrier.wait()
-        steps = [Step(time.monotonic(), 0)]
-        for first in range(1, burst.orders + 1, each):
-            numbers = {"mark": burst.mark, "first": first, "last": first + each - 1}
-            done = connection.execute(BURST, numbers).rowcount
-            steps.append(Step(time.monotonic(), steps[-1].done + done))
-    answers.put(("drain", steps))
+        answers.put(("drain", list(_steps(connection, burst))))
+
+
+def commit_burst(burst: Burst) -> int:
+    """Commit a burst; returns how many changes it was."""
+    with connect(burst.dsn, name="benchmark") as connection:
+        return list(_steps(connection, burst))[-1].done
+
+
+def _steps(connection: psycopg.Connection, burst: Burst) -> Iterator[Step]:
+    """Two items of each order, all in so many transactions."""
+    each = burst.orders // BURST_TRANSACTIONS
+    done = 0
+    yield Step(time.monotonic(), done)
+    for first in range(1, burst.orders + 1, each):
+        numbers = {"mark": burst.mark, "first": first, "last": first + each - 1}
+        done += connection.execute(BURST, numbers).rowcount
+        yield Step(time.monotonic(), done)
 
 
 def traffic(size: Size, name: str, aim: str) -> Traffic:

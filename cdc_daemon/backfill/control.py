@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon.backfill.requests import BusyError
+from cdc_daemon.delivery.progress import NOBODY
 from cdc_daemon.errors import CdcError, RetryError, StopError
 from cdc_daemon.events import Load
 from cdc_daemon.nearest import nearest
@@ -66,6 +67,7 @@ class Control:
         Returns once a crash can't make the repair forgotten, unless the sink is away.
         Raises UnknownNameError, ConditionError, ConflictError, BusyError.
         """
+        self._require_all()
         chosen = self._chosen(wish)
         self._require_idle(chosen)
         _require_rows(chosen)
@@ -132,6 +134,14 @@ class Control:
                 raise BusyError(f"{error}. Nothing was done: ask again") from error
             except StopError as error:
                 raise ConflictError(str(error)) from error
+
+    def _require_all(self) -> None:
+        """What is read again has one writer, as all that is loaded."""
+        if self._delivery.progress.others != NOBODY:
+            raise ConflictError(
+                "other replicas write a part of the documents (--role projector), and rows are "
+                "read again by one: stop the others, ask again, and start them once it is done"
+            )
 
     def _require_idle(self, chosen: Sequence[FlatProjection | Plan]) -> None:
         names = {projection.name for projection in chosen}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,6 +33,12 @@ def demo(
     plain: Annotated[
         bool, typer.Option("--plain", help="Lines instead of the live screen.")
     ] = False,
+    through: Annotated[
+        Literal["kafka"] | None,
+        typer.Option(
+            "--with", help="`kafka`: a relay writes changes to it, and projectors share the work."
+        ),
+    ] = None,
 ) -> None:
     """See it work: a hotel store in PostgreSQL, searched in OpenSearch, and the delay between.
 
@@ -46,7 +52,7 @@ def demo(
 
     plain = plain or not sys.stdout.isatty()
     try:
-        code = run(Options(duration, rate, port, keep, plain))
+        code = run(Options(duration, rate, port, keep, plain, kafka=through is not None))
     except Interrupted as interruption:
         typer.echo("Interrupted: everything has been stopped.", err=True)
         code = interruption.exit_code

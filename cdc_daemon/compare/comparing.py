@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HEAP: Final = "768m"
 START_SECONDS: Final = 20.0
-"""Both servers, about."""
+"""The servers, about."""
 AROUND_SECONDS: Final = 20.0
 """About what a technique takes beside what is chosen: set up, load, settle, compare."""
 
@@ -37,8 +37,11 @@ def compare(techniques: Sequence[Technique], options: Options, rows: int) -> lis
     with interruptions(), ExitStack() as stack:
         source = stack.enter_context(embedded.postgres(version=18))
         sink = stack.enter_context(embedded.opensearch(heap=HEAP, quick=True))
+        kafka = ""
+        if any(technique.is_relayed for technique in techniques):
+            kafka = stack.enter_context(embedded.kafka()).bootstrap_servers
         stack.callback(ignore_signals)
-        stage = Stage(source, sink.url, rows)
+        stage = Stage(source, sink.url, kafka, rows)
         return [
             _try(f"{number}/{len(techniques)}", technique, stage, options)
             for number, technique in enumerate(techniques, 1)

@@ -35,16 +35,13 @@ class Absence(NamedTuple):
     """Until all of that could be found; None where the daemon doesn't ask for what it missed."""
 
 
-def drain(setting: Setting, daemon: DaemonProcess, rows: int) -> float:
+def drain(setting: Setting, rows: int) -> float:
     """How many rows a second are worked off: all of them change while the consumer is frozen.
 
     Counted from when it may go on, whatever it waits for then.
     """
-    daemon.pause()
-    try:
+    with setting.frozen():
         _write_backlog(setting, rows)
-    finally:
-        daemon.resume()
     began = time.monotonic()
     with setting.read_model() as read_model:
         while read_model.backlog() < rows:

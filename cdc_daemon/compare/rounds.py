@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from cdc_daemon.compare.figures import Cost, Writers
 from cdc_daemon.outside.percentiles import percentiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from cdc_daemon.compare.setting import Setting
-    from cdc_daemon.outside.daemon_process import DaemonProcess
 
 CLIENTS: Final = 4
 """Connections that write."""
@@ -55,7 +54,7 @@ class Rounds:
             write(WARM_UP_SECONDS, None)
         for number in range(rounds):
             for place in (0, 1) if number % 2 else (1, 0):
-                with _frozen(setting.daemon if place == 0 else None):
+                with nullcontext() if place else setting.frozen():
                     self._steady[place].append(self._sides[place](each, rate))
                     self._full[place].append(self._sides[place](each, None))
                 if place == 1:
@@ -78,18 +77,6 @@ def _plan(seconds: float) -> tuple[int, int]:
     whole = SHARE * seconds
     rounds = max(1, 2 * round(whole / 2 / LONGEST_ROUND_SECONDS))
     return rounds, max(1, round(whole / rounds))
-
-
-@contextmanager
-def _frozen(daemon: DaemonProcess | None) -> Iterator[None]:
-    if daemon is None:
-        yield
-        return
-    daemon.pause()
-    try:
-        yield
-    finally:
-        daemon.resume()
 
 
 def _writers(steady: Sequence[Written], full: Sequence[Written]) -> Writers:

@@ -36,6 +36,8 @@ class Stage:
 
     source: PostgresServer
     search_url: str
+    kafka_servers: str
+    """Empty where no technique needs them."""
     rows: int
     """Of each store."""
 
@@ -49,6 +51,8 @@ class Setting:
     """The same store without any technique, made at the same time."""
     places: Places
     daemon: DaemonProcess | None
+    relay: DaemonProcess | None = None
+    """What brings its daemon the changes."""
 
     @property
     def dsn(self) -> str:
@@ -64,6 +68,18 @@ class Setting:
         if self.technique.read_model is None:
             raise StopError(f"{self.technique.name} has no read model")
         return self.technique.read_model(self.places)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All that is read of the source stands still for as long as the context lasts."""
+        daemons = [one for one in (self.daemon, self.relay) if one is not None]
+        for one in daemons:
+            one.pause()
+        try:
+            yield
+        finally:
+            for one in daemons:
+                one.resume()
 
     def catch_up(self) -> None:
         """Wait until all that was committed until now can be found, by the daemon's own word.
@@ -102,17 +118,34 @@ def installed(technique: Technique, stage: Stage) -> Iterator[Setting]:
         if technique.source is None:
             yield Setting(technique, baseline, places, None)
             return
-        variables = {"DATABASE_URL": dsn, "OPENSEARCH_URL": stage.search_url}
-        with prepared_daemon(technique.configuration(), port, variables, _quiet) as daemon:
-            _start(daemon, technique)
+        variables = {
+            "DATABASE_URL": dsn,
+            "OPENSEARCH_URL": stage.search_url,
+            "KAFKA_SERVERS": stage.kafka_servers,
+        }
+        with (
+            _relay(technique, variables) as relay,
+            prepared_daemon(technique.configuration(), port, variables, _quiet) as daemon,
+        ):
+            for command in technique.commands:
+                daemon.command(*command)
+            _start(daemon)
             if technique.load is not None:
                 technique.load(places)
-            yield Setting(technique, baseline, places, daemon)
+            yield Setting(technique, baseline, places, daemon, relay)
 
 
-def _start(daemon: DaemonProcess, technique: Technique) -> None:
-    for command in technique.commands:
-        daemon.command(*command)
+@contextmanager
+def _relay(technique: Technique, variables: dict[str, str]) -> Iterator[DaemonProcess | None]:
+    if not technique.is_relayed:
+        yield None
+        return
+    with prepared_daemon(technique.relay(), free_port(), variables, _quiet, name="relay") as relay:
+        _start(relay)
+        yield relay
+
+
+def _start(daemon: DaemonProcess) -> None:
     daemon.start()
     if not daemon.wait_until(lambda shown: shown.get("state") == "streaming", LOAD_SECONDS):
         raise StopError(f"the first load did not end within {LOAD_SECONDS:.0f} s")

@@ -19,6 +19,7 @@ OUTBOX: Final = 'type: outbox, dsn: "${DATABASE_URL}"'
 INSTALL_OUTBOX: Final = ("outbox", "install")
 OPENSEARCH: Final = 'type: opensearch, hosts: ["${OPENSEARCH_URL}"]'
 READ_TABLES: Final = 'type: postgres, dsn: "${DATABASE_URL}", schema: read_models'
+KAFKA: Final = 'bootstrap_servers: "${KAFKA_SERVERS}"'
 POLL: Final = "2s"
 """A batch usually runs less often: its delay is the interval, whatever that is."""
 FIELDS: Final = "[id, revision, guest, nights, price, note, batch, updated_at]"
@@ -32,6 +33,19 @@ projections:
 state: {{path: "${{CDC_DAEMON_DATA}}"}}
 web: {{listen: "${{CDC_DAEMON_LISTEN}}"{web}}}
 """
+
+_RELAY: Final = """\
+name: {pipeline}-relay
+source: {{{source}}}
+sink: {{type: kafka, {kafka}, topic_prefix: {pipeline}, log: {pipeline}.log}}
+relay: {{tables: [public.booking], snapshot: never}}
+web: {{listen: "${{CDC_DAEMON_LISTEN}}"}}
+"""
+
+
+def from_log(name: str) -> str:
+    """A source that reads the ordered log which the relay of that technique writes."""
+    return f'type: relay, dsn: "${{DATABASE_URL}}", {KAFKA}, log: {_pipeline(name)}.log'
 
 
 def polled(by: str) -> str:
@@ -68,6 +82,8 @@ class Technique:
     """The same for its `web`."""
     sql: LiteralString = ""
     """What is run in the database before all else."""
+    is_relayed: bool = False
+    """Whether a relay writes the changes to Kafka, which its source reads."""
     commands: tuple[tuple[str, ...], ...] = ()
     """Of cdc-daemon, each is run with the configuration before the daemon starts."""
     load: Callable[[Places], None] | None = None
@@ -94,7 +110,7 @@ class Technique:
     def configuration(self) -> str:
         """The text of its configuration file."""
         return _CONFIGURATION.format(
-            pipeline=f"compare-{self.name}",
+            pipeline=_pipeline(self.name),
             source=self.source,
             sink=self.sink,
             read_model=self.read_model_name,
@@ -102,3 +118,11 @@ class Technique:
             mapping=self.mapping,
             web=self.web,
         )
+
+    def relay(self) -> str:
+        """The text of its relay's configuration file."""
+        return _RELAY.format(pipeline=_pipeline(self.name), source=CDC, kafka=KAFKA)
+
+
+def _pipeline(name: str) -> str:
+    return f"compare-{name}"

@@ -20,6 +20,7 @@ from cdc_daemon.compare.technique import (
     OUTBOX,
     READ_TABLES,
     Technique,
+    from_log,
     polled,
 )
 from cdc_daemon.errors import CdcError
@@ -51,6 +52,12 @@ TECHNIQUES: Final = (
         title="triggers write an outbox, and commits wake its reader",
         source=f"{OUTBOX}, notify: true",
         commands=(INSTALL_OUTBOX,),
+    ),
+    Technique(
+        name="kafka-log",
+        title="a relay writes whole transactions to Kafka, and a daemon reads them there",
+        source=from_log("kafka-log"),
+        is_relayed=True,
     ),
     Technique(
         name="polling-watermark",

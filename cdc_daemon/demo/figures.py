@@ -13,6 +13,8 @@ from cdc_daemon.outside.page import read_page
 from cdc_daemon.outside.percentiles import Percentiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prometheus_client.samples import Sample
 
 STAGES: Final = ("received", "projected", "indexed", "searchable")
@@ -71,6 +73,19 @@ def _take(reading: Reading, sample: Sample) -> None:
             reading.delay = value
         case "cdc_pipeline_state" if value:
             reading.state = labels["state"]
+
+
+def merged(readings: Sequence[Reading]) -> Reading:
+    """What several daemons that share the work say, as one: sums, and the largest delay."""
+    together = Reading(readings[0].taken, state=readings[0].state)
+    for one in readings:
+        together.documents += one.documents
+        together.loaded_rows += one.loaded_rows
+        together.dead_letters += one.dead_letters
+        for stage, counts in one.buckets.items():
+            together.buckets[stage].update(counts)
+    together.delay = max((one.delay for one in readings if one.delay is not None), default=None)
+    return together
 
 
 def stage_percentiles(first: Reading, last: Reading, stage: str) -> Percentiles:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.demo.figures import (
     STAGES,
     Reading,
-    read,
     stage_percentiles,
 )
 from cdc_daemon.outside.percentiles import Percentiles, percentiles
 
 if TYPE_CHECKING:
+    from cdc_daemon.demo.daemons import Daemons
     from cdc_daemon.demo.probe import Found, Probe
     from cdc_daemon.demo.workload import Workload
-    from cdc_daemon.outside.daemon_process import DaemonProcess
 
 SCRAPE_SECONDS: Final = 0.5
 WINDOW_SECONDS: Final = 10.0
@@ -54,9 +53,9 @@ class Measuring:
     """Reads the metrics now and then, and remembers what it takes to tell the figures."""
 
     def __init__(
-        self, daemon: DaemonProcess, workload: Workload, probe: Probe, duration_seconds: float
+        self, daemons: Daemons, workload: Workload, probe: Probe, duration_seconds: float
     ) -> None:
-        self._daemon = daemon
+        self._daemons = daemons
         self._workload = workload
         self._probe = probe
         self._warm_up = min(WARM_UP_SECONDS, WARM_UP_SHARE * duration_seconds)
@@ -76,7 +75,7 @@ class Measuring:
 
     def scrape(self) -> None:
         """Read the metrics once; a scrape that fails leaves the figures as they are."""
-        reading = read(self._daemon.metrics_url, time.monotonic())
+        reading = self._daemons.read(time.monotonic())
         if reading is None:
             return
         reading.committed = self._workload.committed + len(self._probe.found)

@@ -33,20 +33,10 @@ BAR_WIDTH: Final = 20
 class Addresses(NamedTuple):
     """Where to look while it runs."""
 
-    status: str
-    metrics: str
-    search: str
-    dsn: str
-
-    @property
-    def named(self) -> dict[str, str]:
-        """By a name for each."""
-        return {
-            "Status": self.status,
-            "Metrics": self.metrics,
-            "Search": self.search,
-            "psql": self.dsn,
-        }
+    way: str
+    """How changes go."""
+    named: dict[str, str]
+    """Each by a name for people."""
 
 
 def screen(figures: Figures | None, addresses: Addresses, duration_seconds: float) -> Group:
@@ -54,7 +44,7 @@ def screen(figures: Figures | None, addresses: Addresses, duration_seconds: floa
     if figures is None:
         return Group(Text("Waiting for the first figures ..."))
     blocks = (
-        _title(figures, duration_seconds),
+        _title(figures, addresses.way, duration_seconds),
         _headline(figures),
         _latencies(figures),
         _flow(figures),
@@ -64,10 +54,10 @@ def screen(figures: Figures | None, addresses: Addresses, duration_seconds: floa
     return Group(*(Padding(block, (0, 0, 1, 1)) for block in blocks))
 
 
-def _title(figures: Figures, duration_seconds: float) -> RenderableType:
+def _title(figures: Figures, way: str, duration_seconds: float) -> RenderableType:
     row = Table.grid(padding=(0, 2))
     row.add_row(
-        Text("PostgreSQL → cdc-daemon → OpenSearch", style="bold"),
+        Text(way, style="bold"),
         ProgressBar(total=duration_seconds, completed=figures.elapsed, width=BAR_WIDTH),
         Text(f"{clock(figures.elapsed)} of {clock(duration_seconds)}", style="dim"),
     )

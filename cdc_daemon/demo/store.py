@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cdc_daemon.embedded import PostgresServer
 
 DATABASE = "hotel"
+FOLLOWS_POSTGRES = "  type: postgres\n"
+FOLLOWS_LOG = "  type: relay\n  bootstrap_servers: ${KAFKA_SERVERS}\n  log: hotel.log\n"
 
 
 class Counts(NamedTuple):
@@ -41,6 +43,18 @@ def create(server: PostgresServer) -> Counts:
 def configuration() -> str:
     """The text of `cdc-daemon.yaml`, the same as in deploy/examples/hotel."""
     return _folder().joinpath("cdc-daemon.yaml").read_text()
+
+
+def relay_configuration() -> str:
+    """The text of `relay.yaml`, the same as in deploy/examples/hotel."""
+    return _folder().joinpath("relay.yaml").read_text()
+
+
+def projector_configuration() -> str:
+    """`cdc-daemon.yaml` for those who read the relay's log, whom no commit can wait for."""
+    without_strong, _, after = configuration().partition("consistency:")
+    _, state, rest = after.partition("state:")
+    return (without_strong + state + rest).replace(FOLLOWS_POSTGRES, FOLLOWS_LOG)
 
 
 def statements(name: str) -> dict[str, LiteralString]:

@@ -110,20 +110,36 @@ class DaemonProcess(Server):
 
 @contextmanager
 def running_daemon(
-    configuration: str, port: int, settings: dict[str, str], progress: Callable[[str], None]
+    configuration: str,
+    port: int,
+    settings: dict[str, str],
+    progress: Callable[[str], None],
+    *,
+    name: str = "cdc-daemon",
+    arguments: tuple[str, ...] = (),
 ) -> Iterator[DaemonProcess]:
     """Run the daemon for as long as the context lasts; its web side answers when that begins.
 
-    `configuration`: the text of its file, `settings`: the variables that it refers to.
+    `configuration`: the text of its file, `settings`: the variables that it refers to,
+    `arguments`: of `cdc-daemon run`. `name` is for people.
     """
-    with prepared_daemon(configuration, port, settings, progress) as daemon:
+    prepared = prepared_daemon(
+        configuration, port, settings, progress, name=name, arguments=arguments
+    )
+    with prepared as daemon:
         daemon.start()
         yield daemon
 
 
 @contextmanager
 def prepared_daemon(
-    configuration: str, port: int, settings: dict[str, str], progress: Callable[[str], None]
+    configuration: str,
+    port: int,
+    settings: dict[str, str],
+    progress: Callable[[str], None],
+    *,
+    name: str = "cdc-daemon",
+    arguments: tuple[str, ...] = (),
 ) -> Iterator[DaemonProcess]:
     """The same, not started yet: its commands can be run before."""
     with server_folder("daemon", None, None, FOLDER_BYTES) as folder:
@@ -136,8 +152,8 @@ def prepared_daemon(
             **settings,
         }
         launch = Launch(
-            name="cdc-daemon",
-            command=[sys.executable, "-m", "cdc_daemon", "run", file],
+            name=name,
+            command=[sys.executable, "-m", "cdc_daemon", "run", *arguments, file],
             folder=folder,
             port=port,
             account=None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from cdc_daemon.errors import RetryError, ShareChangedError
 from cdc_daemon.ports import Reached
-from cdc_daemon.sharing.facts import complete, era_of, reached_of, worth_telling
+from cdc_daemon.sharing.facts import Complete, complete, era_of, reached_of, worth_telling
 from cdc_daemon.sharing.membership import Membership
 from cdc_daemon.sharing.slots import ALL_SLOTS, Share, slot_of_address
 
@@ -44,6 +44,8 @@ class Part:
         self._told = told
         self._since = known_since
         self._delivery: Delivery | None = None
+        self._others_reached: Complete | None = None
+        """What was said of others last."""
         takes = seat.leads or self.is_ready
         self.share = Share(seat.slots if takes else frozenset())
         """Documents of our slots are ours once all that isn't known here is in the sink."""
@@ -81,8 +83,10 @@ class Part:
 
     def _tell_others(self, delivery: Delivery) -> None:
         others = ALL_SLOTS - self.share.slots
-        if others:
-            delivery.others_came_to(*complete(self._told, self.era, self._floor, others))
+        reached = complete(self._told, self.era, self._floor, others)
+        if others and reached != self._others_reached:
+            self._others_reached = reached
+            delivery.others_came_to(*reached)
 
     def news(self) -> Mapping[int, Reached]:
         """What is to be told: nothing while something is loaded, which may be another's soon."""

@@ -37,21 +37,30 @@ def test_it_compares_and_leaves_nothing(temporary: Path, tmp_path: Path) -> None
     plot = tmp_path / "techniques.svg"
     short = ("--seconds", "4s", "--away", "2s", "--rate", "50", "--rows", "500")
     result = compare(
-        *("--only", "cdc,polling-watermark", *short, "--plot", str(plot), "--output", "json"),
+        *(
+            "--only",
+            "cdc,kafka-log,polling-watermark",
+            *short,
+            "--plot",
+            str(plot),
+            "--output",
+            "json",
+        ),
         TMPDIR=str(temporary),
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    none, cdc, polling = json.loads(result.stdout)
-    assert [each["technique"] for each in (none, cdc, polling)] == [
-        *("none", "cdc", "polling-watermark")
+    none, cdc, kafka, polling = json.loads(result.stdout)
+    assert [each["technique"] for each in (none, cdc, kafka, polling)] == [
+        *("none", "cdc", "kafka-log", "polling-watermark")
     ]
     assert none["missed"] is none["delay_p50_seconds"] is None
-    assert cdc["missed"] == dict.fromkeys(cdc["missed"], 0)
-    assert cdc["away"]["lost"] == dict.fromkeys(cdc["away"]["lost"], 0)
+    for exact in (cdc, kafka):
+        assert exact["missed"] == dict.fromkeys(exact["missed"], 0)
+        assert exact["away"]["lost"] == dict.fromkeys(exact["away"]["lost"], 0)
     assert cdc["away"]["changes"] > 0 < cdc["away"]["kept_bytes"]
     assert {kind for kind, count in polling["missed"].items() if count} == {"deletes", "states"}
     assert polling["rows_read_per_change"] > cdc["rows_read_per_change"]
-    for each in (cdc, polling):
+    for each in (cdc, kafka, polling):
         assert 0 < each["delay_p50_seconds"] <= each["delay_p99_seconds"]
         assert each["changes"] > 0 < each["writer_share"]
         assert f"{each['technique']}: " in result.stderr

@@ -68,6 +68,23 @@ def test_it_runs_checks_and_leaves_nothing(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
+def test_it_runs_through_kafka(temporary: Path) -> None:
+    """`--with kafka`: a relay and two projectors, the same check at the end, no file left."""
+    result = subprocess.run(
+        [*COMMAND, "--with", "kafka", "--duration", "8s", "--plain", "--rate", "30"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+        env=environment(temporary),
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert SUMMARY.search(result.stdout) is not None, result.stdout
+    for name in ("projector 1", "projector 2", "the relay"):
+        assert f"Status of {name}: http" in result.stderr
+    assert list(temporary.iterdir()) == []
+
+
 def test_an_interrupt_stops_everything(temporary: Path) -> None:
     """Ctrl-C while the workload runs: exit code 130, no server answers any more, no file left."""
     demo = subprocess.Popen(
@@ -246,6 +263,7 @@ def test_the_example_is_what_the_demo_runs() -> None:
     for name in ("schema.sql", "rows.sql"):
         assert (example / name).read_text() == store.sql(name)
     assert (example / "cdc-daemon.yaml").read_text() == store.configuration()
+    assert (example / "relay.yaml").read_text() == store.relay_configuration()
 
 
 def put(search: Search, index: str, identifier: str, document: str) -> None:

@@ -47,7 +47,7 @@ def table_of(sql: LiteralString) -> Technique:
 @pytest.fixture
 def stage(postgres_server: embedded.PostgresServer) -> Stage:
     """PostgreSQL alone: nothing of these is searched."""
-    return Stage(postgres_server, "http://nobody.invalid", ROWS_OF_THE_STORE)
+    return Stage(postgres_server, "http://nobody.invalid", "", ROWS_OF_THE_STORE)
 
 
 def test_a_technique_that_misses_nothing_has_all_its_figures(stage: Stage) -> None:

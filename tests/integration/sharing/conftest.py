@@ -33,7 +33,7 @@ PROJECTIONS: dict[str, Any] = {
     **HOTELS,
     "rooms": {"from": "room", "fields": ["id", "kind", "price"]},
 }
-SECONDS = 25.0
+SECONDS = 60.0
 
 
 class Projectors:

@@ -211,6 +211,16 @@ def test_what_only_a_person_can_mend_ends_the_repair_and_not_the_stream(
     assert wait_until(lambda: is_true(loading), 5)
 
 
+def test_nothing_is_read_again_while_replicas_share_the_documents(
+    make: Callable[..., Loading],
+) -> None:
+    """A repair has one writer; the message says what to do."""
+    loading = loaded(make)
+    loading.delivery.others_came_to(Position(90), Position(90))
+    with pytest.raises(ConflictError, match="stop the others"):
+        loading.control.start(REPAIR)
+
+
 CHANGED = Load(TABLE, ("hotels",), since=Position(90), why="column x was rewritten")
 
 

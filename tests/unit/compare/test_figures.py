@@ -134,14 +134,17 @@ def test_techniques_are_chosen_by_name() -> None:
 def test_every_configuration_is_valid(technique: Technique, tmp_path: Path) -> None:
     """As `cdc-daemon validate` would say."""
     file = tmp_path / "cdc-daemon.yaml"
-    file.write_text(technique.configuration())
     variables = {
         "DATABASE_URL": "postgresql://somebody@localhost/compare",
         "OPENSEARCH_URL": "http://localhost:9200",
         "CDC_DAEMON_DATA": str(tmp_path),
         "CDC_DAEMON_LISTEN": "127.0.0.1:0",
+        "KAFKA_SERVERS": "localhost:9092",
     }
+    file.write_text(technique.configuration())
     assert load(file, variables).configuration.name == f"compare-{technique.name}"
+    file.write_text(technique.relay())
+    assert load(file, variables).configuration.name == f"compare-{technique.name}-relay"
 
 
 def test_no_two_techniques_share_a_name() -> None:
