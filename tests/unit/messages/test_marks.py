@@ -5,7 +5,7 @@ from __future__ import annotations
 from cdc_daemon.events import Position
 from connectors.messages.journal import Journal
 from connectors.messages.marks import ROOM, Marks
-from connectors.messages.numbering import BEYOND, MICROSECONDS, Numbering
+from connectors.messages.numbering import BEYOND, Numbering
 
 NOW = 1_700_000_000.0
 
