@@ -169,6 +169,24 @@ def test_what_is_not_understood_is_a_row_that_cannot_be_read(value: bytes, reaso
         assert "topic shop, partition 0, offset 6" in cell.explanation
 
 
+@pytest.mark.parametrize(
+    ("said", "key"), [({"source": {}}, None), ({"op": "x"}, None), ({}, b"{not json")]
+)
+def test_what_is_not_understood_is_still_of_its_transaction(
+    said: dict[str, Any], key: bytes | None
+) -> None:
+    """The others of it needn't wait for one that never comes."""
+    value = message({**envelope("c", ROW), **said})
+    assert reader().read(value._replace(key=key)).transaction == ("1019", 3)
+
+
+def test_a_column_may_be_called_transaction() -> None:
+    """Only an envelope says of which transaction a message is."""
+    row = {"id": "8", "transaction": {"id": "7:9", "total_order": 1}}
+    said = reader("flattened").read(message(row)._replace(key=b"{not json"))
+    assert (said.poison, said.transaction) == ("no_json", None)
+
+
 def test_a_value_of_another_type_costs_its_column() -> None:
     """The others of the row can be read."""
     said = reader().read(message(envelope("u", {**ROW, "opened": "soon"})))
