@@ -42,8 +42,16 @@ class FormatReader(Protocol):
 class TableReader:
     """Understands the messages of one table."""
 
-    def __init__(self, relation: Relation, section: MessagesSection, table: MessageTable) -> None:
-        self._format = _format_reader(relation, section, table)
+    def __init__(
+        self,
+        relation: Relation,
+        section: MessagesSection,
+        table: MessageTable,
+        *,
+        is_ordered: bool = True,
+    ) -> None:
+        """`is_ordered`: its messages come in one order, also those of different rows."""
+        self._format = _format_reader(relation, section, table, is_ordered=is_ordered)
         format_ = table.format or section.format
         self._is_text = format_ == "events"
         self._has_envelope = format_ == "debezium"
@@ -121,16 +129,16 @@ def _table_of(message: Message) -> str | None:
 
 
 def _format_reader(
-    relation: Relation, section: MessagesSection, table: MessageTable
+    relation: Relation, section: MessagesSection, table: MessageTable, *, is_ordered: bool
 ) -> FormatReader:
     format_ = table.format or section.format
     version = table.version or _DEFAULT_VERSIONS[format_]
     if format_ == "events":
         return EventReader(Rows(relation, None), version, table)
     rows = Rows(relation, section.debezium.handling())
-    return (
-        DebeziumReader(rows, version) if format_ == "debezium" else FlattenedReader(rows, version)
-    )
+    if format_ == "flattened":
+        return FlattenedReader(rows, version)
+    return DebeziumReader(rows, version, is_ordered=is_ordered)
 
 
 def _json(text: bytes | None, part: str) -> Any:

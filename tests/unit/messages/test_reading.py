@@ -150,6 +150,18 @@ def test_a_truncate_takes_all_rows_and_a_text_none() -> None:
     assert reader().read(message({"op": "m", "source": {}, "message": {}})) == Said()
 
 
+def test_a_truncate_without_an_order_is_refused() -> None:
+    """It has no key: of what is in other partitions nobody knows whether it was before it."""
+    config = MessageTable.model_validate({"key": ["id"], "columns": COLUMNS})
+    hotel = configured_relation("public.hotel", config)
+    section = MessagesSection.model_validate({})
+    hotels = TableReader(hotel, section, config, is_ordered=False)
+    said = hotels.read(message(envelope("t", None)))
+    assert (said.poison, said.changes[0].kind) == ("truncate_unordered", ChangeKind.UPDATE)
+    assert said.transaction == ("1019", 3)
+    assert not hotels.read(message(envelope("c", ROW))).poison
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
