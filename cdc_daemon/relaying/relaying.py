@@ -137,7 +137,6 @@ class Relaying:
                 relay.begin(event)
                 self._snapshot.begin(event.xid, self.received)
             elif isinstance(event, Commit):
-                relay.commit(event)
                 self._commit(event)
             elif isinstance(event, Watermark):
                 self._pass(event.position)
@@ -145,10 +144,14 @@ class Relaying:
         return urgent
 
     def _commit(self, commit: Commit) -> None:
+        """Its end may be the only one for long: under load few reads end behind a commit."""
+        self._relay.commit(commit)
         self._is_open = False
         self._metrics.transaction()
         self._monitor.delays.committed(commit.position, commit.time, commit.traceparent)
         self._pass(commit.position)
+        if self._is_due(more=True, urgent=False):
+            self._settle()
 
     def _pass(self, position: Position) -> None:
         self.received = max(self.received, position)
@@ -224,7 +227,7 @@ class Relaying:
         self._snapshot.close()
 
     def _finish(self) -> None:
-        """Whole transactions are settled; of one that hasn't ended nothing is left."""
+        """Whole transactions are settled; one that hasn't ended comes again, with those held."""
         if self._is_open:
             return
         self.checkpoint = replace(self.checkpoint, written=self.received)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from cdc_daemon.errors import StartAgainError
+from cdc_daemon.errors import RetryError, StartAgainError
 from cdc_daemon.ports import ClockSample, Standing
 from connectors.kafka.following import gone
 
@@ -33,13 +33,18 @@ class KafkaClock:
         self._looked_at = 0.0
 
     def sample(self) -> ClockSample:
-        """Now, and what stands for all that the topics hold by now."""
-        following = self._following()
-        if following is None:
+        """Now, and what stands for all that the topics hold by now.
+
+        Raises RetryError while nothing is read: nobody knows then what isn't.
+        """
+        following, places = self._following(), list(self._stream.standings)
+        if following is None or not places:
+            if self._stream.has_begun:
+                raise RetryError("no partition is ours just now", reason="unassigned")
             return ClockSample(time.time(), self._stream.last, 0.0)
         self._look(following)
         began, now = time.monotonic(), time.time()
-        ends = self._topics.ends(list(self._stream.standings))
+        ends = self._topics.ends(places)
         following.ends = ends
         return ClockSample(now, self._stream.mark(ends), time.monotonic() - began)
 

@@ -55,6 +55,8 @@ class Stream:
         self._ends: dict[Place, int] = {}
         """What is read from the first message on: up to here."""
         self._reread_to: Position | None = None
+        self.has_begun = False
+        """Whether any partition has been ours."""
         self.wanted = False
         """Whether somebody wants all from the first message on, since `renew`."""
         self._ages: dict[Place, float] = {}
@@ -115,6 +117,7 @@ class Stream:
         """These partitions are ours."""
         with self._lock:
             self._standings |= standings
+            self.has_begun = True
 
     def remove(self, places: Iterable[Place]) -> None:
         """These are others': whoever has them reads again what isn't committed."""

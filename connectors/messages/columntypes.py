@@ -74,7 +74,7 @@ def column_type(declared: str) -> tuple[ColumnType, bool]:
         candidates = (*KNOWN, *PASSED_ON, *_NAMES)
         meant = nearest(plain, candidates)
         guess = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted(candidates))}"
-        raise ValueError(f"{plain} is no type that can be posted: {guess}")
+        raise ValueError(f"{plain} is no type that can be declared: {guess}")
     modifier = _modifier(name, first, second)
     element = ColumnType(name, modifier=modifier, declared=_declared(plain, first, second))
     if array is None:

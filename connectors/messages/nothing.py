@@ -49,7 +49,7 @@ class NoRows:
 
     def check(self, relation: Relation, where: str) -> NoReturn:  # noqa: ARG002 - the port
         """No condition chooses any."""
-        raise ConditionError("this source keeps no rows that could be chosen: post them again")
+        raise ConditionError("this source keeps no rows that could be chosen: have them sent again")
 
     def read(self, relation: Relation, chunk: Chunk, where: str = "") -> NoReturn:  # noqa: ARG002 - the port
         """Nothing is planned, so nothing is read."""

@@ -14,8 +14,9 @@ MICROSECONDS: Final = 1_000_000
 STEP: Final = 8
 """From one position to the next, as those of a log: a truncate writes just below its own."""
 BEYOND: Final = 3600 * MICROSECONDS
-"""A process goes on so far beyond what is known of the one before: a checkpoint is some seconds
-old, and the clock may have been set back, or be another machine's."""
+"""A process begins so far beyond now: later than all that one before has given, which began as far
+beyond an earlier now, and gives fewer than one each STEP microseconds. It leaves that much room for
+a clock that was set back, or is another machine's."""
 
 
 class Numbering:
@@ -38,5 +39,5 @@ class Numbering:
     def go_beyond(self, after: Position, now: float) -> None:
         """Where a process before has come to `after`: all that is given now is later."""
         if self.last < after:
-            self.last = Position(after + BEYOND)
-            self.next(now)
+            ahead = Position(int(now * MICROSECONDS) + BEYOND)
+            self.last = ahead if after < ahead else Position(after + BEYOND)

@@ -8,7 +8,6 @@ consumes: that is what the order of versions hangs on.
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -16,6 +15,7 @@ import structlog
 from cdc_daemon.errors import RetryError, SlotInUseError
 from cdc_daemon.events import NOWHERE
 from connectors.messages.history import EVERYTHING, history
+from connectors.messages.journal import Journal
 from connectors.rabbitmq.arrivals import Arrivals
 from connectors.rabbitmq.deliveries import Arrived
 from connectors.rabbitmq.session import Session
@@ -40,8 +40,8 @@ class Queues:
         self._config = config
         self._name = name
         self._session: Session | None = None
-        self._unacknowledged: deque[tuple[Position, int]] = deque()
-        """Position and tag of what came on this connection, in order."""
+        self._unacknowledged = Journal[int]()
+        """The tag of each message that came on this connection."""
         self._arrivals = Arrivals()
         self.waiting: Mapping[str, int] = {}
         """How many messages wait in each that we haven't been sent, when it was looked last."""
@@ -98,7 +98,8 @@ class Queues:
             Arrived(self._arrivals.number(), delivery)
             for delivery in self._session.wait(timeout_seconds)
         ]
-        self._unacknowledged.extend((one.position, one.delivery.tag) for one in arrived)
+        for one in arrived:
+            self._unacknowledged.add(one.position, one.delivery.tag)
         return arrived
 
     def passed_on(self, delivery: Delivery) -> None:
@@ -106,11 +107,9 @@ class Queues:
 
     def confirm(self, durable: Position) -> None:
         """Acknowledge what is durable."""
-        tag = 0
-        while self._unacknowledged and self._unacknowledged[0][0] <= durable:
-            _, tag = self._unacknowledged.popleft()
-        if tag and self._session is not None:
-            self._session.acknowledge(tag)
+        tags = [tag for _, tag in self._unacknowledged.durable(durable)]
+        if tags and self._session is not None:
+            self._session.acknowledge(tags[-1])
 
     def end_of(self, session: Session) -> Position:
         """Where the last message is that waits. Any thread asks, with a session of its own."""
@@ -125,7 +124,7 @@ class Queues:
 
     def end(self) -> None:
         """Consume no more. Safe to call twice."""
-        self._unacknowledged.clear()
+        self._unacknowledged.forget()
         session, self._session = self._session, None
         if session is not None:
             session.close()

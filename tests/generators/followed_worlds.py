@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cdc_daemon.embedded import OpenSearchServer, PostgresServer
+    from cdc_daemon.embedded import KafkaServer, OpenSearchServer, PostgresServer
     from tests.conftest import Database
     from tests.generators.running_daemon import RunningDaemon
     from tests.generators.searched import Searched
@@ -45,7 +45,7 @@ SHOWN = 3
 class Servers:
     """What may be killed under a daemon."""
 
-    def __init__(self, *servers: PostgresServer | OpenSearchServer) -> None:
+    def __init__(self, *servers: PostgresServer | OpenSearchServer | KafkaServer) -> None:
         self._servers = servers
 
     def kill_one(self, rng: Random) -> str:

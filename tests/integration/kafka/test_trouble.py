@@ -26,6 +26,7 @@ def test_a_broker_that_dies_and_comes_back(shop: Shop, kafka: embedded.KafkaServ
     shop.daemon.wait_until("waiting")
     assert shop.daemon.health("readyz")[0] == 503
     assert shop.daemon.health("livez")[0] == 200
+    until(lambda: shop.daemon.delay() > 2, 60, "the delay rises while nothing is read")
     kafka.start()
     shop.hotels({1: "Ritz!", 2: "Astoria"})
     shop.until_shown({"1": "Ritz!", "2": "Astoria"})

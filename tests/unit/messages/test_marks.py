@@ -66,7 +66,7 @@ def test_a_process_goes_on_beyond_the_one_before() -> None:
     """Also where the clock was set back since."""
     numbering = Numbering()
     before = Position(int(NOW * 1_000_000))
-    numbering.go_beyond(before, NOW - 60)
+    numbering.go_beyond(before, NOW - 7200)
     assert numbering.last >= before + BEYOND
     assert numbering.next(NOW) == numbering.last
 
@@ -81,3 +81,17 @@ def test_a_journal_gives_out_what_is_durable_once() -> None:
     assert len(journal) == 2
     journal.forget()
     assert list(journal.durable(Position(9))) == []
+
+
+def test_processes_that_store_no_checkpoint_give_no_position_twice() -> None:
+    """Each is killed before it has stored any, and has written documents all the same."""
+    checkpoint, highest = Numbering().next(NOW), Position(0)
+    for process in range(4):
+        numbering = Numbering()
+        numbering.go_beyond(checkpoint, NOW + 1 + process)
+        first = numbering.step()
+        assert first > highest
+        if process == 0:  # an hour ahead of the clock, as all that begin soon after a start
+            checkpoint = first
+        for _ in range(10_000):
+            highest = numbering.step()
