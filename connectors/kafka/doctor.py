@@ -8,6 +8,7 @@ from cdc_daemon.errors import SourceError
 from cdc_daemon.ports import Finding
 from cdc_daemon.quantities import duration_text
 from connectors.kafka.followed import follow
+from connectors.messages.tables import qualified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,6 +47,19 @@ def _table(topics: Topics, config: KafkaConfig, relation: Relation) -> Iterator[
             yield Finding(check, "problem", _rights(topic, lacking))
             continue
         yield _topic(check, topics, config, topic)
+    if not followed.is_ordered(relation.qualified_name) and _has_truncates(config, relation):
+        yield Finding(
+            check,
+            "ok",
+            "in several partitions: a TRUNCATE becomes a dead letter, as its order among the rows "
+            "isn't known (docs/reference/kafka.md)",
+        )
+
+
+def _has_truncates(config: KafkaConfig, relation: Relation) -> bool:
+    """Only the envelope says so."""
+    tables = {qualified(name): table for name, table in config.tables.items()}
+    return (tables[relation.qualified_name].format or config.format) == "debezium"
 
 
 def _rights(topic: Topic, lacking: Sequence[str]) -> str:

@@ -38,6 +38,10 @@ class Followed:
         """Of the topics, by their names."""
         return {name: topic.id for name, topic in self.topics.items()}
 
+    def is_ordered(self, table: str) -> bool:
+        """Whether all messages of a table come in one order: in one partition."""
+        return sum(self.topics[name].partitions for name in self.by_table[table]) == 1
+
     def tables_of(self, topic: str) -> list[str]:
         """Those that have messages in it."""
         return [table for table, names in self.by_table.items() if topic in names]

@@ -253,7 +253,10 @@ class KafkaSource:
         tables = {qualified(name): table for name, table in self._config.tables.items()}
         by_table = {
             relation.qualified_name: TableReader(
-                relation, self._config, tables[relation.qualified_name]
+                relation,
+                self._config,
+                tables[relation.qualified_name],
+                is_ordered=followed.is_ordered(relation.qualified_name),
             )
             for relation in relations
         }

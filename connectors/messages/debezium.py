@@ -25,9 +25,11 @@ MILLISECONDS: Final = 1000
 class DebeziumReader:
     """Understands the envelope, for one table."""
 
-    def __init__(self, rows: Rows, version: str) -> None:
+    def __init__(self, rows: Rows, version: str, *, is_ordered: bool = True) -> None:
+        """`is_ordered`: its messages come in one order, also those of different rows."""
         self.rows = rows
         self._version = version
+        self._is_ordered = is_ordered
 
     def read(self, parsed: Parsed) -> Said | None:
         """What it says; a text without rows (`op` m) says nothing. Raises MessageError."""
@@ -56,7 +58,19 @@ class DebeziumReader:
             return self.rows.upsert(field_of(envelope.get("after")), schemas, where)
         if operation == "d":
             return self._deleted(envelope.get("before"), parsed)
-        return self.rows.truncate() if operation == "t" else None
+        return self._truncated() if operation == "t" else None
+
+    def _truncated(self) -> Change:
+        """It has no key: its partition may be ahead of those that have what it deletes."""
+        if self._is_ordered:
+            return self.rows.truncate()
+        raise MessageError(
+            "truncate_unordered",
+            f"table {self.rows.relation.qualified_name} has several partitions, so nobody knows "
+            "which rows were there before this TRUNCATE, and documents of deleted rows stay. "
+            "Delete rows by DELETE instead, or give the table one partition; to have it right, "
+            "delete its topics, and let the connector take a new snapshot",
+        )
 
     def _deleted(self, before: Any, parsed: Parsed) -> Change:
         where = parsed.message.where

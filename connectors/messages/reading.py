@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import orjson
 
 from cdc_daemon.values import read_json
-from connectors.messages.debezium import DebeziumReader
+from connectors.messages.debezium import DebeziumReader, transaction_of
 from connectors.messages.events import EventReader
 from connectors.messages.flattened import FlattenedReader
 from connectors.messages.message import MessageError, Parsed, Said
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Relation
     from connectors.messages.debeziumvalues import Schema
     from connectors.messages.formats import MessagesSection, MessageTable
-    from connectors.messages.message import Message
+    from connectors.messages.message import Message, Transaction
 
 _WRAPPED: Final = frozenset({"schema", "payload"})
 _DEFAULT_VERSIONS: Final = {"debezium": "lsn", "flattened": "arrival", "events": "arrival"}
@@ -42,21 +42,42 @@ class FormatReader(Protocol):
 class TableReader:
     """Understands the messages of one table."""
 
-    def __init__(self, relation: Relation, section: MessagesSection, table: MessageTable) -> None:
-        self._format = _format_reader(relation, section, table)
-        self._is_text = (table.format or section.format) == "events"
+    def __init__(
+        self,
+        relation: Relation,
+        section: MessagesSection,
+        table: MessageTable,
+        *,
+        is_ordered: bool = True,
+    ) -> None:
+        """`is_ordered`: its messages come in one order, also those of different rows."""
+        self._format = _format_reader(relation, section, table, is_ordered=is_ordered)
+        format_ = table.format or section.format
+        self._is_text = format_ == "events"
+        self._has_envelope = format_ == "debezium"
 
     def read(self, message: Message) -> Said:
         """What it says; no changes where it says nothing."""
         try:
             parsed = self._parsed(message)
-            said = self._format.read(parsed) or Said()
+            said = self._format.read(parsed) or Said(transaction=self._transaction(message))
         except MessageError as error:
             explanation = f"{error}, in {message.where}"
             raw = message.value or message.key or b""
             change = self._format.rows.unreadable(error.reason, explanation, raw)
-            return Said((change,), time=message.time, poison=error.reason)
+            transaction = self._transaction(message)
+            return Said((change,), time=message.time, transaction=transaction, poison=error.reason)
         return said._replace(traceparent=_header(message, TRACEPARENT))
+
+    def _transaction(self, message: Message) -> Transaction | None:
+        """That of one that says nothing, or isn't understood: what it belongs to waits for it."""
+        if not self._has_envelope:
+            return None
+        try:
+            envelope, _ = _unwrapped(_json(message.value, "value"))
+        except MessageError:
+            return None
+        return transaction_of(envelope.get("transaction")) if isinstance(envelope, dict) else None
 
     def _parsed(self, message: Message) -> Parsed:
         key, key_schema = _unwrapped(self._key(message.key))
@@ -108,16 +129,16 @@ def _table_of(message: Message) -> str | None:
 
 
 def _format_reader(
-    relation: Relation, section: MessagesSection, table: MessageTable
+    relation: Relation, section: MessagesSection, table: MessageTable, *, is_ordered: bool
 ) -> FormatReader:
     format_ = table.format or section.format
     version = table.version or _DEFAULT_VERSIONS[format_]
     if format_ == "events":
         return EventReader(Rows(relation, None), version, table)
     rows = Rows(relation, section.debezium.handling())
-    return (
-        DebeziumReader(rows, version) if format_ == "debezium" else FlattenedReader(rows, version)
-    )
+    if format_ == "flattened":
+        return FlattenedReader(rows, version)
+    return DebeziumReader(rows, version, is_ordered=is_ordered)
 
 
 def _json(text: bytes | None, part: str) -> Any:

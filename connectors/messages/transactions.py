@@ -47,12 +47,20 @@ class _Open(Generic[PlaceType]):
     held: list[Held[PlaceType]] = field(default_factory=list)
     expected: int | None = None
     """How many events it has of our tables; None before its end has come."""
+    events: set[int] = field(default_factory=set)
+    """Which have come, by their order: a connector may send them again. Without one each counts."""
 
     @property
     def is_whole(self) -> bool:
         """Whether all have come."""
-        counted = sum(one.said.transaction is not None for one in self.held)
-        return self.expected is not None and counted >= self.expected
+        return self.expected is not None and len(self.events) >= self.expected
+
+    def add(self, held: Held[PlaceType], now: float) -> None:
+        """A message of it has come."""
+        self.news_at = now
+        self.held.append(held)
+        if held.said.transaction is not None:
+            self.events.add(held.said.transaction.order or -len(self.held))
 
 
 class Transactions(Generic[PlaceType]):
@@ -75,7 +83,7 @@ class Transactions(Generic[PlaceType]):
         """Keep a message until its transaction is whole; False where it needn't wait."""
         if number in self._over:
             return False
-        self._of(number, now).held.append(held)
+        self._open.setdefault(number, _Open(number, now)).add(held, now)
         self._held.setdefault(held.place, deque()).append(held.offset)
         self._size_bytes += held.size_bytes
         return True
@@ -90,7 +98,8 @@ class Transactions(Generic[PlaceType]):
             return
         if said.get("status") == "END":
             self._open[number].expected = self._expected(said)
-            self._ended.append(number)
+            if number not in self._ended:  # a connector that was restarted says it again
+                self._ended.append(number)
 
     def whole(self, now: float) -> Iterator[list[Held[PlaceType]]]:
         """Take out those that can go on, in the order of their commits."""
@@ -108,11 +117,6 @@ class Transactions(Generic[PlaceType]):
     def forget(self) -> None:
         """All comes again."""
         self.__init__(self._tables, self._most_bytes)  # type: ignore[misc]  # as it was made
-
-    def _of(self, number: str, now: float) -> _Open[PlaceType]:
-        found = self._open.setdefault(number, _Open(number, now))
-        found.news_at = now
-        return found
 
     def _expected(self, said: dict[str, Any]) -> int:
         return sum(

@@ -150,6 +150,18 @@ def test_a_truncate_takes_all_rows_and_a_text_none() -> None:
     assert reader().read(message({"op": "m", "source": {}, "message": {}})) == Said()
 
 
+def test_a_truncate_without_an_order_is_refused() -> None:
+    """It has no key: of what is in other partitions nobody knows whether it was before it."""
+    config = MessageTable.model_validate({"key": ["id"], "columns": COLUMNS})
+    hotel = configured_relation("public.hotel", config)
+    section = MessagesSection.model_validate({})
+    hotels = TableReader(hotel, section, config, is_ordered=False)
+    said = hotels.read(message(envelope("t", None)))
+    assert (said.poison, said.changes[0].kind) == ("truncate_unordered", ChangeKind.UPDATE)
+    assert said.transaction == ("1019", 3)
+    assert not hotels.read(message(envelope("c", ROW))).poison
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -169,6 +181,24 @@ def test_what_is_not_understood_is_a_row_that_cannot_be_read(value: bytes, reaso
         assert "topic shop, partition 0, offset 6" in cell.explanation
 
 
+@pytest.mark.parametrize(
+    ("said", "key"), [({"source": {}}, None), ({"op": "x"}, None), ({}, b"{not json")]
+)
+def test_what_is_not_understood_is_still_of_its_transaction(
+    said: dict[str, Any], key: bytes | None
+) -> None:
+    """The others of it needn't wait for one that never comes."""
+    value = message({**envelope("c", ROW), **said})
+    assert reader().read(value._replace(key=key)).transaction == ("1019", 3)
+
+
+def test_a_column_may_be_called_transaction() -> None:
+    """Only an envelope says of which transaction a message is."""
+    row = {"id": "8", "transaction": {"id": "7:9", "total_order": 1}}
+    said = reader("flattened").read(message(row)._replace(key=b"{not json"))
+    assert (said.poison, said.transaction) == ("no_json", None)
+
+
 def test_a_value_of_another_type_costs_its_column() -> None:
     """The others of the row can be read."""
     said = reader().read(message(envelope("u", {**ROW, "opened": "soon"})))
@@ -186,6 +216,19 @@ def test_flattened_rows() -> None:
     assert (row.changes[0].new, row.version, row.time) == (VALUES, 7, 1700000001.0)
     for gone in (message({**ROW, "__deleted": "true"}, {"id": 1}), message(None, {"id": 1})):
         assert hotels.read(gone).changes[0].kind is ChangeKind.DELETE
+
+
+@pytest.mark.parametrize("version", ["arrival", "lsn"])
+@pytest.mark.parametrize("value", [b"null", b'{"schema": {"type": "struct"}, "payload": null}'])
+def test_a_flattened_delete_may_have_a_value_that_is_null(value: bytes, version: str) -> None:
+    """So Kafka Connect's converter writes the end of a row, whose schema it knows."""
+    hotels = reader("flattened", version=version)
+    deleted = hotels.read(message(None, {"id": 3}, newest=7)._replace(value=value))
+    (change,) = deleted.changes
+    assert change.kind is ChangeKind.DELETE
+    assert change.old is not None
+    assert change.old[0] == b"3"
+    assert (deleted.version, deleted.poison) == (7, "")
 
 
 def test_flattened_rows_may_bring_their_place_in_the_log() -> None:

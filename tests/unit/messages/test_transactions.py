@@ -101,3 +101,18 @@ def test_a_number_that_is_given_again_is_another_transaction() -> None:
         assert hold(transactions, "7", 1)
         tell(transactions, "END", "7", hotel=1)
         assert whole(transactions) == [[1]]
+
+
+def test_what_a_connector_tells_again_counts_once() -> None:
+    """After its restart it sends the end of a transaction again, and rows that have come."""
+    transactions: Transactions[str] = Transactions(["public.hotel"])
+    for offset in range(2):
+        tell(transactions, "BEGIN", "7")
+        assert hold(transactions, "7", 1, offset=offset)
+        tell(transactions, "END", "7", hotel=2)
+    assert whole(transactions) == []
+    assert hold(transactions, "7", 2, offset=2)
+    assert whole(transactions) == [[1, 1, 2]]
+    tell(transactions, "END", "7", hotel=2)
+    assert whole(transactions) == []
+    assert transactions.incomplete == 0
