@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from cdc_daemon.claim import Claim
     from cdc_daemon.config.models import Configuration
-    from cdc_daemon.errors import SchemaChangedError
     from cdc_daemon.events import Shape
     from cdc_daemon.ports import Sink, Source
     from cdc_daemon.projection.compiler import Compiled
@@ -39,14 +38,9 @@ class Beside:
         self._claim = claim
         self._reaching = reaching
 
-    def look(
-        self,
-        compiled: Compiled,
-        shapes: Mapping[str, Shape],
-        unexplained: SchemaChangedError | None,
-    ) -> tuple[Found, Resumption]:
+    def look(self, compiled: Compiled, shapes: Mapping[str, Shape]) -> tuple[Found, Resumption]:
         """What there is, and what a start would do that leads; neither the source is touched, nor
-        the state.
+        the state. What the stream has shown of a table is for the leader to see to.
         """  # noqa: D205 - one sentence
         name = self._configuration.name
         with self._reaching.reachable("sink", SinkError):
@@ -55,7 +49,7 @@ class Beside:
         with self._reaching.reachable("source", SourceError):
             memberships = self._source.memberships(compiled.relations)
             found = self._claim.found(kept, memberships)
-        found = replace(found, shapes=shapes, unexplained=unexplained)
+        found = replace(found, shapes=shapes)
         with self._reaching.reachable("sink", SinkError):
             resumption = resume(name, found, compiled.mapped, self._sink, self._source.show)
         return found, resumption

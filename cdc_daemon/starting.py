@@ -175,7 +175,7 @@ class Start:
         said = None
         while not replica.leads:
             compiled, shapes = self._compile()
-            found, resumption = self._beside.look(compiled, shapes, self._unexplained)
+            found, resumption = self._beside.look(compiled, shapes)
             why = waits_because(found, resumption)
             if why is None:
                 return self._adopt(compiled, found, resumption)

@@ -140,6 +140,8 @@ def _launch(folder: Path, port: int, nodes_port: int, account: Account | None) -
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_NODENAME": NODE,
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _node_options(nodes_port),
+            # It looks once a minute whether that process knows it, and starts it by another Erlang.
+            "ERL_AFLAGS": "-start_epmd false",
             # The script becomes the server, so that signals reach it.
             "detached": "true",
         },

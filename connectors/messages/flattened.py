@@ -33,9 +33,12 @@ class FlattenedReader:
         self._version = version
 
     def read(self, parsed: Parsed) -> Said:
-        """The row, or its end. Raises MessageError."""
+        """The row, or its end: no value, or null, as Connect's converter makes of it.
+
+        Raises MessageError.
+        """
         message, row = parsed.message, parsed.value
-        if message.value is not None and not isinstance(row, dict):
+        if row is not None and not isinstance(row, dict):
             raise MessageError("no_row", "it is no object with the columns of a row")
         existing = row is not None and self._metadata("__op", parsed) == "r"
         version = self._version_of(parsed, existing=existing)
@@ -61,7 +64,7 @@ class FlattenedReader:
         message = parsed.message
         if self._version == "arrival":
             return message.number
-        if message.value is None:
+        if parsed.value is None:
             return message.newest or 1
         if self._version != "lsn":
             return number_at(self._version, parsed)

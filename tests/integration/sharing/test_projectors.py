@@ -110,3 +110,15 @@ def test_nothing_is_lost_while_replicas_come_and_go(projectors: Projectors) -> N
     projectors.catch_up()
     store.assert_equal(first)
     assert all(not one.events("state_lost") for one in projectors.all)
+
+
+def test_a_table_that_changes_has_one_writer_meanwhile(projectors: Projectors) -> None:
+    """The leader makes what all go on with; then they share again."""
+    store = projectors.store
+    store.execute(*FILL)
+    first, second = projectors.add(), projectors.add()
+    projectors.wait_shared(first, second)
+    store.execute("alter table room alter column price type int using price::int")
+    store.execute("update room set price = price + 1 where id % 2 = 0")
+    store.wait_until_equal(first)
+    projectors.wait_shared(first, second)

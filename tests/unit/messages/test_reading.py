@@ -228,6 +228,19 @@ def test_flattened_rows() -> None:
         assert hotels.read(gone).changes[0].kind is ChangeKind.DELETE
 
 
+@pytest.mark.parametrize("version", ["arrival", "lsn"])
+@pytest.mark.parametrize("value", [b"null", b'{"schema": {"type": "struct"}, "payload": null}'])
+def test_a_flattened_delete_may_have_a_value_that_is_null(value: bytes, version: str) -> None:
+    """So Kafka Connect's converter writes the end of a row, whose schema it knows."""
+    hotels = reader("flattened", version=version)
+    deleted = hotels.read(message(None, {"id": 3}, newest=7)._replace(value=value))
+    (change,) = deleted.changes
+    assert change.kind is ChangeKind.DELETE
+    assert change.old is not None
+    assert change.old[0] == b"3"
+    assert (deleted.version, deleted.poison) == (7, "")
+
+
 def test_flattened_rows_may_bring_their_place_in_the_log() -> None:
     """In a field or a header; without it such a message is a row that can't be read."""
     hotels = reader("flattened", version="lsn")
