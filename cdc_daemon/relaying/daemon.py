@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.relaying.start import RelayBegun
 
 log = structlog.get_logger(__name__)
 
@@ -56,8 +57,10 @@ class RelayDaemon:
             self._source,
             self._relay,
             self._lifetime.stopping,
-            lambda: self._state("standby", ""),
+            self._stand_by,
         )
+        self._monitor: Monitor | None = None
+        """Of the last start that came through: the source keeps its log for us until the next."""
 
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""
@@ -76,6 +79,7 @@ class RelayDaemon:
         self._lifetime.stop(at_once=at_once)
 
     def _ended(self, failed: bool) -> None:  # noqa: FBT001 - as `Lifetime.last` tells it
+        self._stop_watching()
         if failed:
             self.metrics.failed()
 
@@ -100,20 +104,40 @@ class RelayDaemon:
     def _run_from_start(self) -> None:
         if self.status.state != "waiting":
             self._state("starting", self.status.trouble)
-        begun = self._start.begin()
-        monitor = Monitor(self._source.clock(), self.metrics, None, self._spans)
-        self.status.watch(monitor)
-        relaying = Relaying(self._source, self._relay, begun, monitor, self.metrics, self._state)
-        self.status.follow(relaying)
-        monitor.start()
         try:
-            relaying.follow(self._lifetime.stopping)
+            if self._monitor is not None:
+                self._monitor.raise_failure()
+            self._follow(self._start.begin())
         except RetentionLimitError as limit:
             self._give_up_place(limit)
             raise
+
+    def _follow(self, begun: RelayBegun) -> None:
+        monitor = self._watch()
+        relaying = Relaying(self._source, self._relay, begun, monitor, self.metrics, self._state)
+        self.status.follow(relaying)
+        try:
+            relaying.follow(self._lifetime.stopping)
         finally:
-            monitor.stop()
             relaying.close()
+
+    def _watch(self) -> Monitor:
+        """A monitor that begins anew, as the positions may: the source can have another history."""
+        self._stop_watching()
+        self._monitor = Monitor(self._source.clock(), self.metrics, None, self._spans)
+        self.status.watch(self._monitor)
+        self._monitor.start()
+        return self._monitor
+
+    def _stop_watching(self) -> None:
+        if self._monitor is not None:
+            self._monitor.stop()
+            self._monitor = None
+
+    def _stand_by(self) -> None:
+        """The slot is another daemon's concern."""
+        self._stop_watching()
+        self._state("standby", "")
 
     def _give_up_place(self, limit: RetentionLimitError) -> None:
         """The disk of the source counts more than what is passed on."""

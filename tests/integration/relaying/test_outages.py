@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from tests.integration.relaying.conftest import StartRelay
 
 OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS") or 2)
+LIMIT = {"warn": "4MB", "critical": "8MB", "limit": "20MB", "at_limit": "drop"}
+LOST = """
+select pg_terminate_backend(active_pid) from pg_replication_slots
+where active and database = current_database()
+"""
+SLOTS = "select slot_name from pg_replication_slots where database = current_database()"
+WRITE_LOG = "select pg_logical_emit_message(true, 'test', repeat('x', 1000000))"
 CONFIRMED = "select confirmed_flush_lsn::text from pg_replication_slots"
 
 
@@ -45,6 +52,22 @@ def test_brokers_that_are_away_are_waited_for(
     relay.daemon.wait_until()
     relay.daemon.catch_up()
     assert [event["after"]["id"] for event in relay.events("public.hotel")] == list(range(1, 501))
+
+
+def test_the_limit_of_the_log_holds_while_no_start_comes_through(
+    start_relay: StartRelay, hotels: psycopg.Connection, kafka: embedded.KafkaServer
+) -> None:
+    """The slot is dropped though the source was lost as well, and Kafka lets nothing begin."""
+    relay = start_relay(source={"wal": LIMIT})
+    relay.daemon.wait_until()
+    kafka.pause()
+    hotels.execute(LOST)
+    until(lambda: len(relay.daemon.events("start_retry")) >= 2, 120, "a start fails")
+    for _ in range(25):
+        hotels.execute(WRITE_LOG)
+    assert relay.daemon.wait(60) == 3
+    assert hotels.execute(SLOTS).fetchall() == []
+    assert "20,000,000 are the limit" in relay.daemon.tail()
 
 
 def test_a_topic_that_was_deleted_is_made_again(
