@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from connectors.messages.message import Said
 
 FAR_BYTES: Final = 1 << 30
-"""Of the log: what is committed later may have been written so much before what others committed."""
+"""Of the log: a long transaction may have written so much before what was committed before it."""
 
 PlaceType = TypeVar("PlaceType", bound="Hashable")
 
