@@ -28,6 +28,8 @@ class MessageReport:
     """Those of them that weren't understood."""
     incomplete: int = 0
     """Transactions that went on in parts."""
+    fallen: int = 0
+    """Messages of which the version is far below those before, though they came to be later."""
     rebalances: int = 0
     """How often parts have come to us, or gone to others."""
     parts: Sequence[PartReport] = ()

@@ -171,6 +171,7 @@ class KafkaSource:
             messages=self._stream.messages,
             poison=self._stream.poison,
             incomplete=self._stream.incomplete(),
+            fallen=self._stream.fallen,
             rebalances=0 if following is None else following.rebalances,
             parts=[] if following is None else self._stream.parts(following.ends),
         )

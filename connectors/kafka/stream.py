@@ -9,9 +9,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
 from cdc_daemon.events import NOWHERE, ChangeKind, Commit, Watermark
 from cdc_daemon.ports import PartReport
 from connectors.kafka.standing import Standing
+from connectors.messages.falls import Falls
 from connectors.messages.fromstart import Reread
 from connectors.messages.journal import Journal
 from connectors.messages.marks import Marks
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from connectors.kafka.member import Read
     from connectors.kafka.topics import Committed, Place
     from connectors.messages.reading import TopicReader
+
+log = structlog.get_logger(__name__)
 
 MILLISECONDS: Final = 1000
 OVERHEAD_BYTES: Final = 500
@@ -47,6 +52,7 @@ class Stream:
         self._readers: Mapping[str, TopicReader] = {}
         """By the topics; that of transactions has none."""
         self._transactions: Transactions[Place] | None = None
+        self._falls: Falls[Place] = Falls()
         self._deleted: dict[Place, bytes | None] = {}
         """The key of the row that the last message deleted."""
         self._told = NOWHERE
@@ -165,6 +171,11 @@ class Stream:
         with self._lock:
             return 0 if self._transactions is None else self._transactions.incomplete
 
+    @property
+    def fallen(self) -> int:
+        """Messages of which the version has fallen. Any thread asks."""
+        return self._falls.total
+
     def parts(self, ends: Mapping[Place, int]) -> list[PartReport]:
         """How much of each partition waits, of what it had when it was looked at. Any thread."""
         with self._lock:
@@ -229,6 +240,7 @@ class Stream:
         now = time.time()
         message = _message(read, standing)
         said = self._said(read, message)
+        self._look_whether_fallen(read, said, standing)
         self._standings[read.place] = standing.after(said, read.offset)
         self.messages += 1
         self._ages[read.place] = message.time
@@ -236,6 +248,19 @@ class Stream:
         if self._waits(read, message, said, now):
             return []
         return self._committed([Held(read.place, read.offset, said, 0)])
+
+    def _look_whether_fallen(self, read: Read, said: Said, standing: Standing) -> None:
+        if self._falls.look(read.place, said, standing.newest):
+            log.warning(
+                "versions_fell",
+                topic=read.place.topic,
+                partition=read.place.partition,
+                offset=read.offset,
+                version=said.lsn,
+                newest=standing.newest,
+                why="what was committed later has a far lower place in the log: another server is "
+                "behind the connector, and what it sends is taken for older than what is there",
+            )
 
     def _said(self, read: Read, message: Message) -> Said:
         reader = self._readers.get(read.place.topic)

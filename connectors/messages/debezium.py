@@ -50,6 +50,7 @@ class DebeziumReader:
             time=time_of(source, parsed.message),
             transaction=transaction_of(envelope.get("transaction")),
             floor=version if existing and self._version == "lsn" else 0,
+            lsn=_place_in_log(source) if self._version == "lsn" else 0,
         )
 
     def _change(self, operation: Any, envelope: dict[str, Any], parsed: Parsed) -> Change | None:
@@ -105,7 +106,7 @@ class DebeziumReader:
             raise MessageError(
                 "no_lsn", "its source block has no `lsn`: set `version: arrival` for this table"
             )
-        return lsn if existing else max(lsn, _commit_before(source), parsed.message.floor)
+        return lsn if existing else max(_place_in_log(source), parsed.message.floor)
 
 
 def field_of(row: Any) -> Callable[[str], Any]:
@@ -136,6 +137,10 @@ def transaction_of(block: Any) -> Transaction | None:
     if not isinstance(block, dict) or not isinstance(block.get("id"), str):
         return None
     return Transaction(block["id"].partition(":")[0], number_of(block.get("total_order")) or 0)
+
+
+def _place_in_log(source: dict[str, Any]) -> int:
+    return max(number_of(source.get("lsn")) or 0, _commit_before(source))
 
 
 def _commit_before(source: dict[str, Any]) -> int:

@@ -71,5 +71,8 @@ class Said(NamedTuple):
     floor: int = 0
     """Of existing rows that a connector has read: what it streams afterwards is newer, also where
     it was written before."""
+    lsn: int = 0
+    """Where in the log of its server it is, or ended the commit before it, as an envelope says; 0
+    where versions are others."""
     poison: str = ""
     """Why it isn't understood, as a short word; then the change is a row that can't be read."""

@@ -144,6 +144,16 @@ def test_what_is_streamed_is_newer_than_existing_rows() -> None:
     assert hotels.read(message(after, floor=500)).version == 600
 
 
+def test_the_place_in_the_log_is_told_as_it_is() -> None:
+    """However new the version says that a change is; of other versions none is told."""
+    existing = envelope("r", ROW, lsn=500, sequence='[null,"500"]')
+    later = envelope("u", ROW, lsn=400, sequence='["420","400"]')
+    hotels = reader()
+    assert hotels.read(message(existing)).lsn == 500
+    assert hotels.read(message(later, floor=900)).lsn == 420
+    assert reader(version="arrival").read(message(later)).lsn == 0
+
+
 def test_a_truncate_takes_all_rows_and_a_text_none() -> None:
     """Neither has rows or a key."""
     assert reader().read(message(envelope("t", None))).changes[0].kind is ChangeKind.TRUNCATE

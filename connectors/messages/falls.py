@@ -1,0 +1,41 @@
+"""Versions that fall: those of another server, whose log is a history of its own. Pure.
+
+What it says is taken for older than what is there, for good, and nothing would show it. A connector
+that sends things again sends what was committed before; what is new was committed later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from connectors.messages.message import Said
+
+FAR_BYTES: Final = 1 << 30
+"""Of the log: a long transaction may have written so much before what was committed before it."""
+
+PlaceType = TypeVar("PlaceType", bound="Hashable")
+
+
+class Falls(Generic[PlaceType]):
+    """Of one source."""
+
+    def __init__(self) -> None:
+        self._latest: dict[PlaceType, float] = {}
+        """When the last of each place was committed."""
+        self._told: set[PlaceType] = set()
+        self.total = 0
+        """Messages of which the version has fallen."""
+
+    def look(self, place: PlaceType, said: Said, newest: int) -> bool:
+        """Whether it is the first of its place that has fallen; `newest`: of those before it."""
+        latest = self._latest.get(place, 0.0)
+        self._latest[place] = max(latest, said.time)
+        if not said.lsn or said.lsn >= newest - FAR_BYTES or said.time <= latest:
+            return False
+        self.total += 1
+        is_first = place not in self._told
+        self._told.add(place)
+        return is_first
