@@ -81,7 +81,8 @@ class KafkaRelayConfig(KafkaSection):
     replicas: StrictInt | None = Field(
         default=None,
         ge=1,
-        description="Of topics that the daemon makes. Default: as the cluster has it.",
+        description="Of topics that the daemon makes; from 3 on with `min.insync.replicas=2`. "
+        "Default: as the cluster has it.",
     )
     topic_settings: dict[str, str | int] = Field(
         default_factory=dict,

@@ -8,7 +8,7 @@ from cdc_daemon.errors import CdcError, SinkError
 from cdc_daemon.ports import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cdc_daemon.events import Relation
     from connectors.kafka.relay.config import KafkaRelayConfig
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from connectors.kafka.topics import Topic, Topics
 
 _WRITE: Final = "write"
+SAFE_COPIES: Final = 2
+"""Brokers that must have a message before the source lets go of it: they write it to their disks
+later, so one that loses power loses its last ones."""
 
 
 def require_usable(topics: Topics, wanted: Sequence[WantedTopic]) -> None:
@@ -41,7 +44,7 @@ def examine(
         elif why := _misfit(topic, there[topic.name]):
             yield Finding(f"topic {topic.name}", "problem", why)
         else:
-            yield _size(config, topics, topic)
+            yield _as_it_is(config, topics, topic, there[topic.name])
     for relation in relations:
         if not relation.key:
             yield _keyless(relation)
@@ -62,23 +65,54 @@ def _misfit(wanted: WantedTopic, topic: Topic) -> str | None:
     return None
 
 
-def _size(config: KafkaRelayConfig, topics: Topics, wanted: WantedTopic) -> Finding:
-    name = f"topic {wanted.name}"
+def _as_it_is(
+    config: KafkaRelayConfig, topics: Topics, wanted: WantedTopic, topic: Topic
+) -> Finding:
+    said, settings = "it is there, and we may write to it", dict[str, str]()
     try:
-        size = int(topics.configuration(wanted.name).get("max.message.bytes", "0"))
+        settings = topics.configuration(topic.name)
     except CdcError as error:
-        return Finding(name, "ok", f"it is there; its settings can't be read ({error})")
+        said = f"it is there; its settings can't be read ({error})"
+    warnings = [*_size(config, wanted, settings), *risks(topic, settings)]
+    check = f"topic {topic.name}"
+    return (
+        Finding(check, "warning", ". ".join(warnings)) if warnings else Finding(check, "ok", said)
+    )
+
+
+def risks(topic: Topic, settings: Mapping[str, str]) -> Iterator[str]:
+    """How messages could be lost that the source doesn't have any more."""
+    alter = f"kafka-configs --alter --entity-type topics --entity-name {topic.name} --add-config"
+    lost = "its last messages may be lost, and the source doesn't have them any more"
+    if topic.replicas < SAFE_COPIES:
+        yield (
+            f"It has one replica: with its broker {lost}. Give it three "
+            "(kafka-reassign-partitions --execute), and have topics made so by `sink.replicas: 3`"
+        )
+    elif int(settings.get("min.insync.replicas", SAFE_COPIES)) < SAFE_COPIES:
+        yield (
+            f"One replica may be the only one that has a message: with its broker {lost}. "
+            f"{alter} min.insync.replicas={SAFE_COPIES}"
+        )
+    if settings.get("unclean.leader.election.enable") == "true":
+        yield (
+            f"A replica that is behind may become its leader: {lost}. "
+            f"{alter} unclean.leader.election.enable=false"
+        )
+
+
+def _size(
+    config: KafkaRelayConfig, wanted: WantedTopic, settings: Mapping[str, str]
+) -> Iterator[str]:
     needed = int(wanted.settings.get("max.message.bytes", "0"))
+    size = int(settings.get("max.message.bytes", needed))
     if size < needed:
-        return Finding(
-            name,
-            "warning",
-            f"it takes messages of {size} bytes, and rows may make some of {needed}: the daemon "
+        yield (
+            f"It takes messages of {size} bytes, and rows may make some of {needed}: the daemon "
             "would stop at one that is larger. kafka-configs --alter --entity-type topics "
             f"--entity-name {wanted.name} --add-config max.message.bytes={needed}; or lower "
-            f"`max_message_bytes` ({config.max_message_bytes}) where no row is so large",
+            f"`max_message_bytes` ({config.max_message_bytes}) where no row is so large"
         )
-    return Finding(name, "ok", "it is there, and we may write to it")
 
 
 def _keyless(relation: Relation) -> Finding:

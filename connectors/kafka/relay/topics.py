@@ -23,6 +23,9 @@ LOG_BYTES: Final = 2_000_000
 SEGMENT_BYTES: Final = 10_000_000
 """Only segments that are full are compacted, and a start reads the end of one."""
 
+REPLICAS_TO_SPARE: Final = 3
+"""From so many on a message must be on two brokers, and one may still be away."""
+
 
 class WantedTopic(NamedTuple):
     """A topic that there is to be."""
@@ -48,12 +51,14 @@ class RelayTopics:
     def wanted(self, relations: Iterable[Relation]) -> Iterator[WantedTopic]:
         """All of them."""
         config = self._config
-        size = {"max.message.bytes": str(config.max_message_bytes)}
-        settings = size | {name: str(value) for name, value in config.topic_settings.items()}
+        safe = {"min.insync.replicas": "2"} if self._has_replicas_to_spare else {}
+        sized = safe | {"max.message.bytes": str(config.max_message_bytes)}
+        settings = sized | {name: str(value) for name, value in config.topic_settings.items()}
         yield WantedTopic(
             self.checkpoint,
             1,
             {
+                **safe,
                 "cleanup.policy": "compact",
                 "segment.bytes": str(SEGMENT_BYTES),
                 "max.message.bytes": str(LOG_BYTES),
@@ -64,12 +69,16 @@ class RelayTopics:
             name = topic_name(self.prefix, relation.schema, relation.name)
             yield WantedTopic(name, config.partitions, settings, table=relation.qualified_name)
         if config.transactions:
-            yield WantedTopic(f"{self.prefix}.transaction", 1, {}, is_single=True)
+            yield WantedTopic(f"{self.prefix}.transaction", 1, safe, is_single=True)
         if config.heartbeat is not None:
-            yield WantedTopic(f"__debezium-heartbeat.{self.prefix}", 1, {})
+            yield WantedTopic(f"__debezium-heartbeat.{self.prefix}", 1, safe)
         if self.log is not None:
-            sized = {"max.message.bytes": str(max(LOG_BYTES, config.max_message_bytes))}
-            yield WantedTopic(self.log, 1, sized, is_single=True)
+            largest = {"max.message.bytes": str(max(LOG_BYTES, config.max_message_bytes))}
+            yield WantedTopic(self.log, 1, safe | largest, is_single=True)
+
+    @property
+    def _has_replicas_to_spare(self) -> bool:
+        return (self._config.replicas or 0) >= REPLICAS_TO_SPARE
 
     def make(self, wanted: Sequence[WantedTopic], topics: Topics) -> dict[str, str]:
         """Make those that are lacking. Returns the ids of all."""

@@ -111,6 +111,7 @@ def test_each_change_is_a_message_of_its_tables_topic(
     assert events[0]["after"]["price"] == "LxI="
     assert events[1]["after"]["big"] == "__debezium_unavailable_value"
     assert "public.hotel, public.room" in command("status", relay)
+    assert f"{relay.prefix}.public.hotel: It has one replica" in command("check", relay)
     alive = f"__debezium-heartbeat.{relay.prefix}"
     until(lambda: end_of(kafka.bootstrap_servers, alive) > 4, 20, "signs of life")
 
