@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import stamina
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from cdc_daemon.errors import RetryError, SourceError
@@ -21,6 +22,10 @@ PARTITION: Final = 0
 """An ordered log has one."""
 LOOK_MILLISECONDS: Final = 50
 """How long the broker waits for more where nothing is: a search asks some thirty times."""
+
+ELECTION_SECONDS: Final = 10.0
+"""A partition has no leader for so long where its broker has only just come back: no reason for a
+start to give up, as it does where there is no broker at all."""
 
 
 class Found(NamedTuple):
@@ -73,6 +78,12 @@ class LogTopic:
 
     def bounds(self) -> tuple[int, int]:
         """The first offset that is there, and the one after the last that is committed."""
+        for attempt in stamina.retry_context(RetryError, attempts=None, timeout=ELECTION_SECONDS):
+            with attempt:
+                low, high = self._bounds()
+        return low, high
+
+    def _bounds(self) -> tuple[int, int]:
         at = TopicPartition(self.name, PARTITION)
         with mapped_errors("ask where the log begins and ends", SourceError, self._heard):
             low, high = self._connected().get_watermark_offsets(at, timeout=ASK_SECONDS)

@@ -85,6 +85,8 @@ def kill_one_after_the_other(
     relay.kill()
     write(connection, 3)
     relay.start()
+    reader.wait_until()
+    relay.wait_until()
     relays.kafka.kill()
     write(connection, 4)
     relays.kafka.start()
