@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from cdc_daemon import registry
-from cdc_daemon.errors import CdcError, ConfigurationError, SourceError
+from cdc_daemon.errors import CdcError, ConfigurationError, SettingError, SourceError
 from cdc_daemon.ports import Doctor, Finding, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.relaying.opening import open_relay
@@ -85,12 +85,29 @@ class _Examination:
         yield from mapping
 
     def _describe(self) -> Iterator[Diagnosis]:
-        """Look each table up on its own: one that is missing doesn't hide the others."""
-        for name in self._loaded.configuration.tables:
-            try:
-                (self._relations[name],) = self._source.describe([TableRequest(name)])
-            except SourceError as error:
-                yield Diagnosis("source", Finding(f"table {name}", "problem", str(error)))
+        """Look all tables up but those that are missing: settings are about all of them."""
+        names = list(self._loaded.configuration.tables)
+        for name in names.copy():
+            if why := self._why_missing(name):
+                names.remove(name)
+                yield Diagnosis("source", Finding(f"table {name}", "problem", why))
+        try:
+            relations = self._source.describe([TableRequest(name) for name in names])
+        except SettingError as error:
+            for line in str(self._loaded.located("source", error)).splitlines():
+                yield Diagnosis("source", Finding("settings", "problem", line))
+        else:
+            self._relations = dict(zip(names, relations, strict=True))
+
+    def _why_missing(self, name: str) -> str:
+        """Each on its own: one that is missing doesn't hide the others."""
+        try:
+            self._source.describe([TableRequest(name)])
+        except SettingError:
+            pass  # of one table they say nothing: they may be about another
+        except SourceError as error:
+            return str(error)
+        return ""
 
     def _compile(self) -> tuple[Compiled | None, list[Diagnosis]]:
         projections = self._loaded.configuration.projections

@@ -109,7 +109,7 @@ class Database:
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up in the catalog; what the rules of `columns` protect comes protected."""
         relations = describe(self.queries(), tables, self._formerly)
-        if not self._rules_checked:
+        if tables and not self._rules_checked:
             for _, rule, why in self._protector.require_used(relations):
                 log.warning("column_rule_unused", match=rule.match, why=why)
             self._rules_checked = True

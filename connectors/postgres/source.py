@@ -103,8 +103,7 @@ class PostgresSource:
         """Look tables up in the catalog; what the rules of `columns` protect comes protected."""
         formerly = {relation.qualified_name: oid for relation, oid in self._oids.items()}
         relations = describe(self._server.queries(), tables, formerly)
-        if not self._rules_checked:
-            # The first look is at all tables.
+        if tables and not self._rules_checked:
             for _, rule, why in self._protector.require_used(relations):
                 log.warning("column_rule_unused", match=rule.match, why=why)
             self._rules_checked = True

@@ -97,6 +97,28 @@ def test_a_mapping_that_does_not_fit_the_tables(shop: Shop) -> None:
     assert "ok       source   table public.hotel" in result.stdout
 
 
+def test_rules_for_columns(shop: Shop) -> None:
+    """Each is looked at beside all tables: one that names a column of a second table is well."""
+    shop.query("create table guest (id int primary key, phone text)")
+    guests = {"from": "public.guest", "fields": "*"}
+    well = [{"match": "public.guest.phone", "mask": "***"}]
+    missing = {"missing": {"from": "hotl", "fields": "*"}}
+    wrong = [{"match": "public.guest.phon", "mask": "***"}]
+    for rules, more, code, says in (
+        (well, {}, 0, "ok       source   table public.guest: "),
+        (well, missing, 3, "ok       source   table public.guest: "),
+        (wrong, {}, 3, "public.guest.phon"),
+    ):
+        shop.configure(
+            source=shop.source(columns=rules),
+            projections={**shop.projections(), f"{shop.pipeline}_guests": guests, **more},
+        )
+        result = shop.run("check")
+        assert result.code == code, result.stdout
+        assert says in result.stdout
+        assert "problem  source   connection" not in result.stdout
+
+
 def test_a_configuration_with_mistakes(shop: Shop) -> None:
     """As every command says it: on stderr, with code 2, and nothing is asked."""
     shop.configure(senders=99)
