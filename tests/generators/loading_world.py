@@ -122,7 +122,7 @@ class LoadingWorld:
     def _send(self, position: int, documents: Iterable[Assembled]) -> None:
         for name, address, body, _ in documents:
             key, _ = json.JSONDecoder().raw_decode(address.decode())
-            version, before = self.sink.get((name, key), (0, None))
+            version, before = self.sink.get((name, key), (-1, None))
             assert position >= version
             assert position > version or body == before, "two contents of one version"
             self.sink[name, key] = position, body

@@ -42,6 +42,7 @@ def test_a_document_is_made_of_its_row_and_compared(
         )
         connection.execute("insert into stay values ('a|b', 1, 'suite', 1.50), ('c', 2, 'x', 0)")
     daemon = start_daemon(STAYS)
+    daemon.wait_until("streaming")
     daemon.catch_up()
     code, shown, _ = preview(daemon.file, "stays", r"a\|b|1")
     assert (code, shown.split()[:2]) == (0, ["verdict", "equal"])
