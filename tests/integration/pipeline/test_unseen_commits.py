@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.generators.running_daemon import RunningDaemon
     from tests.integration.pipeline.conftest import StartDaemon
 
-CRASHES = 2
+CRASHES = 1
 
 
 def test_a_transaction_from_before_the_checkpoint_commits_after_a_restart(
@@ -121,7 +121,7 @@ def test_postgres_crashes_with_commits_that_chunks_have_seen(
 ) -> None:
     """Asynchronous commits are lost in the crash: no document shows what chunks read of them."""
     # So many may wait that there is always one more to be read, for seconds.
-    load = {"chunk": "20kB", "rows_per_second": 100, "workers": 8}
+    load = {"chunk": "20kB", "rows_per_second": 200, "workers": 8}
     daemon = start_daemon(ITEMS, backfill=load)
     until(lambda: rows_loaded(daemon), 30, "some rows are loaded")
     lost = 0
