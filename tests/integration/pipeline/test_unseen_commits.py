@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.generators.running_daemon import RunningDaemon
     from tests.integration.pipeline.conftest import StartDaemon
 
-CRASHES = 1
+CRASHES = 3
 
 
 def test_a_transaction_from_before_the_checkpoint_commits_after_a_restart(
@@ -165,7 +165,8 @@ def frozen_log_writers(connection: psycopg.Connection) -> list[int]:
     query = (
         "select pid from pg_stat_activity where backend_type = 'walwriter' or state = 'idle'"
         " and application_name like 'cdc-daemon:%'"
-        " and query ~ 'clock_timestamp|safe_wal_size|pg_logical_emit_message' order by 1"
+        " and query ~ 'clock_timestamp|safe_wal_size|synchronous_standby_names|"
+        "pg_logical_emit_message' order by 1"
     )
     pids = [pid for (pid,) in connection.execute(query)]
     signal_all(pids, signal.SIGSTOP)
