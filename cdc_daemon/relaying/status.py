@@ -11,9 +11,8 @@ from starlette.routing import Route
 
 from cdc_daemon import __version__
 from cdc_daemon.consistency.collector import DelayCollector
-from cdc_daemon.ports import Health
-from cdc_daemon.web import health
-from cdc_daemon.web.status import HELD_UP_SECONDS, READING, STUCK_SECONDS, delays_shown
+from cdc_daemon.web import health, liveness
+from cdc_daemon.web.status import delays_shown
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.metrics import Metrics
-    from cdc_daemon.ports import Source
+    from cdc_daemon.ports import Health, Source
     from cdc_daemon.relaying.relaying import Relaying
 
 
@@ -54,23 +53,15 @@ class RelayStatus:
 
     def live(self) -> Health:
         """Whether a restart would help: never because an outside system is away."""
-        return self._comes_round_within(STUCK_SECONDS)
+        return liveness.live(self.state, self._heard_at)
 
     def ready(self) -> Health:
         """Whether it does its work: it passes on what changes, or is ready to take over."""
-        if self.state == "standby":
-            return Health(ok=True, reason="another daemon follows the source: this one is standby")
-        if self.state in READING:
-            return self._comes_round_within(HELD_UP_SECONDS)
-        why = f": {self.trouble}" if self.trouble else ""
-        return Health(ok=False, reason=f"the pipeline is {self.state}{why}")
+        return liveness.ready(self.state, self._heard_at, self.trouble)
 
-    def _comes_round_within(self, seconds: float) -> Health:
-        if self.state in READING and self._relaying is not None:
-            age = time.monotonic() - self._relaying.heard_at
-            if age > seconds:
-                return Health(ok=False, reason=f"the reader has been stuck for {age:.0f} s")
-        return Health(ok=True)
+    @property
+    def _heard_at(self) -> float | None:
+        return None if self._relaying is None else self._relaying.heard_at
 
     def show(self) -> dict[str, Any]:
         """Everything, as JSON."""

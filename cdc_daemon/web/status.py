@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from cdc_daemon import __version__
 from cdc_daemon.backfill.collector import BackfillCollector
@@ -16,6 +16,7 @@ from cdc_daemon.consistency.waiters import Waiters
 from cdc_daemon.ports import Health, Polling, ReadsMessages
 from cdc_daemon.sharing.collector import ReplicaCollector
 from cdc_daemon.state.collector import StateCollector
+from cdc_daemon.web import liveness
 from cdc_daemon.web.connections import most_connections
 
 if TYPE_CHECKING:
@@ -36,12 +37,6 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import Source
     from cdc_daemon.sharing.replica import Replica
     from cdc_daemon.state import Store
-
-STUCK_SECONDS: Final = 60.0
-"""A reader that has not come round for so long is stuck: every wait of it is far shorter."""
-HELD_UP_SECONDS: Final = 15.0
-"""One that has not for so long is not ready: it may yet come round, so nobody restarts it."""
-READING: Final = frozenset({"streaming", "loading"})
 
 
 class Status:
@@ -135,23 +130,15 @@ class Status:
 
     def live(self) -> Health:
         """Whether a restart would help: never because an outside system is away."""
-        return self._comes_round_within(STUCK_SECONDS)
+        return liveness.live(self.state, self._heard_at)
 
     def ready(self) -> Health:
         """Whether it does its work: it streams, loads existing rows, or is ready to take over."""
-        if self.state == "standby":
-            return Health(ok=True, reason="another daemon follows the source: this one is standby")
-        if self.state in READING:
-            return self._comes_round_within(HELD_UP_SECONDS)
-        return Health(ok=False, reason=f"the pipeline is {self.state}")
+        return liveness.ready(self.state, self._heard_at)
 
-    def _comes_round_within(self, seconds: float) -> Health:
-        """Whether the reader, if it reads, has done so lately."""
-        if self.state in READING and self._delivery is not None:
-            age = time.monotonic() - self._delivery.heard_from_reader
-            if age > seconds:
-                return Health(ok=False, reason=f"the reader has been stuck for {age:.0f} s")
-        return Health(ok=True)
+    @property
+    def _heard_at(self) -> float | None:
+        return None if self._delivery is None else self._delivery.heard_from_reader
 
     def show(self) -> dict[str, Any]:
         """Everything, as JSON."""

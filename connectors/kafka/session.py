@@ -6,14 +6,14 @@ The only module that knows how librdkafka is told things; used wherever this con
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from cdc_daemon.errors import CdcError, RetryError
+from connectors.messages.tls import BrokerTls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,24 +52,6 @@ _UNUSABLE: Final = _RIGHTS | frozenset(
 """What no waiting mends."""
 
 
-class KafkaTls(BaseModel):
-    """Connect by TLS."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    ca: Path | None = Field(
-        default=None,
-        description="A PEM file with the certificates to trust instead of the system's.",
-    )
-    client_cert: Path | None = Field(
-        default=None, description="A PEM file with our client certificate."
-    )
-    client_key: Path | None = Field(default=None, description="A PEM file with its private key.")
-    verify: StrictBool = Field(
-        default=True, description="Verify the brokers' certificates. `false` is for trials only."
-    )
-
-
 class KafkaSasl(BaseModel):
     """Authenticate by a name and a password."""
 
@@ -91,7 +73,7 @@ class KafkaSection(BaseModel):
         min_length=1,
         description="Brokers to ask first, `kafka-1:9092,kafka-2:9092`: they name the others.",
     )
-    tls: KafkaTls | None = Field(default=None, description="Connect by TLS; without it in plain.")
+    tls: BrokerTls | None = Field(default=None, description="Connect by TLS; without it in plain.")
     sasl: KafkaSasl | None = Field(
         default=None, description="Authenticate by a name and a password; without it not at all."
     )
@@ -169,7 +151,7 @@ def client_settings(section: KafkaSection, client_id: str, heard: Heard) -> dict
     }
 
 
-def _tls_settings(tls: KafkaTls | None) -> dict[str, Any]:
+def _tls_settings(tls: BrokerTls | None) -> dict[str, Any]:
     if tls is None:
         return {}
     files = {

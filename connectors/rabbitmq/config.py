@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
-    StrictBool,
     field_serializer,
     field_validator,
     model_validator,
@@ -21,6 +17,7 @@ from pydantic import (
 from cdc_daemon.quantities import Duration
 from connectors.messages.formats import Format, MessagesSection, MessageTable
 from connectors.messages.tables import qualified
+from connectors.messages.tls import BrokerTls
 
 PREFETCH: Final = 10_000
 """The checkpoint is stored once a second, and messages are acknowledged after that: so many come
@@ -48,30 +45,6 @@ def _address(value: SecretStr) -> SecretStr:
     return value
 
 
-class RabbitTls(BaseModel):
-    """Which certificates TLS goes by."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    ca: Path | None = Field(
-        default=None,
-        description="A PEM file with the certificates to trust instead of the system's.",
-    )
-    client_cert: Path | None = Field(
-        default=None, description="A PEM file with our client certificate."
-    )
-    client_key: Path | None = Field(default=None, description="A PEM file with its private key.")
-    verify: StrictBool = Field(
-        default=True, description="Verify the server's certificate. `false` is for trials only."
-    )
-
-    @model_validator(mode="after")
-    def _has_certificate_of_key(self) -> RabbitTls:
-        if self.client_key is not None and self.client_cert is None:
-            raise ValueError("`client_key` needs `client_cert`")
-        return self
-
-
 class RabbitTable(MessageTable):
     """One table, and which messages are of it."""
 
@@ -94,7 +67,7 @@ class RabbitConfig(MessagesSection):
         description="Address, user and virtual host: `amqp://user:password@host:5672/vhost`; "
         "`amqps://` for TLS."
     )
-    tls: RabbitTls | None = Field(
+    tls: BrokerTls | None = Field(
         default=None,
         description="Which certificates `amqps://` goes by; without it those that the system "
         "trusts.",

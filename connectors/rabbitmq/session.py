@@ -30,7 +30,8 @@ from connectors.rabbitmq.deliveries import OFFSET, Delivery
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from connectors.rabbitmq.config import RabbitConfig, RabbitTls
+    from connectors.messages.tls import BrokerTls
+    from connectors.rabbitmq.config import RabbitConfig
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it logs as an error it also raises
 
@@ -279,7 +280,7 @@ def _parameters(config: RabbitConfig, name: str) -> URLParameters:
     return parameters
 
 
-def _context(tls: RabbitTls) -> ssl.SSLContext:
+def _context(tls: BrokerTls) -> ssl.SSLContext:
     """Raises SourceError where a file isn't there, or holds something else."""
     try:
         context = ssl.create_default_context(cafile=tls.ca)

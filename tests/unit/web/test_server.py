@@ -21,9 +21,10 @@ from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import StopError
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import Metrics
+from cdc_daemon.web.liveness import HELD_UP_SECONDS, STUCK_SECONDS
 from cdc_daemon.web.routes import application
 from cdc_daemon.web.server import WebServer
-from cdc_daemon.web.status import HELD_UP_SECONDS, STUCK_SECONDS, Status
+from cdc_daemon.web.status import Status
 from tests.generators.by_hand import configuration, projection
 from tests.generators.memory_sink import MemorySink
 from tests.generators.posts import nothing_posted
