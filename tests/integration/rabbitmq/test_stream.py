@@ -58,6 +58,8 @@ def test_all_that_it_has_is_read(shop: Shop) -> None:
 
 def test_one_that_was_made_anew_is_not_taken_for_the_old_one(shop: Shop) -> None:
     """The daemon stops, and what is searched stays; under another name it reads all of it."""
+    publish(shop, 2, 5, 6)  # one that has as much as the old one had can't be told from it
+    shop.shows(2, revision=6)
     shop.publisher.delete(shop.name)
     assert shop.daemon.wait(60) == 3
     shop.publisher.declare(shop.name, STREAM)
