@@ -60,6 +60,8 @@ def test_one_that_was_made_anew_is_not_taken_for_the_old_one(shop: Shop) -> None
     """The daemon stops, and what is searched stays; under another name it reads all of it."""
     publish(shop, 2, 5, 6)  # one that has as much as the old one had can't be told from it
     shop.shows(2, revision=6)
+    read = shop.daemon.position("searchable")
+    until(lambda: shop.daemon.position("checkpoint") >= read, 60, "the checkpoint says so")
     shop.publisher.delete(shop.name)
     assert shop.daemon.wait(60) == 3
     shop.publisher.declare(shop.name, STREAM)
