@@ -15,11 +15,14 @@ import pytest
 from psycopg import sql
 
 from cdc_daemon import embedded
+from tests.generators.schema_registry import schema_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import FrameType
+
+    from tests.generators.schema_registry import RegistryServer
 
 VERSIONS = (15, 16, 18)
 TEST_HEAP = "768m"
@@ -147,6 +150,13 @@ def opensearch(request: pytest.FixtureRequest) -> Iterator[embedded.OpenSearchSe
 def kafka(request: pytest.FixtureRequest) -> Iterator[embedded.KafkaServer]:
     """The Kafka that tests share: name topics so that they don't clash, leave it running."""
     with _announced(request.config, embedded.kafka(progress=_quiet)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def registry(request: pytest.FixtureRequest) -> Iterator[RegistryServer]:
+    """The schema registry that tests share: name subjects so that they don't clash."""
+    with _announced(request.config, schema_registry()) as server:
         yield server
 
 
