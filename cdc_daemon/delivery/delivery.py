@@ -27,14 +27,18 @@ from cdc_daemon.errors import CdcError, SchemaChangedError, StartAgainError
 from cdc_daemon.events import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.consistency.monitor import Monitor
+    from cdc_daemon.delivery.lane import Batch, Lane
     from cdc_daemon.delivery.letters import Projection
     from cdc_daemon.events import Checkpoint
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import CheckpointStore, Sink
+
+    _Watched = tuple[str, Lane, Callable[[], None], Callable[[Batch, float], None]]
+    """A lane, the sink that it leads to, and who hears when a request begins and has ended."""
 
 log = structlog.get_logger(__name__)
 
@@ -84,11 +88,12 @@ class Delivery:
         )
         self._awaited = Hurry(projections)
         self._pace = Pace(freshness_seconds, time.monotonic, self._awaited.covers)
-        self._lanes, self._loading = lane_groups(
+        self._lanes, self._loading, self._yielding = lane_groups(
             {index: sink.place(index) for index in projections},
             configuration.senders,
             memory.batch,
             self._pace.hold_seconds,
+            freshness_seconds,
         )
         self.progress = Progress(
             (*self._lanes, *self._loading), frozenset(filter(sink.shows_at_once, projections))
@@ -120,17 +125,24 @@ class Delivery:
                 progress=self.progress,
                 keep=self._letterbox.keep_rejected,
                 observer=requests,
+                begins=begins,
+                ended=ended,
                 advanced=self._on_written,
                 failed=self.fail,
                 number=number,
             )
-            for number, (place, lane) in enumerate(
-                (*self._lanes.with_places(), *self._loading.with_places())
-            )
+            for number, (place, lane, begins, ended) in enumerate(self._all_lanes())
         ]
         metrics.queue_bytes.labels(configuration.name).set_function(
             lambda: self.dispatcher.size_bytes
         )
+
+    def _all_lanes(self) -> Iterator[_Watched]:
+        for place, lane in self._lanes.with_places():
+            yield place, lane, lambda: None, self._yielding[place].changes_written
+        for place, lane in self._loading.with_places():
+            yielding = self._yielding[place]
+            yield place, lane, yielding.begins, yielding.ends
 
     def start(self) -> None:
         """Start the threads that write and refresh."""
@@ -168,7 +180,7 @@ class Delivery:
             while self.dispatcher.size_bytes:
                 self.dispatcher.wait_for_room()
         finally:
-            self._pace.at_once = False
+            self._hurry_all(at_once=False)
 
     def drain(
         self, deadline: float, while_waiting: Callable[[], None], *, for_good: bool = True
@@ -245,8 +257,14 @@ class Delivery:
     def _hold_nothing(self) -> None:
         """Write all that was sent, and hold nothing back."""
         self.dispatcher.release()
-        self._pace.at_once = True
+        self._hurry_all(at_once=True)
         self._lanes.look_again()
+        self._loading.look_again()
+
+    def _hurry_all(self, *, at_once: bool) -> None:
+        self._pace.at_once = at_once
+        for yielding in self._yielding.values():
+            yielding.at_once = at_once
 
     def load_ended(self, indices: Collection[str]) -> None:
         """All is in these that was left to a load because a table has changed: have it shown."""
@@ -343,10 +361,11 @@ class Delivery:
         self.moved()
         self._on_progress()
 
-    def _on_refreshed(self, seconds: float) -> None:
+    def _on_refreshed(self, indices: Sequence[str], seconds: float) -> None:
         self._telling.tell(moved=True)  # whoever waits is told how late it was, too
         self.moved()
         self.metrics.refreshed(seconds)
+        self._yielding[self._sink.place(indices[0])].refreshed(indices, seconds)
         self._lanes.look_again()
         self._on_progress()
 

@@ -105,7 +105,6 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Reader]]:  
             sink=sink,
             delivery=delivery,
             generations={},
-            queue_bytes=queue,
             all_loaded=stop.set,
             recent=deque(),
         )
