@@ -53,6 +53,11 @@ class Metrics:
             "cdc_refresh_duration_seconds", "Time of a refresh", REQUEST_BUCKETS
         ).labels(pipeline)
         self.queue_bytes = self._gauge("cdc_queue_bytes", "Waiting for the sink", "pipeline")
+        self.background_request_bytes = self._gauge(
+            "cdc_background_request_bytes",
+            "Most in a request of what yields to changes",
+            "pipeline",
+        )
         self._gauge("cdc_queue_limit_bytes", "Most that may wait", "pipeline").labels(pipeline).set(
             queue_limit_bytes
         )

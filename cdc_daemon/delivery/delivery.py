@@ -136,6 +136,9 @@ class Delivery:
         metrics.queue_bytes.labels(configuration.name).set_function(
             lambda: self.dispatcher.size_bytes
         )
+        metrics.background_request_bytes.labels(configuration.name).set_function(
+            lambda: min(each.request_bytes for each in self._yielding.values())
+        )
 
     def _all_lanes(self) -> Iterator[_Watched]:
         for place, lane in self._lanes.with_places():
