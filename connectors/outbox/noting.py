@@ -38,7 +38,7 @@ def unknown_tables(config: OutboxConfig, relations: Sequence[Relation]) -> Itera
     names = known | {name.removeprefix("public.") for name in known}
     for name in config.written_by_applications:
         if name not in names:
-            close = nearest(name, known)
+            close = nearest(name, names)
             meant = f"; did you mean {close}?" if close else ""
             yield (
                 f"source.written_by_applications names the table {name}, which no mapping "
