@@ -31,7 +31,9 @@ USUALLY_FACTOR: Final = 2.0
 USUALLY_SHARE: Final = 0.1
 """How much one request says of what they usually take."""
 LONGEST_REST_FACTOR: Final = 8.0
-"""A rest is no more than so many times what the request took: the background never stands still."""
+"""A rest is no more than so many times what the request took."""
+LONGEST_REST_SECONDS: Final = 1.0
+"""Nor longer than this: where the sink is slow whatever we do, the background goes on all the same."""
 SHORTEST_REST_FACTOR: Final = 0.5
 QUIET_SECONDS: Final = 10.0
 """Without changes for so long, nothing has to yield."""
@@ -113,7 +115,7 @@ class Yielding:
             elif self._seen:
                 self._grow()
             self._overdone = self._seen = False
-            self._rest_until = now + self._rest_factor * seconds
+            self._rest_until = now + min(LONGEST_REST_SECONDS, self._rest_factor * seconds)
 
     @property
     def _is_quiet(self) -> bool:
