@@ -33,7 +33,7 @@ USUALLY_SHARE: Final = 0.1
 LONGEST_REST_FACTOR: Final = 8.0
 """A rest is no more than so many times what the request took."""
 LONGEST_REST_SECONDS: Final = 1.0
-"""Nor longer than this: where the sink is slow whatever we do, the background goes on all the same."""
+"""Nor longer than this: where the sink is slow whatever we do, the background goes on."""
 SHORTEST_REST_FACTOR: Final = 0.5
 QUIET_SECONDS: Final = 10.0
 """Without changes for so long, nothing has to yield."""
