@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cdc_daemon.delivery.fold import ENTRY_OVERHEAD_BYTES, Fold
 from cdc_daemon.delivery.runs import MOST_MERGED
-from cdc_daemon.errors import StopError
+from cdc_daemon.errors import StateError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -248,5 +248,5 @@ def test_a_folder_that_can_not_be_written_is_a_stop_that_names_it(tmp_path: Path
     (tmp_path / "file").write_text("")
     fold = Fold(tmp_path / "file" / "spill")
     fold.put(b"a", b"1")
-    with pytest.raises(StopError, match=r"state\.path"):
+    with pytest.raises(StateError, match=r"state\.path"):
         fold.spill()
