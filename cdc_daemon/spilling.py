@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from cdc_daemon.errors import StateError
@@ -17,6 +17,12 @@ def spill_file(folder: Path) -> BinaryIO:
     """A new file in `folder`, which is made if need be. It has no name: a crash leaves none."""
     folder.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryFile(dir=folder, prefix="spill-")
+
+
+def give_back(file: BinaryIO) -> None:
+    """Close it, and so give its room back: also where the disk had none for all of it."""
+    with suppress(OSError):  # what could not be written is tried once more
+        file.close()
 
 
 @contextmanager

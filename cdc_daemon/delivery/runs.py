@@ -13,7 +13,7 @@ from operator import itemgetter
 from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from cdc_daemon.spilling import spill_file, spilling
+from cdc_daemon.spilling import give_back, spill_file, spilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,7 +69,7 @@ class Runs:
             self._file.truncate(self.size_bytes)
             self._file.seek(self.size_bytes)
         else:
-            self._file.close()
+            give_back(self._file)
             self._file = None
 
     def merged(self, first: int = 0) -> Iterator[Content]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import UNCHANGED, ChangeKind
-from cdc_daemon.spilling import require_room, spill_file, spilling
+from cdc_daemon.spilling import give_back, require_room, spill_file, spilling
 from cdc_daemon.state.rows import filled, is_incomplete
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Staged:
     def close(self) -> None:
         """Let the file go."""
         if self._file is not None:
-            self._file.close()
+            give_back(self._file)
 
     def _put_plain(self, table: Table, segment: TableSegment, change: Change) -> None:
         if change.old is not None:
