@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
 import uuid
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from tests.conftest import fresh_database
 from tests.generators.posts import Answer, post
 from tests.generators.rest import Rest
 from tests.generators.running_daemon import RunningDaemon
+from tests.generators.stopped_stream import stream_stopped
 from tests.integration.pipeline.conftest import (  # noqa: F401 - the fixtures, for all tests here
     rest,
     start_daemon,
@@ -45,6 +43,13 @@ HOTELS = {
     "max_document_bytes": "20kB",
 }
 CARDS = {"from": "public.hotel", "fields": ["id"], "routing": "id"}
+ROOM = "create table room (id int primary key, hotel_id int, kind text)"
+SUITES = {
+    "from": "public.hotel",
+    "fields": ["id"],
+    "embed": {"rooms": {"many": "public.room", "on": {"hotel_id": "id"}, "value": "kind"}},
+    "freshness": "200ms",
+}
 NUMBERS = itertools.count(1)
 
 
@@ -84,21 +89,6 @@ class Shop:
         return stream_stopped(self.dsn)
 
 
-@contextmanager
-def stream_stopped(dsn: str) -> Iterator[None]:
-    """The server sends nothing to the daemon that follows this database."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        row = connection.execute(
-            "select active_pid from pg_replication_slots where database = current_database()"
-        ).fetchone()
-    assert row is not None
-    os.kill(row[0], signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(row[0], signal.SIGCONT)
-
-
 def version_of(connection: psycopg.Connection[Any]) -> str:
     """Of what the open transaction has written."""
     found = connection.execute(VERSION_SQL).fetchone()
@@ -117,14 +107,14 @@ def shop(
     to_opensearch = Rest(opensearch.url)
     with fresh_database(postgres_server) as database:
         with psycopg.connect(database.dsn) as connection:
-            connection.execute(TABLE)
+            connection.execute(f"{TABLE}; {ROOM}".encode())
         daemon = following(database.dsn, opensearch.url, name, tmp_path_factory.mktemp(name))
         daemon.start()
         daemon.wait_until("streaming")
         yield Shop(database.dsn, daemon, to_opensearch)
         daemon.close()
         print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
-    to_opensearch.delete("/hotels-000001,cards-000001")
+    to_opensearch.delete("/hotels-000001,cards-000001,suites-000001")
 
 
 def following(dsn: str, opensearch_url: str, name: str, folder: Path) -> RunningDaemon:
@@ -134,7 +124,7 @@ def following(dsn: str, opensearch_url: str, name: str, folder: Path) -> Running
         "name": name,
         "source": {"type": "postgres", "dsn": dsn},
         "sink": {"type": "opensearch", "hosts": [opensearch_url]},
-        "projections": {"hotels": HOTELS, "cards": CARDS},
+        "projections": {"hotels": HOTELS, "cards": CARDS, "suites": SUITES},
         "state": {"path": str(folder / "data")},
         "web": {"listen": f"127.0.0.1:{port}", **TAKES_POSTS},
     }

@@ -40,12 +40,13 @@ class Bench:
         self.freshness = Freshness({"one": "ones", "two": "twos"}, wanted)
         self.refresher = Refresher(
             sink=self.sink,
+            indices=frozenset(wanted),
             progress=self.progress,
             freshness_seconds=wanted,
             freshness=self.freshness,
             hurry=self.hurry,
             busy=lambda: self.busy,
-            refreshed=self.took.append,
+            refreshed=lambda _, seconds: self.took.append(seconds),
             retried=lambda reason, _: self.retries.append(reason),
             failed=self.failures.append,
         )
