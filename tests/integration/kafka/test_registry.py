@@ -82,12 +82,6 @@ class Hotels:
         until(lambda: self._names() == names, SECONDS, f"hotels are {names}")
         return self._documents()
 
-    @property
-    def trouble(self) -> str:
-        """What the daemon waits for."""
-        said: str = self.daemon.status().get("trouble", "")
-        return said
-
     def _documents(self) -> dict[str, Any]:
         try:
             return {one["_id"]: one["_source"] for one in self._search.hits("hotels")}
@@ -126,7 +120,8 @@ def test_events_in_avro_are_found(hotels: Hotels, registry: RegistryServer) -> N
     try:
         row = {"id": 3, "name": "Astoria", "price": Decimal("0.05"), "stars": 4}
         hotels.publish(3, written(longer, row, second))
-        until(lambda: "schema registry" in hotels.trouble, SECONDS, "it says what it waits for")
+        hotels.daemon.wait_until("waiting")
+        assert "the schema registry doesn't answer" in hotels.daemon.said()
     finally:
         registry.resume()
     hotels.until_shown({"1": "Ritz", "2": "in JSON", "3": "Astoria"})
