@@ -143,11 +143,6 @@ class Session:
         arrived, self._arrived = self._arrived, []
         return arrived
 
-    @property
-    def first(self) -> Delivery | None:
-        """What `wait` would return first, of what is there already."""
-        return self._arrived[0] if self._arrived else None
-
     def waits_for_first(self, timeout_seconds: float) -> bool:
         """Whether anything comes in that time, for `wait` to return."""
         deadline = time.monotonic() + timeout_seconds

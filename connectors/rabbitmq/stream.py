@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.errors import RetryError, StartAgainError
 from connectors.messages.history import EVERYTHING, history
 from connectors.rabbitmq.deliveries import Arrived
-from connectors.rabbitmq.offsets import (
-    BEGINNING,
-    is_other,
-    offset_at,
-    position_at,
-    position_before,
-    position_of,
-)
+from connectors.rabbitmq.offsets import BEGINNING, offset_at, position_before, position_of
 from connectors.rabbitmq.session import Session
 
 if TYPE_CHECKING:
@@ -42,17 +35,17 @@ class Stream:
         self._stream = stream
         self._name = name
         self._session: Session | None = None
-        self.last = BEGINNING
-        """Of the last message that has come."""
+        self._last = -1
+        """The offset of the last message that has come."""
         self._end = -1
         """The offset that its last block began with, when it was looked last."""
         self._shared = EVERYTHING
         self.identity = history(f"rabbitmq stream {config.virtual_host} {stream}")
 
     @property
-    def _last(self) -> int:
-        """Its offset; -1 where none has come."""
-        return offset_at(self.last)
+    def last(self) -> Position:
+        """Of the last message that has come."""
+        return position_of(self._last)
 
     @property
     def waiting(self) -> Mapping[str, int]:
@@ -81,10 +74,10 @@ class Stream:
             return max(BEGINNING, self.place())
         with Session(self._config, self._name) as session:
             session.consume(self._stream, self._config.prefetch, "last")
-            position = BEGINNING
+            offset = -1
             while delivered := session.wait(QUIET_SECONDS):
-                position = position_of(delivered[-1])
-        return position
+                offset = delivered[-1].offset
+        return max(BEGINNING, position_of(offset))
 
     def shared(self) -> Position:
         """All of it, unless it was found not to go so far."""
@@ -96,7 +89,7 @@ class Stream:
         Raises StartAgainError where it doesn't have what comes next any more, or not yet.
         """
         self.end()
-        self.last = after
+        self._last = offset_at(after)
         self._session = Session(self._config, self._name)
         try:
             self._session.consume(self._stream, self._config.prefetch, max(self._last, 0))
@@ -112,10 +105,11 @@ class Stream:
             raise RetryError("the stream has not been started", reason="disconnected")
         arrived: list[Arrived] = []
         for delivery in self._session.wait(timeout_seconds):
-            if delivery.offset > self._last:  # the last one of before comes once more
-                self._require_next(delivery.offset)
-                self.last = position_of(delivery)
-                arrived.append(Arrived(self.last, delivery))
+            offset = delivery.offset
+            if offset > self._last:  # the last one of before comes once more
+                self._require_next(offset)
+                self._last = offset
+                arrived.append(Arrived(position_of(offset), delivery))
         return arrived
 
     def passed_on(self, delivery: Delivery) -> None:
@@ -130,7 +124,7 @@ class Stream:
         """Where its last block begins. Any thread asks, with a session of its own."""
         offset = session.peek(self._stream, "last", QUIET_SECONDS)
         self._end = -1 if offset is None else offset
-        return position_at(self._end)
+        return position_of(self._end)
 
     def wake(self) -> None:
         """Make `take` return. Any thread calls it."""
@@ -145,27 +139,17 @@ class Stream:
             session.close()
 
     def _require_reached(self, session: Session) -> None:
-        """The last message of before must be there, and be that one: or it was made anew."""
+        """The last message of before must be there: a stream that was made anew may be shorter."""
         if session.waits_for_first(ANSWER_SECONDS):
-            self._require_same(session)
             return
         end = session.peek(self._stream, "last", ANSWER_SECONDS)
         if session.waits_for_first(QUIET_SECONDS):  # the server was busy, or away
-            self._require_same(session)
             return
-        self._shared = max(BEGINNING, position_at(-1 if end is None else end))
+        self._shared = max(BEGINNING, position_of(-1 if end is None else end))
         raise StartAgainError(
             f"stream {self._stream} has no message with offset {self._last}, which was read "
             "before: it was deleted and made anew, or restored from an older copy"
         )
-
-    def _require_same(self, session: Session) -> None:
-        if session.first is not None and is_other(session.first, self.last):
-            self._shared = BEGINNING
-            raise StartAgainError(
-                f"stream {self._stream} has another message with offset {self._last} than was read "
-                "before: it was deleted and made anew"
-            )
 
     def _require_next(self, offset: int) -> None:
         """Offsets have gaps, where the server keeps something for itself; or messages are gone."""
