@@ -38,7 +38,7 @@ def compare(techniques: Sequence[Technique], options: Options, rows: int) -> lis
         source = stack.enter_context(embedded.postgres(version=18))
         sink = stack.enter_context(embedded.opensearch(heap=HEAP, quick=True))
         kafka = ""
-        if any(technique.relay for technique in techniques):
+        if any(technique.is_relayed for technique in techniques):
             kafka = stack.enter_context(embedded.kafka()).bootstrap_servers
         stack.callback(ignore_signals)
         stage = Stage(source, sink.url, kafka, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 
@@ -86,13 +86,8 @@ class Setting:
 
         A technique whose daemon doesn't read the source has nothing to wait for.
         """
-        if self.daemon is None or not self.technique.reads_source:
-            return
-        if self.relay is None or not self.technique.has_own_positions:
+        if self.daemon is not None and self.technique.reads_source:
             self.daemon.catch_up(self.dsn, CATCH_UP_SECONDS)
-            return
-        self.relay.catch_up(self.dsn, CATCH_UP_SECONDS)
-        self.daemon.catch_up_in_time(CATCH_UP_SECONDS)
 
     def received(self) -> int | None:
         """How many changes its daemon has read since it was started; None without one.
@@ -142,24 +137,18 @@ def installed(technique: Technique, stage: Stage) -> Iterator[Setting]:
 
 @contextmanager
 def _relay(technique: Technique, variables: dict[str, str]) -> Iterator[DaemonProcess | None]:
-    if technique.relay is None:
+    if not technique.is_relayed:
         yield None
         return
-    configuration = technique.relay_configuration(technique.relay)
-    with prepared_daemon(configuration, free_port(), variables, _quiet, name="relay") as relay:
+    with prepared_daemon(technique.relay(), free_port(), variables, _quiet, name="relay") as relay:
         _start(relay)
         yield relay
 
 
 def _start(daemon: DaemonProcess) -> None:
     daemon.start()
-    if not daemon.wait_until(_is_loaded, LOAD_SECONDS):
+    if not daemon.wait_until(lambda shown: shown.get("state") == "streaming", LOAD_SECONDS):
         raise StopError(f"the first load did not end within {LOAD_SECONDS:.0f} s")
-
-
-def _is_loaded(shown: dict[str, Any]) -> bool:
-    """A relay streams while it loads."""
-    return shown.get("state") == "streaming" and not shown.get("loading")
 
 
 def _quiet(_: str) -> None:

@@ -23,11 +23,6 @@ KAFKA: Final = 'bootstrap_servers: "${KAFKA_SERVERS}"'
 POLL: Final = "2s"
 """A batch usually runs less often: its delay is the interval, whatever that is."""
 FIELDS: Final = "[id, revision, guest, nights, price, note, batch, updated_at]"
-COLUMNS: Final = (
-    "{id: bigint, revision: int, guest: text, nights: int, price: 'numeric(10,2)', note: text, "
-    "batch: int, updated_at: timestamptz}"
-)
-"""Their types, for a source that has no catalog."""
 
 _CONFIGURATION: Final = """\
 name: {pipeline}
@@ -42,35 +37,10 @@ web: {{listen: "${{CDC_DAEMON_LISTEN}}"{web}}}
 _RELAY: Final = """\
 name: {pipeline}-relay
 source: {{{source}}}
-sink: {{type: kafka, {kafka}, topic_prefix: {pipeline}, {writes}}}
-relay: {{tables: [public.booking], snapshot: {snapshot}}}
+sink: {{type: kafka, {kafka}, topic_prefix: {pipeline}, log: {pipeline}.log}}
+relay: {{tables: [public.booking], snapshot: never}}
 web: {{listen: "${{CDC_DAEMON_LISTEN}}"}}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """What a relay writes to Kafka, which the source of a technique reads."""
-
-    writes: str
-    """What its sink says beyond that of the others."""
-    snapshot: str
-    """Whether rows that are there come with it."""
-
-
-def log_of(name: str) -> Relay:
-    """The ordered log: its readers read rows that are there by themselves."""
-    return Relay(f"log: {_pipeline(name)}.log", "never")
-
-
-TOPICS: Final = Relay("topic_settings: {cleanup.policy: compact}", "initial")
-"""A topic for the table: it has the last message of each row, also of those that are there."""
-
-
-def from_topics(name: str) -> str:
-    """A source that reads the topic of the table, which the relay of that technique writes."""
-    table = f"{{topic: {_pipeline(name)}.public.booking, key: [id], columns: {COLUMNS}}}"
-    return f"type: kafka, {KAFKA}, tables: {{public.booking: {table}}}"
 
 
 def from_log(name: str) -> str:
@@ -112,10 +82,8 @@ class Technique:
     """The same for its `web`."""
     sql: LiteralString = ""
     """What is run in the database before all else."""
-    relay: Relay | None = None
-    """What brings the changes to Kafka, which its source reads."""
-    has_own_positions: bool = False
-    """Whether its daemon's positions are no places in the log of the database."""
+    is_relayed: bool = False
+    """Whether a relay writes the changes to Kafka, which its source reads."""
     commands: tuple[tuple[str, ...], ...] = ()
     """Of cdc-daemon, each is run with the configuration before the daemon starts."""
     load: Callable[[Places], None] | None = None
@@ -151,15 +119,9 @@ class Technique:
             web=self.web,
         )
 
-    def relay_configuration(self, relay: Relay) -> str:
+    def relay(self) -> str:
         """The text of its relay's configuration file."""
-        return _RELAY.format(
-            pipeline=_pipeline(self.name),
-            source=CDC,
-            kafka=KAFKA,
-            writes=relay.writes,
-            snapshot=relay.snapshot,
-        )
+        return _RELAY.format(pipeline=_pipeline(self.name), source=CDC, kafka=KAFKA)
 
 
 def _pipeline(name: str) -> str:

@@ -19,11 +19,8 @@ from cdc_daemon.compare.technique import (
     INSTALL_OUTBOX,
     OUTBOX,
     READ_TABLES,
-    TOPICS,
     Technique,
     from_log,
-    from_topics,
-    log_of,
     polled,
 )
 from cdc_daemon.errors import CdcError
@@ -69,14 +66,7 @@ TECHNIQUES: Final = (
         name="kafka-log",
         title="a relay writes whole transactions to Kafka, and a daemon reads them there",
         source=from_log("kafka-log"),
-        relay=log_of("kafka-log"),
-    ),
-    Technique(
-        name="kafka-topics",
-        title="a relay writes a message for each change to Kafka, and a daemon reads those",
-        source=from_topics("kafka-topics"),
-        relay=TOPICS,
-        has_own_positions=True,
+        is_relayed=True,
     ),
     Technique(
         name="polling-watermark",

@@ -92,18 +92,6 @@ class DaemonProcess(Server):
                 f"the daemon says: {self.status()}"
             )
 
-    def catch_up_in_time(self, seconds: float) -> None:
-        """The same of a daemon whose positions are its own, once its source has everything.
-
-        Raises StopError if it isn't within `seconds`.
-        """
-        now = time.time()
-        if not self.wait_until(lambda shown: _watermark(shown) >= now, seconds):
-            raise StopError(
-                f"what its source holds isn't searchable {seconds:.0f} s later; "
-                f"the daemon says: {self.status()}"
-            )
-
     def command(self, *arguments: str) -> None:
         """Run another command on its configuration. Raises StopError if that fails."""
         command = [sys.executable, "-m", "cdc_daemon", *arguments, str(self.folder / CONFIGURATION)]
@@ -181,8 +169,3 @@ def _searchable(shown: dict[str, Any]) -> int:
     """The position that the status shows, as a number: PostgreSQL writes `HIGH/LOW`."""
     high, _, low = shown.get("position", {}).get("searchable", "0/0").partition("/")
     return (int(high, 16) << 32) + int(low, 16)
-
-
-def _watermark(shown: dict[str, Any]) -> float:
-    """Up to which time of the source searches show everything; 0 while nobody knows."""
-    return shown.get("watermark", {}).get("searchable") or 0.0
