@@ -53,7 +53,9 @@ class Committing:
         position = commit.position
         delivery = self._delivery
         delivery.progress.sending = position
-        delivery.monitor.delays.committed(position, commit.time, commit.traceparent)
+        delivery.monitor.delays.committed(
+            position, commit.time, commit.traceparent, start=commit.start
+        )
         changed = [
             route
             for route in self._transactions.committed(commit.xid)
@@ -80,6 +82,7 @@ class Committing:
             if window is not None:
                 window.truncated(route.index)
         if fold.is_scattered:
+            self._transactions.require_room(fold.spilled_bytes)  # it is written once more
             delivery.aside(fold.gather)
         contents = self._filler.watching(route.index, self._share.own(fold.drain()))
         if window is not None and route.index in self._backfill.loading:

@@ -79,6 +79,7 @@ class Pipeline:
         filler: HoleFiller,
         transaction_bytes: int,
         spill_folder: Path,
+        most_spilled_bytes: int | None = None,
         stopping: Callable[[], bool],
         state: Callable[[str], None],
         connected: Callable[[], None] = lambda: None,
@@ -97,7 +98,7 @@ class Pipeline:
         self._connected = connected
         self._joiner = joiner
         self._transactions = OpenTransactions(
-            relations, indices, transaction_bytes, spill_folder, joiner
+            relations, indices, transaction_bytes, spill_folder, joiner, most_spilled_bytes
         )
         self._committing = Committing(
             transactions=self._transactions,
@@ -249,6 +250,7 @@ class Pipeline:
                 if destination.take_row is not None:
                     destination.take_row(event)
             elif type(event) is Commit:
+                self._pass(event.start)
                 self._committing.commit(event)
                 self._pass(event.position)
                 self._confirming.committed(event.position)
