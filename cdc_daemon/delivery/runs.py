@@ -14,7 +14,7 @@ from operator import itemgetter
 from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from cdc_daemon.errors import StopError
+from cdc_daemon.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,7 +61,7 @@ class Runs:
             file.flush()
             self._ends.append(file.tell())
         except OSError as error:
-            raise StopError(
+            raise StateError(
                 f"a transaction larger than memory.transaction can't be folded in {self._folder}: "
                 f"{error.strerror}. Make room there, or let state.path name another folder"
             ) from error
