@@ -13,7 +13,14 @@ from tests.conftest import OF_THE_MACHINE
 from tests.generators.daemons import daemons
 from tests.generators.read_tables import TableSearch
 from tests.generators.running_daemon import until
-from tests.generators.standby import PHYSICAL_SLOT, Pair, copy_slot, dsn_of_both, fail_over
+from tests.generators.standby import (
+    PHYSICAL_SLOT,
+    Pair,
+    copy_slot,
+    dsn_of_both,
+    fail_over,
+    private_pair,
+)
 from tests.integration.relaying.conftest import CREATE, Relayed, StartRelay
 from tests.integration.relaying.test_exactly_once import assert_log_is_whole
 
@@ -25,7 +32,8 @@ if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.generators.running_daemon import RunningDaemon
 
-pytest_plugins = ["tests.generators.standby"]
+__all__ = ["private_pair"]
+
 SLOT = "survives"
 WAITS_FOR_STANDBYS = 17
 ROWS = 200
@@ -54,7 +62,7 @@ class Followed(NamedTuple):
         relayed = {row["id"]: row["stars"] for row in self.relay.rows("public.hotel").values()}
         assert {number: relayed.get(number) for number in meant} == meant
         shown = (hit["_source"] for hit in self.search.hits("names"))
-        assert {row["id"]: row["stars"] for row in shown} == meant
+        assert {int(row["id"].text): int(row["stars"].text) for row in shown} == meant
 
 
 @pytest.fixture
