@@ -28,6 +28,8 @@ VERSIONS = (15, 16, 18)
 TEST_HEAP = "768m"
 OF_THE_MACHINE = "[of the machine] "
 """Begins the reason of a skip that no package would mend: no IPv6, a checkout closed to others."""
+SEED = "PROPERTY_SEED="
+"""In the line that a property test prints: how much it tried, and how to try it again."""
 ServerType = TypeVar("ServerType", bound=embedded.Server)
 
 
@@ -93,9 +95,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say why CI fails when it is only for skipped tests."""
+    """Say what property tests did, and why CI fails when it is only for skipped tests."""
+    counts = _counts(terminalreporter.stats.get("passed", []))
+    if counts:
+        terminalreporter.section("what property tests did, and from which seed")
+        terminalreporter.write_line("\n".join(counts))
     if config.getoption("--fail-on-skip") and _mendable(terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line("skipped tests fail this run (--fail-on-skip)", red=True)
+
+
+def _counts(passed: list[pytest.TestReport]) -> list[str]:
+    """What tests printed that can be repeated: pytest shows it of those that fail only."""
+    printed = (line for report in passed for line in report.capstdout.splitlines())
+    return [line for line in printed if SEED in line]
 
 
 def _mendable(skipped: list[pytest.TestReport]) -> list[pytest.TestReport]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cdc_daemon.config.mistakes import Path
-    from cdc_daemon.config.models import ProjectionConfig
+    from cdc_daemon.config.projections import ProjectionConfig
     from cdc_daemon.events import Column, Relation, Row
     from cdc_daemon.projection.drafting import Mistakes, Scope
 

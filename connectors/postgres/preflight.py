@@ -9,7 +9,7 @@ from psycopg import sql
 from cdc_daemon.errors import SourceError
 from cdc_daemon.ports import Finding
 from connectors.postgres.catalog import Table, leaf_partitions, list_tables
-from connectors.postgres.ownmark import READ_TABLE
+from connectors.postgres.ownmark import OUTBOX, OWN_TABLES, READ_TABLE
 from connectors.postgres.session import mapped_errors
 from connectors.postgres.slots import find_slot
 
@@ -48,7 +48,11 @@ from pg_catalog.pg_class c where c.oid = %(oid)s
 """
 
 
-_COMMENT: Final = "select coalesce(obj_description(%s, 'pg_class'), '')"
+_COMMENTS: Final = """
+select coalesce(obj_description(c.oid, 'pg_class'), ''),
+       coalesce(obj_description(c.relnamespace, 'pg_namespace'), '')
+from pg_catalog.pg_class c where c.oid = %s
+"""
 
 
 class Candidate(NamedTuple):
@@ -94,12 +98,15 @@ def table_reasons(connection: Connection, candidate: Candidate) -> Iterator[str]
 def own_reasons(connection: Connection, name: str, table: Table) -> Iterator[str]:
     """A table that a pipeline writes would feed it without end."""
     with mapped_errors("read the comments of tables"):
-        [(comment,)] = connection.execute(_COMMENT, [table.oid])
+        found = connection.execute(_COMMENTS, [table.oid]).fetchone()
+    comment, comment_of_schema = found or ("", "")
     if comment.startswith(READ_TABLE):
         yield (
             f"table {name} is a read table that cdc-daemon writes: map the tables that it is made "
             "of"
         )
+    elif table.name in OWN_TABLES or comment_of_schema.startswith(OUTBOX):
+        yield f"table {name} is one that cdc-daemon keeps for itself: map tables of your own"
 
 
 def find_candidates(
