@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon import embedded
     from tests.conftest import Database
-    from tests.integration.debezium.conftest import ConnectServer
+    from tests.generators.debezium import ConnectServer
 
 TABLE = "public.sentinel"
 EVERY = {"heartbeat.interval.ms": "200"}

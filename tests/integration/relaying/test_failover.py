@@ -58,7 +58,8 @@ class Followed(NamedTuple):
         self.reader.wait_until()
         self.reader.catch_up()
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            meant = dict(connection.execute("select id, stars from hotel").fetchall())
+            rows = connection.execute("select id, stars from hotel").fetchall()
+        meant: dict[int, int] = dict(rows)
         relayed = {row["id"]: row["stars"] for row in self.relay.rows("public.hotel").values()}
         assert {number: relayed.get(number) for number in meant} == meant
         shown = (hit["_source"] for hit in self.search.hits("names"))

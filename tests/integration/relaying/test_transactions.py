@@ -17,7 +17,6 @@ from tests.integration.relaying.conftest import CREATE, StartRelay
 from tests.integration.relaying.test_exactly_once import assert_log_is_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from cdc_daemon import embedded
@@ -27,7 +26,10 @@ if TYPE_CHECKING:
 TELLS_ORIGINS = 160000
 ROWS = 3000
 """Of some hundred bytes each: the server would stream transactions of that size in parts."""
-SMALL_MEMORY = {"logical_decoding_work_mem": "64kB", "max_prepared_transactions": 5}
+SMALL_MEMORY: dict[str, str | int] = {
+    "logical_decoding_work_mem": "64kB",
+    "max_prepared_transactions": 5,
+}
 INSERT = "insert into hotel select i, repeat('x', 200), 0 from generate_series({}, {}) i"
 SAVEPOINTS = """
 do $$ begin
@@ -52,7 +54,7 @@ select id::text, jsonb_build_object('id', id, 'name', name, 'stars', stars)::tex
 
 
 @pytest.fixture
-def server(private_postgres: StartPostgres) -> Iterator[embedded.PostgresServer]:
+def server(private_postgres: StartPostgres) -> embedded.PostgresServer:
     """Takes prepared transactions, and calls those large that take more than 64 kB."""
     made = private_postgres(settings=SMALL_MEMORY)
     with psycopg.connect(made.dsn, autocommit=True) as connection:
