@@ -233,7 +233,6 @@ def require_checked(daemon: RunningDaemon) -> None:
     """Nothing lacks, as far as `check` sees."""
     checked = command("check", str(daemon.file))
     assert checked.returncode == 0, checked.stdout
-    assert " 0 problems" in checked.stdout
 
 
 def test_a_broker_that_nobody_trusts_is_refused(
