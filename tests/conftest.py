@@ -8,7 +8,8 @@ import time
 import uuid
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from cdc_daemon import embedded
 from cdc_daemon.embedded.kafka_users import Access
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import FrameType
 
@@ -31,6 +32,7 @@ OF_THE_MACHINE = "[of the machine] "
 SEED = "PROPERTY_SEED="
 """In the line that a property test prints: how much it tried, and how to try it again."""
 ServerType = TypeVar("ServerType", bound=embedded.Server)
+PostgresOf: TypeAlias = "Callable[[int], embedded.PostgresServer]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,24 +135,22 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
+def postgres_of(request: pytest.FixtureRequest) -> Iterator[PostgresOf]:
+    """Shared servers by their version, each started when first asked for. Leave them running."""
+    with ExitStack() as servers:
+        yield cache(lambda version: servers.enter_context(_postgres(request.config, version)))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(
+    request: pytest.FixtureRequest, postgres_of: PostgresOf
+) -> embedded.PostgresServer:
     """The PostgreSQL that tests share (`--postgres` chooses the version): each leaves it running.
 
     All folders of tests have this one and the OpenSearch below, freeze and kill them or not: a
     server for each folder takes CI minutes to start.
     """
-    with _postgres(request.config, request.config.getoption("--postgres")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def postgres16_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
-    """A shared PostgreSQL 16, for what differs between versions. Leave it running."""
-    if request.config.getoption("--postgres") == 16:
-        yield request.getfixturevalue("postgres_server")
-        return
-    with _postgres(request.config, 16) as server:
-        yield server
+    return postgres_of(request.config.getoption("--postgres"))
 
 
 @pytest.fixture(scope="session")
@@ -178,16 +178,31 @@ def rabbitmq(request: pytest.FixtureRequest) -> Iterator[embedded.RabbitServer]:
 
 
 @pytest.fixture
-def database(postgres_server: embedded.PostgresServer) -> Iterator[Database]:
-    """A fresh, empty database; dropped at the end together with its replication slots."""
-    with fresh_database(postgres_server) as fresh:
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A fresh, empty database; dropped at the end together with its replication slots.
+
+    A parameter is the version that it is on: `parametrize("database", [15, 18], indirect=True)`.
+    """
+    version = getattr(request, "param", None)
+    if version is None:
+        server = request.getfixturevalue("postgres_server")
+    else:
+        server = request.getfixturevalue("postgres_of")(version)
+    with fresh_database(server) as fresh:
         yield fresh
 
 
 @pytest.fixture
-def database16(postgres16_server: embedded.PostgresServer) -> Iterator[Database]:
+def database15(postgres_of: PostgresOf) -> Iterator[Database]:
+    """The same on PostgreSQL 15, the system's."""
+    with fresh_database(postgres_of(15)) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def database16(postgres_of: PostgresOf) -> Iterator[Database]:
     """The same on PostgreSQL 16."""
-    with fresh_database(postgres16_server) as fresh:
+    with fresh_database(postgres_of(16)) as fresh:
         yield fresh
 
 

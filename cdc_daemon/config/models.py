@@ -101,6 +101,11 @@ class StateConfig(Section):
         description="The most that the state of joined read models may take on disk. Default: what "
         "the disk has.",
     )
+    max_spill: ByteSize | None = Field(
+        default=None,
+        description="The most that transactions which haven't ended may take on disk, beyond "
+        "`memory.transaction`. Default: what the disk has.",
+    )
 
 
 class WebConfig(Section):

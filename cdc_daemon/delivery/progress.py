@@ -221,10 +221,11 @@ class Progress:
                     self._refreshing[index] = self._dirty.pop(index)
                     self._begun[index] += 1
 
-    def end_refresh(self, *, succeeded: bool) -> None:
-        """The refresh has returned: what it covered is searchable, or as dirty as before."""
+    def end_refresh(self, indices: Iterable[str], *, succeeded: bool) -> None:
+        """Their refresh has returned: what it covered is searchable, or as dirty as before."""
         with self._lock:
-            for index, first in self._refreshing.items():
+            for index in self._refreshing.keys() & indices:
+                first = self._refreshing.pop(index)
                 if succeeded:
                     self._shown[index] = self._begun[index]
                     if self._begun[index] >= self._shows_load.get(index, self._begun[index] + 1):
@@ -232,7 +233,6 @@ class Progress:
                         self.reread -= {index}
                 else:
                     self._dirty[index] = min(first, self._dirty.get(index, first))
-            self._refreshing.clear()
 
     def refresh_of(self, index: str) -> int:
         """Which refresh of the index shows all that was written to it until now: for `has_shown`.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Change, Commit, Position, Relation
     from cdc_daemon.joining.shareddocuments import Others
     from cdc_daemon.projection.joined.plan import Plan
-    from cdc_daemon.state import Staged, Store, Table
+    from cdc_daemon.state import Staged, Store
 
 QUEUE_BYTES: Final = 8_000_000
 """Whole transactions that wait to be applied together: more are no faster."""
@@ -50,13 +50,15 @@ class Joiner:
         delivery: Delivery,
         memory: MemoryConfig,
         folder: Path,
+        most_spilled_bytes: int | None = None,
         covered: Mapping[str, Covered] = MappingProxyType({}),
         meanwhile: Callable[[], None] = lambda: None,
         others: Others | None = None,
     ) -> None:
-        """`indices` by the names of the projections; `folder` is for what is spilled; `meanwhile`
-        is called again and again where much is done at once, and must not touch the state;
-        `others` are the replicas that write a part of the documents, if there are any.
+        """`indices` by the names of the projections; `folder` is for what is spilled, no more than
+        `most_spilled_bytes` of it; `meanwhile` is called again and again where much is done at
+        once, and must not touch the state; `others` are the replicas that write a part of the
+        documents, if there are any.
         """  # noqa: D205 - one sentence
         self.store = store
         self.projections = JoinedProjections(plans, store)
@@ -64,7 +66,7 @@ class Joiner:
         self._plans = plans
         self._indices = indices
         self._delivery = delivery
-        self._intake = Intake(store, covered, memory.transaction, folder)
+        self._intake = Intake(store, covered, memory.transaction, folder, most_spilled_bytes)
         self._queue: list[tuple[Staged, Position]] = []
         self._queued_bytes = 0
         self._reached = delivery.progress.received
@@ -138,6 +140,11 @@ class Joiner:
         return self._intake.held_bytes
 
     @property
+    def spilled_bytes(self) -> int:
+        """What of it is on disk."""
+        return self._intake.spilled_bytes
+
+    @property
     def holds(self) -> bool:
         """Whether anything of what was committed isn't on its way yet."""
         return bool(self._queue or self._sending)
@@ -171,11 +178,6 @@ class Joiner:
     def step(self) -> bool:
         """Go on with changes that very many documents show; whether there is more to do now."""
         return self._wide.step(self._applied)
-
-    def load(self, table: Table, rows: Sequence[tuple[bytes, bytes]], progress: bytes) -> None:
-        """Put existing rows into the state; send documents that showed other ones."""
-        self._sending.add(self.projections.load(table, rows, progress))
-        self._sending.send()
 
     def reject(self, relation: Relation, rows: Sequence[Content]) -> None:
         """Existing rows can't be kept, since nobody can read their keys."""

@@ -51,6 +51,18 @@ def test_a_table_without_a_key_needs_an_id() -> None:
     assert "`id`" in said
 
 
+def test_without_a_key_the_id_needs_a_unique_index() -> None:
+    """Or two rows would share a document; one that is deferrable holds only at a commit."""
+    relation = table("id", "name", "city", key=(), identity="full")
+    relation = replace(relation, unique_keys=(("city",), ("name", "id")))
+    (said,) = mistakes(relation, id=["city"])
+    assert said.startswith("shop.yaml:6: projections.hotels.id: ")
+    assert "create unique index on public.hotel (city)" in said
+    assert "deferrable" in said
+    unique = replace(relation, immediate_keys=(("name", "id"),))
+    assert hotels(unique, id=["id", "name"]).projections[0].id_of([b"1", b'"n"', b'"c"'])
+
+
 def test_the_id_must_hold_the_whole_key() -> None:
     """Or two rows would share a document."""
     relation = table("id", "name", "part", key=("id", "part"))
