@@ -52,7 +52,10 @@ class Metrics:
         self._refresh = self._histogram(
             "cdc_refresh_duration_seconds", "Time of a refresh", REQUEST_BUCKETS, "sink"
         )
-        self.queue_bytes = self._gauge("cdc_queue_bytes", "Waiting for the sink", "pipeline")
+        self.queue_bytes, self.background_request_bytes = (
+            self._gauge("cdc_queue_bytes", "Waiting for the sink", "pipeline"),
+            self._gauge("cdc_background_request_bytes", "What yields to changes", "pipeline"),
+        )
         self._gauge("cdc_queue_limit_bytes", "Most that may wait", "pipeline").labels(pipeline).set(
             queue_limit_bytes
         )

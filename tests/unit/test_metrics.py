@@ -103,7 +103,11 @@ def registry() -> CollectorRegistry:
     metrics.loaded("hotels", 1)
     metrics.strong(active=True)
     show_requests(metrics)
-    for gauge in (metrics.queue_bytes, metrics.dead_letters_stored):
+    for gauge in (
+        metrics.queue_bytes,
+        metrics.background_request_bytes,
+        metrics.dead_letters_stored,
+    ):
         gauge.labels("pipe").set(1)
     metrics.registry.register(BackfillCollector(LOADING, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
     metrics.registry.register(StateCollector(STATE, "pipe"))  # type: ignore[arg-type]  # as above
