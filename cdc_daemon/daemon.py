@@ -363,7 +363,6 @@ class Daemon:
             sink=self._sink,
             delivery=delivery,
             generations=checkpoint.generations,
-            queue_bytes=config.memory.queue,
             all_loaded=self._all_loaded,
             recent=self._recent,
             joined=joined,
