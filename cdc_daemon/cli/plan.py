@@ -26,5 +26,4 @@ def plan(file: ConfigurationFile = DEFAULT_FILE, output: Output = "text") -> Non
         typer.echo(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())
         return
     for step in steps:
-        why = f": {step.why}" if step.why else ""
-        typer.echo(f"{step.action:9}{step.subject}{why}")
+        typer.echo(f"{step.action:9}{': '.join(filter(None, (step.subject, step.why)))}")
