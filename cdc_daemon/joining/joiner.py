@@ -76,7 +76,7 @@ class Joiner:
         self._share = EVERYTHING if others is None else others.share
         self._sending = Sending(self.projections, indices, delivery, self._share)
         self._shared = None if others is None else SharedDocuments(self.projections, others)
-        self._wide = WideChanges(self.projections, self._sending, delivery, memory.queue, indices)
+        self._wide = WideChanges(self.projections, self._sending, delivery, indices)
         self._sent = 0
         """How many documents of all read models had been sent at the last sync."""
         self._synced_at = 0.0
