@@ -168,6 +168,11 @@ class Metrics:
             buckets=WAIT_BUCKETS,
             registry=self.registry,
         )
+        self._relay_lost = self._counter(
+            "cdc_relay_losses_total",
+            "Topics that were found without all that was written to them",
+            *("pipeline", "topic"),
+        )
         self._relay_unreadable = self._counter(
             "cdc_relay_unreadable_changes_total",
             "Changes whose values can't be read any more, because their table was altered",
@@ -296,6 +301,10 @@ class Metrics:
         """What was written to the relay is durable."""
         self._relay_bytes.labels(self.pipeline).inc(size_bytes)
         self._relay_settled.labels(self.pipeline).observe(seconds)
+
+    def relay_lost(self, topic: str) -> None:
+        """Count that something of what was written to a topic is gone."""
+        self._relay_lost.labels(self.pipeline, topic).inc()
 
     def relay_unreadable(self, table: str) -> None:
         """Count a change that was passed on without its values."""

@@ -16,6 +16,7 @@ import pytest
 from psycopg import sql
 
 from cdc_daemon import embedded
+from cdc_daemon.embedded.kafka_users import Access
 from tests.generators.schema_registry import schema_registry
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import FrameType
 
+    from cdc_daemon.embedded.kafka_users import KafkaTls
     from tests.generators.schema_registry import RegistryServer
 
 VERSIONS = (15, 16, 18)
@@ -70,7 +72,10 @@ class StartKafka(Protocol):
     """Starts a Kafka for one test, which may stop, kill, freeze and start it again."""
 
     def __call__(
-        self, settings: Mapping[str, Any] | None = None, users: tuple[str, ...] = ()
+        self,
+        settings: Mapping[str, Any] | None = None,
+        users: tuple[str, ...] = (),
+        tls: KafkaTls | None = None,
     ) -> embedded.KafkaServer:
         """Return it when it is ready; with `users` it lets nobody do anything but `admin`."""
 
@@ -244,9 +249,12 @@ def private_kafka(request: pytest.FixtureRequest) -> Iterator[StartKafka]:
     with ExitStack() as servers:
 
         def start(
-            settings: Mapping[str, Any] | None = None, users: tuple[str, ...] = ()
+            settings: Mapping[str, Any] | None = None,
+            users: tuple[str, ...] = (),
+            tls: KafkaTls | None = None,
         ) -> embedded.KafkaServer:
-            context = embedded.kafka(settings=settings, users=users, progress=_quiet)
+            access = Access(users, tls)
+            context = embedded.kafka(settings=settings, access=access, progress=_quiet)
             return servers.enter_context(_announced(request.config, context))
 
         yield start

@@ -72,6 +72,7 @@ def show_requests(metrics: Metrics) -> None:
     metrics.posted_transactions(["written"])
     metrics.relay_settled(1, 0.1)
     metrics.relay_unreadable("public.hotel")
+    metrics.relay_lost("store.public.hotel")
     replica = SimpleNamespace(show=lambda: REPLICA)
     metrics.registry.register(ReplicaCollector(replica, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
 
