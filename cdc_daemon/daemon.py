@@ -34,6 +34,7 @@ from cdc_daemon.errors import (
 )
 from cdc_daemon.joining import Heartbeat, Joiner
 from cdc_daemon.lifetime import Lifetime
+from cdc_daemon.localfiles import require_folder
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from cdc_daemon.ports import KeepsFiles
@@ -106,6 +107,7 @@ class Daemon:
 
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""
+        require_folder(self._configuration.state.path)
         with ExitStack() as stack:
             stack.callback(self._sink.close)
             if self._spans is not None:

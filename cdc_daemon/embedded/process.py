@@ -164,7 +164,10 @@ class Server:
                 raise EmbeddedError(_obituary(self._launch, what))
             now = time.monotonic()
             if now - began > self._launch.start_seconds:
-                limit = f"was not ready after {self._launch.start_seconds:.0f} s"
+                limit = (
+                    f"was not ready after {self._launch.start_seconds:.0f} s: a machine that is "
+                    "busy may need longer, so try again when it isn't"
+                )
                 raise EmbeddedError(_obituary(self._launch, limit))
             if now > notice:
                 self._progress(f"{self._launch.name}: still starting, {now - began:.0f} s so far")

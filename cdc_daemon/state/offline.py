@@ -126,7 +126,11 @@ def viewed(folder: Path, wanted: Wanted) -> Iterator[View]:
         view = None if env is None else View(env, {name: env.kept(name) for name in TREES})
         if env is None or view is None or not _has(view.schema, wanted):
             lacking = "not all that this configuration reads is there yet"
-            raise StateError(f"the state in {folder} can't be asked: {reason or lacking}")
+            raise StateError(
+                f"the state in {folder} can't be asked: {reason or lacking}. Ask again once a "
+                "daemon has loaded it (cdc-daemon status shows how far it is); explain --sql asks "
+                "the source in its place"
+            )
         view.lay_out(wanted, env.kept)
         yield view
     finally:
