@@ -16,6 +16,7 @@ from cdc_daemon.ports import ClockSample
 
 NAMES = {"hotels-1": "hotels", "rooms-1": "rooms", "lists-1": "lists"}
 PLACES = {"hotels-1": "search", "rooms-1": "tables", "lists-1": "tables"}
+FRESH = dict.fromkeys(PLACES, 0.0)
 SIZE_BYTES = 10
 
 
@@ -23,7 +24,7 @@ class Bench:
     """Two sinks; everything up to 5 is searchable in both."""
 
     def __init__(self) -> None:
-        self.lanes, loading = lane_groups(PLACES, 1, 1_000_000, lambda _batch, _sent_at: 0.0)
+        self.lanes, loading, _ = lane_groups(PLACES, 1, 1_000_000, lambda *_: 0.0, FRESH)
         self.progress = Progress((*self.lanes, *loading), frozenset({"rooms-1", "lists-1"}))
         self.progress.received = Position(5)
         delays = Delays(lambda *_: None)
@@ -96,7 +97,7 @@ def test_it_is_as_far_behind_as_the_slowest_of_its_read_models(bench: Bench) -> 
 def test_of_the_only_sink_nothing_is_told_apart() -> None:
     """All else tells of it."""
     places = dict.fromkeys(NAMES, "")
-    lanes, loading = lane_groups(places, 1, 1_000_000, lambda _batch, _sent_at: 0.0)
+    lanes, loading, _ = lane_groups(places, 1, 1_000_000, lambda *_: 0.0, FRESH)
     progress = Progress((*lanes, *loading))
     delays = Delays(lambda *_: None)
     assert EachSink(places, NAMES, progress, (lanes, loading), delays).reports() == []
