@@ -70,7 +70,6 @@ class Daemon:
     ) -> None:
         self._configuration = loaded.configuration
         config = self._configuration
-        require_folder(config.state.path)
         self._source: Source = registry.source_factory(_type(config.source))(
             config.source, pipeline=config.name
         )
@@ -108,6 +107,7 @@ class Daemon:
 
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""
+        require_folder(self._configuration.state.path)
         with ExitStack() as stack:
             stack.callback(self._sink.close)
             if self._spans is not None:

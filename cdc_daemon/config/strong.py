@@ -26,7 +26,7 @@ class StrongConfig(Section):
         default_factory=list,
         description="Projections that commits don't wait for: theirs come as `freshness` says.",
     )
-    # Strict: what a COMMIT has returned for can be found, without an exception.
+    # Strict: what a COMMIT has returned for can be found, as long as nothing is loaded anew.
     when_away: Literal["strict", "degrade"] = Field(
         default="strict",
         description="What commits do that wait while the daemon is away. `strict`: they wait until "

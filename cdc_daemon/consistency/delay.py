@@ -2,8 +2,9 @@
 
 About once a second the source's time and position are sampled. A sample that a stage has reached
 proves that the stage shows everything from before it, and so does each transaction that comes in
-between. So the delay of a stage is the largest of: how long the newest of both took to be reached
-(and its age, where others waited already when it was); the age of the oldest that isn't reached;
+between. So the delay of a stage is the largest of: how long those took that were reached last, on
+average (and the age of the newest of them, where others waited already when it was and nobody knows
+which comes next); the age of the oldest that isn't reached;
 and, when sampling itself fails, the age of the newest sample. It rises by a second a second
 whenever anything stalls. Samples need no two clocks to agree: their ages are measured by the
 daemon's own. The times of commits are the source's, compared through an offset that the samples
@@ -15,6 +16,7 @@ Pure: times are given, in seconds.
 from __future__ import annotations
 
 from collections import deque
+from statistics import fmean
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cdc_daemon.consistency.latency import StageLatency
@@ -22,6 +24,8 @@ from cdc_daemon.consistency.rolling import RollingMaximum
 from cdc_daemon.events import NOWHERE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cdc_daemon.consistency.latency import Transaction
     from cdc_daemon.events import Position
 
@@ -51,8 +55,9 @@ class StageDelay:
         self._transactions = StageLatency()
         self._newest: float | None = None
         self._latency = 0.0
+        """Of those that were reached last, on average."""
         self._reached_last = 0.0
-        """From when the newest is that was reached, and when it was."""
+        """From when the newest of them is, and when it was reached."""
         self._reached_at = 0.0
         self._largest = RollingMaximum()
         self._sample: Sample | None = None
@@ -78,20 +83,23 @@ class StageDelay:
     def reached(self, position: Position, now: float) -> list[Transaction]:
         """The stage shows everything up to `position`; which transactions it has passed now."""
         self.position = max(self.position, position)
+        began = []
         while self._waiting and self._waiting[0].position <= position:
             self._sample = self._waiting.popleft()
-            self._took(self._sample.taken, now)
+            began.append(self._sample.taken)
         passed = self._transactions.passed(position)
-        for transaction in passed:
-            self._took(transaction.committed, now)
+        began += [transaction.committed for transaction in passed]
+        if began:
+            self._took(began, now)
         return passed
 
-    def _took(self, since: float, now: float) -> None:
-        """What was there at `since` is reached now."""
-        latency = max(0.0, now - since)
-        if since >= self._reached_last:
-            self._reached_last, self._reached_at, self._latency = since, now, latency
-        self._largest.note(now, latency)
+    def _took(self, began: Sequence[float], now: float) -> None:
+        """What was there at these moments is reached now, all of it at once."""
+        newest = max(began)
+        if newest >= self._reached_last:
+            self._reached_last, self._reached_at = newest, now
+            self._latency = fmean(max(0.0, now - since) for since in began)
+        self._largest.note(now, max(0.0, now - min(began)))
 
     def _missed(self, now: float) -> bool:
         """Whether sampling has failed until now."""

@@ -119,6 +119,8 @@ def test_a_refusal_is_final() -> None:
         (Answer(200, {"transactions": [{"outcome": "superseded"}]}), "superseded", True),
         (Answer(504, {"transactions": [{"outcome": "superseded"}]}), "superseded", False),
         (Answer(504, {"transactions": [{"outcome": "written"}]}), "written", False),
+        (Answer(200, {"transactions": [{"outcome": "left_to_stream"}]}), "left_to_stream", True),
+        (Answer(504, {"transactions": [{"outcome": "left_to_stream"}]}), "left_to_stream", False),
         (Answer(504, {"transactions": [{"outcome": "given_up"}]}), "left", False),
         (Answer(503, {"error": "starts"}), "left", False),
         (Answer(0, {}), "left", False),

@@ -161,6 +161,20 @@ def test_a_backlog_is_as_old_as_its_oldest_transaction() -> None:
     assert delay.maximum(4003) == 3601
 
 
+def test_those_that_a_refresh_shows_together_count_on_average() -> None:
+    """The last of them had to wait least: it alone would say less than what a commit takes."""
+    delay = StageDelay()
+    sampled(delay, 10, 1)
+    delay.reached(Position(1), 10)
+    for number in range(5):
+        delay.committed(Transaction(Position(2 + number), 10.1 + number / 10))
+    delay.reached(Position(6), 10.7)
+    assert delay.delay(10.8) == pytest.approx(0.4)
+    assert delay.maximum(10.8) == pytest.approx(0.6), "the longest is the maximum"
+    delay.committed(Transaction(Position(9), 10.8))
+    assert delay.delay(11.9) == pytest.approx(1.1)
+
+
 def test_what_stands_next_is_as_old_as_its_commit() -> None:
     """Where nothing lies between it and what was reached, not as old as what was reached last."""
     delay = StageDelay()
@@ -180,7 +194,7 @@ def test_a_clock_that_is_ahead_makes_no_delay_below_nothing() -> None:
     sampled(delay, 10, 5)
     delay.committed(Transaction(Position(4), 10.5))
     delay.reached(Position(5), 10.1)
-    assert delay.delay(10.1) == 0
+    assert delay.delay(10.1) == pytest.approx(0.05), "the sample took 0.1 s, the transaction none"
     assert delay.maximum(10.1) == pytest.approx(0.1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,17 +15,30 @@ from cdc_daemon.delivery.telling import Telling
 from cdc_daemon.events import DocumentOperation, Position
 from cdc_daemon.ports import ClockSample
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cdc_daemon.delivery.lanegroups import LaneGroups
+
 NAMES = {"hotels-1": "hotels", "rooms-1": "rooms", "lists-1": "lists"}
 PLACES = {"hotels-1": "search", "rooms-1": "tables", "lists-1": "tables"}
-FRESH = dict.fromkeys(PLACES, 0.0)
 SIZE_BYTES = 10
+
+
+def both_lanes(places: Mapping[str, str]) -> tuple[LaneGroups, LaneGroups]:
+    """For changes, and for what yields to them: one each for a sink, where nothing is held."""
+    freshness_seconds = dict.fromkeys(places, 1.0)
+    lanes, loading, _ = lane_groups(
+        places, 1, 1_000_000, lambda _batch, _sent_at: 0.0, freshness_seconds
+    )
+    return lanes, loading
 
 
 class Bench:
     """Two sinks; everything up to 5 is searchable in both."""
 
     def __init__(self) -> None:
-        self.lanes, loading, _ = lane_groups(PLACES, 1, 1_000_000, lambda *_: 0.0, FRESH)
+        self.lanes, loading = both_lanes(PLACES)
         self.progress = Progress((*self.lanes, *loading), frozenset({"rooms-1", "lists-1"}))
         self.progress.received = Position(5)
         delays = Delays(lambda *_: None)
@@ -97,7 +111,7 @@ def test_it_is_as_far_behind_as_the_slowest_of_its_read_models(bench: Bench) -> 
 def test_of_the_only_sink_nothing_is_told_apart() -> None:
     """All else tells of it."""
     places = dict.fromkeys(NAMES, "")
-    lanes, loading, _ = lane_groups(places, 1, 1_000_000, lambda *_: 0.0, FRESH)
+    lanes, loading = both_lanes(places)
     progress = Progress((*lanes, *loading))
     delays = Delays(lambda *_: None)
     assert EachSink(places, NAMES, progress, (lanes, loading), delays).reports() == []
