@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from cdc_daemon.delivery.lane import Batch
 
-SMALLEST_BYTES: Final = 100_000
+SMALLEST_BYTES: Final = 250_000
 """Some hundred documents: a request of fewer costs the sink more for each of them."""
 GROWTH: Final = 1.1
-"""From the smallest to `memory.batch` in forty requests, some seconds."""
+"""From the smallest to `memory.batch` in thirty requests, some seconds."""
 LONGEST_SECONDS: Final = 0.05
 """A request of changes, or a refresh, may take so long: a change waits for two or three of each."""
 FRESHNESS_SHARE: Final = 4
@@ -30,11 +30,9 @@ USUALLY_FACTOR: Final = 2.0
 """Or so many times what it takes without the background."""
 USUALLY_SHARE: Final = 0.1
 """How much one request says of what they usually take."""
-LONGEST_REST_FACTOR: Final = 8.0
-"""A rest is no more than so many times what the request took."""
-LONGEST_REST_SECONDS: Final = 1.0
-"""Nor longer than this: where the sink is slow whatever we do, the background goes on."""
-SHORTEST_REST_FACTOR: Final = 0.5
+REST_FACTORS: Final = (0.0, 0.5, 1.0)
+"""A rest is such a part of what the request took: the background has half of the time at least,
+also where the sink is slow whatever we do."""
 QUIET_SECONDS: Final = 10.0
 """Without changes for so long, nothing has to yield."""
 LARGE_OPERATIONS: Final = 1_000
@@ -66,7 +64,8 @@ class Yielding:
         """Whether something has taken too long since the last request of the background."""
         self._seen = False
         """Whether anything was watched since then."""
-        self._rest_factor = 0.0
+        self._rest = 0
+        """Which of the factors."""
         self._rest_until = 0.0
         self._usually = {"changes": 0.0, "refresh": 0.0}
         self.request_bytes = largest_bytes
@@ -109,13 +108,13 @@ class Yielding:
             self._in_flight -= 1
             self._alone_since = now = self._clock()
             if self._is_quiet:
-                self.request_bytes, self._rest_factor = self._largest_bytes, 0.0
+                self.request_bytes, self._rest = self._largest_bytes, 0
             elif self._overdone:
                 self._yield()
             elif self._seen:
                 self._grow()
             self._overdone = self._seen = False
-            self._rest_until = now + min(LONGEST_REST_SECONDS, self._rest_factor * seconds)
+            self._rest_until = now + REST_FACTORS[self._rest] * seconds
 
     @property
     def _is_quiet(self) -> bool:
@@ -136,12 +135,10 @@ class Yielding:
         if self.request_bytes > self._smallest_bytes:
             self.request_bytes = max(self._smallest_bytes, self.request_bytes // 2)
         else:
-            rest = max(SHORTEST_REST_FACTOR, 2 * self._rest_factor)
-            self._rest_factor = min(LONGEST_REST_FACTOR, rest)
+            self._rest = min(self._rest + 1, len(REST_FACTORS) - 1)
 
     def _grow(self) -> None:
-        if self._rest_factor:
-            rest = self._rest_factor / 2
-            self._rest_factor = rest if rest >= SHORTEST_REST_FACTOR else 0.0
+        if self._rest:
+            self._rest -= 1
         else:
             self.request_bytes = min(self._largest_bytes, int(self.request_bytes * GROWTH))
