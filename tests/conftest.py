@@ -17,6 +17,7 @@ from psycopg import sql
 
 from cdc_daemon import embedded
 from cdc_daemon.embedded.kafka_users import Access
+from tests.generators.schema_registry import schema_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from cdc_daemon.embedded.kafka_users import KafkaTls
+    from tests.generators.schema_registry import RegistryServer
 
 VERSIONS = (15, 16, 18)
 TEST_HEAP = "768m"
@@ -165,6 +167,13 @@ def opensearch(request: pytest.FixtureRequest) -> Iterator[embedded.OpenSearchSe
 def kafka(request: pytest.FixtureRequest) -> Iterator[embedded.KafkaServer]:
     """The Kafka that tests share: name topics so that they don't clash, leave it running."""
     with _announced(request.config, embedded.kafka(progress=_quiet)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def registry(request: pytest.FixtureRequest) -> Iterator[RegistryServer]:
+    """The schema registry that tests share: name subjects so that they don't clash."""
+    with _announced(request.config, schema_registry()) as server:
         yield server
 
 

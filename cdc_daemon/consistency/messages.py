@@ -29,7 +29,7 @@ class MessageCollector(Collector):
             ("cdc_messages", "Messages read", report.messages),
             ("cdc_poison_messages", "Messages that were not understood", report.poison),
             ("cdc_incomplete_transactions", "Transactions shown in parts", report.incomplete),
-            ("cdc_fallen_versions", "Messages of a far lower version", report.fallen),
+            ("cdc_fallen_versions", "Messages of a lower version, committed later", report.fallen),
             ("cdc_rebalances", "Partitions that have come or gone", report.rebalances),
         ):
             counter = CounterMetricFamily(name, meaning, labels=["pipeline"])

@@ -36,6 +36,7 @@ class Archive:
     download_bytes: int
     unpacked_bytes: int = 0
     packaging: str = "zip"
+    classifier: str = ""
 
     @property
     def name(self) -> str:
@@ -115,7 +116,7 @@ def _fetch(archive: Archive, folder: Path, progress: Progress) -> Path:
     if archive.download_bytes > QUIET_BYTES:
         progress(f"{archive.name}: fetching {megabytes(archive.download_bytes)}, for this once")
     try:
-        return component.artifact(packaging=archive.packaging).resolve()
+        return component.artifact(archive.classifier, archive.packaging).resolve()
     except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
         raise EmbeddedError(
             f"{archive.name} can't be fetched from the Maven repositories "

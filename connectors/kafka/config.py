@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from connectors.kafka.registry import RegistryConfig
 from connectors.kafka.session import KafkaSection
 from connectors.messages.formats import MessagesSection, MessageTable
 
@@ -70,6 +71,11 @@ class KafkaConfig(KafkaSection, MessagesSection):
         min_length=1,
         description="Debezium's topic of transactions (`provide.transaction.metadata`), such as "
         "`shop.transaction`: what one transaction wrote is then shown at once.",
+    )
+    schema_registry: RegistryConfig | None = Field(
+        default=None,
+        description="The registry that has the schemas of messages in Avro; keys and values that "
+        "are JSON are read beside them.",
     )
     tables: dict[str, KafkaTable] = Field(
         min_length=1,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cdc_daemon.errors import SourceError
+from cdc_daemon.errors import CdcError, SourceError
 from cdc_daemon.ports import Finding
 from cdc_daemon.quantities import duration_text
 from connectors.kafka.followed import follow
+from connectors.kafka.registry import Registry
 from connectors.messages.tables import qualified
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Relation
     from connectors.kafka.config import KafkaConfig
+    from connectors.kafka.registry import RegistryConfig
     from connectors.kafka.topics import Topic, Topics
 
 _NEEDED: Final = ("read", "describe")
@@ -28,10 +30,20 @@ def examine(
     """Look at cluster, topics, rights and group; touches nothing."""
     where = f"cluster {topics.cluster_id()} at {config.bootstrap_servers}"
     yield Finding("connection", "ok", where)
+    if config.schema_registry is not None:
+        yield _registry(config.schema_registry)
     for relation in relations:
         yield from _table(topics, config, relation)
     yield _order(config, relations)
     yield _group(topics, group)
+
+
+def _registry(config: RegistryConfig) -> Finding:
+    try:
+        Registry(config).require()
+    except CdcError as error:
+        return Finding("schema registry", "problem", str(error))
+    return Finding("schema registry", "ok", f"{config.url} lets us in")
 
 
 def _table(topics: Topics, config: KafkaConfig, relation: Relation) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import structlog
 from cdc_daemon.errors import CdcError, RetryError, SlotInUseError, StartAgainError
 from connectors.kafka.member import Member, is_left
 from connectors.kafka.standing import Standing, read_kept
+from connectors.messages.avro import schema_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Event, Position
     from connectors.kafka.config import KafkaConfig
     from connectors.kafka.followed import Followed
+    from connectors.kafka.member import Read
+    from connectors.kafka.registry import Registry
     from connectors.kafka.stream import Stream
     from connectors.kafka.topics import Place, Topics
 
@@ -42,6 +45,7 @@ class Following:
         *,
         group: str,
         followed: Followed,
+        registry: Registry | None,
         known: Mapping[Place, Standing],
         whole: bool,
     ) -> None:
@@ -49,6 +53,7 @@ class Following:
         self._topics = topics
         self._stream = stream
         self._group = group
+        self._registry = registry
         self.followed = followed
         self._ids = followed.ids
         self._known = known
@@ -119,6 +124,7 @@ class Following:
             self._read_again()
             left = max(0.0, until - time.monotonic())
             some = self._member.poll(min(left, WAKE_SECONDS))
+            self._learn(some)
             events = self._stream.take(some) if some else self._stream.idle()
             if events or self._woken.is_set() or time.monotonic() >= until:
                 self._woken.clear()
@@ -151,6 +157,13 @@ class Following:
         except CdcError as error:
             log.warning("offsets_not_committed", error=str(error))
         self._member.close()
+
+    def _learn(self, some: Sequence[Read]) -> None:
+        """The schemas of messages, before they are understood: nothing is taken without them."""
+        if self._registry is not None:
+            messages = [read.message for read in some if read.message is not None]
+            parts = [part for one in messages for part in (one.key(), one.value())]
+            self._registry.learn({id_ for part in parts if (id_ := schema_id(part)) is not None})
 
     def _commit(self, *, wait: bool) -> None:
         self._committed_at = time.monotonic()

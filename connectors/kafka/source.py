@@ -15,11 +15,13 @@ from connectors.kafka.doctor import examine
 from connectors.kafka.followed import follow, memberships
 from connectors.kafka.following import Following
 from connectors.kafka.place import kept_place, require_alone, set_place
+from connectors.kafka.registry import Registry
 from connectors.kafka.stream import Stream
 from connectors.kafka.topics import Place, Topics
 from connectors.messages.fromstart import FromStart
 from connectors.messages.history import GivenTokens, history, shared_until, shown
 from connectors.messages.nothing import ConfiguredShapes, SeenUntil
+from connectors.messages.parsing import Parser
 from connectors.messages.reading import TableReader, TopicReader
 from connectors.messages.tables import configured_relations, described, qualified
 from connectors.messages.transactions import Transactions
@@ -46,6 +48,9 @@ class KafkaSource:
             name: replace(relation, has_rows=False)
             for name, relation in configured_relations(config.tables).items()
         }
+        registry = config.schema_registry
+        self._registry = None if registry is None else Registry(registry)
+        self._parser = Parser(None if self._registry is None else self._registry.schemas)
         self._stream = Stream()
         self._following: Following | None = None
         self._followed: Followed | None = None
@@ -66,8 +71,10 @@ class KafkaSource:
         return shared_until(self.identity(), source_id)
 
     def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
-        """See that the topics are there; makes nothing."""
+        """See that the topics and the registry are there; makes nothing."""
         self._followed = follow(self._config, self._topics, relations)
+        if self._registry is not None:
+            self._registry.require()
         self._stream.renew()
         return memberships(self._config, self._followed, relations)
 
@@ -137,8 +144,11 @@ class KafkaSource:
         self._end_stream()
         self._topics.close()  # the broker may be another process by now
         followed = self._followed_again(relations)
+        if self._registry is not None:
+            self._registry.reach()
         tables = [relation.qualified_name for relation in relations]
-        transactions = Transactions[Place](tables) if self._config.transactions else None
+        wanted = self._config.transactions is not None
+        transactions = Transactions[Place](tables, self._parser) if wanted else None
         known = self._stream.begin(self._readers(relations, followed), after, transactions)
         before, self._read = self._read, followed.ids
         self._followed = followed
@@ -148,6 +158,7 @@ class KafkaSource:
             self._stream,
             group=self._group,
             followed=followed,
+            registry=self._registry,
             known={
                 place: standing
                 for place, standing in known.items()
@@ -257,6 +268,7 @@ class KafkaSource:
                 relation,
                 self._config,
                 tables[relation.qualified_name],
+                self._parser,
                 is_ordered=followed.is_ordered(relation.qualified_name),
             )
             for relation in relations

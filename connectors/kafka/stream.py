@@ -258,7 +258,7 @@ class Stream:
                 offset=read.offset,
                 version=said.lsn,
                 newest=standing.newest,
-                why="what was committed later has a far lower place in the log: another server is "
+                why="what was committed later has a lower place in the log: another server is "
                 "behind the connector, and what it sends is taken for older than what is there",
             )
 
@@ -281,8 +281,11 @@ class Stream:
         if read.place.topic not in self._readers:
             self._transactions.told(message.value, held, now)
             return True
-        number = None if said.transaction is None else said.transaction.number
-        return number is not None and self._transactions.hold(held, number, now)
+        if said.transaction is None:
+            if said.poison:
+                self._transactions.pass_by(now)
+            return False
+        return self._transactions.hold(held, said.transaction.number, now)
 
     def _whole(self) -> list[Event]:
         """Transactions of which all has come."""

@@ -51,6 +51,7 @@ class DebeziumReader:
             transaction=transaction_of(envelope.get("transaction")),
             floor=version if existing and self._version == "lsn" else 0,
             lsn=_place_in_log(source) if self._version == "lsn" else 0,
+            commit_before=_commit_before(source) if self._version == "lsn" else 0,
         )
 
     def _change(self, operation: Any, envelope: dict[str, Any], parsed: Parsed) -> Change | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from connectors.messages.debezium import schemas_in
 from connectors.messages.message import MessageError, Said
 from connectors.messages.paths import ABSENT, JsonPath, read_path
 from connectors.messages.versions import number_at, roots_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from connectors.messages.debeziumvalues import Schema
     from connectors.messages.formats import MessageTable
     from connectors.messages.message import Parsed
     from connectors.messages.rows import Rows
@@ -45,8 +47,20 @@ class EventReader:
                 return None
             deletes = str(found) in self._operation.delete
         make = self.rows.delete if deletes else self.rows.upsert
-        change = make(self._field(roots, gone=message.value is None), {}, message.where)
+        field = self._field(roots, gone=message.value is None)
+        change = make(field, self._schemas(parsed), message.where)
         return Said((change,), version=self._version_of(parsed), time=message.time)
+
+    def _schemas(self, parsed: Parsed) -> dict[str, Schema]:
+        """What is said of the value of each column, where messages come with schemas."""
+        if parsed.value_schema is None and parsed.key_schema is None:
+            return {}
+        roots = {"$": parsed.value_schema, "key": parsed.key_schema}
+        found = {
+            column: schema_at(roots.get(path.root), path.steps)
+            for column, path in self._paths.items()
+        }
+        return {column: schema for column, schema in found.items() if schema is not None}
 
     def _field(self, roots: dict[str, Any], *, gone: bool) -> Callable[[str], Any]:
         """Gives the value of a column; of what has no value any more, out of the key."""
@@ -71,3 +85,17 @@ class EventReader:
         if message.value is None:
             return message.newest or 1
         return number_at(self._version, parsed)
+
+
+def schema_at(schema: Schema | None, steps: Sequence[str | int]) -> Schema | None:
+    """What is said of the value at a path; None where nothing is."""
+    for step in steps:
+        if schema is None:
+            return None
+        if isinstance(step, int):
+            schema = schema.get("items")
+        elif "values" in schema:
+            schema = schema["values"]
+        else:
+            schema = schemas_in(schema).get(step)
+    return schema

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 FAR_BYTES: Final = 1 << 30
 """Of the log: a long transaction may have written so much before what was committed before it."""
+ENOUGH: Final = 2
+"""Transactions in a row. What one says of the commit before it may be old, where its connector has
+just started; and where we have, it may be the rest of a transaction that was begun to be read."""
 
 PlaceType = TypeVar("PlaceType", bound="Hashable")
 
@@ -25,6 +28,8 @@ class Falls(Generic[PlaceType]):
     def __init__(self) -> None:
         self._latest: dict[PlaceType, float] = {}
         """When the last of each place was committed."""
+        self._behind: dict[PlaceType, int] = {}
+        """How many transactions in a row came after a commit that is older than what was read."""
         self._told: set[PlaceType] = set()
         self.total = 0
         """Messages of which the version has fallen."""
@@ -33,7 +38,12 @@ class Falls(Generic[PlaceType]):
         """Whether it is the first of its place that has fallen; `newest`: of those before it."""
         latest = self._latest.get(place, 0.0)
         self._latest[place] = max(latest, said.time)
-        if not said.lsn or said.lsn >= newest - FAR_BYTES or said.time <= latest:
+        if not said.lsn or said.time <= latest:
+            return False
+        if said.commit_before:
+            is_behind = said.commit_before < newest
+            self._behind[place] = self._behind.get(place, 0) + 1 if is_behind else 0
+        if said.lsn >= newest - FAR_BYTES and self._behind.get(place, 0) < ENOUGH:
             return False
         self.total += 1
         is_first = place not in self._told

@@ -74,5 +74,7 @@ class Said(NamedTuple):
     lsn: int = 0
     """Where in the log of its server it is, or ended the commit before it, as an envelope says; 0
     where versions are others."""
+    commit_before: int = 0
+    """Where in that log the transaction before it ended, as an envelope says."""
     poison: str = ""
     """Why it isn't understood, as a short word; then the change is a row that can't be read."""

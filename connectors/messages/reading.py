@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
-from cdc_daemon.values import read_json
 from connectors.messages.debezium import DebeziumReader, transaction_of
 from connectors.messages.events import EventReader
 from connectors.messages.flattened import FlattenedReader
 from connectors.messages.message import MessageError, Parsed, Said
+from connectors.messages.parsing import Parser, is_registered
 from connectors.messages.rows import Rows
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from connectors.messages.formats import MessagesSection, MessageTable
     from connectors.messages.message import Message, Transaction
 
-_WRAPPED: Final = frozenset({"schema", "payload"})
 _DEFAULT_VERSIONS: Final = {"debezium": "lsn", "flattened": "arrival", "events": "arrival"}
 TRACEPARENT: Final = "traceparent"
 
@@ -47,10 +46,12 @@ class TableReader:
         relation: Relation,
         section: MessagesSection,
         table: MessageTable,
+        parser: Parser | None = None,
         *,
         is_ordered: bool = True,
     ) -> None:
         """`is_ordered`: its messages come in one order, also those of different rows."""
+        self.parser = parser or Parser()
         self._format = _format_reader(relation, section, table, is_ordered=is_ordered)
         format_ = table.format or section.format
         self._is_text = format_ == "events"
@@ -74,23 +75,23 @@ class TableReader:
         if not self._has_envelope:
             return None
         try:
-            envelope, _ = _unwrapped(_json(message.value, "value"))
+            envelope, _ = self.parser.parsed(message.value, "value")
         except MessageError:
             return None
         return transaction_of(envelope.get("transaction")) if isinstance(envelope, dict) else None
 
     def _parsed(self, message: Message) -> Parsed:
-        key, key_schema = _unwrapped(self._key(message.key))
-        value, value_schema = _unwrapped(_json(message.value, "value"))
+        key, key_schema = self._key(message.key)
+        value, value_schema = self.parser.parsed(message.value, "value")
         return Parsed(key, value, key_schema, value_schema, message)
 
-    def _key(self, key: bytes | None) -> Any:
+    def _key(self, key: bytes | None) -> tuple[Any, Schema | None]:
         """Of events it may be a mere text."""
         try:
-            return _json(key, "key")
+            return self.parser.parsed(key, "key")
         except MessageError:
-            if self._is_text and key is not None:
-                return key.decode(errors="replace")
+            if self._is_text and key is not None and not is_registered(key):
+                return key.decode(errors="replace"), None
             raise
 
 
@@ -106,14 +107,15 @@ class TopicReader:
 
     def read(self, message: Message) -> Said:
         """What it says. Of several tables the message itself says which one is meant."""
-        meant = _table_of(message) if self._is_shared else None
+        first = next(iter(self._readers.values()))
+        meant = _table_of(message, first.parser) if self._is_shared else None
         if meant is None:  # what can't be understood is unreadable as any of them
-            return next(iter(self._readers.values())).read(message)
+            return first.read(message)
         reader = self._readers.get(meant)
         return Said(time=message.time) if reader is None else reader.read(message)
 
 
-def _table_of(message: Message) -> str | None:
+def _table_of(message: Message, parser: Parser) -> str | None:
     """`public.hotel`, by the source block; empty where it is of none, None where that is unclear.
 
     The end of a row comes without one, and after an envelope that has said the same.
@@ -121,11 +123,18 @@ def _table_of(message: Message) -> str | None:
     if message.value is None:
         return ""
     try:
-        envelope = orjson.loads(message.value)
-        source = (envelope.get("payload") or envelope)["source"]
+        source = _source_of(message.value, parser)
         return f"{source['schema']}.{source['table']}"
-    except (ValueError, AttributeError, LookupError, TypeError):
+    except (ValueError, AttributeError, LookupError, TypeError, MessageError):
         return None
+
+
+def _source_of(value: bytes, parser: Parser) -> Any:
+    """JSON is looked at by what is fast: its digits are no matter."""
+    if is_registered(value):
+        return parser.parsed(value, "value")[0]["source"]
+    envelope = orjson.loads(value)
+    return (envelope.get("payload") or envelope)["source"]
 
 
 def _format_reader(
@@ -139,22 +148,6 @@ def _format_reader(
     if format_ == "flattened":
         return FlattenedReader(rows, version)
     return DebeziumReader(rows, version, is_ordered=is_ordered)
-
-
-def _json(text: bytes | None, part: str) -> Any:
-    if text is None:
-        return None
-    try:
-        return read_json(text)
-    except ValueError as error:
-        raise MessageError("no_json", f"its {part} is no JSON: {error}") from error
-
-
-def _unwrapped(value: Any) -> tuple[Any, Schema | None]:
-    """Without the schema that Kafka Connect's converter has put around it."""
-    if isinstance(value, dict) and value.keys() == _WRAPPED:
-        return value["payload"], value["schema"]
-    return value, None
 
 
 def _header(message: Message, name: str) -> str:

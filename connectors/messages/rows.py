@@ -30,7 +30,9 @@ class Rows:
     """Makes rows of one table."""
 
     def __init__(self, relation: Relation, handling: Handling | None) -> None:
-        """`handling`: values are as Debezium writes them; None: as `to_jsonb` has them."""
+        """`handling`: values are as Debezium writes them; None: as `to_jsonb` has them, but where a
+        schema comes with them.
+        """  # noqa: D205 - one sentence
         self.relation = relation
         self._handling = handling
         self._columns: list[tuple[Column, Encoder]] = [
@@ -90,16 +92,15 @@ class Rows:
             return Unreadable("not_of_its_type", explanation, orjson.dumps(value, default=str))
 
     def _encoded(self, column: Column, encode: Encoder, value: Any, schema: Schema | None) -> Value:
+        handling = self._handling or (None if schema is None else Handling())
         try:
-            if self._handling is None:
+            if handling is None:
                 return encode(source_text(column.type, value))
-            if self._handling.is_unavailable(value):
+            if self._handling is not None and handling.is_unavailable(value):
                 return UNCHANGED
             if type(value) is str and column.type.base.name in _JSON:
                 return encode(value.encode())
-            return encode(
-                source_text(column.type, given(column.type, value, schema, self._handling))
-            )
+            return encode(source_text(column.type, given(column.type, value, schema, handling)))
         except SpecialValueError as special:
             return special.value
 

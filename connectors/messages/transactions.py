@@ -11,7 +11,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
-from cdc_daemon.values import read_json
+from connectors.messages.message import MessageError
+from connectors.messages.parsing import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterator
@@ -23,6 +24,9 @@ MOST_HELD_BYTES: Final = 32_000_000
 parts."""
 PATIENCE_SECONDS: Final = 30.0
 """A transaction of which nothing more has come for so long lacks something for good."""
+SHORT_PATIENCE_SECONDS: Final = 2.0
+"""The same where messages have come that nobody understands, as many as it lacks: one of those may
+be of it. The topics are read side by side, so what is there of it has come by then, mostly."""
 MOST_REMEMBERED: Final = 10_000
 """Transactions that are over: what comes of them later goes on by itself."""
 
@@ -51,9 +55,9 @@ class _Open(Generic[PlaceType]):
     """Which have come, by their order: a connector may send them again. Without one each counts."""
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all have come."""
-        return self.expected is not None and len(self.events) >= self.expected
+    def lacking(self) -> int | None:
+        """How many haven't come; None before that is known."""
+        return None if self.expected is None else max(0, self.expected - len(self.events))
 
     def add(self, held: Held[PlaceType], now: float) -> None:
         """A message of it has come."""
@@ -66,9 +70,15 @@ class _Open(Generic[PlaceType]):
 class Transactions(Generic[PlaceType]):
     """Of one source."""
 
-    def __init__(self, tables: Collection[str], most_bytes: int = MOST_HELD_BYTES) -> None:
+    def __init__(
+        self,
+        tables: Collection[str],
+        parser: Parser | None = None,
+        most_bytes: int = MOST_HELD_BYTES,
+    ) -> None:
         self._tables = frozenset(tables)
         self._most_bytes = most_bytes
+        self._parser = parser or Parser()
         self._open: dict[str, _Open[PlaceType]] = {}
         self._ended: deque[str] = deque()
         """Those whose end has come, in its order."""
@@ -76,6 +86,8 @@ class Transactions(Generic[PlaceType]):
         self._held: dict[PlaceType, deque[int]] = {}
         """The offsets that wait, of each place."""
         self._size_bytes = 0
+        self._nameless: deque[float] = deque()
+        """When messages came that don't say which transaction they are of, since not understood."""
         self.incomplete = 0
         """Transactions that went on in parts."""
 
@@ -88,9 +100,13 @@ class Transactions(Generic[PlaceType]):
         self._size_bytes += held.size_bytes
         return True
 
+    def pass_by(self, now: float) -> None:
+        """A message isn't understood, not even which transaction it is of: it doesn't wait."""
+        self._nameless.append(now)
+
     def told(self, value: bytes | None, held: Held[PlaceType], now: float) -> None:
         """A message of the topic of transactions; `held` is where it was."""
-        said = _metadata(value)
+        said = self._metadata(value)
         number = str(said.get("id", "")).partition(":")[0]
         if said.get("status") == "BEGIN":
             self._over.pop(number, None)
@@ -103,7 +119,7 @@ class Transactions(Generic[PlaceType]):
 
     def whole(self, now: float) -> Iterator[list[Held[PlaceType]]]:
         """Take out those that can go on, in the order of their commits."""
-        while self._ended and self._open[self._ended[0]].is_whole:
+        while self._ended and self._open[self._ended[0]].lacking == 0:
             yield self._take(self._ended[0])
         while self._open and (number := self._overdue(now)) is not None:
             self.incomplete += 1
@@ -116,7 +132,15 @@ class Transactions(Generic[PlaceType]):
 
     def forget(self) -> None:
         """All comes again."""
-        self.__init__(self._tables, self._most_bytes)  # type: ignore[misc]  # as it was made
+        self.__init__(self._tables, self._parser, self._most_bytes)  # type: ignore[misc]  # as it was made
+
+    def _metadata(self, value: bytes | None) -> dict[str, Any]:
+        """`{"status": "END", "id": "571:53195832", "data_collections": [...]}`; else nothing."""
+        try:
+            said, _ = self._parser.parsed(value, "value")
+        except MessageError:
+            return {}
+        return said if isinstance(said, dict) else {}
 
     def _expected(self, said: dict[str, Any]) -> int:
         return sum(
@@ -128,8 +152,15 @@ class Transactions(Generic[PlaceType]):
     def _overdue(self, now: float) -> str | None:
         """One that lacks something for good, or is in the way."""
         number = self._ended[0] if self._ended else next(iter(self._open))
-        is_late = now - self._open[number].news_at > PATIENCE_SECONDS
+        is_late = now - self._open[number].news_at > self._patience(self._open[number], now)
         return number if is_late or self._size_bytes > self._most_bytes else None
+
+    def _patience(self, transaction: _Open[PlaceType], now: float) -> float:
+        while self._nameless and now - self._nameless[0] > PATIENCE_SECONDS:
+            self._nameless.popleft()
+        lacking = transaction.lacking
+        is_explained = lacking is not None and lacking <= len(self._nameless)
+        return SHORT_PATIENCE_SECONDS if is_explained else PATIENCE_SECONDS
 
     def _take(self, number: str) -> list[Held[PlaceType]]:
         taken = self._open.pop(number)
@@ -138,6 +169,8 @@ class Transactions(Generic[PlaceType]):
         self._over[number] = None
         if len(self._over) > MOST_REMEMBERED:
             self._over.popitem(last=False)
+        for _ in range(min(taken.lacking or 0, len(self._nameless))):
+            self._nameless.popleft()
         for one in taken.held:
             self._size_bytes -= one.size_bytes
             self._held[one.place].remove(one.offset)
@@ -146,14 +179,3 @@ class Transactions(Generic[PlaceType]):
 
 def _order(held: Held[PlaceType]) -> int:
     return 0 if held.said.transaction is None else held.said.transaction.order
-
-
-def _metadata(value: bytes | None) -> dict[str, Any]:
-    """`{"status": "END", "id": "571:53195832", "data_collections": [...]}`; else nothing."""
-    try:
-        said = read_json(value or b"null")
-    except ValueError:
-        return {}
-    if isinstance(said, dict) and isinstance(said.get("payload"), dict):
-        said = said["payload"]
-    return said if isinstance(said, dict) else {}

@@ -24,13 +24,13 @@ from pika.exceptions import (
 )
 
 from cdc_daemon.errors import RetryError, SourceError
+from connectors.messages.tls import tls_context
 from connectors.rabbitmq.declared import MOST_ROUNDS, Declared
 from connectors.rabbitmq.deliveries import OFFSET, Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from connectors.messages.tls import BrokerTls
     from connectors.rabbitmq.config import RabbitConfig
 
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it logs as an error it also raises
@@ -269,7 +269,7 @@ _REMEDIES: Final[Mapping[int, str]] = {
 
 
 def _parameters(config: RabbitConfig, name: str) -> URLParameters:
-    tls = None if config.tls is None else _context(config.tls)
+    tls = None if config.tls is None else tls_context(config.tls, "source.tls")
     parameters = URLParameters(config.url.get_secret_value())
     parameters.heartbeat = int(config.heartbeat)
     parameters.socket_timeout = CONNECT_SECONDS
@@ -278,18 +278,3 @@ def _parameters(config: RabbitConfig, name: str) -> URLParameters:
     if tls is not None:
         parameters.ssl_options = SSLOptions(tls, parameters.host)
     return parameters
-
-
-def _context(tls: BrokerTls) -> ssl.SSLContext:
-    """Raises SourceError where a file isn't there, or holds something else."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.client_cert is not None:
-            context.load_cert_chain(tls.client_cert, tls.client_key)
-    except OSError as error:
-        files = ", ".join(str(file) for file in (tls.ca, tls.client_cert, tls.client_key) if file)
-        raise SourceError(f"source.tls: {files} can't be used: {error}") from error
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.deploy.conftest import RenderChart
 
-VALUES = ("hotel", "everything")
+VALUES = ("hotel", "everything", "relay", "projectors")
 OF_THE_OPERATOR = {"PrometheusRule", "ServiceMonitor"}
 
 
@@ -113,6 +113,34 @@ def test_a_standby_is_there_before_a_pod_goes(render: RenderChart) -> None:
     assert specification["replicas"] == 2
     rolling = {"maxSurge": 1, "maxUnavailable": 0}
     assert specification["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
+
+
+def test_projectors_share_the_work(render: RenderChart) -> None:
+    """Any number of pods, each with a folder of its own; the relay has one that writes."""
+    objects = render(values="projectors")
+    specification = the("Deployment", objects)["spec"]
+    (container,) = pod(objects)["containers"]
+    assert container["args"] == ["run", "--role", "projector"]
+    assert (specification["replicas"], specification["strategy"]["type"]) == (3, "RollingUpdate")
+    assert {"name": "state", "emptyDir": {}} in pod(objects)["volumes"]
+    (relay,) = pod(render(values="relay"))["containers"]
+    assert relay["args"] == ["run"]
+
+
+def test_projectors_read_the_log_that_the_relay_writes() -> None:
+    """The two examples are of one pipeline, in the same cluster."""
+    relay, projectors = (
+        YAML(typ="safe").load(
+            YAML(typ="safe").load((CHART / "ci" / f"{name}-values.yaml").read_text("utf-8"))[
+                "config"
+            ]
+        )
+        for name in ("relay", "projectors")
+    )
+    for key in ("log", "bootstrap_servers"):
+        assert relay["sink"][key] == projectors["source"][key]
+    embedded = projectors["projections"]["hotels"]["embed"]["rooms"]["many"]
+    assert {projectors["projections"]["hotels"]["from"], embedded} == {*relay["relay"]["tables"]}
 
 
 def test_the_state_may_outlive_its_pod(render: RenderChart) -> None:

@@ -17,7 +17,7 @@ from cdc_daemon.embedded.memory import require_memory, size_of
 from cdc_daemon.embedded.ports import HOST, free_port
 from cdc_daemon.embedded.process import Launch, Server
 from cdc_daemon.embedded.progress import MEGABYTE
-from tests.generators.debezium_jars import DEBEZIUM, DEBEZIUM_VERSION
+from tests.generators.debezium_jars import AVRO_JARS, DEBEZIUM, DEBEZIUM_VERSION
 from tests.generators.rest import Refused, Rest
 
 if TYPE_CHECKING:
@@ -61,10 +61,32 @@ WITH_SCHEMAS: Final = {
     "value.converter.schemas.enable": "true",
 }
 WITHOUT_SCHEMAS: Final = {**WITH_SCHEMAS, **dict.fromkeys(list(WITH_SCHEMAS)[1::2], "false")}
+AVRO_CONVERTER: Final = "io.apicurio.registry.utils.converter.AvroConverter"
+AVRO: Final = {
+    "url": "",
+    "auto-register": "true",
+    "headers.enabled": "false",
+    "as-confluent": "true",
+    "use-id": "contentId",
+}
+"""What the converter is told: the schema's id in front, as Confluent's serializers write it."""
 FLATTENED: Final = {
     "transforms": "flatten",
     "transforms.flatten.type": "io.debezium.transforms.ExtractNewRecordState",
 }
+
+
+def avro(registry_url: str) -> dict[str, str]:
+    """Settings that have keys and values written in Avro."""
+    told = {**AVRO, "url": registry_url}
+    return {
+        f"{part}.converter{name}": value
+        for part in ("key", "value")
+        for name, value in {
+            "": AVRO_CONVERTER,
+            **{f".apicurio.registry.{name}": value for name, value in told.items()},
+        }.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +144,11 @@ def debezium(bootstrap_servers: str) -> Iterator[ConnectServer]:
     """Run Kafka Connect for as long as the context lasts; it is ready when the context begins."""
     require_memory("Debezium", size_of(HEAP) + OUTSIDE_HEAP_BYTES)
     kafka = kafka_program(_quiet)
-    # Debezium's come first: where both have a library its is the newer one.
-    program = KafkaProgram(kafka.java, [*class_path(DEBEZIUM, _quiet), *kafka.jars])
+    # Debezium's come first: where both have a library its is the newer one. The converter's are
+    # last, and bring what it alone needs.
+    program = KafkaProgram(
+        kafka.java, [*class_path(DEBEZIUM, _quiet), *kafka.jars, *class_path(AVRO_JARS, _quiet)]
+    )
     with server_folder("debezium", None, server_account(), DATA_BYTES) as folder:
         launch = _launch(program, folder)
         _configure(launch, bootstrap_servers)

@@ -1,4 +1,7 @@
-"""Which libraries make Kafka Connect with Debezium's connector, beside those of Kafka itself."""
+"""Which libraries make Kafka Connect with Debezium's connector, and with what writes Avro.
+
+Beside those of Kafka itself.
+"""
 
 from __future__ import annotations
 
@@ -131,5 +134,39 @@ io.debezium:debezium-openlineage-api:3.6.1.Final
   7e7e0fb3c3a12b3e8bfe2d42df278ff2a9fab8c58fa12199590e35fdb88b2062
 com.datadoghq:sketches-java:0.8.2
   b24c3d175556eb381ef2b2f0a7dffe7cb1fb7a9f893f41260822b5ec6cb13cca
+""",
+)
+
+APICURIO_VERSION = "2.6.13.Final"
+
+AVRO_JARS = Jars(
+    name=f"apicurio-converter-{APICURIO_VERSION}",
+    download_bytes=3_321_455,
+    # Those that neither Kafka nor Debezium has; schemas of JSON aren't written, so nothing of them.
+    pins="""
+io.apicurio:apicurio-registry-utils-converter:2.6.13.Final
+  95392390745e31941e3f8e3565f883a2c31b9fd1d38eb0e22aac7721dd73508a
+io.apicurio:apicurio-registry-serdes-avro-serde:2.6.13.Final
+  71e2a474b6ef82b94d161eed801bc6570a31b324e6872e7c19e09c3b10bc3ad1
+io.apicurio:apicurio-registry-serde-common:2.6.13.Final
+  5f5e0e834699516be7b39ee6cdefa138a417758bbf66e28950158a7232014e76
+io.apicurio:apicurio-registry-schema-resolver:2.6.13.Final
+  171a974f39df803e0084c962b80b58a2e40645cb08e8297bdbbe34c2ef61a3c1
+io.apicurio:apicurio-registry-client:2.6.13.Final
+  3b06edde267fbf98207fcab297679b25475d62f4b31aa54612eb0e44f1804ad2
+io.apicurio:apicurio-registry-common:2.6.13.Final
+  1f08d5cfdf183be38f53df9e4ed72cb11f7923405ba7f2b3043f334fe6c732df
+io.apicurio:apicurio-common-rest-client-jdk:0.1.18.Final
+  ef1feac9226e31722444f608ad5d998e0d0753ed886a6decad19effe23d9b734
+io.apicurio:apicurio-common-rest-client-common:0.1.18.Final
+  7e73da0b5bd1cff35ff24f2172d41b79ef55362dbbd6104c5d5108ffed87dcd7
+org.apache.avro:avro:1.12.0
+  1f5fbfff9b7427d6832cc3031a3c81413d3e21d9e2551847d9231c28493f9492
+org.apache.commons:commons-compress:1.26.2
+  9168a03141d8fc7eda21a2360d83cc0412bcbb1d6204d992bd48c2573cb3c6b8
+commons-codec:commons-codec:1.17.0
+  f700de80ac270d0344fdea7468201d8b9c805e5c648331c3619f2ee067ccfc59
+commons-io:commons-io:2.16.1
+  f41f7baacd716896447ace9758621f62c1c6b0a91d89acee488da26fc477c84f
 """,
 )

@@ -63,8 +63,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if and (gt (int .Values.replicas) 1) .Values.state.claim }}
 {{- fail "replicas is more than 1, and state.claim names one folder for all of them: each pod needs its own" }}
 {{- end }}
-{{- if and (gt (int .Values.replicas) 1) (ne (include "cdc-daemon.standsBy" .) "true") }}
-{{- fail (printf "replicas is %d, and the configuration doesn't say `standby: true`: two pods would fight for one slot" (int .Values.replicas)) }}
+{{- if and (gt (int .Values.replicas) 1) (ne .Values.role "projector") (ne (include "cdc-daemon.standsBy" .) "true") }}
+{{- fail (printf "replicas is %d, and the configuration doesn't say `standby: true`: two pods would fight for one slot. Replicas that share the work have `role: projector`" (int .Values.replicas)) }}
 {{- end }}
 {{- trimSuffix "\n" $text }}
 {{- end }}

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from tests.generators.daemons import daemons
-from tests.generators.debezium import FLATTENED, WITH_SCHEMAS, WITHOUT_SCHEMAS, Followed
+from tests.generators.debezium import FLATTENED, WITH_SCHEMAS, WITHOUT_SCHEMAS, Followed, avro
 from tests.generators.read_tables import TableSearch
 from tests.generators.running_daemon import until
 from tests.generators.topics import make_topics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import psycopg
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.generators.daemons import StartDaemon
     from tests.generators.debezium import ConnectServer
+    from tests.generators.schema_registry import RegistryServer
 
 TABLE = """
 create table hotel (
@@ -69,20 +71,41 @@ FORMS = {
     "transactions": ("debezium", {**WITHOUT_SCHEMAS, **TRANSACTIONS}),
     "flattened": ("flattened", {**WITHOUT_SCHEMAS, **FLATTENED}),
     "flattened-schemas": ("flattened", {**WITH_SCHEMAS, **FLATTENED}),
+    "avro": ("debezium", TRANSACTIONS),
+    "flattened-avro": ("flattened", FLATTENED),
 }
+"""How messages are read, and what the connector is told; in Avro, where the registry is as well."""
 
 
-@pytest.mark.parametrize("form", FORMS)
+class Form(NamedTuple):
+    """One form of messages."""
+
+    format: str
+    settings: Mapping[str, str]
+    """What the connector is told."""
+    schema_registry: Mapping[str, str] | None
+    """What the source is told."""
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> Form:
+    """Each of them."""
+    format_, settings = FORMS[request.param]
+    if not request.param.endswith("avro"):
+        return Form(format_, settings, None)
+    registry: RegistryServer = request.getfixturevalue("registry")
+    return Form(format_, {**settings, **avro(registry.own_url)}, {"url": registry.url})
+
+
 def test_documents_are_those_of_the_database(
     connect: ConnectServer,
     kafka: embedded.KafkaServer,
     database: Database,
     connection: psycopg.Connection,
     tmp_path: Path,
-    form: str,
+    form: Form,
 ) -> None:
     """Of rows that were there, and of everything that became of them, in each form of messages."""
-    format_, settings = FORMS[form]
     followed = Followed(database.dsn, f"shop_{uuid.uuid4().hex[:8]}")
     topics = [f"{followed.prefix}.{name}" for name in ("public.hotel", "transaction")]
     connection.execute(TABLE)
@@ -91,14 +114,15 @@ def test_documents_are_those_of_the_database(
     source = {
         "type": "kafka",
         "bootstrap_servers": kafka.bootstrap_servers,
-        "format": format_,
-        "transactions": topics[1] if settings.keys() & TRANSACTIONS else None,
+        "format": form.format,
+        "transactions": topics[1] if form.settings.keys() & TRANSACTIONS else None,
+        "schema_registry": form.schema_registry,
         "tables": {"public.hotel": {"topic": topics[0], "key": ["id"], "columns": COLUMNS}},
     }
     sink = {"type": "postgres", "dsn": database.dsn}
     search = TableSearch(database.dsn)
     with (
-        connect.following(followed, {**ONLY_HOTELS, **settings}),
+        connect.following(followed, {**ONLY_HOTELS, **form.settings}),
         daemons(database.dsn, sink, tmp_path) as through,
         daemons(database.dsn, sink, tmp_path) as direct,
     ):

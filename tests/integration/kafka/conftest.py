@@ -15,6 +15,7 @@ from cdc_daemon.embedded.ports import free_port
 from tests.generators.rest import Refused, Rest
 from tests.generators.running_daemon import RunningDaemon, until
 from tests.generators.topics import make_topics
+from tests.integration.opensearch.tlsproxy import Certificates, make_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,6 +143,12 @@ def shop_on(
     print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
     with suppress(Refused):  # what the daemon dropped a moment before
         rest.delete(f"/*_{name}-0*")
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, a certificate for 127.0.0.1, and an authority that signed nothing."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

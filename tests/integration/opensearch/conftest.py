@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,11 +12,10 @@ from cdc_daemon.events import ColumnType
 from cdc_daemon.ports import FieldSpec, ReadModel
 from connectors.opensearch import OpenSearchSink
 from connectors.opensearch.config import OpenSearchConfig
-from tests.integration.opensearch.tlsproxy import Certificates, tls_proxy
+from tests.integration.opensearch.tlsproxy import Certificates, make_certificates, tls_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cdc_daemon.embedded import OpenSearchServer
     from tests.integration.opensearch.tlsproxy import Proxy
@@ -62,18 +60,7 @@ def model() -> ReadModel:
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """An authority, a certificate for 127.0.0.1, and an authority that signed nothing."""
-    folder = tmp_path_factory.mktemp("certificates")
-    _authority(folder, "ca")
-    _authority(folder, "stranger")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
-    _openssl(folder, "req -newkey rsa:2048 -nodes -keyout key.pem -out csr.pem -subj /CN=127.0.0.1")
-    _openssl(
-        folder,
-        "x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san"
-        " -out certificate.pem",
-    )
-    names = ("ca.pem", "stranger.pem", "certificate.pem", "key.pem")
-    return Certificates(*(folder / name for name in names))
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
@@ -81,16 +68,3 @@ def proxy(opensearch: OpenSearchServer, certificates: Certificates) -> Iterator[
     """An authenticating proxy with TLS in front of the shared server."""
     with tls_proxy(opensearch.port, certificates) as running:
         yield running
-
-
-def _authority(folder: Path, name: str) -> None:
-    _openssl(
-        folder,
-        f"req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {name}.key -out {name}.pem"
-        f" -subj /CN={name} -addext keyUsage=critical,keyCertSign,cRLSign",
-    )
-
-
-def _openssl(folder: Path, arguments: str) -> None:
-    command = ["openssl", *arguments.split()]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)

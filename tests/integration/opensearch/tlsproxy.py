@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import ssl
+import subprocess
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +44,21 @@ class Proxy:
     url: str
     encodings: set[str | None] = field(default_factory=set)
     authorizations: set[str] = field(default_factory=set)
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """An authority, a certificate for 127.0.0.1, and an authority that signed nothing."""
+    _authority(folder, "ca")
+    _authority(folder, "stranger")
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
+    _openssl(folder, "req -newkey rsa:2048 -nodes -keyout key.pem -out csr.pem -subj /CN=127.0.0.1")
+    _openssl(
+        folder,
+        "x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san"
+        " -out certificate.pem",
+    )
+    names = ("ca.pem", "stranger.pem", "certificate.pem", "key.pem")
+    return Certificates(*(folder / name for name in names))
 
 
 @contextmanager
@@ -122,3 +138,16 @@ def _handler(target_port: int, proxy: Proxy) -> type[BaseHTTPRequestHandler]:
 
 def _error(kind: str, reason: str) -> bytes:
     return json.dumps({"error": {"type": kind, "reason": reason}, "status": 403}).encode()
+
+
+def _authority(folder: Path, name: str) -> None:
+    _openssl(
+        folder,
+        f"req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {name}.key -out {name}.pem"
+        f" -subj /CN={name} -addext keyUsage=critical,keyCertSign,cRLSign",
+    )
+
+
+def _openssl(folder: Path, arguments: str) -> None:
+    command = ["openssl", *arguments.split()]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=60)

@@ -34,3 +34,28 @@ def test_a_transaction_that_took_long_is_no_fall() -> None:
     assert not falls.look("a", Said(lsn=NEWEST - FAR_BYTES, time=11.0), NEWEST)
     assert not falls.look("a", Said(version=5, time=12.0), NEWEST)
     assert falls.total == 0
+
+
+def change(lsn: int, commit_before: int, time: float) -> Said:
+    """Of a transaction."""
+    return Said(lsn=lsn, commit_before=commit_before, time=time)
+
+
+def test_a_server_that_is_a_little_behind_is_told_by_its_second_transaction() -> None:
+    """Its commits, one after the other, are older than what was read of the one before."""
+    falls: Falls[str] = Falls()
+    falls.look("a", change(5000, 4900, 10.0), 0)
+    assert not falls.look("a", change(3000, 2900, 11.0), 5000)
+    assert not falls.look("a", change(3010, 2900, 11.0), 5000)  # of the same transaction
+    assert falls.look("a", change(3100, 3050, 12.0), 5000)
+    assert falls.total == 1
+
+
+def test_the_rest_of_a_transaction_is_no_fall() -> None:
+    """Where we begin in the middle of it, and where what is said of the commit before is old."""
+    falls: Falls[str] = Falls()
+    assert not falls.look("a", change(5010, 4900, 10.0), 5000)
+    assert not falls.look("a", change(5100, 5050, 11.0), 5010)
+    assert not falls.look("a", change(5200, 5050, 12.0), 5100)
+    assert not falls.look("a", change(5300, 5250, 13.0), 5200)
+    assert falls.total == 0

@@ -6,7 +6,12 @@ import json
 from typing import Any
 
 from connectors.messages.message import Said, Transaction
-from connectors.messages.transactions import PATIENCE_SECONDS, Held, Transactions
+from connectors.messages.transactions import (
+    PATIENCE_SECONDS,
+    SHORT_PATIENCE_SECONDS,
+    Held,
+    Transactions,
+)
 
 NOW = 1000.0
 
@@ -71,6 +76,21 @@ def test_what_never_comes_is_not_waited_for() -> None:
     assert whole(transactions, late) == [[1]]
     assert transactions.incomplete == 1
     assert not hold(transactions, "7", 2)
+
+
+def test_a_message_that_nobody_understands_is_not_waited_for_long() -> None:
+    """It may be what a transaction lacks; another one that lacks more is waited for."""
+    transactions: Transactions[str] = Transactions(["public.hotel"])
+    for number, count in (("7", 2), ("8", 2)):
+        hold(transactions, number, 1)
+        tell(transactions, "END", number, hotel=count)
+    transactions.pass_by(NOW)
+    soon = NOW + SHORT_PATIENCE_SECONDS + 0.1
+    assert whole(transactions, NOW + 1) == []
+    assert whole(transactions, soon) == [[1]]
+    assert whole(transactions, soon) == []
+    assert whole(transactions, NOW + PATIENCE_SECONDS + 0.1) == [[1]]
+    assert transactions.incomplete == 2
 
 
 def test_one_that_is_too_large_goes_on_in_parts() -> None:
