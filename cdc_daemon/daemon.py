@@ -148,7 +148,7 @@ class Daemon:
         except RetryError as error:
             log.warning("start_retry", reason=error.reason, error=str(error))
             self.metrics.failed()
-            self._state("waiting")
+            self._state("waiting", str(error))
             raise
 
     def _run_pipeline(self) -> None:
@@ -385,7 +385,8 @@ class Daemon:
     def _stand_by(self) -> None:
         self._state("standby")
 
-    def _state(self, state: str) -> None:
+    def _state(self, state: str, trouble: str = "") -> None:
+        self.status.trouble = trouble
         if state == self.status.state:
             return
         if state in {"standby", "stopping"}:
