@@ -16,8 +16,9 @@ from cdc_daemon.delivery.dispatcher import Dispatcher
 from cdc_daemon.delivery.hurry import Hurry
 from cdc_daemon.delivery.lanegroups import lane_groups
 from cdc_daemon.delivery.letterbox import Letterbox
+from cdc_daemon.delivery.others import NOBODY, Others
 from cdc_daemon.delivery.pace import Pace
-from cdc_daemon.delivery.progress import Others, Progress
+from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.requests import Requests
 from cdc_daemon.delivery.retrying import retrying
@@ -238,6 +239,7 @@ class Delivery:
         """
         if not self._awaited.take_read(self.progress.received):
             return False
+        self._show_others()
         self._refresher.wake()
         self._lanes.look_again()
         return True
@@ -357,9 +359,17 @@ class Delivery:
     def others_came_to(self, durable: Position, searchable: Position) -> None:
         """The documents of other replicas are so far. One thread calls it."""
         self.progress.others = Others(durable, searchable)
+        self._show_others()
+        self._refresher.wake()
         self._telling.tell(moved=True)
         self.moved()
         self._on_progress()
+
+    def _show_others(self) -> None:
+        """Whoever waits for others' documents waits for no refresh of theirs: ours shows them."""
+        if self.progress.others is not NOBODY:
+            for index in filter(self._awaited.awaits, self._projections):
+                self.progress.touched_beside(index)
 
     def _on_progress(self) -> None:
         self._acknowledged.set()
