@@ -176,6 +176,7 @@ class Start:
         while not replica.leads:
             compiled, shapes = self._compile()
             found, resumption = self._beside.look(compiled, shapes)
+            self.reaching.is_first = False  # both were reached: from now on they are waited for
             why = waits_because(found, resumption)
             if why is None:
                 return self._adopt(compiled, found, resumption)

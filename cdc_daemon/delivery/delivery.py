@@ -48,6 +48,8 @@ class Delivery:
 
     owns: Callable[[bytes], bool] | None = None
     """Whether a document is ours to write, by its id as a JSON string. None: all are."""
+    require_ours: Callable[[], None] | None = None
+    """Raises where nothing that is held may be written any more. None: it always may."""
 
     def __init__(  # noqa: PLR0913 - what it is connected to, each by its name
         self,
@@ -120,6 +122,7 @@ class Delivery:
                 writer=sink.writer(place),
                 progress=self.progress,
                 keep=self._letterbox.keep_rejected,
+                allowed=self._require_ours,
                 observer=requests,
                 advanced=self._on_written,
                 failed=self.fail,
@@ -334,6 +337,10 @@ class Delivery:
             self.dispatcher.wait_for_room()
         if failures:
             raise failures[0]
+
+    def _require_ours(self) -> None:
+        if self.require_ours is not None:
+            self.require_ours()
 
     def _note_written(self, index: str) -> None:
         if index not in self.progress.unpublished | self.progress.immediate:

@@ -45,16 +45,19 @@ class Sender(threading.Thread):
         writer: Writer,
         progress: Progress,
         keep: Callable[[Sequence[Rejection]], None],
+        allowed: Callable[[], None],
         observer: Observer,
         advanced: Callable[[], None],
         failed: Callable[[BaseException], None],
         number: int,
     ) -> None:
+        """`allowed` raises where nothing may be written any more: asked before each request."""
         super().__init__(name=f"sender-{number}", daemon=True)
         self._lane = lane
         self._writer = writer
         self._progress = progress
         self._keep = keep
+        self._allowed = allowed
         self._observer = observer
         self._advanced = advanced
         self._failed = failed
@@ -78,6 +81,7 @@ class Sender(threading.Thread):
             with attempt:
                 if self._lane.closed:
                     return False
+                self._allowed()
                 result = self._write(remaining)
                 if result.rejected:
                     self._keep(result.rejected)

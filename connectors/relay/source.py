@@ -208,9 +208,9 @@ class RelaySource:
         """What a snapshot sees, as the server writes it."""
         return read_snapshot(seen)
 
-    def group(self) -> Group:
+    def group(self, sink: str) -> Group:
         """Consumer groups of the cluster that has the log."""
-        return RelayGroup(self._config, self._pipeline)
+        return RelayGroup(self._config, self._pipeline, sink)
 
     def close(self) -> None:
         """Close the connections. Safe to call twice."""

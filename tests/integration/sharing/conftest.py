@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdc_daemon.ports import SLOTS
+from cdc_daemon.sharing import membership
 from tests.generators.log_writer import LogWriter, make_log
+from tests.generators.replicas import shares
 from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import (  # noqa: F401 - the fixtures, for all tests here
     HOTELS,
@@ -34,6 +35,13 @@ PROJECTIONS: dict[str, Any] = {
     "rooms": {"from": "room", "fields": ["id", "kind", "price"]},
 }
 SECONDS = 60.0
+SILENT_SECONDS = 5.0
+"""Whoever is frozen until others have what it had gives all of it up: Kafka waits for 6 s."""
+
+
+def soon_silent() -> None:
+    """In the process of a replica: be impatient, as tests are."""
+    setattr(membership, "SILENT_SECONDS", SILENT_SECONDS)  # noqa: B010 - a constant to all others
 
 
 class Projectors:
@@ -43,14 +51,15 @@ class Projectors:
         self.store = store
         self._source = source
         self._start = start
+        self.projections = PROJECTIONS
         self.all: list[RunningDaemon] = []
 
     def add(self) -> RunningDaemon:
-        """One more, on a machine of its own."""
+        """One more, on a machine of its own; soon it takes silence for long."""
         folder = f"replica{len(self.all)}"
-        one = self._start(PROJECTIONS, start=False, folder=folder, source=self._source)
+        one = self._start(self.projections, start=False, folder=folder, source=self._source)
         one.options = ("--role", "projector")
-        one.start()
+        one.start(soon_silent)
         self.all.append(one)
         return one
 
@@ -61,7 +70,11 @@ class Projectors:
 
     def wait_shared(self, *members: RunningDaemon, seconds: float = SECONDS) -> None:
         """Wait until these write all documents, each some of them."""
-        until(lambda: _share(members), seconds, f"{len(members)} share the documents")
+        until(
+            lambda: shares([one.status() for one in members]),
+            seconds,
+            f"{len(members)} share the documents",
+        )
 
     def catch_up(self) -> None:
         """Wait until each of them says that all is searchable."""
@@ -72,11 +85,6 @@ class Projectors:
         """Let those go on that were stopped: what isn't ended by a signal must be."""
         for one in self.running:
             one.signal(signal.SIGCONT)
-
-
-def _share(members: tuple[RunningDaemon, ...]) -> bool:
-    shown = [one.status().get("replica", {}).get("slots", []) for one in members]
-    return sorted(slot for slots in shown for slot in slots) == [*range(SLOTS)] and all(shown)
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from tests.generators.waits import Asker, committed, wait_path
+from tests.integration.sharing.conftest import PROJECTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -109,7 +112,37 @@ def test_nothing_is_lost_while_replicas_come_and_go(projectors: Projectors) -> N
         projectors.wait_shared(leader, *others)
     projectors.catch_up()
     store.assert_equal(first)
+    assert frozen.events("seat_given_up")
     assert all(not one.events("state_lost") for one in projectors.all)
+
+
+def test_any_replica_can_be_asked_to_wait(projectors: Projectors) -> None:
+    """For all documents or one, whosever it is, however seldom its owner shows any; also while the
+    others die.
+    """  # noqa: D205 - one sentence
+    store = projectors.store
+    slow = {name: {**one, "freshness": "1h"} for name, one in PROJECTIONS.items()}
+    projectors.projections = slow
+    store.execute(*FILL)
+    members = [projectors.add() for _ in range(3)]
+    projectors.wait_shared(*members)
+    askers = [Asker(one.file) for one in members]
+    for number, asker in enumerate(askers):
+        token = committed(store.dsn, f"update hotel set name = 'w{number}'")
+        for hotel in range(1, 9):
+            assert asker.ask(token, timeout=50, projection="hotels", id=hotel).status == 200
+            assert store.found(hotel)["name"] == f"w{number}"
+        token = committed(store.dsn, f"update room set price = {number}")
+        assert asker.ask(token, timeout=50, projection="rooms").status == 200
+        assert store.assert_equal(members[0]) > HOTELS
+    for one in members[1:]:
+        one.signal(signal.SIGSTOP)
+    token = committed(store.dsn, "update hotel set name = 'last'")
+    waiting = askers[0].open(wait_path(token, timeout=59))
+    for one in members[1:]:
+        one.kill()
+    assert askers[0].answer(waiting).status == 200
+    store.assert_equal(members[0])
 
 
 def test_a_table_that_changes_has_one_writer_meanwhile(projectors: Projectors) -> None:
