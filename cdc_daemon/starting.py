@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from cdc_daemon.adopting import Beside, waits_because
+from cdc_daemon.adopting import Beside, waits_because, without_state
 from cdc_daemon.claim import Claim
 from cdc_daemon.covering import Covered
 from cdc_daemon.errors import (
@@ -180,6 +180,7 @@ class Start:
             why = waits_because(found, resumption)
             if why is None:
                 return self._adopt(compiled, found, resumption)
+            self._unexplained = None  # the leader sees to it
             if why != said:
                 log.info("waiting_for_leader", why=why)
                 self._standing_by()
@@ -191,9 +192,12 @@ class Start:
         raise ShareChangedError("the group has made us its leader")
 
     def _adopt(self, compiled: Compiled, found: Found, resumption: Resumption) -> Begun:
-        self._unexplained = None
+        change, self._unexplained = self._unexplained, None
         found = self._state.look(compiled.plans, found)
-        resumption = self._state.begin_from(resumption)
+        if change is not None:
+            found = without_state(found, change)  # and begin where all is known to be written
+        else:
+            resumption = self._state.begin_from(resumption)
         store = self._state.open(compiled.plans, found, resumption)
         checkpoint = resumption.checkpoint
         since = self._state.known_since(compiled.plans, checkpoint)

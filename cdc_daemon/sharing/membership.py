@@ -159,7 +159,7 @@ class Membership(threading.Thread):
 
     def _give_up(self, group: Group) -> None:
         """Begin as one who has just come: nothing of what we had is ours for sure."""
-        if self.seat != NOTHING:
+        if any(self._wish):
             log.warning("seat_given_up", silent_seconds=SILENT_SECONDS)
         group.take_part(leading=False, sharing=False)
         self._wish = self._wished = (False, False)

@@ -9,7 +9,7 @@ import socket
 import socketserver
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cdc_daemon.embedded.ports import HOST
 
@@ -20,22 +20,23 @@ BYTES = 65_536
 """Carried at a time."""
 
 
-class Wire:
+class Wire(socketserver.ThreadingTCPServer):
     """From a port of its own to another one."""
 
+    daemon_threads = True
+    block_on_close = False
+
     def __init__(self, target_port: int) -> None:
+        super().__init__((HOST, 0), socketserver.BaseRequestHandler)
         self.target_port = target_port
         """Where it ends."""
         self._whole = threading.Event()
         self._whole.set()
-        self._server = socketserver.ThreadingTCPServer((HOST, 0), self._connected)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
 
     @property
     def port(self) -> int:
         """Where it begins."""
-        return int(self._server.server_address[1])
+        return int(self.server_address[1])
 
     def cut(self) -> None:
         """From now on nothing comes through."""
@@ -45,17 +46,8 @@ class Wire:
         """Everything comes through, what waited first. Safe to call twice."""
         self._whole.set()
 
-    def run(self) -> None:
-        """Take connections until closed."""
-        self._server.serve_forever(poll_interval=0.05)
-
-    def close(self) -> None:
-        """Take no more, and let go of those that there are."""
-        self._server.shutdown()
-        self._server.server_close()
-        self.mend()
-
-    def _connected(self, request: socket.socket, _: object, __: object) -> None:
+    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
+        """Carry what comes by one connection, both ways."""
         with suppress(OSError), socket.create_connection((HOST, self.target_port)) as target:
             back = threading.Thread(target=self._carry, args=(target, request), daemon=True)
             back.start()
@@ -75,11 +67,12 @@ class Wire:
 @contextmanager
 def wire_to(port: int) -> Iterator[Wire]:
     """A wire to a port of this machine, for as long as the context lasts."""
-    wire = Wire(port)
-    thread = threading.Thread(target=wire.run)
-    thread.start()
-    try:
-        yield wire
-    finally:
-        wire.close()
-        thread.join()
+    with Wire(port) as wire:
+        thread = threading.Thread(target=wire.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield wire
+        finally:
+            wire.shutdown()
+            wire.mend()
+            thread.join()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdc_daemon.sharing import membership
-from tests.generators.log_writer import LogWriter, make_log
+from tests.generators.daemons import daemons
 from tests.generators.replicas import shares
 from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import (  # noqa: F401 - the fixtures, for all tests here
@@ -23,6 +23,7 @@ from tests.integration.pipeline.conftest import (  # noqa: F401 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from cdc_daemon.embedded import KafkaServer
     from tests.conftest import Database
@@ -88,14 +89,20 @@ class Projectors:
 
 
 @pytest.fixture
-def log(database: Database, kafka: KafkaServer, store: Store) -> Iterator[Mapping[str, Any]]:  # noqa: F811, ARG001 - the fixture has made the tables
-    """The source of projectors, whose log is written meanwhile."""
-    name = f"log_{database.name}"
-    make_log(kafka.bootstrap_servers, name)
-    writer = LogWriter(database.dsn, kafka.bootstrap_servers, name, TABLES).start()
-    servers = kafka.bootstrap_servers
-    yield {"type": "relay", "dsn": database.dsn, "bootstrap_servers": servers, "log": name}
-    writer.stop()
+def log(
+    database: Database,
+    kafka: KafkaServer,
+    store: Store,  # noqa: F811, ARG001 - the fixture has made the tables
+    tmp_path: Path,
+) -> Iterator[Mapping[str, Any]]:
+    """The source of projectors, whose log a relay writes meanwhile."""
+    name = f"log-{database.name}"
+    kafka_at = {"bootstrap_servers": kafka.bootstrap_servers}
+    with daemons(database.dsn, {"type": "kafka", **kafka_at}, tmp_path) as make:
+        sink = {"log": name, "topic_prefix": name}
+        relay = {"tables": TABLES, "snapshot": "never"}
+        make({}, folder="relay", name=name, sink=sink, relay=relay).wait_until()
+        yield {"type": "relay", "dsn": database.dsn, "log": name, **kafka_at}
 
 
 @pytest.fixture
