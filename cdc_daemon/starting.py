@@ -177,8 +177,7 @@ class Start:
             compiled, shapes = self._compile()
             found, resumption = self._beside.look(compiled, shapes)
             self.reaching.is_first = False  # both were reached: from now on they are waited for
-            why = waits_because(found, resumption)
-            if why is None:
+            if (why := waits_because(found, resumption)) is None:
                 return self._adopt(compiled, found, resumption)
             self._unexplained = None  # the leader sees to it
             if why != said:
@@ -199,9 +198,8 @@ class Start:
         else:
             resumption = self._state.begin_from(resumption)
         store = self._state.open(compiled.plans, found, resumption)
-        checkpoint = resumption.checkpoint
-        since = self._state.known_since(compiled.plans, checkpoint)
-        return Begun(compiled, checkpoint, resumption.written, store, since)
+        since = self._state.known_since(compiled.plans, resumption.checkpoint)
+        return Begun(compiled, resumption.checkpoint, resumption.written, store, since)
 
     def _require_all(self, replica: Replica, checkpoint: Checkpoint) -> None:
         """Where anything is to be loaded or written, all others leave it to us: they see it."""
@@ -217,7 +215,6 @@ class Start:
 
         Their shapes come first: what changes in between is found by the next look at them.
         """
-        projections = self._configuration.projections
         names = self._tables
         try:
             with self.reaching.reachable("source", SourceError):
@@ -228,7 +225,7 @@ class Start:
         except SettingError as error:
             raise self._loaded.located("source", error) from error
         compiled = compile_projections(
-            projections,
+            self._configuration.projections,
             dict(zip(names, relations, strict=True)),
             self._loaded.locate,
             Showing(self._sink.form, self._metrics.unrepresentable),
