@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from machine import describe
 
 from cdc_daemon.assembly import JoinedProjections, Written, wanted
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Position, Relation
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.state import Here, Home, Staged, boot_id

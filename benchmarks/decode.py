@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from machine import describe
 from workload import TABLE
 
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.delivery.dispatcher import Dispatcher
 from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.delivery.lanes import Lanes

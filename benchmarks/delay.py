@@ -211,7 +211,7 @@ def _requests(
     before: Mapping[str, float], after: Mapping[str, float], kind: str, pipeline: str
 ) -> str:
     """Requests between two scrapes: number and mean."""
-    series = f'cdc_{kind}_duration_seconds_{{}}{{{{pipeline="{pipeline}"}}}}'
+    series = f'cdc_{kind}_duration_seconds_{{}}{{{{pipeline="{pipeline}",sink=""}}}}'
     seconds, count = (
         after[name] - before.get(name, 0.0)
         for name in (series.format("sum"), series.format("count"))

@@ -11,7 +11,7 @@ from assembly import HERE, INT, MEMORY, TEXT
 from machine import describe
 
 from cdc_daemon.assembly import BOUNDS, Bounds, JoinedProjections, Written, wanted
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.events import Change, ChangeKind, Column, Position, Relation
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.state import Home, Staged

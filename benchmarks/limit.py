@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from search import NDJSON, Search
 from workload import TABLE
 
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.events import Change, Commit
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_projections

@@ -11,7 +11,7 @@ import orjson
 from delay import RATES, Traffic
 from limit import ACTION, Step
 
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_plan
 from cdc_daemon.projection.joined.sql import documents_sql

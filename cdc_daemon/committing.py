@@ -80,6 +80,7 @@ class Committing:
             if window is not None:
                 window.truncated(route.index)
         if fold.is_scattered:
+            self._transactions.require_room(fold.spilled_bytes)  # it is written once more
             delivery.aside(fold.gather)
         contents = self._filler.watching(route.index, self._share.own(fold.drain()))
         if window is not None and route.index in self._backfill.loading:

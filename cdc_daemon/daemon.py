@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import deque
 from contextlib import ExitStack
@@ -11,13 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from cdc_daemon import __version__, registry
-from cdc_daemon import log as logging
+from cdc_daemon import registry
 from cdc_daemon.backfill.backfill import RECENT, Backfill
 from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.backfill.joinedloads import JoinedLoads
-from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.consistency.logend import LogEnd
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.consistency.spans import Spans
@@ -41,7 +38,6 @@ from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from cdc_daemon.ports import KeepsFiles
 from cdc_daemon.posted.posts import Posts
-from cdc_daemon.relaying.daemon import RelayDaemon
 from cdc_daemon.schemawatch import SchemaWatch
 from cdc_daemon.sharing.part import Unstored
 from cdc_daemon.sharing.replica import Replica
@@ -54,7 +50,6 @@ from cdc_daemon.web.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.ports import Sink, Source
@@ -320,6 +315,7 @@ class Daemon:
             filler=filler,
             transaction_bytes=self._configuration.memory.transaction,
             spill_folder=self._configuration.state.path / "spill",
+            most_spilled_bytes=self._configuration.state.max_spill,
             stopping=lambda: self._stop.is_set() or delivery.schema_change is not None,
             state=self._state,
             connected=partial(self._let_wait, begun, delivery),
@@ -338,6 +334,7 @@ class Daemon:
             delivery=delivery,
             memory=self._configuration.memory,
             folder=self._configuration.state.path / "spill",
+            most_spilled_bytes=self._configuration.state.max_spill,
             covered=covered_tables(begun.checkpoint.covered, self._source.visibility),
             meanwhile=Heartbeat(self._source, delivery).beat,
             others=part,
@@ -394,29 +391,6 @@ class Daemon:
             self.status.waiters.stop()
         self.metrics.state(state)
         self.status.state = state
-
-
-def run_daemon(path: Path, environ: Mapping[str, str], role: Role = "alone") -> None:
-    """Run the configuration at `path` until SIGTERM. Raises CdcError with what to do."""
-    loaded = load_configuration(path, environ)
-    logging.configure(loaded.configuration.log, pipeline=loaded.configuration.name)
-    log.info("starting", version=__version__, configuration=loaded.fingerprint)
-    tune_garbage_collection()
-    if loaded.configuration.relay is not None:
-        RelayDaemon(loaded, environ).run()
-    else:
-        Daemon(loaded, environ, role=role).run()
-
-
-def tune_garbage_collection() -> None:
-    """Look for reference cycles seldom: rows and documents are never in one.
-
-    With 100,000 operations in the queues, decoding and dispatching a change cost 7.7 us under the
-    default thresholds and 5.0 us under these (CPython 3.11).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _type(section: Any) -> str:

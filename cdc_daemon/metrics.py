@@ -44,14 +44,14 @@ class Metrics:
             *("pipeline", "projection", "operation", "result"),
         )
         self._bulk = self._histogram(
-            "cdc_bulk_request_duration_seconds", "Time of a bulk request", REQUEST_BUCKETS
-        ).labels(pipeline)
+            "cdc_bulk_request_duration_seconds", "Time of a bulk request", REQUEST_BUCKETS, "sink"
+        )
         self._bulk_retries = self._counter(
-            "cdc_bulk_retries_total", "Bulk requests sent again", "pipeline", "reason"
+            "cdc_bulk_retries_total", "Bulk requests sent again", "pipeline", "sink", "reason"
         )
         self._refresh = self._histogram(
-            "cdc_refresh_duration_seconds", "Time of a refresh", REQUEST_BUCKETS
-        ).labels(pipeline)
+            "cdc_refresh_duration_seconds", "Time of a refresh", REQUEST_BUCKETS, "sink"
+        )
         self.queue_bytes = self._gauge("cdc_queue_bytes", "Waiting for the sink", "pipeline")
         self._gauge("cdc_queue_limit_bytes", "Most that may wait", "pipeline").labels(pipeline).set(
             queue_limit_bytes
@@ -177,8 +177,12 @@ class Metrics:
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, registry=self.registry)
 
-    def _histogram(self, name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
-        return Histogram(name, meaning, ["pipeline"], buckets=buckets, registry=self.registry)
+    def _histogram(
+        self, name: str, meaning: str, buckets: Sequence[float], *labels: str
+    ) -> Histogram:
+        """With the labels besides the pipeline."""
+        every = ["pipeline", *labels]
+        return Histogram(name, meaning, every, buckets=buckets, registry=self.registry)
 
     def configured(self, fingerprint: str) -> None:
         """Show which configuration runs."""
@@ -210,17 +214,17 @@ class Metrics:
         """Count a value that became null because its field can't hold it."""
         self._unrepresentable.labels(self.pipeline, projection, field).inc()
 
-    def bulk_took(self, seconds: float) -> None:
-        """A bulk request was answered, or failed."""
-        self._bulk.observe(seconds)
+    def bulk_took(self, sink: str, seconds: float) -> None:
+        """A bulk request was answered, or failed; `sink` is empty where there is one."""
+        self._bulk.labels(self.pipeline, sink).observe(seconds)
 
-    def bulk_retried(self, reason: str) -> None:
+    def bulk_retried(self, sink: str, reason: str) -> None:
         """A bulk request, or a part of it, is sent again."""
-        self._bulk_retries.labels(self.pipeline, reason).inc()
+        self._bulk_retries.labels(self.pipeline, sink, reason).inc()
 
-    def refreshed(self, seconds: float) -> None:
+    def refreshed(self, sink: str, seconds: float) -> None:
         """A refresh returned."""
-        self._refresh.observe(seconds)
+        self._refresh.labels(self.pipeline, sink).observe(seconds)
 
     def waited(self, policy: str, outcome: str, seconds: float) -> None:
         """A request that waited for searches was answered, or has left."""

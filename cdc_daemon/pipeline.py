@@ -79,6 +79,7 @@ class Pipeline:
         filler: HoleFiller,
         transaction_bytes: int,
         spill_folder: Path,
+        most_spilled_bytes: int | None = None,
         stopping: Callable[[], bool],
         state: Callable[[str], None],
         connected: Callable[[], None] = lambda: None,
@@ -97,7 +98,7 @@ class Pipeline:
         self._connected = connected
         self._joiner = joiner
         self._transactions = OpenTransactions(
-            relations, indices, transaction_bytes, spill_folder, joiner
+            relations, indices, transaction_bytes, spill_folder, joiner, most_spilled_bytes
         )
         self._committing = Committing(
             transactions=self._transactions,

@@ -8,7 +8,8 @@ import time
 import uuid
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import psycopg
 import pytest
@@ -17,7 +18,7 @@ from psycopg import sql
 from cdc_daemon import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import FrameType
 
@@ -25,7 +26,10 @@ VERSIONS = (15, 16, 18)
 TEST_HEAP = "768m"
 OF_THE_MACHINE = "[of the machine] "
 """Begins the reason of a skip that no package would mend: no IPv6, a checkout closed to others."""
+SEED = "PROPERTY_SEED="
+"""In the line that a property test prints: how much it tried, and how to try it again."""
 ServerType = TypeVar("ServerType", bound=embedded.Server)
+PostgresOf: TypeAlias = "Callable[[int], embedded.PostgresServer]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say why CI fails when it is only for skipped tests."""
+    """Say what property tests did, and why CI fails when it is only for skipped tests."""
+    counts = _counts(terminalreporter.stats.get("passed", []))
+    if counts:
+        terminalreporter.section("what property tests did, and from which seed")
+        terminalreporter.write_line("\n".join(counts))
     if config.getoption("--fail-on-skip") and _mendable(terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line("skipped tests fail this run (--fail-on-skip)", red=True)
+
+
+def _counts(passed: list[pytest.TestReport]) -> list[str]:
+    """What tests printed that can be repeated: pytest shows it of those that fail only."""
+    printed = (line for report in passed for line in report.capstdout.splitlines())
+    return [line for line in printed if SEED in line]
 
 
 def _mendable(skipped: list[pytest.TestReport]) -> list[pytest.TestReport]:
@@ -115,24 +129,22 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
+def postgres_of(request: pytest.FixtureRequest) -> Iterator[PostgresOf]:
+    """Shared servers by their version, each started when first asked for. Leave them running."""
+    with ExitStack() as servers:
+        yield cache(lambda version: servers.enter_context(_postgres(request.config, version)))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(
+    request: pytest.FixtureRequest, postgres_of: PostgresOf
+) -> embedded.PostgresServer:
     """The PostgreSQL that tests share (`--postgres` chooses the version): each leaves it running.
 
     All folders of tests have this one and the OpenSearch below, freeze and kill them or not: a
     server for each folder takes CI minutes to start.
     """
-    with _postgres(request.config, request.config.getoption("--postgres")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def postgres16_server(request: pytest.FixtureRequest) -> Iterator[embedded.PostgresServer]:
-    """A shared PostgreSQL 16, for what differs between versions. Leave it running."""
-    if request.config.getoption("--postgres") == 16:
-        yield request.getfixturevalue("postgres_server")
-        return
-    with _postgres(request.config, 16) as server:
-        yield server
+    return postgres_of(request.config.getoption("--postgres"))
 
 
 @pytest.fixture(scope="session")
@@ -160,16 +172,31 @@ def rabbitmq(request: pytest.FixtureRequest) -> Iterator[embedded.RabbitServer]:
 
 
 @pytest.fixture
-def database(postgres_server: embedded.PostgresServer) -> Iterator[Database]:
-    """A fresh, empty database; dropped at the end together with its replication slots."""
-    with fresh_database(postgres_server) as fresh:
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A fresh, empty database; dropped at the end together with its replication slots.
+
+    A parameter is the version that it is on: `parametrize("database", [15, 18], indirect=True)`.
+    """
+    version = getattr(request, "param", None)
+    if version is None:
+        server = request.getfixturevalue("postgres_server")
+    else:
+        server = request.getfixturevalue("postgres_of")(version)
+    with fresh_database(server) as fresh:
         yield fresh
 
 
 @pytest.fixture
-def database16(postgres16_server: embedded.PostgresServer) -> Iterator[Database]:
+def database15(postgres_of: PostgresOf) -> Iterator[Database]:
+    """The same on PostgreSQL 15, the system's."""
+    with fresh_database(postgres_of(15)) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def database16(postgres_of: PostgresOf) -> Iterator[Database]:
     """The same on PostgreSQL 16."""
-    with fresh_database(postgres16_server) as fresh:
+    with fresh_database(postgres_of(16)) as fresh:
         yield fresh
 
 

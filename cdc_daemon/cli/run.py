@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cdc_daemon.cli.options import DEFAULT_FILE, ConfigurationFile
-from cdc_daemon.daemon import run_daemon
+from cdc_daemon.process import run_daemon
 from cdc_daemon.sharing.terms import Role  # noqa: TC001 - typer reads it
 
 

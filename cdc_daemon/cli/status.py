@@ -62,6 +62,8 @@ def lines(shown: dict[str, Any], now: float) -> Iterator[str]:
     else:
         yield _line("queue", _count(shown.get("queue_bytes"), "bytes"))
         yield _line("dead letters", _count(shown.get("dead_letters")))
+    for name, sink in (shown.get("sinks") or {}).items():
+        yield _line("sink", f"{name}: {_sink(sink)}")
     for projection, index in sorted((shown.get("indices") or {}).items()):
         read_model = (shown.get("read_models") or {}).get(projection) or {}
         yield _line("read model", f"{projection} -> {index}{_freshness(read_model)}")
@@ -100,6 +102,15 @@ def _freshness(read_model: dict[str, Any]) -> str:
     wanted = _milliseconds(read_model["freshness_seconds"])
     achieved = _milliseconds(read_model["freshness_achieved_60s_seconds"])
     return f": {behind} behind; freshness {wanted}, at most {achieved} in the last 60 s"
+
+
+def _sink(sink: dict[str, Any]) -> str:
+    """How far one of several is, and whether the positions of all wait for it."""
+    behind = _milliseconds(_of(sink, "delay_seconds", "searchable"))
+    said = f"{behind} behind, {_count(sink['queue_bytes'], 'bytes')} waiting"
+    if sink["holds_back"]:
+        said += f"; holds back what is {' and '.join(sink['holds_back'])}"
+    return said
 
 
 def _stages(shown: dict[str, Any]) -> Iterator[str]:

@@ -21,7 +21,7 @@ DEFAULT_TIMEOUT_SECONDS: Final = 2.0
 """Somebody waits for the answer, and the stream brings what isn't posted."""
 TAKEN: Final = 200
 NOT_IN_TIME: Final = 504
-_THERE: Final = frozenset({"written", "superseded"})
+_THERE: Final = frozenset({"written", "superseded", "left_to_stream"})
 """It is in the sink, or the stream had it there in time."""
 _TRANSIT_SECONDS: Final = 0.1
 """What the daemon gets less than we have, so that its answer is here before our time is up."""
@@ -37,7 +37,8 @@ class Posted:
     """Behind its COMMIT: who waits for it reads at least this."""
     outcome: str
     """`written`; `superseded`: the stream was faster, or a later change is there;
-    `left_to_stream`: no read model of it is written to by posts; `refused`: the sink, or the
+    `left_to_stream`: no read model of it is written to by posts, and the stream was waited for;
+    `refused`: the sink, or the
     mapping, takes no such document; `left`: it wasn't posted, or too late, and the stream brings
     it."""
     why: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cdc_daemon.compare import readtable
+from cdc_daemon.compare import outboxwrite, readtable
 from cdc_daemon.compare.dualwrite import (
     POSTED,
     WEB,
@@ -52,6 +52,15 @@ TECHNIQUES: Final = (
         title="triggers write an outbox, and commits wake its reader",
         source=f"{OUTBOX}, notify: true",
         commands=(INSTALL_OUTBOX,),
+    ),
+    Technique(
+        name="outbox-application",
+        title="the application writes the outbox itself, and no trigger does",
+        source=f"{OUTBOX}, {outboxwrite.WRITTEN}",
+        commands=(INSTALL_OUTBOX,),
+        application=lambda places: outboxwrite.NotingApplication(places.dsn),
+        change_one=outboxwrite.CHANGE_ONE,
+        change_many=outboxwrite.CHANGE_MANY,
     ),
     Technique(
         name="kafka-log",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from cdc_daemon.config.fields import FieldConfig
 from cdc_daemon.config.loader import LoadedConfiguration, load
 from cdc_daemon.config.mistakes import Mistake, MistakesError
-from cdc_daemon.config.models import Configuration, ProjectionConfig
+from cdc_daemon.config.models import Configuration
+from cdc_daemon.config.projections import ProjectionConfig
 
 __all__ = [
     "Configuration",

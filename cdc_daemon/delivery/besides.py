@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from cdc_daemon.delivery.progress import Progress
-    from cdc_daemon.delivery.refresher import Refresher
+    from cdc_daemon.delivery.refreshers import Refreshers
     from cdc_daemon.events import Position
 
 
@@ -20,7 +20,7 @@ class Besides:
     def __init__(
         self,
         progress: Progress,
-        refresher: Refresher,
+        refreshers: Refreshers,
         written: Callable[[str], None],
         hurry: Callable[[Position], None],
     ) -> None:
@@ -28,7 +28,7 @@ class Besides:
         self.hurry_to = hurry
         """Somebody waits for what the stream brings up to there."""
         self._progress = progress
-        self._refresher = refresher
+        self._refreshers = refreshers
         self._written = written
         self.highest = NOWHERE
         """No document that was written here has a higher version."""
@@ -42,7 +42,7 @@ class Besides:
         for index in indices:
             self._written(index)
             self._progress.touched_beside(index)
-        self._refresher.wake()
+        self._refreshers.wake()
 
     def refreshes_of(self, indices: Collection[str]) -> Mapping[str, int]:
         """By index, the refresh that shows what was written; without those that nobody searches."""
@@ -61,4 +61,4 @@ class Besides:
     def hurry(self, indices: Collection[str]) -> None:
         """Somebody waits for what was written to these."""
         for index in indices:
-            self._refresher.show(index)
+            self._refreshers.show(index)

@@ -13,6 +13,7 @@ from cdc_daemon.delivery.awaited import AwaitedDocument
 from cdc_daemon.delivery.besides import Besides
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.delivery.dispatcher import Dispatcher
+from cdc_daemon.delivery.eachsink import EachSink
 from cdc_daemon.delivery.hurry import Hurry
 from cdc_daemon.delivery.lanegroups import lane_groups
 from cdc_daemon.delivery.letterbox import Letterbox
@@ -20,6 +21,7 @@ from cdc_daemon.delivery.others import NOBODY, Others
 from cdc_daemon.delivery.pace import Pace
 from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
+from cdc_daemon.delivery.refreshers import Refreshers
 from cdc_daemon.delivery.requests import Requests
 from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
@@ -48,8 +50,11 @@ class Delivery:
 
     owns: Callable[[bytes], bool] | None = None
     """Whether a document is ours to write, by its id as a JSON string. None: all are."""
-    require_ours: Callable[[], None] | None = None
-    """Raises where nothing that is held may be written any more. None: it always may."""
+    require_ours: Callable[[], None] = staticmethod(lambda: None)
+    """Raises where nothing that is held may be written any more: it may be another's."""
+    schema_change: SchemaChangedError | None = None
+    """What the reader is to leave for, between two transactions."""
+    _failure: BaseException | None = None
 
     def __init__(  # noqa: PLR0913 - what it is connected to, each by its name
         self,
@@ -67,28 +72,28 @@ class Delivery:
         self._projections = projections
         self._wake = wake
         self._acknowledged = threading.Event()
-        self._failure: BaseException | None = None
-        self.schema_change: SchemaChangedError | None = None
-        """What the reader is to leave for, between two transactions."""
         self.heard_from_reader = time.monotonic()
         """When the reader came round last: how a stuck one is noticed."""
         self.moved: Callable[[], None] = lambda: None
         """Called by any thread when a position may have moved; whoever waits for some sets it."""
         self.monitor, self.metrics = monitor, metrics
         self._letterbox = Letterbox(sink.dead_letters, projections, metrics)
-        requests = Requests(projections, metrics, self._note_written)
+        places = {index: sink.place(index) for index in projections}
+        requests = {
+            place: Requests(projections, metrics, place, self._note_written)
+            for place in {*places.values()}
+        }
         memory = configuration.memory
         freshness_seconds = {
             index: configuration.projections[projection.name].freshness
             for index, projection in projections.items()
         }
-        self.freshness = Freshness(
-            {index: projection.name for index, projection in projections.items()}, freshness_seconds
-        )
+        names = {index: projection.name for index, projection in projections.items()}
+        self.freshness = Freshness(names, freshness_seconds)
         self._awaited = Hurry(projections)
         self._pace = Pace(freshness_seconds, time.monotonic, self._awaited.covers)
         self._lanes, self._loading = lane_groups(
-            {index: sink.place(index) for index in projections},
+            places,
             configuration.senders,
             memory.batch,
             self._pace.hold_seconds,
@@ -97,6 +102,9 @@ class Delivery:
             (*self._lanes, *self._loading), frozenset(filter(sink.shows_at_once, projections))
         )
         self._telling = Telling(monitor.delays, self.progress, self.indices)
+        self.sinks = EachSink(
+            places, names, self.progress, (self._lanes, self._loading), monitor.delays
+        )
         self._pace.hidden, self._pace.refreshing = self.progress.hidden, self.progress.refreshing
         self.dispatcher = Dispatcher(
             self._lanes, self._loading, memory.queue, self.wait, self._reject
@@ -104,26 +112,30 @@ class Delivery:
         self.checkpointer = Checkpointer(
             checkpoints or sink.checkpoints, configuration.name, self._on_progress, self.fail
         )
-        self._refresher = Refresher(
-            sink=sink,
-            progress=self.progress,
-            freshness_seconds=freshness_seconds,
-            freshness=self.freshness,
-            hurry=self._awaited,
-            busy=lambda: self._lanes.busy,
-            refreshed=self._on_refreshed,
-            retried=requests.retried,
-            failed=self.fail,
+        self._refreshers = Refreshers(
+            places,
+            lambda place, indices: Refresher(
+                sink=sink,
+                indices=indices,
+                progress=self.progress,
+                freshness_seconds=freshness_seconds,
+                freshness=self.freshness,
+                hurry=self._awaited,
+                busy=lambda: self._lanes.busy_in(place),
+                refreshed=lambda seconds: self._on_refreshed(place, seconds),
+                retried=requests[place].retried,
+                failed=self.fail,
+            ),
         )
-        self.beside = Besides(self.progress, self._refresher, self._note_written, self.hurry)
+        self.beside = Besides(self.progress, self._refreshers, self._note_written, self.hurry)
         self._senders = [
             Sender(
                 lane=lane,
                 writer=sink.writer(place),
                 progress=self.progress,
                 keep=self._letterbox.keep_rejected,
-                allowed=self._require_ours,
-                observer=requests,
+                allowed=lambda: self.require_ours(),  # noqa: PLW0108 - it is set later
+                observer=requests[place],
                 advanced=self._on_written,
                 failed=self.fail,
                 number=number,
@@ -132,14 +144,14 @@ class Delivery:
                 (*self._lanes.with_places(), *self._loading.with_places())
             )
         ]
-        metrics.queue_bytes.labels(configuration.name).set_function(
-            lambda: self.dispatcher.size_bytes
-        )
 
     def start(self) -> None:
         """Start the threads that write and refresh."""
         self._letterbox.begin()
-        for thread in (*self._senders, self._refresher):
+        self.metrics.queue_bytes.labels(self.metrics.pipeline).set_function(
+            lambda: self.dispatcher.size_bytes
+        )
+        for thread in (*self._senders, *self._refreshers):
             thread.start()
 
     def resume(self, checkpoint: Checkpoint, written: Position) -> None:
@@ -150,7 +162,7 @@ class Delivery:
         self.progress.unknown(self._projections)  # first of all: others may look by now
         self.progress.received = max(self.progress.received, checkpoint.position)
         self.dispatcher.highest = written
-        self._refresher.wake()
+        self._refreshers.wake()
         self.checkpointer.begin(checkpoint)
 
     def wait(self, seconds: float = 0.5) -> None:
@@ -182,7 +194,7 @@ class Delivery:
         `for_good`: nothing is written after it, which the checkpoint then says.
         """
         self._hold_nothing()
-        self._refresher.finish()
+        self._refreshers.finish()
         if for_good:
             self.checkpointer.finish(max(self.dispatcher.highest, self.beside.highest))
         while time.monotonic() < deadline:
@@ -231,7 +243,7 @@ class Delivery:
             position,
             progress=self.progress,
             lanes=(*self._lanes, *self._loading),
-            show=self._refresher.show,
+            show=self._refreshers.show,
             is_ours=self.owns is None or (known is not None and self.owns(known)),
         )
 
@@ -243,7 +255,6 @@ class Delivery:
         if not self._awaited.take_read(self.progress.received):
             return False
         self._show_others()
-        self._refresher.wake()
         self._lanes.look_again()
         return True
 
@@ -257,12 +268,12 @@ class Delivery:
         """All is in these that was left to a load because a table has changed: have it shown."""
         self.progress.load_ended(indices)
         for index in indices:
-            self._refresher.show(index)
+            self._refreshers.show(index)
 
     def touched(self, index: str) -> None:
         """Have `index` refreshed: the commit that is being sent changed it by other means."""
         self.progress.touched(index)
-        self._refresher.wake()
+        self._refreshers.wake()
 
     def clear_before(self, index: str, position: Position) -> None:
         """TRUNCATE: wait until everything from before `position` is there, and delete it."""
@@ -290,7 +301,7 @@ class Delivery:
         """End the threads after what they are doing just now."""
         for lane in (*self._lanes, *self._loading):
             lane.close()
-        self._refresher.close()
+        self._refreshers.close()
         self.checkpointer.close()
 
     def let_end(self, stopping: threading.Event) -> None:
@@ -338,24 +349,20 @@ class Delivery:
         if failures:
             raise failures[0]
 
-    def _require_ours(self) -> None:
-        if self.require_ours is not None:
-            self.require_ours()
-
     def _note_written(self, index: str) -> None:
         if index not in self.progress.unpublished | self.progress.immediate:
             self.freshness.written(index)
 
     def _on_written(self) -> None:
-        self._refresher.wake()
+        self._refreshers.wake()
         self._telling.tell(moved=True)
         self.moved()
         self._on_progress()
 
-    def _on_refreshed(self, seconds: float) -> None:
+    def _on_refreshed(self, place: str, seconds: float) -> None:
         self._telling.tell(moved=True)  # whoever waits is told how late it was, too
         self.moved()
-        self.metrics.refreshed(seconds)
+        self.metrics.refreshed(place, seconds)
         self._lanes.look_again()
         self._on_progress()
 
@@ -367,7 +374,6 @@ class Delivery:
         """The documents of other replicas are so far. One thread calls it."""
         self.progress.others = Others(durable, searchable)
         self._show_others()
-        self._refresher.wake()
         self._telling.tell(moved=True)
         self.moved()
         self._on_progress()
@@ -377,6 +383,7 @@ class Delivery:
         if self.progress.others is not NOBODY:
             for index in filter(self._awaited.awaits, self._projections):
                 self.progress.touched_beside(index)
+        self._refreshers.wake()
 
     def _on_progress(self) -> None:
         self._acknowledged.set()

@@ -39,10 +39,13 @@ class LaneGroups:
         """What all of them hold."""
         return sum(lanes.size_bytes for lanes in self._groups.values())
 
-    @property
-    def busy(self) -> bool:
-        """Whether more is waiting for a sink than a request carries."""
-        return any(lanes.busy for lanes in self._groups.values())
+    def size_bytes_of(self, place: str) -> int:
+        """What those hold that lead to one sink."""
+        return self._groups[place].size_bytes
+
+    def busy_in(self, place: str) -> bool:
+        """Whether more is waiting for that sink than a request carries."""
+        return self._groups[place].busy
 
     def mark(self) -> tuple[int, ...]:
         """Everything put until now, for `passed`."""

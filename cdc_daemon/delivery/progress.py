@@ -223,10 +223,11 @@ class Progress:
                     self._begun[index] += 1
                     self._shown_others.begin(index, others)
 
-    def end_refresh(self, *, succeeded: bool) -> None:
-        """The refresh has returned: what it covered is searchable, or as dirty as before."""
+    def end_refresh(self, indices: Iterable[str], *, succeeded: bool) -> None:
+        """Their refresh has returned: what it covered is searchable, or as dirty as before."""
         with self._lock:
-            for index, first in self._refreshing.items():
+            for index in self._refreshing.keys() & indices:
+                first = self._refreshing.pop(index)
                 if succeeded:
                     self._shown[index] = self._begun[index]
                     self._shown_others.succeeded(index)
@@ -235,7 +236,6 @@ class Progress:
                         self.reread -= {index}
                 else:
                     self._dirty[index] = min(first, self._dirty.get(index, first))
-            self._refreshing.clear()
 
     def refresh_of(self, index: str) -> int:
         """Which refresh of the index shows all that was written to it until now: for `has_shown`.

@@ -1,4 +1,4 @@
-"""Makes written documents searchable, as often as each projection's freshness asks.
+"""Makes written documents of one sink searchable, as often as each projection's freshness asks.
 
 The daemon owns the refresh: when the call returns, everything written before it is searchable, so
 the delay is known and not estimated. An index that nothing was written to is never refreshed. While
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cdc_daemon.consistency.freshness import Freshness
     from cdc_daemon.delivery.hurry import Hurry
     from cdc_daemon.delivery.progress import Progress
+    from cdc_daemon.events import Position
     from cdc_daemon.ports import Sink
 
 WAIT_AFTER_FAILURE_SECONDS: Final = 1.0
@@ -28,12 +29,13 @@ IDLE_WAIT_SECONDS: Final = 1.0
 
 
 class Refresher(threading.Thread):
-    """One thread that refreshes the indices of all projections."""
+    """One thread that refreshes the indices of one sink."""
 
     def __init__(  # noqa: PLR0913 - what it is connected to, each by its name
         self,
         *,
         sink: Sink,
+        indices: frozenset[str],
         progress: Progress,
         freshness_seconds: Mapping[str, float],
         freshness: Freshness,
@@ -43,8 +45,10 @@ class Refresher(threading.Thread):
         retried: Callable[[str, str], None],
         failed: Callable[[BaseException], None],
     ) -> None:
+        """`indices` are those that are in that sink."""
         super().__init__(name="refresher", daemon=True)
         self._sink = sink
+        self._indices = indices
         self._progress = progress
         self._freshness_seconds = freshness_seconds
         self._freshness = freshness
@@ -95,12 +99,12 @@ class Refresher(threading.Thread):
             self._failed(error)
 
     def _until_due(self, now: float) -> float:
-        waits = [self._due_at(index) - now for index in self._progress.dirty()]
+        waits = [self._due_at(index) - now for index in self._dirty()]
         return max(0.0, min(waits, default=IDLE_WAIT_SECONDS))
 
     def _look_for_awaited(self) -> None:
         """Not before all that is awaited is durable: another refresh would only be in its way."""
-        for index, hidden in self._progress.dirty().items():
+        for index, hidden in self._dirty().items():
             if self._hurry.awaits(index):
                 durable = self._progress.durable_of((index,))
                 lacking = min(hidden, self._progress.others_searchable(index))
@@ -111,13 +115,17 @@ class Refresher(threading.Thread):
         at_once = self._at_once or index in self._awaited
         return max(self._not_before, 0.0 if at_once else self._due.get(index, 0.0))
 
+    def _dirty(self) -> dict[str, Position]:
+        """What was written to since its last refresh began, with what searches may lack."""
+        dirty = self._progress.dirty()
+        return {index: dirty[index] for index in dirty.keys() & self._indices}
+
     def _refresh_due(self, now: float) -> None:
-        due = [index for index in self._progress.dirty() if self._due_at(index) <= now]
-        for place in sorted(set(map(self._sink.place, due))):
-            self._refresh([index for index in due if self._sink.place(index) == place])
+        due = sorted(index for index in self._dirty() if self._due_at(index) <= now)
+        if due:
+            self._refresh(due)
 
     def _refresh(self, due: Sequence[str]) -> None:
-        """Refresh what is due in one sink."""
         now = time.monotonic()
         awaited = self._awaited.intersection(due)
         self._awaited -= awaited  # what comes from here on is for the next one
@@ -126,13 +134,13 @@ class Refresher(threading.Thread):
         try:
             self._sink.refresh(due)
         except RetryError as error:
-            self._progress.end_refresh(succeeded=False)
+            self._progress.end_refresh(due, succeeded=False)
             self._freshness.end_refresh(due, succeeded=False)
             self._awaited |= awaited
             self._retried(error.reason, str(error))
             self._not_before = time.monotonic() + WAIT_AFTER_FAILURE_SECONDS
             return
-        self._progress.end_refresh(succeeded=True)
+        self._progress.end_refresh(due, succeeded=True)
         self._freshness.end_refresh(due, succeeded=True)
         ended = time.monotonic()
         if self._busy():

@@ -26,17 +26,22 @@ _Outcome = tuple[str, str, str]
 
 
 class Requests:
-    """Those of one pipeline; an `Observer` of its senders. Any thread calls it."""
+    """Those to one sink of a pipeline; an `Observer` of its senders. Any thread calls it."""
 
     def __init__(
         self,
         projections: Mapping[str, Projection],
         metrics: Metrics,
+        sink: str,
         written: Callable[[str], None],
     ) -> None:
-        """`projections` by their indices; `written` gets those that documents were written to."""
+        """`projections` by their indices; `sink` is the name of one of several, else empty.
+
+        `written` gets the indices that documents were written to.
+        """
         self._projections = projections
         self._metrics = metrics
+        self._sink = sink
         self._written = written
         self._retries = Seldom()
 
@@ -67,11 +72,11 @@ class Requests:
 
     def took(self, seconds: float) -> None:
         """Observe how long a request took."""
-        self._metrics.bulk_took(seconds)
+        self._metrics.bulk_took(self._sink, seconds)
 
     def retried(self, reason: str, explanation: str) -> None:
         """Note that the sink could not be reached, or took not everything."""
         if self._retries.noted(reason):
             log.warning("sink_retry", reason=reason, error=explanation)
-        self._metrics.bulk_retried(reason)
+        self._metrics.bulk_retried(self._sink, reason)
         self._metrics.failed()

@@ -9,12 +9,11 @@ import heapq
 import io
 import itertools
 import os
-import tempfile
 from operator import itemgetter
 from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from cdc_daemon.errors import StopError
+from cdc_daemon.spilling import give_back, spill_file, spilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,7 +49,7 @@ class Runs:
 
     def append(self, contents: Iterable[Content]) -> None:
         """Write a run of contents that are sorted, each id once."""
-        try:
+        with spilling(self._folder):
             file = self._open()
             for document_id, body in contents:
                 length = _NO_DOCUMENT if body is None else len(body)
@@ -60,11 +59,6 @@ class Runs:
                     file.write(body)
             file.flush()
             self._ends.append(file.tell())
-        except OSError as error:
-            raise StopError(
-                f"a transaction larger than memory.transaction can't be folded in {self._folder}: "
-                f"{error.strerror}. Make room there, or let state.path name another folder"
-            ) from error
 
     def cut(self, count: int) -> None:
         """Keep the first `count` runs, and give the room of the others back."""
@@ -75,7 +69,7 @@ class Runs:
             self._file.truncate(self.size_bytes)
             self._file.seek(self.size_bytes)
         else:
-            self._file.close()
+            give_back(self._file)
             self._file = None
 
     def merged(self, first: int = 0) -> Iterator[Content]:
@@ -98,8 +92,7 @@ class Runs:
 
     def _open(self) -> BinaryIO:
         if self._file is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=self._folder, prefix="fold-")  # noqa: SIM115 - kept open
+            self._file = spill_file(self._folder)
         return self._file
 
     def _merged(self, first: int, end: int) -> Iterator[Content]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.events import ChangeKind, StreamAbort, StreamStart, StreamStop
+from cdc_daemon.spilling import require_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -30,6 +31,10 @@ class RowTaker(Protocol):
     @property
     def held_bytes(self) -> int:
         """What is held of the transaction that is being read, in memory and on disk."""
+
+    @property
+    def spilled_bytes(self) -> int:
+        """What of it is on disk."""
 
     def take(self, change: Change) -> None:
         """A change of the transaction that is being read."""
@@ -112,11 +117,14 @@ class OpenTransactions:
         most_bytes: int,
         folder: Path,
         rows: RowTaker | None = None,
+        most_spilled_bytes: int | None = None,
     ) -> None:
+        """`most_bytes` of memory, and `most_spilled_bytes` of the disk that `folder` is on."""
         self._indices = indices
         self._rows = rows
         self._most_bytes = most_bytes
         self._folder = folder
+        self._most_spilled = most_spilled_bytes
         self.counts = {relation: [0] * (max(ChangeKind) + 1) for relation in relations}
         """Changes by kind, of all transactions."""
         self._whole = self._begin()
@@ -172,11 +180,22 @@ class OpenTransactions:
         self.destinations = self._whole.destinations
 
     def spill_if_large(self) -> int:
-        """Keep the bound of memory, the largest first; return how many bytes went to disk."""
+        """Keep the bound of memory, the largest first; return how many bytes went to disk.
+
+        Raises StateError where they may take no more of it.
+        """
         spilled = 0
         while sum(fold.size_bytes for fold in self._folds()) > self._most_bytes:
-            spilled += max(self._folds(), key=lambda fold: fold.size_bytes).spill()
+            largest = max(self._folds(), key=lambda fold: fold.size_bytes)
+            self.require_room(largest.size_bytes)
+            spilled += largest.spill()
         return spilled
+
+    def require_room(self, more_bytes: int) -> None:
+        """Raise StateError where so much more on disk is more than may be there."""
+        folded = sum(fold.spilled_bytes for fold in self._folds())
+        rows = 0 if self._rows is None else self._rows.spilled_bytes
+        require_room(self._folder, folded + rows + more_bytes, self._most_spilled)
 
     def _begin(self) -> OpenTransaction:
         routes = [

@@ -109,6 +109,8 @@ class Relation:
     """Columns that the source keeps to itself: to mappings they don't exist."""
     unique_keys: tuple[tuple[str, ...], ...] = ()
     """Columns of which no two rows have the same values, the primary key's among them."""
+    immediate_keys: tuple[tuple[str, ...], ...] = ()
+    """Those of them that hold at every moment, and not only at a commit."""
     computed: tuple[Column, ...] = ()
     """Generated columns that the source doesn't stream: they are in no row, and are computed where
     they are shown."""

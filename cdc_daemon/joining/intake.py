@@ -33,13 +33,19 @@ class Intake:
     """Takes changes in, one transaction after the other."""
 
     def __init__(
-        self, store: Store, covered: Mapping[str, Covered], most_bytes: int, folder: Path
+        self,
+        store: Store,
+        covered: Mapping[str, Covered],
+        most_bytes: int,
+        folder: Path,
+        most_spilled_bytes: int | None = None,
     ) -> None:
-        """Of larger transactions a part is in `folder`."""
+        """Of larger transactions a part is in `folder`: no more than `most_spilled_bytes`."""
         self._tables = store.tables
         self._covered = covered
         self._most = most_bytes
         self._folder = folder
+        self._most_spilled = most_spilled_bytes
         self._staged = self._stage()
         self._misfits: dict[str, str] = {}
         """Why changes of a table can't be understood, by its name."""
@@ -77,6 +83,11 @@ class Intake:
         """What is held of it, in memory and on disk."""
         return self._staged.size_bytes + self._staged.spilled_bytes
 
+    @property
+    def spilled_bytes(self) -> int:
+        """What of it is on disk."""
+        return self._staged.spilled_bytes
+
     def __bool__(self) -> bool:
         return bool(self._staged or self._misfits or self._rejected)
 
@@ -89,7 +100,7 @@ class Intake:
         self._staged, self._misfits, self._rejected = self._stage(), {}, []
 
     def _stage(self) -> Staged:
-        return Staged(self._tables, self._folder, self._most)
+        return Staged(self._tables, self._folder, self._most, self._most_spilled)
 
     def _is_left_out(self, relation: Relation, commit: Commit) -> bool:
         """Whether the load of the table has what the transaction did to it."""

@@ -50,13 +50,15 @@ class Joiner:
         delivery: Delivery,
         memory: MemoryConfig,
         folder: Path,
+        most_spilled_bytes: int | None = None,
         covered: Mapping[str, Covered] = MappingProxyType({}),
         meanwhile: Callable[[], None] = lambda: None,
         others: Others | None = None,
     ) -> None:
-        """`indices` by the names of the projections; `folder` is for what is spilled; `meanwhile`
-        is called again and again where much is done at once, and must not touch the state;
-        `others` are the replicas that write a part of the documents, if there are any.
+        """`indices` by the names of the projections; `folder` is for what is spilled, no more than
+        `most_spilled_bytes` of it; `meanwhile` is called again and again where much is done at
+        once, and must not touch the state; `others` are the replicas that write a part of the
+        documents, if there are any.
         """  # noqa: D205 - one sentence
         self.store = store
         self.projections = JoinedProjections(plans, store)
@@ -64,7 +66,7 @@ class Joiner:
         self._plans = plans
         self._indices = indices
         self._delivery = delivery
-        self._intake = Intake(store, covered, memory.transaction, folder)
+        self._intake = Intake(store, covered, memory.transaction, folder, most_spilled_bytes)
         self._queue: list[tuple[Staged, Position]] = []
         self._queued_bytes = 0
         self._reached = delivery.progress.received
@@ -136,6 +138,11 @@ class Joiner:
     def held_bytes(self) -> int:
         """What is held of the transaction that is being read, in memory and on disk."""
         return self._intake.held_bytes
+
+    @property
+    def spilled_bytes(self) -> int:
+        """What of it is on disk."""
+        return self._intake.spilled_bytes
 
     @property
     def holds(self) -> bool:

@@ -65,7 +65,7 @@ class Job:
     left: int
     """Documents of which nothing is known yet."""
     until: Position = NOWHERE
-    """Behind the commits: there the stream has what it is faster with."""
+    """Behind the commits: there the stream has what it is faster with, or what is left to it."""
     indices: set[str] = field(default_factory=set)
     """That something was written to."""
     future: Future[Done] = field(default_factory=Future)
@@ -189,8 +189,8 @@ class Beside:
         """What it writes is durable: answer, or wait for searches, or for the stream."""
         stream, searchable = self.stream, job.searchable
         refreshes = stream.refreshes_of(job.indices) if searchable else {}
-        passed = any(tally.counts["superseded"] for tally in job.tallies)
-        until = job.until if passed else NOWHERE
+        by_stream = any(tally.is_brought_by_stream for tally in job.tallies)
+        until = job.until if by_stream else NOWHERE
         if not refreshes and until == NOWHERE:
             self._answer(job, shown=True)
             return

@@ -43,6 +43,11 @@ class Tally:
         """Of the transaction."""
         return next((name for name in RESULTS if self.counts[name]), "left_to_stream")
 
+    @property
+    def is_brought_by_stream(self) -> bool:
+        """Whether the stream has brought some of it, or brings all of it."""
+        return bool(self.counts["superseded"]) or self.outcome == "left_to_stream"
+
     def shown(self) -> dict[str, Any]:
         """As it is answered."""
         shown: dict[str, Any] = {

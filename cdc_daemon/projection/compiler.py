@@ -20,7 +20,7 @@ from cdc_daemon.values.special import has_special
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from cdc_daemon.config.models import ProjectionConfig
+    from cdc_daemon.config.projections import ProjectionConfig
     from cdc_daemon.events import Relation
     from cdc_daemon.ports import FieldSpec
     from cdc_daemon.projection.joined.plan import Plan

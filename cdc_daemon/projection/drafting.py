@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.fields import FieldConfig
     from cdc_daemon.config.mistakes import Path
-    from cdc_daemon.config.models import ProjectionConfig
+    from cdc_daemon.config.projections import ProjectionConfig
     from cdc_daemon.events import Column, Relation
 
 

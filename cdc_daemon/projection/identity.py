@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cdc_daemon.config.mistakes import Path
-    from cdc_daemon.config.models import ProjectionConfig
+    from cdc_daemon.config.projections import ProjectionConfig
     from cdc_daemon.events import Column, Relation, Row
     from cdc_daemon.projection.drafting import Mistakes, Scope
 
@@ -68,6 +68,14 @@ def _check_unique(path: Path, columns: Sequence[Column], scope: Scope) -> None:
             path,
             f"the id must hold the whole key of {table.qualified_name}, or two rows would share a "
             f"document: add {', '.join(missing[-1])}",
+        )
+    elif not missing and not any(names.issuperset(key) for key in table.immediate_keys):
+        listed = ", ".join(column.name for column in columns)
+        scope.mistakes.add(
+            path,
+            f"table {table.qualified_name} has no primary key, and no unique index says that "
+            f"{listed} tells its rows apart: two rows would share a document. Run: create unique "
+            f"index on {table.qualified_name} ({listed}); a deferrable constraint is none",
         )
 
 

@@ -12,11 +12,11 @@ else later from what the state keeps of it: under its key of then, if that has c
 from __future__ import annotations
 
 import marshal
-import tempfile
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
-from cdc_daemon.errors import RejectedError, StateError
+from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import UNCHANGED, ChangeKind
+from cdc_daemon.spilling import give_back, require_room, spill_file, spilling
 from cdc_daemon.state.rows import filled, is_incomplete
 
 if TYPE_CHECKING:
@@ -53,10 +53,18 @@ Segment: TypeAlias = "dict[int, TableSegment]"
 class Staged:
     """One transaction."""
 
-    def __init__(self, tables: Mapping[Relation, Table], folder: Path, most_bytes: int) -> None:
+    def __init__(
+        self,
+        tables: Mapping[Relation, Table],
+        folder: Path,
+        most_bytes: int,
+        most_spilled_bytes: int | None = None,
+    ) -> None:
+        """`most_bytes` of memory, and `most_spilled_bytes` of the disk that `folder` is on."""
         self._tables = tables
         self._folder = folder
         self._most = most_bytes
+        self._most_spilled = most_spilled_bytes
         self._segment: Segment = {}
         self._size = 0
         self._left_out: frozenset[int] = frozenset()
@@ -116,7 +124,7 @@ class Staged:
     def close(self) -> None:
         """Let the file go."""
         if self._file is not None:
-            self._file.close()
+            give_back(self._file)
 
     def _put_plain(self, table: Table, segment: TableSegment, change: Change) -> None:
         if change.old is not None:
@@ -165,17 +173,12 @@ class Staged:
         self._size += ENTRY_OVERHEAD_BYTES + (len(packed) if packed is not None else 0)
 
     def _spill(self) -> None:
-        try:
+        require_room(self._folder, self.spilled_bytes + self._size, self._most_spilled)
+        with spilling(self._folder):
             if self._file is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._file = tempfile.TemporaryFile(dir=self._folder, prefix="staged-")  # noqa: SIM115 - kept open
+                self._file = spill_file(self._folder)
             _write(self._segment, self._file)
             self._file.flush()
-        except OSError as error:
-            raise StateError(
-                f"a transaction larger than memory.transaction can't be folded in {self._folder}: "
-                f"{error.strerror}. Make room there, or let state.path name another folder"
-            ) from error
         self.spilled_bytes = self._file.tell()
         self._segment, self._size = {}, 0
 

@@ -13,6 +13,7 @@ from cdc_daemon.consistency.messages import MessageCollector, messages_shown
 from cdc_daemon.consistency.policies import Policies
 from cdc_daemon.consistency.polls import PollCollector, polls_shown
 from cdc_daemon.consistency.waiters import Waiters
+from cdc_daemon.delivery.collector import SinkCollector
 from cdc_daemon.ports import Health, Polling, ReadsMessages
 from cdc_daemon.sharing.collector import ReplicaCollector
 from cdc_daemon.state.collector import StateCollector
@@ -79,6 +80,7 @@ class Status:
         self._source = source
         name = self._loaded.configuration.name
         self._collect(FreshnessCollector(delivery.freshness, name))
+        self._collect(SinkCollector(delivery.sinks, name))
         if isinstance(source, Polling):
             self._collect(PollCollector(source, name))
         if isinstance(source, ReadsMessages):
@@ -194,6 +196,7 @@ class Status:
             "indices": delivery.indices,
             "read_models": _read_models(delivery),
             "dead_letters": delivery.dead_letters_stored,
+            **_sinks(delivery, source),
         }
 
 
@@ -213,6 +216,24 @@ def delays_shown(delays: Delays) -> dict[str, Any]:
         "clock_offset_seconds": delays.clock_offset_seconds,
         "clock_offset_error_seconds": delays.clock_error_seconds,
     }
+
+
+def _sinks(delivery: Delivery, source: Source) -> dict[str, Any]:
+    """How far each of several is, and in which stages it holds back the others."""
+    shown = {
+        one.name: {
+            "read_models": one.read_models,
+            "position": {
+                "durable": source.show(one.positions["indexed"]),
+                "searchable": source.show(one.positions["searchable"]),
+            },
+            "holds_back": one.holds_back,
+            "delay_seconds": one.delays,
+            "queue_bytes": one.queue_bytes,
+        }
+        for one in delivery.sinks.reports()
+    }
+    return {"sinks": shown} if shown else {}
 
 
 def _read_models(delivery: Delivery) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from connectors.outbox.installing import (
     steps,
     type_reasons,
 )
+from connectors.outbox.noting import Noting, require_known, who_notes
 from connectors.outbox.objects import owned_by, reader_rights
 from connectors.outbox.source import OutboxSource
 from connectors.postgres.database import Database, mapped_errors
@@ -72,6 +73,11 @@ class Place:
     installed: Installed
     candidates: Sequence[Candidate]
 
+    @property
+    def noting(self) -> Noting:
+        """Who notes what becomes of each table."""
+        return who_notes(self.config, self.candidates)
+
 
 @outbox.command("install")
 def install(
@@ -88,7 +94,7 @@ def install(
     with _opened(ctx, file, admin_dsn) as place:
         place.installed.require_ours()
         _require_followed(place)
-        statements = list(steps(place.installed, place.candidates, notify=place.config.notify))
+        statements = list(steps(place.installed, place.noting, notify=place.config.notify))
         if print_sql or admin_dsn:
             role = _role(place.config.dsn.get_secret_value())
             statements.append(reader_rights(place.config.in_schema, role))
@@ -98,11 +104,16 @@ def install(
             )
             typer.echo("".join(statements), nl=False)
             return
-        queries, oids = place.database.queries(), [each.table.oid for each in place.candidates]
+        queries, oids = place.database.queries(), _triggered(place)
         if reasons := owner_reasons(queries, place.installed, oids):
             raise SourceError("\n".join(reasons))
         run_steps(queries, statements)
-    typer.echo(f"{place.config.in_schema}: installed for {_tables(place.candidates)}")
+    for how, some in (
+        ("triggers note", place.noting.by_triggers),
+        ("the application itself writes", place.noting.by_applications),
+    ):
+        if some:
+            typer.echo(f"{place.config.in_schema}: {how} what becomes of {_tables(some)}")
 
 
 @outbox.command("remove")
@@ -136,7 +147,7 @@ def status(ctx: typer.Context, file: File = DEFAULT_FILE, output: Output = "text
     Exit code 3: changes of what is mapped would be missed.
     """
     with _opened(ctx, file) as place:
-        missing = list(lacking(place.installed, place.candidates))
+        missing = list(lacking(place.installed, place.noting))
         kept = 0
         if place.installed.is_there:
             clock = OutboxSource(place.config, pipeline=place.installed.pipeline).clock()
@@ -172,6 +183,7 @@ def _opened(ctx: typer.Context, file: Path, admin_dsn: str = "") -> Iterator[Pla
     database = Database(admin_dsn or config.dsn.get_secret_value(), _name(opened.pipeline))
     try:
         relations = database.describe([TableRequest(name) for name in opened.tables])
+        require_known(config, relations)
         candidates, _ = database.candidates(relations)
         installed = find_installed(database.queries(), config.in_schema, opened.pipeline)
         yield Place(config, database, installed, candidates)
@@ -206,11 +218,15 @@ def _role(dsn: str) -> str:
     return str(role)
 
 
+def _triggered(place: Place) -> list[int]:
+    """The tables whose changes triggers note."""
+    return [candidate.table.oid for candidate in place.noting.by_triggers]
+
+
 def _owners(place: Place) -> list[str]:
     """The owners of the tables: of several, the daemon refuses to run."""
-    oids = [candidate.table.oid for candidate in place.candidates]
     with mapped_errors("look who owns the tables"):
-        found = place.database.queries().execute(_TABLE_OWNERS, [oids]).fetchall()
+        found = place.database.queries().execute(_TABLE_OWNERS, [_triggered(place)]).fetchall()
     return [owner for (owner,) in found]
 
 

@@ -102,6 +102,11 @@ class OutboxConfig(BaseModel):
         description="How much the outbox may keep on the server's disk before it is called "
         "alarming.",
     )
+    written_by_applications: list[str] = Field(
+        default_factory=list,
+        description="Tables of the mapping whose changes the application itself writes into the "
+        "outbox. They get no trigger: what the application leaves out is missed.",
+    )
     columns: list[ColumnRule] = Field(
         default_factory=list,
         description="Rules that protect columns before a value leaves the connector. Of several "
@@ -116,6 +121,12 @@ class OutboxConfig(BaseModel):
     def lock(self) -> str:
         """The advisory lock of the one who reads."""
         return f"cdc-daemon outbox {self.in_schema}"
+
+    def is_left_to_applications(self, qualified_name: str) -> bool:
+        """Whether the application says what becomes of the table `schema.name`, and no trigger."""
+        return not {qualified_name, qualified_name.removeprefix("public.")}.isdisjoint(
+            self.written_by_applications
+        )
 
     @field_validator("dsn")
     @classmethod

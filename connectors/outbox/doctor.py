@@ -12,6 +12,8 @@ from connectors.outbox.installing import (
     owner_reasons,
     type_reasons,
 )
+from connectors.outbox.noting import unknown_tables, who_notes
+from connectors.outbox.rights import rights_reasons
 from connectors.postgres.database import mapped_errors
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ def examine(
     candidates, missing = database.candidates(relations)
     for reason in missing:
         yield Finding("tables", "problem", reason)
+    for why in unknown_tables(config, relations):
+        yield Finding("source.written_by_applications", "problem", why)
     for candidate in candidates:
         yield from _table(database, candidate)
     yield from _outbox(database, config, pipeline, candidates)
@@ -72,11 +76,20 @@ def _outbox(
     check = f"outbox {config.in_schema}"
     installed = find_installed(database.queries(), config.in_schema, pipeline)
     installed.require_ours()
-    oids = [candidate.table.oid for candidate in candidates]
-    for reason in owner_reasons(database.queries(), installed, oids) if installed.is_there else ():
-        yield Finding(check, "problem", reason)
-    reasons = list(lacking(installed, candidates))
+    noting = who_notes(config, candidates)
+    oids = [candidate.table.oid for candidate in noting.by_triggers]
+    if installed.is_there:
+        queries = database.queries()
+        for reason in (
+            *owner_reasons(queries, installed, oids),
+            *rights_reasons(queries, installed),
+        ):
+            yield Finding(check, "problem", reason)
+    reasons = list(lacking(installed, noting))
     for reason in reasons:
         yield Finding(check, "problem", f"{reason}. Run: cdc-daemon outbox install")
-    if not reasons:
-        yield Finding(check, "ok", "it gets every change of what is mapped")
+    if not reasons and noting.by_triggers:
+        yield Finding(check, "ok", "triggers give it every change of what is mapped")
+    for candidate in noting.by_applications:
+        name = candidate.relation.qualified_name
+        yield Finding(check, "ok", f"the application writes into it what becomes of table {name}")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cdc_daemon.events import ColumnType
+    from connectors.outbox.noting import Noting
     from connectors.postgres.database import Candidate, Connection
 
 LOCK_TIMEOUT_SECONDS: Final = 3
@@ -34,9 +35,10 @@ LOCK_ATTEMPTS: Final = 10
 _PAUSE_SECONDS: Final = 1.0
 
 _SCHEMA: Final = """
-select oid::text, coalesce(obj_description(oid, 'pg_namespace'), ''),
-       to_regclass(format('%%I.read', nspname)) is not null
-from pg_catalog.pg_namespace where nspname = %s
+select n.oid::text, coalesce(obj_description(n.oid, 'pg_namespace'), ''),
+       exists (select from pg_catalog.pg_class
+               where relnamespace = n.oid and relname = 'read' and relkind = 'r')
+from pg_catalog.pg_namespace n where n.nspname = %s
 """
 _TRIGGERS: Final = """
 select t.tgrelid::int8, format('%%I.%%I', n.nspname, c.relname), t.tgname::text,
@@ -134,12 +136,12 @@ def find_installed(connection: Connection, schema: str, pipeline: str) -> Instal
     return Installed(schema, pipeline, oid, comment, is_there, triggers)
 
 
-def lacking(installed: Installed, candidates: Sequence[Candidate]) -> Iterator[str]:
+def lacking(installed: Installed, noting: Noting) -> Iterator[str]:
     """Why changes of the tables would be missed."""
     if not installed.is_there:
         yield f"there is no outbox in schema {installed.schema}"
         return
-    for candidate in candidates:
+    for candidate in noting.by_triggers:
         table = candidate.relation.qualified_name
         for name in (row_trigger(installed.schema), truncate_trigger(installed.schema)):
             found = installed.trigger(candidate.table.oid, name)
@@ -156,10 +158,14 @@ def lacking(installed: Installed, candidates: Sequence[Candidate]) -> Iterator[s
                 )
 
 
-def memberships(installed: Installed, candidates: Sequence[Candidate]) -> dict[str, str]:
+def memberships(installed: Installed, noting: Noting) -> dict[str, str]:
     """How each table is followed: another text where changes may have been missed meanwhile."""
     found = {}
-    for candidate in candidates:
+    if installed.is_there:
+        for candidate in noting.by_applications:
+            place = f"{installed.oid}/{candidate.table.oid}"
+            found[candidate.relation.qualified_name] = f"outbox {place}/applications"
+    for candidate in noting.by_triggers:
         of_rows = installed.trigger(candidate.table.oid, row_trigger(installed.schema))
         of_all = installed.trigger(candidate.table.oid, truncate_trigger(installed.schema))
         if of_rows is not None and of_all is not None:
@@ -189,8 +195,8 @@ def type_reasons(connection: Connection, candidate: Candidate) -> Iterator[str]:
     )
     for column, why in unsayable:
         yield (
-            f"column {column} of table {candidate.relation.qualified_name} is {why}: the trigger "
-            "can't note its values exactly. Leave the column out, or follow the database with "
+            f"column {column} of table {candidate.relation.qualified_name} is {why}: its values "
+            "can't be noted exactly. Leave the column out, or follow the database with "
             "source.type postgres"
         )
 
@@ -229,15 +235,15 @@ def key_reasons(candidate: Candidate) -> Iterator[str]:
         )
 
 
-def steps(installed: Installed, candidates: Sequence[Candidate], *, notify: bool) -> Iterator[str]:
+def steps(installed: Installed, noting: Noting, *, notify: bool) -> Iterator[str]:
     """The statements that make it right, each short: one a table, since tables are locked."""
     schema = installed.schema
     yield objects(schema, installed.pipeline, notify=notify)
-    wanted = {candidate.table.oid for candidate in candidates}
+    wanted = {candidate.table.oid for candidate in noting.by_triggers}
     for each in installed.triggers:
         if each.table not in wanted and not each.inherited:
             yield drop_trigger(each.name, each.table_name)
-    for candidate in candidates:
+    for candidate in noting.by_triggers:
         yield from _steps_of_table(installed, candidate)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
+from connectors.postgres.ownmark import OUTBOX
+
 if TYPE_CHECKING:
     from cdc_daemon.events import Relation
 
@@ -142,7 +144,7 @@ _FUNCTIONS: Final = (_KEY_OF, _NOTE_ROW, _NOTE_TRUNCATE)
 
 def owner(pipeline: str) -> str:
     """The comment of the schema: whose outbox it is."""
-    return f"cdc-daemon: the outbox of pipeline {pipeline}"
+    return f"{OUTBOX}{pipeline}"
 
 
 def part_name(schema: str, number: int) -> str:

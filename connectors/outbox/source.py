@@ -32,7 +32,9 @@ from connectors.outbox.installing import (
     type_reasons,
 )
 from connectors.outbox.journal import Entry, Journal
+from connectors.outbox.noting import require_known, who_notes
 from connectors.outbox.reading import BEGIN, Reading, look_at_end
+from connectors.outbox.rights import rights_reasons
 from connectors.postgres.claiming import position_of_read
 from connectors.postgres.database import Database, take_lock
 from connectors.postgres.lsn import format_lsn
@@ -103,6 +105,7 @@ class OutboxSource:
     def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
         """Check server, tables, rights and triggers; makes nothing: `outbox install` does."""
         self._end_stream()
+        require_known(self._config, relations)
         candidates, reasons = self._database.candidates(relations)
         for candidate in candidates:
             reasons.extend(self._database.reading_reasons(candidate))
@@ -113,22 +116,26 @@ class OutboxSource:
             raise SourceError("\n".join(reasons))
         installed = self._installed()
         installed.require_ours()
-        oids = [candidate.table.oid for candidate in candidates]
-        if unsafe := owner_reasons(self._database.queries(), installed, oids):
-            raise SourceError("\n".join(unsafe))
-        if missing := list(lacking(installed, candidates)):
+        noting = who_notes(self._config, candidates)
+        oids = [candidate.table.oid for candidate in noting.by_triggers]
+        queries = self._database.queries()
+        if wrong := [
+            *owner_reasons(queries, installed, oids),
+            *rights_reasons(queries, installed),
+        ]:
+            raise SourceError("\n".join(wrong))
+        if missing := list(lacking(installed, noting)):
             raise SourceError(
                 f"the outbox doesn't get all changes: {'; '.join(missing)}. Run: cdc-daemon outbox "
                 "install (with --sql it prints the statements, for somebody else to run)"
             )
         self._database.warn_of_unknown_types(relations)
-        return memberships(installed, candidates)
+        return memberships(installed, noting)
 
     def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
-        """By the triggers that are there."""
+        """By the triggers that are there, and what is left to applications."""
         candidates, _ = self._database.candidates(relations)
-        installed = self._installed()
-        return memberships(installed, candidates)
+        return memberships(self._installed(), who_notes(self._config, candidates))
 
     def keeps_place(self, relations: Sequence[Relation]) -> bool:  # noqa: ARG002 - whichever they are
         """Always: tables come and go one by one."""

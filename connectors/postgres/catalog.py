@@ -40,7 +40,7 @@ select c.oid, n.nspname, c.relname, c.relkind::text, c.relreplident::text,
        c.relpersistence::text = 'u', c.relispartition, exists (
          select from pg_catalog.pg_attribute a
          where a.attrelid = c.oid and a.attgenerated::text = 'v' and not a.attisdropped),
-       coalesce(uk.keys, '[]')
+       coalesce(uk.keys, '[]'), coalesce(uk.immediate, '[]')
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join lateral (
@@ -59,15 +59,17 @@ left join lateral (
   where i.indrelid = c.oid and i.indisreplident and k.place <= i.indnkeyatts
 ) ri on true
 left join lateral (
-  select json_agg(key.columns order by key.oid) as keys
+  select json_agg(key.columns order by key.oid) as keys,
+         json_agg(key.columns order by key.oid) filter (where key.indimmediate) as immediate
   from (
-    select i.indexrelid as oid, array_agg(a.attname::text order by k.place) as columns
+    select i.indexrelid as oid, i.indimmediate,
+           array_agg(a.attname::text order by k.place) as columns
     from pg_catalog.pg_index i
     cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, place)
     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
     where i.indrelid = c.oid and i.indisunique and i.indisvalid and k.place <= i.indnkeyatts
       and i.indpred is null and i.indexprs is null
-    group by i.indexrelid
+    group by i.indexrelid, i.indimmediate
   ) key
 ) uk on true
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
@@ -129,6 +131,7 @@ class Table(NamedTuple):
     is_partition: bool = False
     has_virtual_columns: bool = False
     unique_keys: tuple[tuple[str, ...], ...] = ()
+    immediate_keys: tuple[tuple[str, ...], ...] = ()
 
     @property
     def identity_columns(self) -> tuple[str, ...]:
@@ -146,7 +149,7 @@ def list_tables(connection: Connection) -> list[Table]:
 
 
 def _table(line: tuple[Any, ...]) -> Table:
-    oid, schema, name, kind, identity, key, deferrable, index, *flags, keys = line
+    oid, schema, name, kind, identity, key, deferrable, index, *flags, keys, immediate = line
     unlogged, is_partition, has_virtual_columns = flags
     return Table(
         oid=oid,
@@ -161,6 +164,7 @@ def _table(line: tuple[Any, ...]) -> Table:
         is_partition=is_partition,
         has_virtual_columns=has_virtual_columns,
         unique_keys=tuple(map(tuple, keys)),
+        immediate_keys=tuple(map(tuple, immediate)),
     )
 
 
@@ -200,6 +204,7 @@ def describe(
             Relation(
                 *(table.schema, table.name, wanted, table.primary_key, table.identity, table.kind),
                 unique_keys=table.unique_keys,
+                immediate_keys=table.immediate_keys,
                 known=frozenset(column.name for column in (*of_rows, *computed)),
                 order=orders.get(table.oid, ()),
                 computed=tuple(computed),

@@ -10,7 +10,7 @@ from psycopg import errors, sql
 from cdc_daemon.errors import RetryError, SchemaChangedError, SourceError
 from cdc_daemon.events import Chunk
 from connectors.postgres.catalog import leaf_partitions, list_tables
-from connectors.postgres.preflight import kind_reasons, privilege_reasons
+from connectors.postgres.readable import reading_reasons
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
@@ -34,10 +34,6 @@ where attrelid = any(%s::oid[]) and attname = any(%s) and not attisdropped
 _SIZES: Final = """
 select oid, pg_relation_size(oid) / current_setting('block_size')::int, pg_table_size(oid)
 from unnest(%s::oid[]) oid
-"""
-_MAY_READ_PLACES: Final = """
-select has_table_privilege(%s, 'select') or has_column_privilege(%s, 'ctid', 'select'),
-       quote_ident(current_user)
 """
 _HOLDER: Final = sql.SQL(
     "select pid, query from pg_stat_activity join pg_locks using (pid) "
@@ -104,23 +100,9 @@ def _leaves(connection: Connection, relation: Relation) -> Sequence[Table]:
         name = relation.qualified_name
         raise RetryError(f"table {name} is away: it is read once it is there again", reason="away")
     leaves = leaf_partitions(connection, found, tables).get(found[0].oid, found)
-    if reasons := [reason for leaf in leaves for reason in _reasons(connection, relation, leaf)]:
+    if reasons := list(reading_reasons(connection, relation, leaves)):
         raise SourceError("\n".join(reasons))
     return leaves
-
-
-def _reasons(connection: Connection, relation: Relation, leaf: Table) -> Iterator[str]:
-    """Partitions are read one by one, so the rights that count are those on each of them."""
-    yield from kind_reasons(f"{leaf.schema}.{leaf.name}", leaf)
-    missing = list(privilege_reasons(connection, relation, leaf))
-    yield from missing
-    [(may_read_places, role)] = connection.execute(_MAY_READ_PLACES, [leaf.oid] * 2)
-    if not (missing or may_read_places):
-        yield (
-            f"the role {role} may read the mapped columns of table {leaf.schema}.{leaf.name}, but "
-            "not the places of its rows, by which they are read. Run: "
-            f"grant select (ctid) on {_quoted(leaf)} to {role}"
-        )
 
 
 def _divided(table: Table, filenode: int, extent: _Extent, chunk_bytes: int) -> Iterator[Chunk]:

@@ -21,11 +21,10 @@ from connectors.postgres.preflight import (
     OLDEST_VERSION,
     Candidate,
     find_candidates,
-    kind_reasons,
-    privilege_reasons,
 )
 from connectors.postgres.protection import Protector
 from connectors.postgres.puredriver import connect_beside
+from connectors.postgres.readable import kind_reasons, privilege_reasons
 from connectors.postgres.reads import ReadVisibility
 from connectors.postgres.rowplan import unknown_columns
 from connectors.postgres.session import Connection, connect, mapped_errors
@@ -162,7 +161,7 @@ class Database:
 
     def reading_reasons(self, candidate: Candidate) -> Iterator[str]:
         """Why the rows of a table can't be read, and what mends it."""
-        yield from kind_reasons(candidate.relation.qualified_name, candidate.table)
+        yield from kind_reasons((candidate.table, *candidate.leaves))
         yield from privilege_reasons(self.queries(), candidate.relation, candidate.table)
 
     def warn_of_unknown_types(self, relations: Sequence[Relation]) -> None:

@@ -13,6 +13,7 @@ from connectors.postgres.membership import unmapped_members
 from connectors.postgres.preflight import (
     Candidate,
     find_candidates,
+    load_reasons,
     overlap_reasons,
     server_findings,
     table_reasons,
@@ -114,7 +115,7 @@ def _looks(
         yield lambda: patient.standby_findings(connection)
     else:
         yield lambda: open_transactions(connection)
-    yield lambda: _tables(connection, relations)
+    yield lambda: _tables(connection, relations, state)
     yield lambda: _publication(connection, patient, relations, state)
     yield lambda: _slot(patient, state)
 
@@ -152,21 +153,31 @@ def _replication_connection(patient: Patient) -> Iterator[Finding]:
         yield Finding("replication connection", "ok", "the server takes it")
 
 
-def _tables(connection: Connection, relations: Sequence[Relation]) -> Iterator[Finding]:
+def _tables(
+    connection: Connection, relations: Sequence[Relation], state: SlotState | None
+) -> Iterator[Finding]:
     candidates, missing = find_candidates(connection, relations)
     for reason in (*missing, *overlap_reasons(candidates)):
         yield Finding("tables", "problem", reason)
     for candidate in candidates:
-        yield from _table(connection, candidate)
+        yield from _table(connection, candidate, state)
 
 
-def _table(connection: Connection, candidate: Candidate) -> Iterator[Finding]:
+def _table(
+    connection: Connection, candidate: Candidate, state: SlotState | None
+) -> Iterator[Finding]:
     relation = candidate.relation
     check = f"table {relation.qualified_name}"
     reasons = list(table_reasons(connection, candidate))
     for reason in reasons:
         yield Finding(check, "problem", reason)
-    if reasons:
+    unread = load_reasons(connection, candidate)
+    for reason in unread:
+        if state is None:
+            yield Finding(check, "problem", reason)
+        else:
+            yield Finding(check, "warning", f"the next load of it would stop: {reason}")
+    if reasons or unread:
         return
     said = f"{len(relation.columns)} columns, replica identity {relation.replica_identity}"
     yield Finding(check, "ok", said)

@@ -10,7 +10,8 @@ from cdc_daemon.errors import ConfigurationError, SourceError
 from cdc_daemon.ports import TableRequest
 from cdc_daemon.values import id_encoder
 from connectors.postgres.catalog import Table, describe, leaf_partitions, list_tables
-from connectors.postgres.preflight import identity_reasons, kind_reasons
+from connectors.postgres.preflight import identity_reasons, own_reasons
+from connectors.postgres.readable import kind_reasons
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def _reasons(connection: Connection, table: Table, leaves: Sequence[Table]) -> I
     if re.search(r'[."]', table.schema + table.name):
         yield f"{name} has a dot or a quote in its name, which the configuration can't spell"
         return
-    yield from kind_reasons(name, table)
+    yield from kind_reasons((table, *leaves))
+    yield from own_reasons(connection, name, table)
     yield from identity_reasons(connection, table, leaves)
     if table.kind in {"table", "partitioned"}:
         yield from _key_reasons(connection, table)

@@ -9,7 +9,8 @@ from psycopg import sql
 from cdc_daemon.errors import SourceError
 from cdc_daemon.ports import Finding
 from connectors.postgres.catalog import Table, leaf_partitions, list_tables
-from connectors.postgres.ownmark import READ_TABLE
+from connectors.postgres.ownmark import OUTBOX, OWN_TABLES, READ_TABLE
+from connectors.postgres.readable import kind_reasons, privilege_reasons, reading_reasons
 from connectors.postgres.session import mapped_errors
 from connectors.postgres.slots import find_slot
 
@@ -37,18 +38,11 @@ select current_setting('server_version_num')::int, current_setting('wal_level'),
        current_user::text, current_setting('server_encoding')
 from pg_catalog.pg_roles r where r.rolname = current_user
 """
-_MAY_SELECT: Final = """
-select has_table_privilege(c.oid, 'select')
-       or (select bool_and(has_column_privilege(c.oid, a.attnum, 'select'))
-           from pg_catalog.pg_attribute a
-           where a.attrelid = c.oid and a.attname = any(%(columns)s)),
-       has_schema_privilege(c.relnamespace, 'usage'), row_security_active(c.oid),
-       quote_ident(current_user)
-from pg_catalog.pg_class c where c.oid = %(oid)s
+_COMMENTS: Final = """
+select coalesce(obj_description(c.oid, 'pg_class'), ''),
+       coalesce(obj_description(c.relnamespace, 'pg_namespace'), '')
+from pg_catalog.pg_class c where c.oid = %s
 """
-
-
-_COMMENT: Final = "select coalesce(obj_description(%s, 'pg_class'), '')"
 
 
 class Candidate(NamedTuple):
@@ -76,8 +70,11 @@ def check_source(
     ]
     candidates, missing = find_candidates(connection, relations)
     reasons.extend(missing)
+    is_to_load = find_slot(connection, slot) is None
     for candidate in candidates:
         reasons.extend(table_reasons(connection, candidate))
+        if is_to_load:
+            reasons.extend(load_reasons(connection, candidate))
     reasons.extend(overlap_reasons(candidates))
     if reasons:
         raise SourceError("\n".join(reasons))
@@ -85,21 +82,35 @@ def check_source(
 
 def table_reasons(connection: Connection, candidate: Candidate) -> Iterator[str]:
     """Why one table can't be followed, whatever the others are."""
-    yield from kind_reasons(candidate.relation.qualified_name, candidate.table)
+    yield from kind_reasons((candidate.table, *candidate.leaves))
     yield from own_reasons(connection, candidate.relation.qualified_name, candidate.table)
     yield from identity_reasons(connection, candidate.table, candidate.leaves)
     yield from privilege_reasons(connection, candidate.relation, candidate.table)
 
 
+def load_reasons(connection: Connection, candidate: Candidate) -> list[str]:
+    """Why its rows can't be read, where they can be followed: of no matter to what was loaded."""
+    known = set(table_reasons(connection, candidate))
+    leaves = candidate.leaves or [candidate.table]
+    return [
+        reason
+        for reason in reading_reasons(connection, candidate.relation, leaves)
+        if reason not in known
+    ]
+
+
 def own_reasons(connection: Connection, name: str, table: Table) -> Iterator[str]:
     """A table that a pipeline writes would feed it without end."""
     with mapped_errors("read the comments of tables"):
-        [(comment,)] = connection.execute(_COMMENT, [table.oid])
+        found = connection.execute(_COMMENTS, [table.oid]).fetchone()
+    comment, comment_of_schema = found or ("", "")
     if comment.startswith(READ_TABLE):
         yield (
             f"table {name} is a read table that cdc-daemon writes: map the tables that it is made "
             "of"
         )
+    elif table.name in OWN_TABLES or comment_of_schema.startswith(OUTBOX):
+        yield f"table {name} is one that cdc-daemon keeps for itself: map tables of your own"
 
 
 def find_candidates(
@@ -187,17 +198,6 @@ def _judged(check: str, good: bool, well: str, problem: str) -> Finding:  # noqa
     return Finding(check, "ok", well) if good else Finding(check, "problem", problem)
 
 
-def kind_reasons(name: str, table: Table) -> Iterator[str]:
-    """Why changes of it are not streamed at all."""
-    if table.kind not in {"table", "partitioned"}:
-        yield f"{name} is a {table.kind}: only tables can be followed; map the tables under it"
-    elif table.unlogged:
-        yield (
-            f"table {name} is unlogged, so its changes are not streamed. "
-            f"Run: alter table {name} set logged"
-        )
-
-
 def identity_reasons(
     connection: Connection, table: Table, leaves: Sequence[Table]
 ) -> Iterator[str]:
@@ -205,13 +205,10 @@ def identity_reasons(
     if table.kind not in {"table", "partitioned"}:
         return
     for each in leaves or [table]:
-        name = sql.Identifier(each.schema, each.name).as_string(connection)
         if each.kind == "foreign table":
-            yield (
-                f"partition {each.schema}.{each.name} of {table.schema}.{table.name} is a foreign "
-                "table: its changes are not streamed. Map the other partitions one by one"
-            )
-        elif each.primary_key_deferrable and each.identity != "index":
+            continue  # its changes are not streamed: that is reason enough
+        name = sql.Identifier(each.schema, each.name).as_string(connection)
+        if each.primary_key_deferrable and each.identity != "index":
             yield (
                 f"the primary key of table {each.schema}.{each.name} is deferrable: two rows may "
                 "have one key until a statement or transaction ends, so when rows swap keys the "
@@ -252,30 +249,3 @@ def overlap_reasons(candidates: Sequence[Candidate]) -> Iterator[str]:
                     "only as those of the partitioned table. Map one of the two, or use two "
                     "pipelines with a publication each"
                 )
-
-
-def privilege_reasons(connection: Connection, relation: Relation, table: Table) -> Iterator[str]:
-    """Why the role can't read the columns of `relation` from `table`: itself, or a partition."""
-    columns = [column.name for column in relation.columns]
-    with mapped_errors("read privileges"):
-        found = connection.execute(_MAY_SELECT, {"oid": table.oid, "columns": columns}).fetchone()
-    if found is None:
-        return
-    may_select, may_use, hides_rows, role = found
-    if not may_use:
-        schema = sql.Identifier(table.schema).as_string(connection)
-        yield (
-            f"the role {role} may not use schema {table.schema}. "
-            f"Run: grant usage on schema {schema} to {role}"
-        )
-    if not may_select:
-        name = sql.Identifier(table.schema, table.name).as_string(connection)
-        yield (
-            f"the role {role} may not read table {table.schema}.{table.name}. Run: "
-            f"grant select on {name} to {role}"
-        )
-    if hides_rows:
-        yield (
-            f"row security on {table.schema}.{table.name} would hide rows from the role {role}: "
-            f"documents would be missing. Run: alter role {role} bypassrls"
-        )

@@ -26,7 +26,10 @@ LARGE_OFFSET_SECONDS: Final = 1.0
 LONG_TRANSACTION_SECONDS: Final = 60
 """A new slot waits for it, and nobody likes to wait longer without knowing why."""
 CONNECTIONS: Final = 4
-"""Stream, queries, clock, and one that looks who the server is."""
+"""For the stream, for queries, one that reads the clock, and one that looks at the catalog."""
+CONNECTIONS_BESIDES: Final = 4
+"""While existing rows are read: the two `backfill.workers` of the default, one that reads rows of
+which a value was left out, and one that looks where the log ends, for whom somebody waits."""
 
 # In the units of pg_settings: MB, kB, ms. What the session itself has set since is left out.
 _SETTINGS: Final = """
@@ -37,7 +40,9 @@ select name, reset_val from pg_catalog.pg_settings where name in
    'idle_session_timeout', 'idle_in_transaction_session_timeout')
 """
 _SENDERS: Final = "select count(*)::int from pg_catalog.pg_stat_replication"
-_LIMIT: Final = "select rolconnlimit from pg_catalog.pg_roles where rolname = current_user"
+_ROLE: Final = """
+select rolconnlimit, quote_ident(rolname) from pg_catalog.pg_roles where rolname = current_user
+"""
 _CLOCK: Final = "select extract(epoch from clock_timestamp())::float8"
 _OPEN: Final = """
 select pid, extract(epoch from clock_timestamp() - xact_start)::int, application_name, state
@@ -67,8 +72,10 @@ def setting_findings(
     yield _synchronous(settings["synchronous_standby_names"])
     if config.failover and "synchronized_standby_slots" in settings:
         yield _failover(settings["synchronized_standby_slots"])
-    yield _session_timeouts(settings)
-    yield from _connection_limit(connection)
+    with mapped_errors("read the role"):
+        [(connections, role)] = connection.execute(_ROLE)
+    yield _session_timeouts(settings, role)
+    yield from _connection_limit(connections, role)
 
 
 def _walsenders(connection: Connection, most: int, state: SlotState | None) -> Iterator[Finding]:
@@ -181,7 +188,7 @@ def _failover(slots: str) -> Finding:
     )
 
 
-def _session_timeouts(settings: Mapping[str, str]) -> Finding:
+def _session_timeouts(settings: Mapping[str, str], role: str) -> Finding:
     """Those of the role, the database or the server: they would end the first load or a session."""
     names = (
         *("statement_timeout", "transaction_timeout"),
@@ -192,20 +199,29 @@ def _session_timeouts(settings: Mapping[str, str]) -> Finding:
             "session timeouts",
             "warning",
             f"{', '.join(given)}: the server would cut the first load, or a connection that waits. "
-            "Run: " + "; ".join(f"alter role current_user set {name} = 0" for name in given),
+            "Run: " + "; ".join(f"alter role {role} set {name} = 0" for name in given),
         )
     return Finding("session timeouts", "ok", "none")
 
 
-def _connection_limit(connection: Connection) -> Iterator[Finding]:
-    with mapped_errors("read the role"):
-        found = connection.execute(_LIMIT).fetchone()
-    if found is not None and 0 <= found[0] < CONNECTIONS:
+def _connection_limit(connections: int, role: str) -> Iterator[Finding]:
+    enough = CONNECTIONS + CONNECTIONS_BESIDES
+    if not 0 <= connections < enough:
+        return
+    mend = f"Run: alter role {role} connection limit {enough}"
+    if connections < CONNECTIONS:
         yield Finding(
             "connection limit",
             "problem",
-            f"the role may have {found[0]} connections, and the daemon needs {CONNECTIONS}. Run: "
-            f"alter role current_user connection limit {CONNECTIONS}",
+            f"the role {role} may have {connections} connections, and the daemon needs "
+            f"{CONNECTIONS} all the time, and more while it loads. {mend}",
+        )
+    else:
+        yield Finding(
+            "connection limit",
+            "warning",
+            f"the role {role} may have {connections} connections: while the daemon loads it needs "
+            f"{enough}, and one more for each of backfill.workers beyond two. {mend}",
         )
 
 

@@ -194,8 +194,20 @@ SINK: Final = (
     graph(
         Text("Retries", "Requests sent again, by reason.", "ops"),
         Query(
-            "sum by (pipeline, reason) (rate(cdc_bulk_retries_total{%s}[$__rate_interval]))",
-            "{{pipeline}} {{reason}}",
+            "sum by (pipeline, sink, reason) (rate(cdc_bulk_retries_total{%s}[$__rate_interval]))",
+            "{{pipeline}} {{sink}} {{reason}}",
+        ),
+    ),
+    graph(
+        Text(
+            "Delay by sink",
+            "Of several: how far each is behind. Positions, and what the source keeps, wait for "
+            "the slowest.",
+            "s",
+        ),
+        Query(
+            "max by (pipeline, sink, stage) (cdc_sink_delay_seconds{%s})",
+            "{{pipeline}} {{sink}} {{stage}}",
         ),
     ),
     graph(

@@ -126,12 +126,23 @@ class TestPostgres(ChunkSuite, PlaceSuite, SourceSuite):
 
 
 class TestPostgres16(ChunkSuite, PlaceSuite, SourceSuite):
-    """The oldest server that comes with the tests, and names that must be quoted."""
+    """An older server, and names that must be quoted."""
 
     @pytest.fixture
     def upstream(self, database16: Database) -> Iterator[PostgresUpstream]:
         """Other columns besides, and one that was dropped."""
         made = PostgresUpstream(database16, ("Schöner Laden", 'Mixed "Case" Ünï'), WIDER)
+        yield made
+        made.close()
+
+
+class TestPostgres15(ChunkSuite, PlaceSuite, SourceSuite):
+    """The oldest server that the tests have, which is Debian's."""
+
+    @pytest.fixture
+    def upstream(self, database15: Database) -> Iterator[PostgresUpstream]:
+        """Key and note, nothing else."""
+        made = PostgresUpstream(database15, ("public", "item"), PLAIN)
         yield made
         made.close()
 

@@ -30,11 +30,11 @@ def repeatable(seed: int) -> Iterator[None]:
         raise
 
 
-def rounds(share: float = 1.0) -> Iterator[int]:
-    """Count rounds until `share` of PROPERTY_SECONDS (15 without it) has passed."""
+def rounds(share: float = 1.0, *, least: int = 1) -> Iterator[int]:
+    """Count rounds until `share` of PROPERTY_SECONDS (15 without it) has passed, and `least`."""
     seconds = float(os.environ.get("PROPERTY_SECONDS") or DEFAULT_SECONDS) * share
     deadline = time.monotonic() + seconds
     number = 0
-    while number == 0 or time.monotonic() < deadline:
+    while number < least or time.monotonic() < deadline:
         yield number
         number += 1

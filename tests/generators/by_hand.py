@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from cdc_daemon.config.models import Configuration, MemoryConfig, ProjectionConfig, StateConfig
+from cdc_daemon.config.models import Configuration, MemoryConfig, StateConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.events import Column, ColumnType, Relation
 from cdc_daemon.ports import FieldSpec, ReadModel
 from cdc_daemon.projection.flat import FlatProjection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import DocumentOperation
 from cdc_daemon.ports import TableRequest

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 IMPORTED = [
     "cdc_daemon.cli.run",
-    "cdc_daemon.daemon",
+    "cdc_daemon.process",
     "connectors.opensearch",
     "connectors.postgres",
     "connectors.postgres.strongcommand",

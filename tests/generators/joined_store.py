@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from cdc_daemon.assembly import BOUNDS, JoinedProjections, Written, wanted
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Position, Special
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.state import Staged

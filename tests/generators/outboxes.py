@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cdc_daemon.ports import TableRequest
 from connectors.outbox.config import DEFAULT_SCHEMA
 from connectors.outbox.installing import find_installed, run_steps, steps
+from connectors.outbox.noting import Noting
 from connectors.postgres.database import Database
 
 if TYPE_CHECKING:
@@ -27,4 +28,4 @@ def install_outbox(
         relations = database.describe([TableRequest(name) for name in tables])
         candidates, _ = database.candidates(relations)
         installed = find_installed(database.queries(), schema, pipeline)
-        run_steps(database.queries(), list(steps(installed, candidates, notify=notify)))
+        run_steps(database.queries(), list(steps(installed, Noting(candidates, ()), notify=notify)))

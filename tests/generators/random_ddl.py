@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tests.generators.history import Step
+    from tests.generators.history_steps import Step
     from tests.generators.random_tables import RandomTable
 
 EXTRA = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.projection.compiler import Compiled, compile_projections
 from tests.generators.mappings import random_mapping

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tests.generators.history import Step
+    from tests.generators.history_steps import Step
 
 KEYS = 240
 """Rows of a table at most, about: sessions meet, and keys come back."""

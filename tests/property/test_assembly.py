@@ -6,7 +6,6 @@ PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -133,7 +132,7 @@ class Run:
 
 
 def test_documents_are_what_the_oracle_says_after_every_transaction(
-    connection: Connection, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    connection: Connection, database: Database, tmp_path: Path
 ) -> None:
     """Any change of any row at any depth, in any kind of embed."""
     seed, rng = seeded()
@@ -162,6 +161,5 @@ def test_documents_are_what_the_oracle_says_after_every_transaction(
             history.end()
             counts["worlds"] += 1
     finally:
-        with capsys.disabled():
-            print(f"\nassembly: {dict(counts)}; PROPERTY_SEED={seed}", file=sys.stderr)  # noqa: T201 - how much, how to replay
+        print(f"assembly: {dict(counts)}, PROPERTY_SEED={seed}")  # noqa: T201 - the counts
     assert counts["documents"]

@@ -1,14 +1,11 @@
 """A generated column that isn't streamed is computed here: its value is that of PostgreSQL.
 
 Of the catalog's own text of random expressions; what the subset doesn't have is refused by name.
-`PROPERTY_SECONDS` sets the time budget (default 20), `PROPERTY_SEED` replays a run.
+PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run.
 """
 
 from __future__ import annotations
 
-import random
-import sys
-import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -23,6 +20,8 @@ from cdc_daemon.projection.expressions import ExpressionError, compile_expressio
 from cdc_daemon.projection.expressions.types import shown
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
+from tests.generators.budget import repeatable, rounds, seeded
+from tests.generators.random_expressions import Expressions
 from tests.property import test_expressions as oracle
 
 if TYPE_CHECKING:
@@ -48,28 +47,26 @@ def source(connection: psycopg.Connection) -> Iterator[PostgresSource]:
 def test_random_generated_columns_are_computed_as_in_postgresql(
     connection: psycopg.Connection,
     source: PostgresSource,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What compiles gives the value that the server has stored, in every row."""
-    rng = random.Random(oracle.SEED)
-    deadline = time.monotonic() + oracle.SECONDS
+    seed, rng = seeded()
     counts: Counter[str] = Counter()
-    expressions = oracle.Expressions(rng)
-    while time.monotonic() < deadline:
-        oracle.make_table(connection)
-        rows = oracle._new_rows(connection, rng)
-        _add_columns(connection, expressions, counts)
-        (relation,) = source.describe([TableRequest("t")])
-        relation = _as_before_18(relation)
-        for column in relation.computed:
-            _compare(connection, relation, column, rows, counts)
-    with capsys.disabled():
-        print(f"\ngenerated columns: {dict(counts)}; PROPERTY_SEED={oracle.SEED}", file=sys.stderr)  # noqa: T201  how much, and how to replay it
+    expressions = Expressions(rng)
+    with repeatable(seed):
+        for _ in rounds():
+            oracle.make_table(connection)
+            rows = oracle._new_rows(connection, rng)
+            _add_columns(connection, expressions, counts)
+            (relation,) = source.describe([TableRequest("t")])
+            relation = _as_before_18(relation)
+            for column in relation.computed:
+                _compare(connection, relation, column, rows, counts)
+    print(f"generated columns: {dict(counts)}, PROPERTY_SEED={seed}")  # noqa: T201 - the counts
     assert counts["compared"] > counts["refused here"], "too much is refused to mean anything"
 
 
 def _add_columns(
-    connection: psycopg.Connection, expressions: oracle.Expressions, counts: Counter[str]
+    connection: psycopg.Connection, expressions: Expressions, counts: Counter[str]
 ) -> None:
     """Those that the server takes; of what fails for a row, or isn't immutable, it takes none."""
     for number in range(EXPRESSIONS_AT_ONCE):
@@ -102,7 +99,7 @@ def _compare(
     counts: Counter[str],
 ) -> None:
     assert column.generated is not None
-    where = f"{column.generated.expression} (seed {oracle.SEED})"
+    where = column.generated.expression
     try:
         compiled = compile_expression(column.name, relation)
     except ExpressionError:

@@ -6,7 +6,6 @@ run.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_there_before_is_loaded_beside_the_stream(
-    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    database: Database, tmp_path: Path
 ) -> None:
     """Each generation is whole in the end; one more projection loads and counts what it lacks."""
     seed, rng = seeded()
@@ -55,8 +54,7 @@ def test_what_was_there_before_is_loaded_beside_the_stream(
             for number in rounds():
                 _load_world(rng, catalog, tmp_path / str(number), counts)
                 counts["worlds"] += 1
-    with capsys.disabled():
-        print(f"\nloading: {dict(counts)}; PROPERTY_SEED={seed}", file=sys.stderr)  # noqa: T201 - how much, how to replay
+    print(f"loading: {dict(counts)}, PROPERTY_SEED={seed}")  # noqa: T201 - the counts
     assert counts["documents"]
 
 

@@ -46,11 +46,10 @@ TRANSACTIONS = 8
 READ_SECONDS = 30
 
 
-@pytest.fixture(params=[16, 18])
+@pytest.fixture(params=["database15", "database16", "database"])
 def server_database(request: pytest.FixtureRequest) -> Database:
-    """A fresh database, on PostgreSQL 16 and on the one that tests run on."""
-    name = "database16" if request.param == 16 else "database"
-    found: Database = request.getfixturevalue(name)
+    """A fresh database, on PostgreSQL 15, 16 and on the one that tests run on."""
+    found: Database = request.getfixturevalue(request.param)
     return found
 
 

@@ -13,6 +13,8 @@ from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.consistency.messages import MessageCollector
 from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.consistency.polls import PollCollector
+from cdc_daemon.delivery.collector import SinkCollector
+from cdc_daemon.delivery.eachsink import SinkReport
 from cdc_daemon.events import Position
 from cdc_daemon.metrics import STATES, Metrics
 from cdc_daemon.ports import (
@@ -47,10 +49,20 @@ STATE = SimpleNamespace(figures=Figures({"public.hotel": 5}, 1, 2, 3, 4, 5, 0.5)
 READ = MessageReport(parts=[PartReport("shop.hotel/0", 1, 2.5)])
 POLLED = PollReport(1, 1, 1, 1, 1.0, 1.0, 1.0)
 SOURCE = SimpleNamespace(poll_report=lambda: POLLED, message_report=lambda: READ)
+IN_ONE = SinkReport("tables", ["rooms"], {"indexed": Position(1)}, [], {"indexed": 0.5}, 1)
+SINKS = SimpleNamespace(reports=lambda: [IN_ONE])
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
 
 
 REPLICA = {"slots": [0, 1], "leads": True, "members": 2, "rebalances": 3}
+
+
+def show_sinks(metrics: Metrics) -> None:
+    """What is sent to them, and how far each is."""
+    metrics.bulk_retried("tables", "overloaded")
+    metrics.bulk_took("tables", 0.1)
+    metrics.refreshed("search", 0.1)
+    metrics.registry.register(SinkCollector(SINKS, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
 
 
 def show_requests(metrics: Metrics) -> None:
@@ -84,7 +96,7 @@ def registry() -> CollectorRegistry:
     metrics.unrepresentable("hotels", "price")
     metrics.assembled("hotels", 1)
     metrics.unchanged(1)
-    metrics.bulk_retried("overloaded")
+    show_sinks(metrics)
     metrics.reconnected("source")
     metrics.schema_changed("public.hotel")
     metrics.loaded("hotels", 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.errors import SchemaChangedError
 from cdc_daemon.events import Checkpoint, Chunk, ColumnShape, Coverage, Load, Position, Shape
 from cdc_daemon.generations import create, publish

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cdc_daemon.config.mistakes import Path
-    from cdc_daemon.config.models import ProjectionConfig
+    from cdc_daemon.config.projections import ProjectionConfig
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.drafting import Mistakes
     from cdc_daemon.projection.showing import Showing

@@ -15,7 +15,7 @@ from cdc_daemon.projection.origin import digest, type_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from cdc_daemon.config.models import ProjectionConfig
+    from cdc_daemon.config.projections import ProjectionConfig
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.drafting import Mistakes
     from cdc_daemon.projection.showing import Showing

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 
+from connectors.postgres.ownmark import CHECKPOINT_TABLE, DEAD_LETTER_TABLE
 from connectors.postgres.readtables.generations import MADE_MEANWHILE, make_schema
 
 if TYPE_CHECKING:
@@ -51,15 +52,14 @@ class OwnTable:
 
 
 CHECKPOINTS: Final = OwnTable(
-    "cdc_daemon_checkpoint",
+    CHECKPOINT_TABLE,
     "pipeline text primary key, format int not null, revision uuid not null, "
     "position bigint not null, stored_at timestamptz not null, checkpoint json not null",
 )
 DEAD_LETTERS: Final = OwnTable(
-    "cdc_daemon_dead_letter",
+    DEAD_LETTER_TABLE,
     # json, not jsonb: it takes any text, an escaped zero byte too.
     "key text primary key, pipeline text not null, time timestamptz not null, "
     "position bigint not null, letter json not null",
     "pipeline, time desc",
 )
-OWN_TABLES: Final = (CHECKPOINTS.name, DEAD_LETTERS.name)

@@ -10,10 +10,10 @@ from psycopg import sql
 
 from cdc_daemon.errors import SinkError
 from connectors.postgres.dsn import IDENTIFIER_BYTES
+from connectors.postgres.ownmark import OWN_TABLES
 from connectors.postgres.readtables.ddl import table_statements
 from connectors.postgres.readtables.errors import POISON, mapped_errors
 from connectors.postgres.readtables.generations import make_schema, require_view
-from connectors.postgres.readtables.owntables import OWN_TABLES
 from connectors.postgres.readtables.relations import find
 from connectors.postgres.session import is_transient
 

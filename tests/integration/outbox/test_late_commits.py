@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,8 @@ SESSIONS = 4
 STEPS = 14
 KEYS = 3
 """Of each session: they never wait for each other."""
+INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS") or 20)
+"""At least so many, whatever time they take."""
 
 
 class Session:
@@ -31,6 +36,8 @@ class Session:
         self._number = number
         self._rng = rng
         self._savepoints = 0
+        self.has_written = False
+        """In the transaction that is open: what was numbered then is committed later."""
 
     def step(self) -> None:
         """Write something, set a savepoint, go back to one, or end the transaction."""
@@ -49,11 +56,13 @@ class Session:
         else:
             self._savepoints = 0
             self._connection.rollback()
+            self.has_written = False
 
     def end(self) -> None:
         """Commit."""
         self._savepoints = 0
         self._connection.commit()
+        self.has_written = False
 
     def close(self) -> None:
         """End the session."""
@@ -62,6 +71,7 @@ class Session:
     def _write(self) -> None:
         key = self._number * 10 + self._rng.randrange(KEYS)
         note = self._rng.choice("abcdef")
+        self.has_written = True
         match self._rng.randrange(4):
             case 0:
                 self._connection.execute("delete from item where id = %s", [key])
@@ -81,28 +91,38 @@ class Session:
 def test_no_interleaving_loses_a_change(
     database: Database, connection: Connection, make_outbox: MakeOutbox
 ) -> None:
-    """Sessions that take steps in turn, with savepoints and rollbacks; reads in between."""
+    """Sessions that take steps in turn, with savepoints and rollbacks; reads in between.
+
+    INTERLEAVINGS=1000 makes so many.
+    """
     seed, rng = seeded()
     connection.execute(ITEM)
     added = Added(make_outbox("item"), "item")
     added.begin()
-    schedules = 0
+    counts: Counter[str] = Counter()
     with repeatable(seed), ExitStack() as stack:
         sessions = [Session(database.dsn, number, rng) for number in range(SESSIONS)]
         for each in sessions:
             stack.callback(each.close)
-        for _ in rounds(0.3):
-            schedules += 1
+        for _ in rounds(0.3, least=INTERLEAVINGS):
+            counts["interleavings"] += 1
             for _ in range(STEPS):
                 rng.choice(sessions).step()
                 if rng.random() < 0.25:
+                    before = len(added.commits)
                     require_same(added, connection)
+                    is_passed = any(session.has_written for session in sessions)
+                    counts["reads that passed an open transaction"] += (
+                        is_passed and len(added.commits) > before
+                    )
             for session in rng.sample(sessions, len(sessions)):
                 session.end()
                 if rng.random() < 0.25:
                     require_same(added, connection)
             require_same(added, connection)
-    print(f"outbox: {schedules} schedules, {len(added.commits)} reads, PROPERTY_SEED={seed}")  # noqa: T201 - the counts
+    counts["reads"] = len(added.commits)
+    print(f"outbox: {dict(counts)}, PROPERTY_SEED={seed}", file=sys.stderr)  # noqa: T201 - the counts
+    assert counts["reads that passed an open transaction"]
 
 
 def require_same(added: Added, connection: Connection) -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from cdc_daemon.client import outbox
-from cdc_daemon.errors import SchemaChangedError, SlotInUseError, SourceError, StartAgainError
+from cdc_daemon.errors import (
+    SchemaChangedError,
+    SettingError,
+    SlotInUseError,
+    SourceError,
+    StartAgainError,
+)
 from cdc_daemon.events import ChangeKind
 from cdc_daemon.ports import TableRequest
 from connectors.outbox import OutboxSource
@@ -200,9 +207,8 @@ def test_applications_write_the_outbox(connection: Connection, make_outbox: Make
     connection.execute(
         "create table item (id int primary key, note text, price numeric(10, 2), mood text[])"
     )
-    added = Added(make_outbox(), "item")
-    added.source.create_place()
-    added.source.start(added.relations, added.source.place() or added.commits[0].position)
+    added = Added(make_outbox(written_by_applications=["item"]), "item")
+    added.begin()
     with connection.transaction():
         outbox.add(connection, "public.item", row={"id": 1, "note": "a", "price": 1.5})
         outbox.add(connection, "public.item", row={"id": 2, "note": "b", "mood": ["x"]})
@@ -220,6 +226,57 @@ def test_applications_write_the_outbox(connection: Connection, make_outbox: Make
     outbox.clear(connection, "public.item")
     added.follow()
     assert added.rows == {}
+
+
+def test_a_table_that_is_left_to_applications_needs_no_trigger(
+    database: Database, connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """A role that may only insert into the outbox writes it, and what it leaves out isn't there."""
+    connection.execute(ITEM)
+    role = f"a_{database.name}"
+    connection.execute(f"create role {role} login password '{role}'")
+    added = Added(make_outbox(written_by_applications=["public.item"]), "item")
+    connection.execute(
+        f"grant all on item to {role}; grant usage on schema cdc_daemon to {role}; "
+        f"grant insert on cdc_daemon.change to {role}; "
+        f"grant usage on sequence cdc_daemon.change_id to {role}"
+    )
+    added.begin()
+    with psycopg.connect(make_conninfo(database.dsn, user=role, password=role)) as application:
+        application.execute("insert into item values (1, 'a'), (2, 'forgotten')")
+        outbox.add(application, "public.item", row={"id": 1, "note": "a"})
+    added.follow()
+    assert added.rows == {1: ["a"]}
+    triggers = "select count(*) from pg_trigger where not tgisinternal"
+    assert connection.execute(triggers).fetchone() == (0,)
+    added.source.close()
+    connection.execute(f"drop owned by {role}; drop role {role}")
+
+
+def test_who_notes_a_table_is_a_part_of_how_it_is_followed(
+    connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """Where triggers take over from the application, or it from them, the table is read anew."""
+    connection.execute(ITEM)
+    by_triggers = make_outbox("item")
+    by_application = make_outbox("item", written_by_applications=["item"])
+    relations = by_triggers.describe([TableRequest("item")])
+    assert by_triggers.prepare(relations).keys() == by_application.prepare(relations).keys()
+    assert by_triggers.prepare(relations) != by_application.prepare(relations)
+
+
+def test_a_table_that_nobody_maps_cannot_be_left_to_applications(
+    connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """It is mistyped, with the one that is meant; and a table that is left out needs a trigger."""
+    connection.execute(f"{ITEM}; create table other (id int primary key)")
+    source = make_outbox(written_by_applications=["itm", "other"])
+    relations = source.describe([TableRequest("item"), TableRequest("other")])
+    with pytest.raises(SettingError, match=r"names the table itm.*did you mean item"):
+        source.prepare(relations)
+    source = make_outbox(written_by_applications=["other"])
+    with pytest.raises(SourceError, match=r"table public\.item has no trigger"):
+        source.prepare(relations)
 
 
 def test_a_row_that_is_too_large_has_its_table_read_again(

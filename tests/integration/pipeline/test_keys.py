@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 KEYS = 6
 TRIES = 200
 LARGE = "(select string_agg(md5(random()::text), '') from generate_series(1, 100))"
+SOME = "generate_series(1, 20) i"
+KEYLESS_CHANGES = (
+    "update {} set b = b || '!' where a < 6",
+    "delete from {} where a in (7, 8)",
+    f"insert into {{}} select i, 'again', {LARGE} from generate_series(7, 8) i",
+    "begin; update {0} set a = -a where a in (9, 10); update {0} set a = a + 19 where a < 0",
+    "commit",
+    "update {} set a = a + 100, body = b where a = 11",
+)
 NO_NUMBERS = {"NaN", "Infinity", "-Infinity"}
 """JSON has none for them, so there is no document id either: such a row is a dead letter."""
 REFUSED = {"oidvector"}
@@ -105,4 +114,27 @@ def test_keys_of_every_type(database: Database, start_daemon: StartDaemon, rest:
         daemon.catch_up()
         compared = assert_equal(database.dsn, rest, expected)
     print(f"{len(tables)} types, {compared} documents, seed {seed}")  # noqa: T201 - the counts
+    assert not daemon.status()["dead_letters"]
+
+
+def test_tables_without_a_primary_key(
+    database: Database, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """By a unique index: its replica identity, or whole old rows; large values and swaps too."""
+    names = ("by_index", "by_row")
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        for name in names:
+            connection.execute(f"create table {name} (a int not null, b text, body text)".encode())
+            connection.execute(f"create unique index {name}_a on {name} (a)".encode())
+            connection.execute(f"insert into {name} select i, i, {LARGE} from {SOME}".encode())
+        connection.execute("alter table by_index replica identity using index by_index_a")
+        connection.execute("alter table by_row replica identity full")
+        daemon = start_daemon({name: {"from": name, "fields": "*", "id": ["a"]} for name in names})
+        daemon.wait_until("streaming")
+        for name in names:
+            for change in KEYLESS_CHANGES:
+                connection.execute(change.format(name).encode())
+        daemon.catch_up()
+    expected = {name: f"select a::text, to_jsonb({name}) from {name}" for name in names}
+    assert assert_equal(database.dsn, rest, expected) == 2 * 20
     assert not daemon.status()["dead_letters"]

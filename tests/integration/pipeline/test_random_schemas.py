@@ -172,7 +172,12 @@ class Schema:
         return self.daemon.done() and all(one.none for one in found.values())
 
 
-@pytest.mark.parametrize("kills", [False, True], ids=["streamed", "killed"])
+@pytest.mark.parametrize(
+    ("database", "kills"),
+    [(15, False), (16, True), (18, False), (18, True)],
+    ids=["streamed by 15", "killed on 16", "streamed by 18", "killed on 18"],
+    indirect=["database"],
+)
 def test_random_schemas(
     database: Database,
     start_daemon: StartDaemon,

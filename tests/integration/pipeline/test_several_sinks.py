@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from tests.generators import forked
 from tests.generators.read_tables import TableSearch
-from tests.generators.running_daemon import until
+from tests.generators.running_daemon import lsn, until
 from tests.generators.searched import IndexSearch
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def test_while_one_is_away_the_other_goes_on(
         changed = "select count(*) from read_models.hotel_rows where name = 'new'"
         until(lambda: tables.rows(changed) == [(LOADED - 1,)], 60, "the tables go on")
         assert daemon.position("durable") < daemon.position("received")
+        require_told_apart(daemon)
         daemon.kill()
         opensearch.resume()
         daemon.start()
@@ -58,6 +60,27 @@ def test_while_one_is_away_the_other_goes_on(
         assert indexed == tabled
         assert {each["name"] for each in tabled.values()} == {"new"}
         assert len(tabled) == LOADED - 1
+
+
+def require_told_apart(daemon: RunningDaemon) -> None:
+    """Status and metrics say which of them the positions wait for."""
+    search, tables = (daemon.status()["sinks"][name] for name in ("search", "tables"))
+    assert (search["read_models"], tables["read_models"]) == (["hotels"], ["hotel_rows"])
+    assert lsn(search["position"]["durable"]) == daemon.position("durable")
+    assert lsn(search["position"]["durable"]) < lsn(tables["position"]["durable"])
+    assert (search["holds_back"], tables["holds_back"]) == (["indexed", "searchable"], [])
+    assert search["queue_bytes"] > tables["queue_bytes"] == 0
+    metrics = daemon.metrics()
+    for stage in ("indexed", "searchable"):
+        of_search, of_tables = (f'{{sink="{one}",stage="{stage}"}}' for one in ("search", "tables"))
+        assert metrics[f"cdc_sink_holds_back{of_search}"] == 1
+        assert metrics[f"cdc_sink_holds_back{of_tables}"] == 0
+        assert metrics[f"cdc_sink_delay_seconds{of_search}"] > 0
+    assert metrics['cdc_sink_queue_bytes{sink="search"}'] > 0
+    said = forked.command("status", str(daemon.file)).stdout
+    assert "sink          search: " in said
+    assert "; holds back what is indexed and searchable" in said
+    assert 'cdc_bulk_request_duration_seconds_count{sink="tables"}' in metrics
 
 
 def test_a_read_model_that_moves_is_loaded_where_it_is_now(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -33,7 +34,7 @@ INSERT = "insert into item select i, 0, repeat('x', 100) from generate_series(%s
 STREAMED = "cdc_transactions_streamed"
 HELD = "cdc_transactions_held_bytes"
 SPILLED = "cdc_transaction_spilled_bytes_total"
-FULL_EXIT_CODE = 1
+STATE_EXIT_CODE = 6
 MOST_GROWTH_BYTES = 20_000_000
 
 
@@ -192,10 +193,34 @@ def test_a_full_disk_is_a_stop_that_costs_nothing(
     daemon.wait_until("streaming")
     with connection.transaction():
         connection.execute(INSERT, [1, 2 * ROWS])
-        assert daemon.wait(60) == FULL_EXIT_CODE
+        assert daemon.wait(60) == STATE_EXIT_CODE
     assert f"can't be folded in {small_disk}/spill" in daemon.said()
     assert "Make room there" in daemon.said()
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
+    daemon.start()
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    assert assert_equal(database.dsn, rest, EXPECTED) == 2 * ROWS
+
+
+def test_the_disk_that_transactions_take_has_a_bound(
+    database: Database,
+    connection: psycopg.Connection,
+    start_daemon: StartDaemon,
+    rest: Rest,
+    tmp_path: Path,
+) -> None:
+    """Beyond `state.max_spill` the daemon stops, with nothing lost; with more it goes on."""
+    state = {"path": str(tmp_path / "data"), "max_spill": "2MB"}
+    daemon = start_daemon(PROJECTIONS, memory=MEMORY, state=state)
+    daemon.wait_until("streaming")
+    with connection.transaction():
+        connection.execute(INSERT, [1, 2 * ROWS])
+        assert daemon.wait(60) == STATE_EXIT_CODE
+    assert "Raise state.max_spill" in daemon.said()
+    configuration = json.loads(daemon.file.read_text())
+    configuration["state"]["max_spill"] = "50MB"
+    daemon.file.write_text(json.dumps(configuration))
     daemon.start()
     daemon.wait_until("streaming")
     daemon.catch_up()

@@ -252,7 +252,7 @@ def test_tables_that_nobody_maps_are_refused(poll: Poll) -> None:
 
 
 def test_what_cannot_be_polled_is_refused_with_what_mends_it(poll: Poll) -> None:
-    """Rights, row security, a primary key: all of it at once."""
+    """Without a primary key rows can't be told apart from one poll to the next."""
     polled = poll()
     polled.upstream.write("create table keyless (id int)")
     source = polled.source

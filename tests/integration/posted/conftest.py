@@ -45,6 +45,13 @@ HOTELS = {
     "max_document_bytes": "20kB",
 }
 CARDS = {"from": "public.hotel", "fields": ["id"], "routing": "id"}
+ROOM = "create table room (id int primary key, hotel_id int, kind text)"
+SUITES = {
+    "from": "public.hotel",
+    "fields": ["id"],
+    "embed": {"rooms": {"many": "public.room", "on": {"hotel_id": "id"}, "value": "kind"}},
+    "freshness": "200ms",
+}
 NUMBERS = itertools.count(1)
 
 
@@ -117,14 +124,14 @@ def shop(
     to_opensearch = Rest(opensearch.url)
     with fresh_database(postgres_server) as database:
         with psycopg.connect(database.dsn) as connection:
-            connection.execute(TABLE)
+            connection.execute(f"{TABLE}; {ROOM}".encode())
         daemon = following(database.dsn, opensearch.url, name, tmp_path_factory.mktemp(name))
         daemon.start()
         daemon.wait_until("streaming")
         yield Shop(database.dsn, daemon, to_opensearch)
         daemon.close()
         print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
-    to_opensearch.delete("/hotels-000001,cards-000001")
+    to_opensearch.delete("/hotels-000001,cards-000001,suites-000001")
 
 
 def following(dsn: str, opensearch_url: str, name: str, folder: Path) -> RunningDaemon:
@@ -134,7 +141,7 @@ def following(dsn: str, opensearch_url: str, name: str, folder: Path) -> Running
         "name": name,
         "source": {"type": "postgres", "dsn": dsn},
         "sink": {"type": "opensearch", "hosts": [opensearch_url]},
-        "projections": {"hotels": HOTELS, "cards": CARDS},
+        "projections": {"hotels": HOTELS, "cards": CARDS, "suites": SUITES},
         "state": {"path": str(folder / "data")},
         "web": {"listen": f"127.0.0.1:{port}", **TAKES_POSTS},
     }

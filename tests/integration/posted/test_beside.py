@@ -82,9 +82,29 @@ def test_each_read_model_says_whether_it_is_written_to(shop: Shop, hotel: int) -
     """Those of several tables, or of kept rows, are left to the stream, and nothing is lost."""
     answer = shop.post_change(committed(shop, hotel=hotel), row=row(hotel))
     assert answer.status == 200
-    assert list(answer.content["left_to_stream"]) == ["cards"]
+    assert set(answer.content["left_to_stream"]) == {"cards", "suites"}
     shop.daemon.catch_up()
     assert shop.rest.get(f"/cards/_search?q=id:{hotel}")["hits"]["total"]["value"] == 1
+
+
+def test_a_row_that_only_joined_documents_show_is_waited_for(shop: Shop, hotel: int) -> None:
+    """The stream brings it: the answer comes when searches show it, where its token is given."""
+    with shop.connect() as connection:
+        connection.execute("insert into hotel (id, name) values (%s, 'Ritz')", [hotel])
+        connection.execute("insert into room values (%s, %s, 'suite')", [hotel, hotel])
+        version = version_of(connection)
+    with shop.connect() as connection:
+        token = version_of(connection)
+    change = {
+        "table": "public.room",
+        "op": "upsert",
+        "row": {"id": hotel, "hotel_id": hotel, "kind": "suite"},
+    }
+    transaction = {"version": version, "token": token, "changes": [change]}
+    answer = shop.post({"transactions": [transaction], "wait": "searchable", "timeout": "60s"})
+    assert (answer.status, answer.outcomes) == (200, ["left_to_stream"])
+    found = shop.rest.get(f"/suites/_search?q=id:{hotel}")["hits"]["hits"]
+    assert [hit["_source"] for hit in found] == [{"id": hotel, "rooms": ["suite"]}]
 
 
 def test_a_row_that_where_leaves_out_has_no_document(shop: Shop, hotel: int) -> None:

@@ -29,7 +29,12 @@ TABLES = {
     },
 }
 PROJECTIONS: dict[str, Any] = {
-    "posted_hotels": {"from": "hotel", "fields": "*", "freshness": "200ms"},
+    "posted_hotels": {
+        "from": "hotel",
+        "fields": "*",
+        "freshness": "200ms",
+        "max_document_bytes": "20kB",
+    },
     "posted_cards": {
         "from": "hotel",
         "fields": ["id"],
@@ -173,6 +178,64 @@ def test_what_was_answered_outlives_a_kill(shop: Shop) -> None:
     assert shop.post(hotel(5, "name 5", stars=5)).status == 200
     assert shop.found("posted_hotels", 5) == {"id": 5, "name": "name 5", "stars": 5.0}
     until(lambda: shop.daemon.delay() < 60, 60, "the delay falls while nobody posts")
+
+
+def test_a_sink_that_is_away_is_said(shop: Shop, opensearch: embedded.OpenSearchServer) -> None:
+    """Nothing is promised before it is there; who posts it again gets what became of it."""
+    body = {"wait": "durable", "idempotency_key": "while it is away"}
+    opensearch.pause()
+    try:
+        answer = shop.post(hotel(9, "Astoria", stars=3), **body, timeout="1s")
+        assert (answer.status, answer.outcomes) == (504, ["not_yet"])
+        assert "token" not in answer.content
+        until(lambda: shop.daemon.delay() > 1, 60, "the delay rises")
+    finally:
+        opensearch.resume()
+    answer = shop.post(hotel(9, "Astoria", stars=3), **body)
+    assert (answer.status, answer.outcomes) == (200, ["written"])
+    shop.post(hotel(10, "later", stars=None))
+    assert shop.found("posted_hotels", 9) == {"id": 9, "name": "Astoria", "stars": 3.0}
+
+
+def test_a_document_that_cannot_be_is_one_dead_letter(shop: Shop) -> None:
+    """As in any stream: the others of its transaction are written, and it is until it changes."""
+    before = shop.daemon.status()["dead_letters"]
+    answer = shop.post(hotel(11, "x" * 40_000, stars=None), hotel(12, "Plaza", stars=None))
+    assert (answer.status, answer.outcomes) == (200, ["written"])
+    assert shop.daemon.status()["dead_letters"] == before + 1
+    assert shop.found("posted_hotels", 11) is None
+    assert shop.found("posted_hotels", 12) is not None
+    shop.post(hotel(11, "short", stars=None))
+    assert shop.found("posted_hotels", 11) is not None
+
+
+def test_a_table_that_is_declared_otherwise_is_followed_at_the_next_start(shop: Shop) -> None:
+    """One more column that no mapping shows needs nothing; a type that is shown is refused."""
+    configuration = json.loads(shop.daemon.file.read_text())
+    source = configuration["source"]
+    columns = source["tables"]["room"]["columns"]
+    assert shop.daemon.terminate() == 0
+    shop.change(source=changed(source, {**columns, "floor": "int"}))
+    shop.daemon.start()
+    shop.daemon.wait_until("streaming")
+    room: dict[str, Any] = {"id": 9, "hotel_id": 13, "ready": None, "tags": [], "floor": 2}
+    shop.post(hotel(13, "Ritz", stars=None), {"table": "public.room", "op": "upsert", "row": room})
+    shown: dict[str, Any] = {"id": 9, "ready": None, "tags": []}
+    assert shop.found("posted_cards", 13) == {"id": 13, "rooms": [shown]}
+    assert shop.daemon.terminate() == 0
+    shop.change(source=changed(source, {**columns, "ready": "date"}))
+    shop.daemon.start()
+    assert shop.daemon.wait(60) != 0
+    shop.change(source=source)
+    shop.daemon.start()
+    shop.daemon.wait_until("streaming")
+    assert shop.found("posted_cards", 13) == {"id": 13, "rooms": [shown]}
+
+
+def changed(source: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    """Rooms have these columns."""
+    tables = source["tables"]
+    return {**source, "tables": {**tables, "room": {**tables["room"], "columns": columns}}}
 
 
 def test_read_models_that_would_begin_empty_are_refused(shop: Shop) -> None:

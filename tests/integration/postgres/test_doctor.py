@@ -123,11 +123,13 @@ def test_row_security_and_timeouts_of_the_role(
     assert "bypassrls" in said["table public.item"]
     assert said["session timeouts"].startswith("warning: statement_timeout: ")
     assert said["connection limit"].startswith("problem: ")
-    run_advice(connection, said["table public.item"])
-    run_advice(connection, said["session timeouts"], name)
+    for check in ("table public.item", "session timeouts", "connection limit"):
+        run_advice(connection, said[check])
     source.close()
     left = alarms(make_source(dsn), "item")
-    assert {"table public.item", "session timeouts"} & set(left) == set()
+    assert {"table public.item", "session timeouts", "connection limit"} & set(left) == set()
+    connection.execute(sql.SQL("alter role {} connection limit 5").format(role))
+    assert alarms(make_source(dsn), "item")["connection limit"].startswith("warning: ")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,11 @@ create view shown as select 1 as id;
 create schema "Ä b"; create table "Ä b"."Hotel" (id int primary key);
 create schema sales; create table sales.hotel (id int primary key);
 create table "dot.ted" (id int primary key);
+create table hotels_000001 (_id text primary key);
+comment on table hotels_000001 is 'cdc-daemon read table {}';
+create table cdc_daemon_checkpoint (pipeline text primary key);
+create schema cdc_daemon; comment on schema cdc_daemon is 'cdc-daemon: the outbox of pipeline shop';
+create table cdc_daemon.read (position bigint primary key);
 """
 
 
@@ -99,6 +104,9 @@ def test_what_it_writes_is_valid_and_fits(database: Database, tmp_path: Path) ->
         "#   public.volatile_one: table public.volatile_one is unlogged",
         "#   public.shown: public.shown is a view",
         "#   public.dot.ted: ",
+        "#   public.hotels_000001: table public.hotels_000001 is a read table",
+        "#   public.cdc_daemon_checkpoint: table public.cdc_daemon_checkpoint is one that",
+        "#   cdc_daemon.read: table cdc_daemon.read is one that cdc-daemon keeps for itself",
     ):
         assert line in text, text
     config = PostgresConfig.model_validate({"type": "postgres", "dsn": database.dsn})

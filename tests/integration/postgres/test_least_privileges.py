@@ -13,6 +13,7 @@ from cdc_daemon.errors import SourceError
 from cdc_daemon.ports import TableRequest
 from connectors.postgres import PostgresSource
 from connectors.postgres.config import PostgresConfig
+from tests.conftest import VERSIONS
 from tests.generators.existing_rows import existing_rows
 from tests.generators.waits import BARE, WHOLE, committed
 from tests.integration.postgres.conftest import read_commits, with_settings
@@ -29,6 +30,7 @@ create table booking (id int primary key);
 create table review (id int primary key);
 insert into hotel values (1, 'Sacher', 'x');
 """
+EVERY_VERSION = pytest.mark.parametrize("shop", VERSIONS, indirect=True)
 
 
 def blocks(heading: str) -> list[str]:
@@ -108,13 +110,14 @@ class Shop:
 
 
 @pytest.fixture
-def shop(private_postgres: StartPostgres) -> Iterator[Shop]:
-    """Before the page is followed."""
-    made = Shop(private_postgres().dsn)
+def shop(request: pytest.FixtureRequest, private_postgres: StartPostgres) -> Iterator[Shop]:
+    """Before the page is followed; a parameter is the version of the server."""
+    made = Shop(private_postgres(getattr(request, "param", None)).dsn)
     yield made
     made.close()
 
 
+@EVERY_VERSION
 def test_a_role_that_owns_nothing(shop: Shop) -> None:
     """It follows the tables, those with column rights too, and can write nothing."""
     role, publication, columns, more = blocks("A role that owns nothing")
@@ -136,6 +139,7 @@ def test_a_role_that_owns_nothing(shop: Shop) -> None:
             shop.daemon(write)
 
 
+@EVERY_VERSION
 def test_a_role_that_belongs_to_the_owner(shop: Shop) -> None:
     """It makes the publication by itself, and adds a table to it."""
     (role,) = blocks("A role that belongs to the owner")

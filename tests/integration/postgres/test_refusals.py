@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from tests.integration.postgres.conftest import (
     MakeRole,
     MakeSource,
     describe,
+    examined,
     start,
     untouched,
     with_settings,
@@ -26,6 +28,9 @@ from tests.integration.postgres.conftest import (
 if TYPE_CHECKING:
     from connectors.postgres import PostgresSource
     from tests.conftest import Database, StartPostgres
+
+
+PUBLICATION = "create publication pub for table item with (publish_via_partition_root = true)"
 
 
 @pytest.fixture
@@ -134,13 +139,74 @@ def test_rights_on_the_mapped_columns_are_enough(
 ) -> None:
     """A role that may read some columns can follow those."""
     name, dsn = make_role()
-    connection.execute(sql.SQL("grant select (id) on item to {}").format(sql.Identifier(name)))
-    connection.execute("create publication pub for table item")
-    connection.execute("alter publication pub set (publish_via_partition_root = true)")
+    role = sql.Identifier(name)
+    connection.execute(sql.SQL("grant select (id, ctid) on item to {}").format(role))
+    connection.execute(PUBLICATION)
     source = make_source(dsn, publication={"manage": False})
     source.prepare(source.describe([TableRequest("item", ("id",))]))
     with pytest.raises(SourceError, match="grant select"):
         source.prepare(source.describe([TableRequest("item")]))
+
+
+def test_rights_on_each_partition_are_needed(
+    connection: Connection, make_source: MakeSource, make_role: MakeRole
+) -> None:
+    """They are read one by one: what is lacking is told before anything is made, by check too."""
+    connection.execute("create table item (id int primary key) partition by list (id)")
+    connection.execute("create table low partition of item for values in (1)")
+    connection.execute('create table "Hi gh" partition of item for values in (2)')
+    name, dsn = make_role()
+    connection.execute(sql.SQL("grant select on item to {}").format(sql.Identifier(name)))
+    source = make_source(dsn)
+    with untouched(connection), pytest.raises(SourceError) as caught:
+        source.prepare(describe(source, "item"))
+    for statement in (
+        f'grant select on "public"."low" to "{name}"',
+        f'grant select on "public"."Hi gh" to "{name}"',
+    ):
+        assert f"Run: {statement}" in str(caught.value)
+        assert f"Run: {statement}" in messages(source, "item", "table public.item")
+        connection.execute(statement.encode())
+    with pytest.raises(SourceError, match="make the publication"):
+        source.prepare(describe(source, "item"))
+
+
+def test_a_partition_that_comes_later_needs_no_rights(
+    connection: Connection, make_source: MakeSource, make_role: MakeRole
+) -> None:
+    """Its rows are streamed: only a load would stop, and `check` says so."""
+    connection.execute("create table item (id int primary key) partition by list (id)")
+    connection.execute(PUBLICATION)
+    name, dsn = make_role()
+    role = sql.Identifier(name)
+    connection.execute(sql.SQL("grant select on item to {}").format(role))
+    source = make_source(dsn, publication={"manage": False})
+    source.prepare(describe(source, "item"))
+    source.create_place()
+    connection.execute("create table late partition of item for values in (1)")
+    source.prepare(describe(source, "item"))
+    (found,) = [one for one in examined(source, "item") if one.check == "table public.item"]
+    assert found.level == "warning"
+    assert f'grant select on "public"."late" to "{name}"' in found.message
+
+
+def messages(source: PostgresSource, table: str, check: str) -> str:
+    """What `cdc-daemon check` says of it."""
+    return "\n".join(one.message for one in examined(source, table) if one.check == check)
+
+
+@pytest.mark.usefixtures("item")
+def test_the_right_to_places_is_needed(
+    connection: Connection, make_source: MakeSource, make_role: MakeRole
+) -> None:
+    """Rows are read part by part: whoever may read some columns needs that one too."""
+    name, dsn = make_role()
+    connection.execute(sql.SQL("grant select (id) on item to {}").format(sql.Identifier(name)))
+    source = make_source(dsn)
+    (item,) = source.describe([TableRequest("item", ("id",))])
+    grant = f'grant select (ctid) on "public"."item" to "{name}"'
+    with untouched(connection), pytest.raises(SourceError, match=re.escape(grant)):
+        source.prepare([item])
 
 
 @pytest.mark.usefixtures("item")
@@ -203,6 +269,22 @@ def test_a_role_that_does_not_own_the_tables(
                 'alter table "P 2" replica identity nothing'
             ),
             'table public.P 2 has no usable .*alter table "public"."P 2" replica identity full',
+        ),
+        (
+            (
+                "create table t (id int primary key) partition by list (id); "
+                "create unlogged table p1 partition of t for values in (1)"
+            ),
+            r"table public\.p1 is unlogged.*alter table public\.p1 set logged",
+        ),
+        (
+            (
+                "create foreign data wrapper w; create server s foreign data wrapper w; "
+                "create table t (id int) partition by list (id); "
+                "create foreign table p1 partition of t for values in (1) server s; "
+                "alter table t replica identity full"
+            ),
+            r"partition public\.p1 is a foreign table.*one by one",
         ),
         (
             (

@@ -1,4 +1,4 @@
-"""Which columns the catalog says are unique: what a `one` may lead to."""
+"""Which columns the catalog says are unique: what a `one` may lead to, or an id be made of."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def test_only_what_holds_for_all_rows_is_unique(database: Database) -> None:
         names = ("hotel", "sale", "part", "seen")
         hotel, sale, part, seen = describe(connection, [TableRequest(name) for name in names])
     assert hotel.unique_keys == (("id",), ("b", "a"), ("c",))
+    assert hotel.immediate_keys == hotel.unique_keys
     assert sale.unique_keys == (("no",),)  # at a commit it holds
+    assert sale.immediate_keys == ()
     assert part.unique_keys == (("day", "id"),)
     assert seen.unique_keys == ()
 

@@ -59,6 +59,13 @@ def test_every_command_is_documented(name: str) -> None:
             assert all(f"`{option}" in text for option in parameter.opts), parameter.opts
 
 
+def test_every_command_is_in_the_table() -> None:
+    """The table at the top has each command once, with a link to its section."""
+    listed = re.findall(r"^\| \[`([a-z]+)`\]\(#\1\) \|", CLI_PAGE, re.MULTILINE)
+    group: Any = typer.main.get_command(app)
+    assert sorted(listed) == sorted(group.list_commands(None))
+
+
 def test_no_command_is_documented_that_is_not_there() -> None:
     """Every usage line of the page is one of a command."""
     shown = re.findall(r"^`cdc-daemon ([a-z ]+[a-z])", CLI_PAGE, re.MULTILINE)

@@ -59,6 +59,6 @@ def deliver(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     yield start
     for delivery in started:
         delivery.close()
-        for thread in (*delivery._senders, delivery._refresher, delivery.checkpointer):
+        for thread in (*delivery._senders, *delivery._refreshers, delivery.checkpointer):
             thread.join(10)
             assert not thread.is_alive(), f"{thread.name} did not end"

@@ -47,7 +47,7 @@ class Bench:
     def refresh(self, *, succeeded: bool = True) -> None:
         """A refresh begins, and returns."""
         self.progress.begin_refresh(["i"])
-        self.progress.end_refresh(succeeded=succeeded)
+        self.progress.end_refresh(self.progress.refreshing(), succeeded=succeeded)
 
     def waits_for(self, position: int, document_id: bytes | None = OWN) -> AwaitedDocument:
         """Somebody does."""
@@ -93,7 +93,7 @@ def test_a_refresh_that_began_before_the_write_shows_nothing(bench: Bench) -> No
     bench.write()
     document = bench.waits_for(5)
     assert not document.is_shown()
-    bench.progress.end_refresh(succeeded=True)
+    bench.progress.end_refresh(bench.progress.refreshing(), succeeded=True)
     assert not document.is_shown()
     bench.refresh(succeeded=False)
     assert not document.is_shown()
@@ -108,7 +108,7 @@ def test_a_refresh_that_is_under_way_shows_what_was_written_before(bench: Bench)
     bench.progress.begin_refresh(["i"])
     document = bench.waits_for(5)
     assert not document.is_shown()
-    bench.progress.end_refresh(succeeded=False)
+    bench.progress.end_refresh(bench.progress.refreshing(), succeeded=False)
     assert not document.is_shown()
     bench.refresh()
     assert document.is_shown()
@@ -188,7 +188,7 @@ def test_nothing_is_shown_of_an_index_that_is_read_again(bench: Bench) -> None:
     assert not document.is_shown()
     bench.progress.begin_refresh(["i"])
     bench.progress.load_ended(["i", "other"])
-    bench.progress.end_refresh(succeeded=True)
+    bench.progress.end_refresh(bench.progress.refreshing(), succeeded=True)
     assert not document.is_shown()
     bench.refresh(succeeded=False)
     assert not document.is_shown()

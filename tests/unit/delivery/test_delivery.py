@@ -318,10 +318,29 @@ def test_a_sink_that_is_away_does_not_stop_another(deliver: Callable[..., Runnin
         running.delivery.progress.received = Position(at)
         running.delivery.dispatcher.release()
     progress = running.delivery.progress
-    wait_until(lambda: progress.durable_of([HOTELS]) == 3)
+    assert wait_until(lambda: progress.durable_of([HOTELS]) == 3)
     assert progress.durable() == progress.durable_of([ROOMS]) == 1
     sink.is_back.set()
-    wait_until(lambda: progress.durable() == 3)
+    assert wait_until(lambda: progress.durable() == 3)
+
+
+def test_what_another_sink_does_not_show_keeps_nothing_hidden(
+    deliver: Callable[..., Running],
+) -> None:
+    """The refresh of one hangs, and those of the other go on."""
+    sink = Hanging({ROOMS: "other"})
+    try:
+        running = deliver(sink)
+        contents = [(b'"1"', b"{}")]
+        running.delivery.dispatcher.send(HOTELS, Position(2), contents, after=Position(1))
+        running.delivery.progress.received = Position(2)
+        running.delivery.dispatcher.release()
+        progress = running.delivery.progress
+        assert wait_until(lambda: progress.searchable_of([HOTELS]) == 2)
+        assert progress.searchable() == progress.searchable_of([ROOMS]) == 0
+    finally:
+        sink.is_back.set()
+    assert wait_until(lambda: progress.searchable() == 2)
 
 
 def test_what_is_found_at_once_is_never_refreshed(deliver: Callable[..., Running]) -> None:
@@ -376,6 +395,20 @@ class Divided(MemorySink):
     def writer(self, place: str = "") -> MemoryWriter:
         """One that waits where its sink is away."""
         return Waiting(self) if place else super().writer()
+
+
+class Hanging(Divided):
+    """The other place takes what is written, and doesn't answer who asks it to show that."""
+
+    def writer(self, place: str = "") -> MemoryWriter:  # noqa: ARG002 - both alike
+        """Of either."""
+        return MemoryWriter(self)
+
+    def refresh(self, indices: Sequence[str]) -> None:
+        """Not before it is back."""
+        if any(self.place(index) for index in indices):
+            self.is_back.wait()
+        super().refresh(indices)
 
 
 class Waiting(MemoryWriter):

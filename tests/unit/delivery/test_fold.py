@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -10,9 +13,10 @@ from hypothesis import strategies as st
 
 from cdc_daemon.delivery.fold import ENTRY_OVERHEAD_BYTES, Fold
 from cdc_daemon.delivery.runs import MOST_MERGED
-from cdc_daemon.errors import StopError
+from cdc_daemon.errors import StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SPILL: Final = "spill"
@@ -248,5 +252,33 @@ def test_a_folder_that_can_not_be_written_is_a_stop_that_names_it(tmp_path: Path
     (tmp_path / "file").write_text("")
     fold = Fold(tmp_path / "file" / "spill")
     fold.put(b"a", b"1")
-    with pytest.raises(StopError, match=r"state\.path"):
+    with pytest.raises(StateError, match=r"state\.path"):
         fold.spill()
+
+
+def test_a_disk_without_room_gives_back_what_it_had(tmp_path: Path) -> None:
+    """The message says what to do; clearing up after it is no mistake of its own."""
+    folder = tmp_path / "spill"
+    folder.mkdir()
+    fold = Fold(folder)
+    fold.put(b"a", b"1")
+    fold.spill()
+    with no_room():
+        fold.put(b"b", bytes(3_000))
+        with pytest.raises(StateError, match="Make room there"):
+            fold.spill()
+        fold.clear()
+    assert fold.spilled_bytes == 0
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """No file may grow beyond some bytes: as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)

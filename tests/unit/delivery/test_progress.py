@@ -200,7 +200,7 @@ class Positions(RuleBasedStateMachine):
     @rule(succeeded=st.booleans())
     def end_refresh(self, *, succeeded: bool) -> None:
         """It has answered."""
-        self.progress.end_refresh(succeeded=succeeded)
+        self.progress.end_refresh(self.progress.refreshing(), succeeded=succeeded)
         if succeeded:
             self.hidden = [one for one in self.hidden if one not in self.refreshing]
             self.hidden_wide = [one for one in self.hidden_wide if one not in self.refreshing]

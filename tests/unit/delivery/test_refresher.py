@@ -40,6 +40,7 @@ class Bench:
         self.freshness = Freshness({"one": "ones", "two": "twos"}, wanted)
         self.refresher = Refresher(
             sink=self.sink,
+            indices=frozenset(wanted),
             progress=self.progress,
             freshness_seconds=wanted,
             freshness=self.freshness,

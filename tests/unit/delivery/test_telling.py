@@ -105,6 +105,6 @@ def test_one_whose_rows_are_read_again_is_late_until_a_refresh_shows_them(bench:
     assert (late[PIPELINE], late["hotels"], late["rooms"]) == (True, False, True)
     bench.progress.load_ended(["rooms-1"])
     bench.progress.begin_refresh(["rooms-1"])
-    bench.progress.end_refresh(succeeded=True)
+    bench.progress.end_refresh(bench.progress.refreshing(), succeeded=True)
     bench.telling.tell(moved=True)
     assert not any(bench.late().values())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.delivery.transactions import OpenTransactions
+from cdc_daemon.errors import StateError
 from cdc_daemon.events import Change, ChangeKind, StreamAbort, StreamStart, StreamStop
 from tests.generators.by_hand import projection
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 HOTELS, ROOMS = projection("hotels"), projection("rooms")
 MOST_BYTES = 10_000
+MOST_SPILLED_BYTES = 30_000
 
 
 @pytest.fixture
@@ -23,7 +25,9 @@ def transactions(tmp_path: Path) -> Iterator[OpenTransactions]:
     """None has begun."""
     relations = [HOTELS.relation, ROOMS.relation]
     indices = [(HOTELS, "h"), (ROOMS, "r")]
-    made = OpenTransactions(relations, indices, MOST_BYTES, tmp_path / "spill")
+    made = OpenTransactions(
+        relations, indices, MOST_BYTES, tmp_path / "spill", None, MOST_SPILLED_BYTES
+    )
     yield made
     made.forget()
 
@@ -97,6 +101,22 @@ def test_the_largest_one_goes_to_disk(transactions: OpenTransactions) -> None:
     [hotels, _] = transactions.committed(8)
     assert (hotels.fold.size_bytes, hotels.fold.spilled_bytes > 6_000) == (0, True)
     assert 11_000 < transactions.held_bytes < 13_000
+
+
+def test_what_is_on_disk_has_a_bound(transactions: OpenTransactions) -> None:
+    """Of all that are open together; what one of them gives back can be taken by another."""
+    for xid in (7, 8):
+        transactions.follow(StreamStart(xid, xid))
+        insert(transactions, 1, b"x" * 14_000)
+        transactions.spill_if_large()
+        transactions.follow(StreamStop())
+    insert(transactions, 2, b"x" * 14_000)
+    with pytest.raises(StateError, match=r"state\.max_spill \(30000 bytes\)"):
+        transactions.spill_if_large()
+    transactions.follow(StreamAbort(8, 8))
+    assert transactions.spill_if_large() > 14_000
+    with pytest.raises(StateError, match="Nothing is lost"):
+        transactions.require_room(14_000)
 
 
 def test_what_is_gathered_too_late_is_nobodys(transactions: OpenTransactions) -> None:

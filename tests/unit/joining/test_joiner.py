@@ -2,146 +2,35 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cdc_daemon.assembly import wanted
 from cdc_daemon.assembly.climbing import BOUNDS
-from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.covering import Covered
-from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import RetryError, SchemaChangedError
 from cdc_daemon.events import (
     UNCHANGED,
     Change,
     ChangeKind,
-    Checkpoint,
     Commit,
     Coverage,
     Position,
     Unreadable,
 )
-from cdc_daemon.joining import Joiner, sending
-from cdc_daemon.joining.sending import SLICE_BYTES, SLICE_DOCUMENTS
-from cdc_daemon.joining.widechanges import QUEUE_SHARE
-from cdc_daemon.metrics import Metrics
+from cdc_daemon.joining import sending
+from cdc_daemon.joining.sending import SLICE_DOCUMENTS
 from cdc_daemon.state.applying import BEAT_ROWS
-from tests.generators.by_hand import configuration
 from tests.generators.conditions import wait_until
-from tests.generators.joined_store import CHAIN, ROOMS, plans
-from tests.generators.memory_sink import MemorySink
-from tests.generators.scripted_source import Below, MemoryClock
-from tests.generators.states import fit_empty, found_store, new_store
+from tests.generators.joining_reader import BEGIN, INDEX, PLANS, Reader, reading
+from tests.generators.scripted_source import Below
+from tests.generators.states import found_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from cdc_daemon.assembly import Pending
-    from cdc_daemon.events import Relation, Value
-    from cdc_daemon.state import Store
-
-BEGIN = Position(100)
-INDEX = "index of hotels"
-PLANS = plans(hotels={"embed": {"chain": CHAIN, "rooms": ROOMS}})
-
-
-class Reader:
-    """What the reader does with a joiner, by hand."""
-
-    def __init__(
-        self, store: Store, folder: Path, covered: Mapping[str, Covered], **memory: int
-    ) -> None:
-        metrics = Metrics("pipe", 1)
-        self.sink = MemorySink()
-        self.delivery = Delivery(
-            configuration=configuration(folder, **memory),
-            sink=self.sink,
-            projections={INDEX: PLANS[0]},
-            monitor=Monitor(MemoryClock(), metrics),
-            metrics=metrics,
-            wake=lambda: None,
-        )
-        self.delivery.resume(Checkpoint("pipe", BEGIN, "source-1"), BEGIN)
-        self.progress = self.delivery.progress
-        self.beats = 0
-        self.joiner = Joiner(
-            store=store,
-            plans=PLANS,
-            indices={"hotels": INDEX},
-            delivery=self.delivery,
-            memory=configuration(folder, **memory).memory,
-            folder=folder,
-            covered=covered,
-            meanwhile=self.beat,
-        )
-        self.joiner.begin()
-        self.joiner.connected_again()
-        self._tables = {relation.name: relation for relation in self.joiner.relations}
-
-    def beat(self) -> None:
-        """Much is done at once."""
-        self.beats += 1
-
-    def table(self, name: str) -> Relation:
-        """One that is kept."""
-        return self._tables[name]
-
-    def insert(self, table: str, **values: Value) -> None:
-        """A row comes; columns that aren't named are NULL."""
-        self._take(table, ChangeKind.INSERT, values)
-
-    def update(self, table: str, **values: Value) -> None:
-        """A row changes."""
-        self._take(table, ChangeKind.UPDATE, values)
-
-    def move(self, table: str, old: Value, **values: Value) -> None:
-        """A row takes another key."""
-        self._take(table, ChangeKind.UPDATE, values, {"id": old})
-
-    def _take(
-        self,
-        table: str,
-        kind: ChangeKind,
-        values: dict[str, Any],
-        before: dict[str, Any] | None = None,
-    ) -> None:
-        columns = [column.name for column in self.table(table).columns]
-        new = [values.get(name, b"null") for name in columns]
-        old = None if before is None else [before.get(name, b"null") for name in columns]
-        odd = any(not isinstance(value, bytes) for value in (*new, *(old or ())))
-        self.joiner.take(Change(self.table(table), kind, new, old, has_unchanged=odd))
-
-    def commit(self, position: int, xid: int = 1) -> None:
-        """The transaction ends."""
-        self.joiner.commit(Commit(Position(position), 0.0, xid))
-        if self.joiner.holds:
-            self.joiner.passed(Position(position))
-        else:
-            self.progress.received = Position(position)
-
-    def deliver(self) -> dict[bytes, tuple[int, bytes | None]]:
-        """Have the senders write what they were given; what the index holds then."""
-        self.delivery.start()
-        self.delivery.dispatcher.release()
-        assert wait_until(lambda: not self.delivery.dispatcher.size_bytes)
-        return self.sink.index(INDEX).documents
-
-
-@contextmanager
-def reading(
-    folder: Path, covered: Mapping[str, Covered] | None = None, **memory: int
-) -> Iterator[Reader]:
-    """A reader over a new state."""
-    with new_store(folder / "state") as store:
-        fit_empty(store, wanted(PLANS))
-        reader = Reader(store, folder, covered or {}, **memory)
-        try:
-            yield reader
-        finally:
-            reader.delivery.close()
 
 
 def test_a_position_is_received_once_its_documents_are_in_the_lanes(tmp_path: Path) -> None:
@@ -183,98 +72,6 @@ def test_no_more_is_confirmed_than_is_on_disk(tmp_path: Path) -> None:
         assert reader.progress.confirmable() == 110
         assert reader.joiner.store.read(lambda batch: batch.position) == 110
         assert reader.joiner.store.figures.pending == 0
-
-
-def test_a_wide_change_is_durable_with_its_last_document(tmp_path: Path) -> None:
-    """Also where what was committed after it is received while it is worked off."""
-    with reading(tmp_path) as reader:
-        reader.insert("chain", id=b"1", name=b'"Royal"')
-        for number in range(3 * BOUNDS.change):
-            reader.insert("hotel", id=b"%d" % number, chain_id=b"1")
-        reader.commit(110)
-        reader.joiner.flush()
-        reader.deliver()
-        reader.sink.gate.clear()
-        reader.update("chain", id=b"1", name=b'"Regal"')
-        reader.commit(120)
-        reader.joiner.flush()
-        reader.commit(130)
-        assert wait_until(lambda: not reader.joiner.step())
-        assert (reader.progress.received, reader.progress.durable()) == (130, 110)
-        reader.sink.gate.set()
-        reader.delivery.dispatcher.release()
-        assert wait_until(lambda: reader.progress.durable() == 130)
-
-
-def test_a_wide_change_of_large_documents_goes_no_further_than_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also within a piece."""
-    queue = 2_000_000
-    with reading(tmp_path, queue=queue) as reader:
-        dispatcher, name = reader.delivery.dispatcher, b'"%b"' % (b"n" * 60_000)
-        for number in range(2 * BOUNDS.change):
-            reader.insert("hotel", id=b"%d" % number, chain_id=b"1")
-        reader.commit(110)
-        reader.joiner.flush()
-        reader.deliver()
-        reader.sink.gate.clear()
-        waited: list[int] = []
-
-        def wait_for_room() -> None:
-            waited.append(dispatcher.loading_bytes)
-            reader.sink.gate.set()
-            reader.delivery.wait(0.1)
-
-        monkeypatch.setattr(dispatcher, "wait_for_room", wait_for_room)
-        reader.insert("chain", id=b"1", name=name)
-        reader.commit(120)
-        reader.joiner.flush()
-        most = 0
-        load = dispatcher.load
-
-        def measured(*contents: Any, **after: Any) -> int:
-            nonlocal most
-            sent = load(*contents, **after)
-            most = max(most, dispatcher.loading_bytes)
-            return sent
-
-        monkeypatch.setattr(dispatcher, "load", measured)
-        reader.joiner.step()
-        reader.sink.gate.set()
-        assert wait_until(lambda: not reader.joiner.step() and reader.progress.durable() == 120)
-        assert most < queue // QUEUE_SHARE + 2 * SLICE_BYTES
-        assert max(waited) >= queue // QUEUE_SHARE
-
-
-def test_a_wide_change_whose_last_piece_is_interrupted_is_durable_at_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Although nothing of it is open any more when the source is there again."""
-    with reading(tmp_path) as reader:
-        reader.insert("chain", id=b"1", name=b'"Royal"')
-        for number in range(2 * BOUNDS.change):
-            reader.insert("hotel", id=b"%d" % number, chain_id=b"1")
-        reader.commit(110)
-        reader.joiner.flush()
-        reader.update("chain", id=b"1", name=b'"Regal"')
-        reader.commit(120)
-        reader.joiner.flush()
-        load = reader.delivery.dispatcher.load
-
-        def lose(*contents: Any, **after: Any) -> int:
-            if not reader.joiner.projections.wide_open():
-                raise RetryError("the connection was lost")
-            return load(*contents, **after)
-
-        monkeypatch.setattr(reader.delivery.dispatcher, "load", lose)
-        with pytest.raises(RetryError):
-            wait_until(lambda: not reader.joiner.step())
-        monkeypatch.undo()
-        reader.joiner.connected_again()
-        assert not reader.joiner.step()
-        reader.deliver()
-        assert reader.progress.durable() == 120
 
 
 def test_the_state_goes_along_while_only_other_tables_change(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,7 +74,7 @@ class Stream:
 class Setting:
     """A stream, a sink, and what writes beside the one into the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, documents: Documents) -> None:
         self.stream, self.sink, self.clock = Stream(), MemorySink(), MemoryClock()
         self.clock.position = Position(1000)
         self.failures: list[BaseException] = []
@@ -82,7 +83,7 @@ class Setting:
         )
         self.beside = Beside(
             bodies=Bodies(expected, versioned=True, most_changes=10, longest_seconds=60),
-            documents=Documents({INDEX: HOTELS}, ["cards"]),
+            documents=documents,
             versions=MemoryTokens("system/1"),
             stream=self.stream,
             covered_until={},
@@ -111,13 +112,27 @@ class Setting:
         return self.sink.index(INDEX).documents.get(b'"1"')
 
 
-@pytest.fixture
-def setting() -> Iterator[Setting]:
-    """Ended with the test."""
-    made = Setting()
+@contextmanager
+def ended(documents: Documents) -> Iterator[Setting]:
+    """One that is closed, and was well."""
+    made = Setting(documents)
     yield made
     made.beside.close()
     assert made.failures == []
+
+
+@pytest.fixture
+def setting() -> Iterator[Setting]:
+    """A read model that is written to, and one that isn't."""
+    with ended(Documents({INDEX: HOTELS}, ["cards"])) as made:
+        yield made
+
+
+@pytest.fixture
+def left() -> Iterator[Setting]:
+    """No read model is written to."""
+    with ended(Documents({}, ["cards"])) as made:
+        yield made
 
 
 def outcome(done: Done) -> str:
@@ -155,6 +170,20 @@ def test_what_the_stream_is_faster_with_is_waited_for(setting: Setting) -> None:
     done = waiting.result(END_SECONDS)
     assert (outcome(done), done.in_time) == ("superseded", True)
     assert setting.post(200, token="system/1:220").result(END_SECONDS).in_time  # noqa: S106 - as above
+
+
+def test_what_is_left_to_the_stream_is_waited_for(left: Setting) -> None:
+    """Where no read model of it is written to by posts, and the token is given."""
+    waiting = left.post(200, token="system/1:220", searchable=True)  # noqa: S106 - a position
+    assert left.stream.hurried == ["220"]
+    assert not waiting.done()
+    left.stream.brought = Position(220)
+    left.beside.look()
+    done = waiting.result(END_SECONDS)
+    assert (outcome(done), done.in_time) == ("left_to_stream", True)
+    assert left.post(300).result(END_SECONDS).in_time
+    late = left.post(400, token="system/1:420", seconds=0.0)  # noqa: S106 - as above
+    assert (outcome(late.result(END_SECONDS)), late.result().in_time) == ("left_to_stream", False)
 
 
 def test_a_sink_that_is_away_is_tried_until_time_is_up(setting: Setting) -> None:

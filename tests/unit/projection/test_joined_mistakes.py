@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.events import Column, ColumnType, Generated, Protection
 from cdc_daemon.projection.compiler import compile_projections

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from cdc_daemon.config.models import ProjectionConfig
+from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.delivery.fold import Fold
 from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.events import Change, ChangeKind, Column, ColumnType, Relation, Row

@@ -280,6 +280,23 @@ def test_a_key_that_can_not_be_read_is_rejected(tmp_path: Path) -> None:
         assert list(rows(store, code).values()) == [[b'"k"', unreadable]]
 
 
+def put_many(one: Staged) -> None:
+    """Rows of 300 bytes and more."""
+    for number in range(100):
+        one.put(insert(b"%d" % number, b'"%b"' % (b"x" * 300)))
+
+
+def test_what_a_transaction_spills_has_a_bound(tmp_path: Path) -> None:
+    """Before it is beyond that, it says what to do."""
+    with new_store(tmp_path) as store:
+        store.fit(Wanted((HOTEL,)))
+        one = Staged(store.tables, tmp_path / "spill", 1_000, 5_000)
+        with pytest.raises(StateError, match=r"state\.max_spill \(5000 bytes\)"):
+            put_many(one)
+        assert 2_000 < one.spilled_bytes <= 5_000
+        one.close()
+
+
 def test_parents_and_children_find_each_other(tmp_path: Path) -> None:
     """A child its parent by the key, a parent its children in order; NULL finds nothing."""
     room = table("id", Column("hotel_id", INT4), name="room")
