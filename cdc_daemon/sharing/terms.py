@@ -33,3 +33,13 @@ def shareable(source: Source, configuration: Configuration) -> Shareable:
                 "it out, or run one daemon without --role"
             )
     return source
+
+
+def require_alone(role: Role) -> None:
+    """Raise ConfigurationError where a relay is to be shared."""
+    if role != "alone":
+        raise ConfigurationError(
+            f"--role {role}: this pipeline is a relay (`relay`), which has no documents to share. "
+            "Start it without --role; projectors have a configuration of their own, with "
+            "source.type: relay and the log that this one writes"
+        )
