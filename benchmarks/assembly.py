@@ -118,6 +118,8 @@ class Bench:
         self.store.fit(wanted(plans))
         for table in self.store.schema.to_load:
             self.store.loaded(table)
+        for aggregate in self.store.schema.to_count:
+            self.store.counted(aggregate)
         self._folder = folder
         self._joined = JoinedProjections(plans, self.store)
         self._position = 0

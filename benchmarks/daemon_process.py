@@ -98,6 +98,14 @@ class Daemon:
                 stderr=log,
             )
 
+    def call(self, *command: str) -> None:
+        """Run a command of `cdc-daemon` with its configuration. Raises CalledProcessError."""
+        subprocess.run(
+            [sys.executable, "-m", "cdc_daemon", *command, str(self._file)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
     def stop(self) -> None:
         """SIGTERM, and wait."""
         if self._process is not None:

@@ -92,7 +92,7 @@ class Bench:
             with Sampler(daemon.pid) as sampler:
                 ended = _published(daemon)
             print(f"first load: {ended - began:.1f} s; machine: {shares}", flush=True)
-            in_state = max(daemon.times("rows_kept"))
+            (in_state,) = daemon.times("state_whole")
             kept = daemon.metrics()['cdc_state_used_bytes{pipeline="orders"}']
         rows = self._size.orders + self._size.items
         of_source = kept / shop.source_bytes(self._both.database)

@@ -16,6 +16,7 @@ import delay
 import flat
 import joined
 import memory
+import strong
 import waiting
 from machine import describe
 from servers import servers
@@ -62,6 +63,8 @@ def run(size: Size) -> list[Line]:
     with servers() as both:
         seconds = min(size.seconds, waiting.SECONDS)
         lines += waiting.lines(*waiting.run(both, waiting.WAITERS, seconds))
+    with servers() as both:
+        lines += strong.lines(*strong.run(both, size.seconds))
     with servers() as both:
         results_of_memory = memory.run(both, size.transaction_rows, size.backlog_changes)
         lines += [result.line() for result in results_of_memory]

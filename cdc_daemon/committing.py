@@ -53,7 +53,9 @@ class Committing:
         position = commit.position
         delivery = self._delivery
         delivery.progress.sending = position
-        delivery.monitor.delays.committed(position, commit.time, commit.traceparent)
+        delivery.monitor.delays.committed(
+            position, commit.time, commit.traceparent, start=commit.start
+        )
         changed = [
             route
             for route in self._transactions.committed(commit.xid)

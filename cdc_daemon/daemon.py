@@ -34,6 +34,7 @@ from cdc_daemon.errors import (
 )
 from cdc_daemon.joining import Heartbeat, Joiner
 from cdc_daemon.lifetime import Lifetime
+from cdc_daemon.localfiles import require_folder
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from cdc_daemon.ports import KeepsFiles
@@ -70,6 +71,7 @@ class Daemon:
     ) -> None:
         self._configuration = loaded.configuration
         config = self._configuration
+        require_folder(config.state.path)
         self._source: Source = registry.source_factory(_type(config.source))(
             config.source, pipeline=config.name
         )
@@ -362,7 +364,6 @@ class Daemon:
             sink=self._sink,
             delivery=delivery,
             generations=checkpoint.generations,
-            queue_bytes=config.memory.queue,
             all_loaded=self._all_loaded,
             recent=self._recent,
             joined=joined,

@@ -52,7 +52,10 @@ class Metrics:
         self._refresh = self._histogram(
             "cdc_refresh_duration_seconds", "Time of a refresh", REQUEST_BUCKETS, "sink"
         )
-        self.queue_bytes = self._gauge("cdc_queue_bytes", "Waiting for the sink", "pipeline")
+        self.queue_bytes, self.background_request_bytes = (
+            self._gauge("cdc_queue_bytes", "Waiting for the sink", "pipeline"),
+            self._gauge("cdc_background_request_bytes", "What yields to changes", "pipeline"),
+        )
         self._gauge("cdc_queue_limit_bytes", "Most that may wait", "pipeline").labels(pipeline).set(
             queue_limit_bytes
         )
@@ -164,6 +167,11 @@ class Metrics:
             ["pipeline"],
             buckets=WAIT_BUCKETS,
             registry=self.registry,
+        )
+        self._relay_lost = self._counter(
+            "cdc_relay_losses_total",
+            "Topics that were found without all that was written to them",
+            *("pipeline", "topic"),
         )
         self._relay_unreadable = self._counter(
             "cdc_relay_unreadable_changes_total",
@@ -293,6 +301,10 @@ class Metrics:
         """What was written to the relay is durable."""
         self._relay_bytes.labels(self.pipeline).inc(size_bytes)
         self._relay_settled.labels(self.pipeline).observe(seconds)
+
+    def relay_lost(self, topic: str) -> None:
+        """Count that something of what was written to a topic is gone."""
+        self._relay_lost.labels(self.pipeline, topic).inc()
 
     def relay_unreadable(self, table: str) -> None:
         """Count a change that was passed on without its values."""

@@ -250,6 +250,7 @@ class Pipeline:
                 if destination.take_row is not None:
                     destination.take_row(event)
             elif type(event) is Commit:
+                self._pass(event.start)
                 self._committing.commit(event)
                 self._pass(event.position)
                 self._confirming.committed(event.position)

@@ -32,7 +32,7 @@ class Reaching:
             if not self.is_first or isinstance(error, NotYetError):
                 raise
             said = str(error)
-            end = "" if said.endswith((".", "?")) else "."
-            raise stop(
-                f"{said}{end} Check that it runs, and the address in the `{side}` section."
-            ) from error
+            if "Check " not in said:  # some connectors know better what to look at
+                end = "" if said.endswith((".", "?")) else "."
+                said += f"{end} Check that it runs, and the address in the `{side}` section."
+            raise stop(said) from error

@@ -16,11 +16,14 @@ import pytest
 from psycopg import sql
 
 from cdc_daemon import embedded
+from cdc_daemon.embedded.kafka_users import Access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import FrameType
+
+    from cdc_daemon.embedded.kafka_users import KafkaTls
 
 VERSIONS = (15, 16, 18)
 TEST_HEAP = "768m"
@@ -67,7 +70,10 @@ class StartKafka(Protocol):
     """Starts a Kafka for one test, which may stop, kill, freeze and start it again."""
 
     def __call__(
-        self, settings: Mapping[str, Any] | None = None, users: tuple[str, ...] = ()
+        self,
+        settings: Mapping[str, Any] | None = None,
+        users: tuple[str, ...] = (),
+        tls: KafkaTls | None = None,
     ) -> embedded.KafkaServer:
         """Return it when it is ready; with `users` it lets nobody do anything but `admin`."""
 
@@ -234,9 +240,12 @@ def private_kafka(request: pytest.FixtureRequest) -> Iterator[StartKafka]:
     with ExitStack() as servers:
 
         def start(
-            settings: Mapping[str, Any] | None = None, users: tuple[str, ...] = ()
+            settings: Mapping[str, Any] | None = None,
+            users: tuple[str, ...] = (),
+            tls: KafkaTls | None = None,
         ) -> embedded.KafkaServer:
-            context = embedded.kafka(settings=settings, users=users, progress=_quiet)
+            access = Access(users, tls)
+            context = embedded.kafka(settings=settings, access=access, progress=_quiet)
             return servers.enter_context(_announced(request.config, context))
 
         yield start

@@ -4,12 +4,13 @@ A counter is the sum of what each path adds, from a row of the first table on th
 row. Paths that a change may alter are taken away as they are in the state before, and added as they
 are in the state after; all others are the same in both.
 
-Counters that are new while their rows are there already are counted row by row (`recounting`): a
-path counts from the moment when the row that it begins at has been.
+New counters are counted once all rows are there (`recounting`), row by row: a path counts from the
+moment when the row that it begins at has been.
 """
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.assembly import reads, tally
@@ -19,21 +20,35 @@ from cdc_daemon.assembly.roles import LevelRows, LinkRows
 from cdc_daemon.assembly.roots import Node, Nodes, differ
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.projection.joined.plan import levels_of
+from cdc_daemon.state import Counter, is_odd, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import TypeAlias
 
     from cdc_daemon.assembly.lookup import Found
-    from cdc_daemon.events import Row
     from cdc_daemon.projection.joined.plan import Embed, Level, Plan
-    from cdc_daemon.state import Batch, Counter, Index, Store, Table
+    from cdc_daemon.state import Batch, Index, Store, Table
 
     Count: TypeAlias = "OwnCount | PathCount"
     Path: TypeAlias = "tuple[Found, ...]"
 
 NOTHING: Final = b""
 """Below every key."""
+
+
+class Slice:
+    """Rows that are counted together, by all counts that begin at them."""
+
+    def __init__(self, found: Sequence[Found]) -> None:
+        self.found = found
+        self._groups: dict[Index, list[bytes | None]] = {}
+
+    def groups(self, index: Index) -> list[bytes | None]:
+        """In which group of an index each row is: asked once for all counts."""
+        if index not in self._groups:
+            self._groups[index] = [index.group_of(packed) for _, packed in self.found]
+        return self._groups[index]
 
 
 class OwnCount:
@@ -47,6 +62,10 @@ class OwnCount:
         self._places = [self._table.place(name) for name in columns]
         self._rows = LevelRows(embed.level, columns, store)
         self._adds = _adds_of(embed, above, store)
+        self._value_of = tally.value_of(embed)
+        self._counts_all = embed.value is None and embed.level.where is None
+        """Whether every row of a group is one more: it needn't be read."""
+        self._place = _place_of_value(embed, self._table)
         self.names = _names_of(embed, above)
         self.first = self._table
         self.counted_to: bytes | None = None
@@ -73,22 +92,41 @@ class OwnCount:
         if come is not None:
             self._move(batch, *come)
 
-    def count(self, batch: Batch, found: Found) -> None:
-        """Add what a row of `first` adds, which has not counted yet."""
-        come = self._added(batch, found[1])
-        if come is not None:
-            self._move(batch, *come)
+    def count(self, batch: Batch, slice_: Slice) -> None:
+        """Add what rows of `first` add, which have not counted yet."""
+        groups = slice_.groups(self._index)
+        if self._counts_all:
+            for counted, rows in Tally(filter(None, groups)).items():
+                self._move(batch, counted, [Counter(rows)])
+            return
+        for (_, packed), group in zip(slice_.found, groups, strict=True):
+            if group is not None and (moves := self._moves(batch, packed)) is not None:
+                self._move(batch, group, moves)
 
     def _added(self, batch: Batch, packed: bytes | None) -> tuple[bytes, list[Counter]] | None:
         """The group to which a row adds, and what to each counter; None where it adds nothing."""
         group = None if packed is None else self._index.group_of(packed)
         if packed is None or group is None:
             return None
+        moves = self._moves(batch, packed)
+        return None if moves is None else (group, moves)
+
+    def _moves(self, batch: Batch, packed: bytes) -> list[Counter] | None:
+        """What a row adds to each counter; None where it isn't one that counts."""
+        if self._counts_all:
+            return [tally.ONE]
         try:
-            row = self._rows.counted(batch, packed)
-            return None if row is None else (group, [add(row) for _, add in self._adds])
+            value = self._value(batch, packed)
+            return None if value is None else [add(value) for _, add in self._adds]
         except RejectedError:
-            return group, [tally.UNKNOWN] * len(self._adds)
+            return [tally.UNKNOWN] * len(self._adds)
+
+    def _value(self, batch: Batch, packed: bytes) -> bytes | None:
+        """What is counted of a row; None where it doesn't count."""
+        if self._place is not None and not is_odd(packed):
+            return value_at(packed, self._place)  # type: ignore[return-value]  # plain: bytes
+        row = self._rows.counted(batch, packed)
+        return None if row is None else self._value_of(row)
 
     def _move(self, batch: Batch, group: bytes, moves: list[Counter]) -> None:
         for (number, _), by in zip(self._adds, moves, strict=True):
@@ -106,6 +144,7 @@ class PathCount:
         self._nodes = Nodes(embed.level, columns, store).of_table
         self._links = [Link(embed, at, store) for at in range(len(embed.steps) - 1)]
         self._adds = _adds_of(embed, above, store)
+        self._value_of = tally.value_of(embed)
         links = (store.tables[step.relation].number for step in embed.steps[:-1])
         self.tables = {*self._nodes, *links}
         self.names = _names_of(embed, above)
@@ -164,10 +203,11 @@ class PathCount:
             for number, by in self._added(batch, path):
                 batch.counters.move(number, group, by if sign > 0 else by.negated)
 
-    def count(self, batch: Batch, found: Found) -> None:
-        """Add what the paths from a row of `first` add, which have not counted yet."""
-        for tail in self._tails(batch, found, 0):
-            self._move_path(batch, (found, *tail), 1)
+    def count(self, batch: Batch, slice_: Slice) -> None:
+        """Add what the paths from rows of `first` add, which have not counted yet."""
+        for one in slice_.found:
+            for tail in self._tails(batch, one, 0):
+                self._move_path(batch, (one, *tail), 1)
 
     def _added(self, batch: Batch, path: Path) -> Iterator[tuple[int, Counter]]:
         """What one path adds to each counter."""
@@ -176,7 +216,8 @@ class PathCount:
             if not all(link.rows.links(found[1]) for link, found in links):
                 return
             row = self._rows.counted(batch, path[-1][1])
-            moves = [] if row is None else [(number, add(row)) for number, add in self._adds]
+            value = None if row is None else self._value_of(row)
+            moves = [] if value is None else [(number, add(value)) for number, add in self._adds]
         except RejectedError:
             moves = [(number, tally.UNKNOWN) for number, _ in self._adds]
         yield from moves
@@ -249,6 +290,15 @@ def _names_of(embed: Embed, above: Level) -> tuple[str, ...]:
     return tuple(name for name, _ in tally.counters_of(embed, above))
 
 
+def _place_of_value(embed: Embed, table: Table) -> int | None:
+    """Where the value is in a packed row, if that is all that is read of it."""
+    value = embed.value
+    if embed.level.where is not None or value is None or value.expression is not None:
+        return None
+    place = value.part.place
+    return None if place is None else table.place(embed.level.relation.columns[place].name)
+
+
 def _index_of(embed: Embed, above: Level, store: Store) -> Index:
     """Its groups are those of the counters."""
     wanted = downwards(embed.steps[0], above.relation).wanted
@@ -258,7 +308,7 @@ def _index_of(embed: Embed, above: Level, store: Store) -> Index:
 
 def _adds_of(
     embed: Embed, above: Level, store: Store
-) -> list[tuple[int, Callable[[Row], Counter]]]:
+) -> list[tuple[int, Callable[[bytes], Counter]]]:
     numbers = store.schema.aggregates
     return [(numbers[name].number, add) for name, add in tally.counters_of(embed, above)]
 

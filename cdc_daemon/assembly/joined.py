@@ -204,17 +204,6 @@ class JoinedProjections:
         """Count a slice of rows for counters that are new; whether there is nothing to count."""
         return self._recounting.some()
 
-    def load(
-        self, table: Table, rows: Sequence[tuple[bytes, bytes]], progress: bytes
-    ) -> list[Pending]:
-        """Put existing rows into the state, with how far the load is; return what they touch."""
-
-        def loaded(batch: Batch, listener: _Listener) -> None:
-            batch.load(table, rows, progress, listener)
-
-        self._wide = None
-        return self._store.write(lambda batch: self._followed(loaded, batch))
-
     def apply(
         self,
         transactions: Sequence[tuple[Staged, Position]],
@@ -226,13 +215,7 @@ class JoinedProjections:
         Where a row is shown in too many, these are left to `fan_out`; where very many are touched,
         `has_more` says that not all are returned. The sink has those that are `written`.
         """  # noqa: D205 - one sentence
-
-        def applied(batch: Batch, listener: _Listener) -> None:
-            self._note_written(written, batch)
-            for staged, position in transactions:
-                batch.apply(staged, position, listener)
-
-        return self._store.write(lambda batch: self._followed(applied, batch))
+        return self._store.write(lambda batch: self._applied(transactions, written, batch))
 
     def fan_out(self) -> list[Pending]:
         """Go on with what `apply` has left, for a moment; return the documents that it has come to,
@@ -264,11 +247,17 @@ class JoinedProjections:
         oldest = ((one.name, one.fan_outs.oldest(batch)) for one in self._unheld())
         return {name: position for name, position in oldest if position is not None}
 
-    def _followed(self, work: Callable[[Batch, _Listener], None], batch: Batch) -> list[Pending]:
-        """Do what changes rows; return the documents that it touches."""
+    def _applied(
+        self,
+        transactions: Sequence[tuple[Staged, Position]],
+        written: Sequence[Written],
+        batch: Batch,
+    ) -> list[Pending]:
         listener = _Listener(self._unheld(), self._counts, batch, self._bounds)
         batch.meanwhile = self.meanwhile
-        work(batch, listener)
+        self._note_written(written, batch)
+        for staged, position in transactions:
+            batch.apply(staged, position, listener)
         self.has_more, self.unchanged = listener.has_more, batch.same
         if listener.has_more or any(touched.wide for touched in listener.touched.values()):
             self._wide = None

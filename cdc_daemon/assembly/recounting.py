@@ -1,4 +1,4 @@
-"""Counters that are wanted only now, of rows that are there already: counted from them in slices.
+"""Counters that are new, once all rows are there that they count: counted from them in slices.
 
 Changes that come between two slices move the counters of what has been counted, and of nothing
 else: so it doesn't matter where the next slice begins, nor whether the daemon ended in between.
@@ -9,14 +9,16 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from cdc_daemon.assembly.counting import Slice
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cdc_daemon.assembly.counting import Count
     from cdc_daemon.state import Batch, Store
 
-SLICE: Final = 500
-"""Rows that are counted between two looks at the stream: about 5 ms."""
+SLICE: Final = 1_000
+"""Rows that are counted between two looks at the stream, fewer by several aggregates: 5 ms."""
 
 
 class Recounting:
@@ -38,26 +40,40 @@ class Recounting:
         """Count a slice of rows, once tables and indexes are whole; whether nothing is left."""
         if not self._left:
             return True
-        count = self._left[0]
-        reached = self._store.write(lambda batch: self._slice(count, batch))
-        if reached is not None:
+        together = self._next()
+        reached = self._store.write(lambda batch: self._slice(together, batch))
+        for count in together:
             count.counted_to = reached
-            return False
-        for name in count.names:
-            self._store.counted(name)
-        count.counted_to = None
-        self._left.pop(0)
+        if reached is None:
+            self._end(together)
         return not self._left
 
-    def _slice(self, count: Count, batch: Batch) -> bytes | None:
+    def _next(self) -> list[Count]:
+        """Those that begin at the same row: it is read once for all of them."""
+        one = self._left[0]
+        here = (one.first, one.counted_to)
+        return [other for other in self._left if (other.first, other.counted_to) == here]
+
+    def _slice(self, together: Sequence[Count], batch: Batch) -> bytes | None:
         """Return the key of the last row that was counted, None where there was none to count."""
-        reached = None
-        for found in islice(count.first.after(batch.txn, count.counted_to or b""), SLICE):
-            count.count(batch, found)
-            reached = found[0]
-        if reached is not None:
+        one = together[0]
+        behind = one.first.after(batch.txn, one.counted_to or b"")
+        found = list(islice(behind, max(1, SLICE // len(together))))
+        if not found:
+            return None
+        reached, _ = found[-1]
+        slice_ = Slice(found)
+        for count in together:
+            count.count(batch, slice_)
             batch.note_counted(self._number(count), reached)
         return reached
+
+    def _end(self, together: Sequence[Count]) -> None:
+        """All of their rows are counted."""
+        for count in together:
+            for name in count.names:
+                self._store.counted(name)
+            self._left.remove(count)
 
     def _number(self, count: Count) -> int:
         return self._store.schema.aggregates[count.names[0]].number

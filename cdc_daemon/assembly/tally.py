@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cdc_daemon.projection.joined.plan import Embed, Field, Level
     from cdc_daemon.state import Batch, View
 
+ONE: Final = Counter(1)
+"""A row."""
 UNKNOWN: Final = Counter(1, 1, 1)
 """A row that can't be read, or whose expression fails: the rows must be asked, which says why."""
 SCALE_BITS: Final = 48
@@ -102,39 +104,30 @@ def _value_meaning(field: Field, level: Level) -> str:
     return orjson.dumps([level.readable.columns[field.part.place].name]).decode()
 
 
-def counters_of(embed: Embed, above: Level) -> Iterator[tuple[str, Callable[[Row], Counter]]]:
-    """The counters that it needs by name, and what one row adds to each."""
-    yield name_of(embed, above), adds(embed)
+def counters_of(embed: Embed, above: Level) -> Iterator[tuple[str, Callable[[bytes], Counter]]]:
+    """The counters that it needs by name, and what a row adds to each, by its `value_of`."""
+    yield name_of(embed, above), _adds(embed)
     scales = scales_name_of(embed, above)
     if scales is not None:
-        yield scales, adds_scale(embed)
+        yield scales, _scale_added
 
 
-def adds(embed: Embed) -> Callable[[Row], Counter]:
-    """What one row adds."""
+def value_of(embed: Embed) -> Callable[[Row], bytes]:
+    """The function that gives what is counted or summed of a row; of rows themselves anything."""
+    return (lambda _: NULL) if embed.value is None else argument(embed.value)
+
+
+def _adds(embed: Embed) -> Callable[[bytes], Counter]:
     if embed.value is None:
-        return lambda _: Counter(1)
-    get, summed = argument(embed.value), _SUMMED.get(_sort_of(embed), counted)
-
-    def added(row: Row) -> Counter:
-        value = get(row)
-        return Counter(1) if is_null(value) else summed(value)
-
-    return added
+        return lambda _: ONE
+    summed = _SUMMED.get(_sort_of(embed), counted)
+    return lambda value: ONE if is_null(value) else summed(value)
 
 
-def adds_scale(embed: Embed) -> Callable[[Row], Counter]:
-    """What one row adds to the counter of scales."""
-    assert embed.value is not None  # noqa: S101 - only sums have one
-    get = argument(embed.value)
-
-    def added(row: Row) -> Counter:
-        value = get(row)
-        text = value.exact if isinstance(value, Special) else value
-        _, _, fraction = text.partition(b".")
-        return Counter(1, 0, 0, 0, 0 if is_null(value) else 1 << SCALE_BITS * len(fraction))
-
-    return added
+def _scale_added(value: bytes) -> Counter:
+    text = value.exact if isinstance(value, Special) else value
+    _, _, fraction = text.partition(b".")
+    return Counter(1, 0, 0, 0, 0 if is_null(value) else 1 << SCALE_BITS * len(fraction))
 
 
 class Tally:

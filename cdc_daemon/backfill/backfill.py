@@ -56,7 +56,6 @@ class Backfill:
         sink: Sink,
         delivery: Delivery,
         generations: Mapping[str, Generation],
-        queue_bytes: int,
         all_loaded: Callable[[], None],
         recent: deque[int],
         joined: JoinedLoads | None = None,
@@ -65,7 +64,6 @@ class Backfill:
         self._source = source
         self._delivery = delivery
         self._generations = generations
-        self._queue_bytes = queue_bytes
         self._all_loaded = all_loaded
         self._joined = joined
         self._prepare()
@@ -85,9 +83,7 @@ class Backfill:
         workers = self._config.workers
         self._loads = Loads(workers, self._source.wake)
         self._window = Window(workers)
-        self._releasing = Releasing(
-            self._loads, self._window, self._delivery, self._joined, self._queue_bytes
-        )
+        self._releasing = Releasing(self._loads, self._window, self._delivery, self._joined)
 
     @property
     def loads(self) -> list[UnderWay]:

@@ -78,7 +78,7 @@ class JoinedLoads:
     def put_some(self, load: ActiveLoad, chunk: LoadedChunk) -> bool:
         """Put a slice of a chunk into the state; whether that was all."""
         put = self._chunks.slice_of(load, chunk)
-        self._joiner.load(put.table, put.rows, put.progress)
+        self._joiner.store.write(lambda batch: batch.load(put.table, put.rows, put.progress))
         self._joiner.reject(load.relation, put.rejected)
         self._chunks.took(chunk, put)
         return put.is_last

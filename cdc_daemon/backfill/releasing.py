@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cdc_daemon.backfill.joinedloads import JoinedLoads
     from cdc_daemon.backfill.loads import ActiveLoad, Loads
     from cdc_daemon.backfill.window import LoadedChunk, Window
     from cdc_daemon.delivery.delivery import Delivery
-
-QUEUE_SHARE: Final = 4
-"""Rows are released while no more of them than this part of `memory.queue` wait for the sink."""
 
 
 class Written(NamedTuple):
@@ -31,14 +28,11 @@ class Releasing:
         window: Window,
         delivery: Delivery,
         joined: JoinedLoads | None,
-        queue_bytes: int,
     ) -> None:
-        """`queue_bytes` is `memory.queue`."""
         self._loads = loads
         self._window = window
         self._delivery = delivery
         self._joined = joined
-        self._queue_bytes = queue_bytes // QUEUE_SHARE
         self._written: deque[Written] = deque()
 
     def release(self) -> bool:
@@ -64,7 +58,7 @@ class Releasing:
     @property
     def has_room(self) -> bool:
         """Whether more may be given to the sink."""
-        return self._delivery.dispatcher.loading_bytes <= self._queue_bytes
+        return self._delivery.dispatcher.has_room_aside
 
     def _send(self, chunk: LoadedChunk) -> None:
         delivery = self._delivery

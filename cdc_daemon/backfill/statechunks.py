@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Batch, Store, Table
 
-SLICE: Final = 500
-"""Rows that are put in between two looks at the stream: about 5 ms with an index and a counter."""
+SLICE: Final = 2_000
+"""Rows that are put in between two looks at the stream: about 5 ms with an index."""
 MOST_KEYS: Final = 500
 """Rows that are read by key at once: large values are in them."""
 

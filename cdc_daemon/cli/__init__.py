@@ -25,6 +25,7 @@ OWN_COMMANDS: Final = {
     "preview": "cdc_daemon.cli.preview:preview",
     "schema": "cdc_daemon.cli.schema:schema",
     "status": "cdc_daemon.cli.status:status",
+    "wait": "cdc_daemon.cli.wait:wait",
     "backfill": "cdc_daemon.cli.backfill:backfill",
     "deadletters": "cdc_daemon.cli.deadletters:deadletters",
     "state": "cdc_daemon.cli.state:state",

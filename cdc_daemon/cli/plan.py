@@ -12,6 +12,7 @@ from cdc_daemon import log
 from cdc_daemon.cli.options import DEFAULT_FILE, ConfigurationFile, Output
 from cdc_daemon.config import load
 from cdc_daemon.configured import configured
+from cdc_daemon.planning import Step
 from cdc_daemon.planning import plan as planned
 
 
@@ -26,5 +27,9 @@ def plan(file: ConfigurationFile = DEFAULT_FILE, output: Output = "text") -> Non
         typer.echo(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())
         return
     for step in steps:
-        why = f": {step.why}" if step.why else ""
-        typer.echo(f"{step.action:9}{step.subject}{why}")
+        typer.echo(line(step))
+
+
+def line(step: Step) -> str:
+    """For people: what is done to what, and why."""
+    return f"{step.action:9}{': '.join(filter(None, (step.subject, step.why)))}"

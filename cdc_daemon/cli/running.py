@@ -48,12 +48,12 @@ class Answer(NamedTuple):
     content: dict[str, Any]
 
 
-def ask(file: Path, url: str | None, path: str) -> Answer:
+def ask(file: Path, url: str | None, path: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Answer:
     """Fetch the JSON at `path` from the daemon at `url`, or where `file` says that it listens.
 
     Raises NotRunningError if no daemon answers, ConfigurationError if its address isn't known.
     """
-    return _asked(file, url, _Question(path))
+    return _asked(file, url, _Question(path, timeout_seconds=timeout_seconds))
 
 
 def change(file: Path, url: str | None, path: str, content: dict[str, Any]) -> Answer:

@@ -83,6 +83,9 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedConfiguration:
 
 
 def _text(path: Path) -> str:
+    if not path.exists():
+        why = "there is no such file. Name another one, or write it by `cdc-daemon init`"
+        raise MistakesError([Mistake(str(path), 1, "", why)])
     try:
         return _content(path)
     except UnicodeDecodeError as error:

@@ -102,11 +102,13 @@ class StageDelay:
         if self._newest is None:
             return None
         delays = [self._latency]
+        oldest = self._transactions.oldest
         if self._waiting:
             delays.append(now - self._waiting[0].taken)
-            if self._waiting[0].taken <= self._reached_at:  # on the way through a backlog
-                delays.append(now - self._reached_last)
-        if (oldest := self._transactions.oldest) is not None:
+            is_backlog = self._waiting[0].taken <= self._reached_at
+            if is_backlog and (oldest is None or oldest.start > self.position):
+                delays.append(now - self._reached_last)  # what comes next isn't known
+        if oldest is not None:
             delays.append(now - oldest.committed)
         if self._missed(now):
             delays.append(now - self._newest)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from cdc_daemon.consistency.delay import Sample, StageDelay
 from cdc_daemon.consistency.latency import Transaction
 from cdc_daemon.consistency.offset import ClockOffset
+from cdc_daemon.events import NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,16 +65,28 @@ class Delays:
             for stage in self._stages.values():
                 stage.sampled(Sample(taken, reading.source_time, reading.position), now)
 
-    def committed(self, position: Position, source_time: float, traceparent: str = "") -> None:
-        """A transaction was received: its commit time is in the source's clock."""
+    def committed(
+        self,
+        position: Position,
+        source_time: float,
+        traceparent: str = "",
+        *,
+        start: Position = NOWHERE,
+    ) -> None:
+        """A transaction was received: its commit time is in the source's clock.
+
+        `start`: nothing else was committed from the one before it up to there.
+        """
         with self._lock:
             self._last = None
-            if position <= self._stages[PIPELINE, "received"].position:
+            received = self._stages[PIPELINE, "received"].position
+            if position <= received:
                 return  # it came before, on a connection that was lost
             offset = self._offset.seconds
             if offset is None:  # there was no sample yet: as if both had the same time
                 offset = time.time() - time.monotonic()
-            self._last = Transaction(position, source_time - offset, traceparent)
+            committed = source_time - offset
+            self._last = Transaction(position, committed, traceparent, max(start, received))
             for stage in STAGES:
                 self._stages[PIPELINE, stage].committed(self._last)
             self._reached(PIPELINE, "received", position, time.monotonic())

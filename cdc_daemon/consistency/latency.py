@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cdc_daemon.events import NOWHERE
+
 if TYPE_CHECKING:
     from cdc_daemon.events import Position
 
@@ -21,6 +23,8 @@ class Transaction(NamedTuple):
     """When, in the daemon's monotonic clock."""
     traceparent: str = ""
     """The trace that it belongs to; empty where none is known."""
+    start: Position = NOWHERE
+    """Whatever was committed before it lies at or below."""
 
 
 class StageLatency:

@@ -30,14 +30,18 @@ from cdc_daemon.errors import CdcError, SchemaChangedError, StartAgainError
 from cdc_daemon.events import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from cdc_daemon.config.models import Configuration
     from cdc_daemon.consistency.monitor import Monitor
+    from cdc_daemon.delivery.lane import Batch, Lane
     from cdc_daemon.delivery.letters import Projection
     from cdc_daemon.events import Checkpoint
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import CheckpointStore, Sink
+
+    _Watched = tuple[str, Lane, Callable[[], None], Callable[[Batch, float], None]]
+    """A lane, the sink that it leads to, and who hears when a request begins and has ended."""
 
 log = structlog.get_logger(__name__)
 
@@ -92,11 +96,12 @@ class Delivery:
         self.freshness = Freshness(names, freshness_seconds)
         self._awaited = Hurry(projections)
         self._pace = Pace(freshness_seconds, time.monotonic, self._awaited.covers)
-        self._lanes, self._loading = lane_groups(
+        self._lanes, self._loading, self._yielding = lane_groups(
             places,
             configuration.senders,
             memory.batch,
             self._pace.hold_seconds,
+            freshness_seconds,
         )
         self.progress = Progress(
             (*self._lanes, *self._loading), frozenset(filter(sink.shows_at_once, projections))
@@ -122,7 +127,7 @@ class Delivery:
                 freshness=self.freshness,
                 hurry=self._awaited,
                 busy=lambda: self._lanes.busy_in(place),
-                refreshed=lambda seconds: self._on_refreshed(place, seconds),
+                refreshed=lambda due, seconds: self._on_refreshed(place, due, seconds),
                 retried=requests[place].retried,
                 failed=self.fail,
             ),
@@ -136,20 +141,30 @@ class Delivery:
                 keep=self._letterbox.keep_rejected,
                 allowed=lambda: self.require_ours(),  # noqa: PLW0108 - it is set later
                 observer=requests[place],
+                begins=begins,
+                ended=ended,
                 advanced=self._on_written,
                 failed=self.fail,
                 number=number,
             )
-            for number, (place, lane) in enumerate(
-                (*self._lanes.with_places(), *self._loading.with_places())
-            )
+            for number, (place, lane, begins, ended) in enumerate(self._all_lanes())
         ]
+
+    def _all_lanes(self) -> Iterator[_Watched]:
+        for place, lane in self._lanes.with_places():
+            yield place, lane, lambda: None, self._yielding[place].changes_written
+        for place, lane in self._loading.with_places():
+            yielding = self._yielding[place]
+            yield place, lane, yielding.begins, yielding.ends
 
     def start(self) -> None:
         """Start the threads that write and refresh."""
         self._letterbox.begin()
         self.metrics.queue_bytes.labels(self.metrics.pipeline).set_function(
             lambda: self.dispatcher.size_bytes
+        )
+        self.metrics.background_request_bytes.labels(self.metrics.pipeline).set_function(
+            lambda: min(each.request_bytes for each in self._yielding.values())
         )
         for thread in (*self._senders, *self._refreshers):
             thread.start()
@@ -184,7 +199,7 @@ class Delivery:
             while self.dispatcher.size_bytes:
                 self.dispatcher.wait_for_room()
         finally:
-            self._pace.at_once = False
+            self._hurry_all(at_once=False)
 
     def drain(
         self, deadline: float, while_waiting: Callable[[], None], *, for_good: bool = True
@@ -261,8 +276,14 @@ class Delivery:
     def _hold_nothing(self) -> None:
         """Write all that was sent, and hold nothing back."""
         self.dispatcher.release()
-        self._pace.at_once = True
+        self._hurry_all(at_once=True)
         self._lanes.look_again()
+        self._loading.look_again()
+
+    def _hurry_all(self, *, at_once: bool) -> None:
+        self._pace.at_once = at_once
+        for yielding in self._yielding.values():
+            yielding.at_once = at_once
 
     def load_ended(self, indices: Collection[str]) -> None:
         """All is in these that was left to a load because a table has changed: have it shown."""
@@ -359,10 +380,11 @@ class Delivery:
         self.moved()
         self._on_progress()
 
-    def _on_refreshed(self, place: str, seconds: float) -> None:
+    def _on_refreshed(self, place: str, indices: Sequence[str], seconds: float) -> None:
         self._telling.tell(moved=True)  # whoever waits is told how late it was, too
         self.moved()
         self.metrics.refreshed(place, seconds)
+        self._yielding[place].refreshed(indices, seconds)
         self._lanes.look_again()
         self._on_progress()
 

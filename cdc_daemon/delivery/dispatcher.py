@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 OPERATION_OVERHEAD_BYTES: Final = 350
 """What an operation costs in memory beside its document: objects, dictionary entry, id."""
 
+QUEUE_SHARE: Final = 4
+"""More is loaded while no more than this part of `memory.queue` waits in its lanes."""
+REQUESTS_AHEAD: Final = 4
+"""And no more than so many requests: where they are small, others need the sink."""
+
 CHUNK_BYTES: Final = 500_000
 """So much is put into the lanes at a time: between chunks the bound of the queues is kept."""
 
@@ -41,6 +46,7 @@ class _Way(NamedTuple):
     lanes: Lanes
     waits: bool
     """While the queues are full."""
+    chunk_bytes: int = CHUNK_BYTES
 
 
 class Dispatcher:
@@ -75,9 +81,12 @@ class Dispatcher:
         return self._lanes.size_bytes + self._loading.size_bytes
 
     @property
-    def loading_bytes(self) -> int:
-        """What the lanes of loaded rows hold."""
-        return self._loading.size_bytes
+    def has_room_aside(self) -> bool:
+        """Whether more may be loaded: little waits there, so changes have room, and don't have to
+        wait long where they come behind it.
+        """  # noqa: D205 - one sentence
+        ahead = min(self._queue_bytes // QUEUE_SHARE, REQUESTS_AHEAD * self._loading.request_bytes)
+        return self._loading.size_bytes <= ahead
 
     def send(
         self, index: str, position: Position, contents: Iterable[Content], *, after: Position
@@ -101,9 +110,11 @@ class Dispatcher:
         """Put contents, as `send` does, but without waiting, and out of the way of what is sent.
 
         Where `after` isn't given they are part of no position. Whoever loads looks at
-        `loading_bytes` before.
+        `has_room_aside` before.
         """
-        way = _Way(index, position, after, self._loading.of(index), waits=False)
+        lanes = self._loading.of(index)
+        chunk_bytes = min(CHUNK_BYTES, lanes.request_bytes)
+        way = _Way(index, position, after, lanes, waits=False, chunk_bytes=chunk_bytes)
         sent = self._behind(self._lanes.of(index), way, contents)
         self.release()
         return sent
@@ -134,7 +145,7 @@ class Dispatcher:
         index, version = way.of, way.version
         operation = routed if index in self.routed else DocumentOperation
         self.highest = max(self.highest, version)
-        lanes = way.lanes.adapt()
+        lanes, chunk_bytes = way.lanes.adapt(), way.chunk_bytes
         buckets: list[dict[bytes, DocumentOperation]] = [{} for _ in way.lanes]
         sizes = [0] * len(way.lanes)
         rejected: list[tuple[bytes, bytes]] = []
@@ -155,7 +166,7 @@ class Dispatcher:
             at = hash(document_id) % lanes
             buckets[at][document_id] = operation(index, document_id, version, body)
             sizes[at] += size
-            if sizes[at] >= CHUNK_BYTES:
+            if sizes[at] >= chunk_bytes:
                 sent += self._put(way, buckets, sizes)
                 lanes = way.lanes.adapt()  # every bucket is empty now
         sent += self._put(way, buckets, sizes)

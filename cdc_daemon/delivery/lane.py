@@ -25,7 +25,17 @@ class Batch:
     """Operations for one request; of several on one document only the newest is kept."""
 
     __slots__ = (
-        *("after", "by_index", "count", "era", "highest", "number", "opened_at", "size_bytes"),
+        *(
+            "after",
+            "by_index",
+            "closed",
+            "count",
+            "era",
+            "highest",
+            "number",
+            "opened_at",
+            "size_bytes",
+        ),
     )
 
     def __init__(self, after: Position, era: int = 0, number: int = 0) -> None:
@@ -37,6 +47,8 @@ class Batch:
         self.era = era
         """How often the lanes had been divided anew: a later era waits for those before."""
         self.opened_at = time.monotonic()
+        self.closed = False
+        """Whether more may be added: it is large, or what follows belongs into another one."""
         self.by_index: dict[str, dict[bytes, DocumentOperation]] = {}
         self.highest: dict[str, int] = {}
         """The highest version of each index."""
@@ -75,7 +87,8 @@ class Lane:
         oldest_era: Callable[[], int] = lambda: 0,
         hold_seconds: Callable[[Batch, float], float] = lambda _batch, _sent_at: 0.0,
     ) -> None:
-        self._batch_bytes = batch_bytes
+        self.batch_bytes = batch_bytes
+        """A batch of this size is closed."""
         self._changed = changed or threading.Condition()
         self._oldest_era = oldest_era
         self._hold_seconds = hold_seconds
@@ -111,13 +124,14 @@ class Lane:
             batch.size_bytes += size_bytes
             batch.count += len(operations)
             self.size_bytes += size_bytes
-            if batch.size_bytes >= self._batch_bytes or batch.count >= MOST_OPERATIONS:
+            if batch.size_bytes >= self.batch_bytes or batch.count >= MOST_OPERATIONS:
                 self.close_open_batch()
                 self._changed.notify_all()
 
     def close_open_batch(self) -> None:
         """Let what comes next go into another batch. The caller holds the condition."""
         if self._open is not None:
+            self._open.closed = True
             self._ready.append(self._open)
             self._open = None
             self._released = False
@@ -144,7 +158,7 @@ class Lane:
         batch = self._ready[0] if self._ready else self._open if self._released else None
         if batch is None or batch.era > self._oldest_era():
             return None, None
-        return batch, 0.0 if self._ready else self._hold_seconds(batch, self._sent_at)
+        return batch, self._hold_seconds(batch, self._sent_at)
 
     def _begin(self, batch: Batch) -> Batch:
         if self._ready:

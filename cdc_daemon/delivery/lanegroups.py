@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from cdc_daemon.delivery.lanes import Lanes
+from cdc_daemon.delivery.yielding import Yielding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +17,9 @@ if TYPE_CHECKING:
 class LaneGroups:
     """Lanes of every sink of a pipeline, in most pipelines of the only one."""
 
-    def __init__(self, places: Mapping[str, str], make: Callable[[], Lanes]) -> None:
-        """`places` says of each index which sink it is in."""
-        self._groups = {place: make() for place in sorted(set(places.values()))}
+    def __init__(self, places: Mapping[str, str], make: Callable[[str], Lanes]) -> None:
+        """`places` says of each index which sink it is in; `make` makes those of one sink."""
+        self._groups = {place: make(place) for place in sorted(set(places.values()))}
         self._of = {index: self._groups[place] for index, place in places.items()}
 
     def __iter__(self) -> Iterator[Lane]:
@@ -38,6 +40,11 @@ class LaneGroups:
     def size_bytes(self) -> int:
         """What all of them hold."""
         return sum(lanes.size_bytes for lanes in self._groups.values())
+
+    @property
+    def request_bytes(self) -> int:
+        """How large a request is, at most, for the sink that bears least."""
+        return min(lanes.request_bytes for lanes in self._groups.values())
 
     def size_bytes_of(self, place: str) -> int:
         """What those hold that lead to one sink."""
@@ -66,9 +73,20 @@ def lane_groups(
     count: int,
     batch_bytes: int,
     hold_seconds: Callable[[Batch, float], float],
-) -> tuple[LaneGroups, LaneGroups]:
-    """Lanes for changes, so many for each sink, and as many for rows that are loaded."""
+    freshness_seconds: Mapping[str, float],
+) -> tuple[LaneGroups, LaneGroups, Mapping[str, Yielding]]:
+    """Lanes for changes, so many for each sink, and as many for what yields to them.
+
+    How much of each sink that may take is the third.
+    """
+    yielding = {
+        place: Yielding(batch_bytes, freshness_seconds, time.monotonic) for place in places.values()
+    }
     return (
-        LaneGroups(places, lambda: Lanes(count, batch_bytes, hold_seconds)),
-        LaneGroups(places, lambda: Lanes(count, batch_bytes)),
+        LaneGroups(places, lambda _: Lanes(count, batch_bytes, hold_seconds)),
+        LaneGroups(
+            places,
+            lambda place: Lanes(count, batch_bytes, yielding[place].hold_seconds, yielding[place]),
+        ),
+        yielding,
     )

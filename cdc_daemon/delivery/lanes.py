@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
     from cdc_daemon.delivery.lane import Batch
+    from cdc_daemon.delivery.yielding import Yielding
 
 CALM_SHARE: Final = 16
 """One lane is used again when all of them hold less than this part of a batch."""
@@ -33,7 +34,10 @@ class Lanes:
         count: int,
         batch_bytes: int,
         hold_seconds: Callable[[Batch, float], float] = lambda _batch, _sent_at: 0.0,
+        yielding: Yielding | None = None,
     ) -> None:
+        """`yielding`: how much of the sink these may take, where others go before."""
+        self._yielding = yielding
         self._batch_bytes = batch_bytes
         self._changed = threading.Condition()
         self._lanes = [
@@ -70,12 +74,26 @@ class Lanes:
     def adapt(self) -> int:
         """Use all lanes when one can't keep up, one when little comes; return how many."""
         size_bytes = self.size_bytes
+        alone = self._yields()
         if self.in_use == 1:
-            if size_bytes >= self._batch_bytes and len(self._lanes) > 1:
+            if size_bytes >= self._batch_bytes and len(self._lanes) > 1 and not alone:
                 self._divide(len(self._lanes))
-        elif size_bytes < self._batch_bytes // CALM_SHARE and self._is_calm():
+        elif (alone or size_bytes < self._batch_bytes // CALM_SHARE) and self._is_calm():
             self._divide(1)
         return self.in_use
+
+    @property
+    def request_bytes(self) -> int:
+        """How large a request is, at most."""
+        return self._lanes[0].batch_bytes
+
+    def _yields(self) -> bool:
+        """Whether others need the sink: then one lane is enough, and its requests are small."""
+        if self._yielding is None:
+            return False
+        for lane in self._lanes:
+            lane.batch_bytes = self._yielding.request_bytes
+        return self._yielding.alone
 
     def mark(self) -> tuple[int, ...]:
         """Everything put until now, for `passed`."""

@@ -46,7 +46,7 @@ class Pace:
 
     def hold_seconds(self, batch: Batch, sent_at: float) -> float:
         """How long to wait with `batch`; `sent_at` is when its lane sent the last request."""
-        if self.at_once:
+        if self.at_once or batch.closed:
             return 0.0
         now = self._clock()
         freshest = min(self._freshness_seconds[index] for index in batch.by_index)

@@ -41,7 +41,7 @@ class Refresher(threading.Thread):
         freshness: Freshness,
         hurry: Hurry,
         busy: Callable[[], bool],
-        refreshed: Callable[[float], None],
+        refreshed: Callable[[Sequence[str], float], None],
         retried: Callable[[str, str], None],
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -147,4 +147,4 @@ class Refresher(threading.Thread):
             self._not_before = ended + (ended - now)
         for index in due:
             self._due[index] = now + self._freshness_seconds[index]
-        self._refreshed(ended - now)
+        self._refreshed(due, ended - now)

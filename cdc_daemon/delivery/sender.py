@@ -47,6 +47,8 @@ class Sender(threading.Thread):
         keep: Callable[[Sequence[Rejection]], None],
         allowed: Callable[[], None],
         observer: Observer,
+        begins: Callable[[], None],
+        ended: Callable[[Batch, float], None],
         advanced: Callable[[], None],
         failed: Callable[[BaseException], None],
         number: int,
@@ -59,13 +61,15 @@ class Sender(threading.Thread):
         self._keep = keep
         self._allowed = allowed
         self._observer = observer
+        self._begins = begins
+        self._ended = ended
         self._advanced = advanced
         self._failed = failed
 
     def run(self) -> None:
         """Deliver batches until the lane is closed."""
         try:
-            while (batch := self._lane.take()) is not None and self._deliver(batch):
+            while (batch := self._lane.take()) is not None and self._delivered(batch):
                 self._progress.written(batch)
                 self._lane.done(batch)
                 self._advanced()
@@ -73,6 +77,14 @@ class Sender(threading.Thread):
             self._failed(error)
         finally:
             self._writer.close()
+
+    def _delivered(self, batch: Batch) -> bool:
+        began = time.monotonic()
+        self._begins()
+        try:
+            return self._deliver(batch)
+        finally:
+            self._ended(batch, time.monotonic() - began)
 
     def _deliver(self, batch: Batch) -> bool:
         """Write until all is durable; False if the lane was closed before."""

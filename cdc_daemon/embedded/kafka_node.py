@@ -11,12 +11,7 @@ from cdc_daemon.embedded.account import server_account
 from cdc_daemon.embedded.jars import class_path
 from cdc_daemon.embedded.java import QUICK_START, java_home
 from cdc_daemon.embedded.kafka_jars import KAFKA, KAFKA_VERSION
-from cdc_daemon.embedded.kafka_users import (
-    ADMINISTRATOR,
-    broker_settings,
-    client_settings,
-    protocol,
-)
+from cdc_daemon.embedded.kafka_users import ADMINISTRATOR, ANYBODY, Access
 from cdc_daemon.embedded.ports import HOST, free_port
 from cdc_daemon.embedded.process import Launch
 from cdc_daemon.embedded.progress import MEGABYTE, Progress
@@ -105,13 +100,13 @@ def kafka_launch(
     *,
     heap: str,
     options: Sequence[str],
-    users: tuple[str, ...] = (),
+    access: Access = ANYBODY,
 ) -> Launch:
     """How the node in `folder` is started; `options` are Java's."""
     administrator = {
         "bootstrap.servers": f"{HOST}:{port}",
         "log_level": 0,
-        **client_settings(users, ADMINISTRATOR),
+        **access.client_settings(ADMINISTRATOR),
     }
     return Launch(
         name=f"Kafka {KAFKA_VERSION}",
@@ -125,10 +120,10 @@ def kafka_launch(
     )
 
 
-def configure(launch: Launch, extra: Mapping[str, Any], users: tuple[str, ...] = ()) -> None:
+def configure(launch: Launch, extra: Mapping[str, Any], access: Access = ANYBODY) -> None:
     """Write what the node reads when it starts, and make its folders."""
     folder = launch.folder
-    listener = f"{protocol(users)}://{HOST}:{launch.port}"
+    listener = f"{access.protocol}://{HOST}:{launch.port}"
     controller = f"{HOST}:{free_port(other_than=launch.port)}"
     settings = {
         **SETTINGS,
@@ -136,7 +131,7 @@ def configure(launch: Launch, extra: Mapping[str, Any], users: tuple[str, ...] =
         "advertised.listeners": listener,
         "controller.quorum.voters": f"1@{controller}",
         "log.dirs": folder / DATA,
-        **broker_settings(users),
+        **access.broker_settings(),
         **extra,
     }
     for name in (DATA, "tmp"):

@@ -9,7 +9,7 @@ from cdc_daemon.embedded.account import give, server_account
 from cdc_daemon.embedded.folder import server_folder
 from cdc_daemon.embedded.kafka_node import DATA, configure, kafka_launch, kafka_program
 from cdc_daemon.embedded.kafka_prepared import prepared
-from cdc_daemon.embedded.kafka_users import ADMINISTRATOR, client_settings
+from cdc_daemon.embedded.kafka_users import ADMINISTRATOR, ANYBODY, Access
 from cdc_daemon.embedded.memory import require_memory, size_of
 from cdc_daemon.embedded.ports import HOST, free_port
 from cdc_daemon.embedded.process import Server
@@ -28,12 +28,11 @@ OUTSIDE_HEAP_BYTES = 150 * MEGABYTE
 
 
 class KafkaServer(Server):
-    """A Kafka broker that was started here, without TLS."""
+    """A Kafka broker that was started here."""
 
-    def __init__(self, launch: Launch, users: tuple[str, ...], progress: Progress) -> None:
+    def __init__(self, launch: Launch, access: Access, progress: Progress) -> None:
         super().__init__(launch, progress)
-        self.users = users
-        """Who can log in beside the administrator; nobody: it knows no users."""
+        self._access = access
 
     @property
     def bootstrap_servers(self) -> str:
@@ -42,8 +41,8 @@ class KafkaServer(Server):
 
     def client_settings(self, user: str = ADMINISTRATOR) -> dict[str, Any]:
         """What librdkafka needs to be `user`; where the broker knows no users, its address."""
-        login = client_settings(self.users, user)
-        return {"bootstrap.servers": self.bootstrap_servers, **login}
+        how = self._access.client_settings(user)
+        return {"bootstrap.servers": self.bootstrap_servers, **how}
 
 
 @contextmanager
@@ -53,15 +52,15 @@ def kafka(
     heap: str = "256m",
     port: int | None = None,
     settings: Mapping[str, Any] | None = None,
-    users: tuple[str, ...] = (),
+    access: Access = ANYBODY,
     progress: Progress = to_stderr,
 ) -> Iterator[KafkaServer]:
     """Run Kafka for as long as the context lasts; it is ready when the context begins.
 
     `data`: its folder, kept for the next time; None is a temporary one. `heap`: as Java writes it.
-    `settings`: lines for server.properties. `users`: without any there is no authentication; with
-    some it takes their name and `kafka_users.PASSWORD`, and they may what the administrator's rules
-    (ACLs) allow. Raises EmbeddedError, which says what to do.
+    `settings`: lines for server.properties. `access`: where it has users, they log in by their name
+    and `kafka_users.PASSWORD`, and may what the administrator's rules (ACLs) allow. Raises
+    EmbeddedError, which says what to do.
     """
     require_memory("Kafka", size_of(heap) + OUTSIDE_HEAP_BYTES)
     program = kafka_program(progress)
@@ -69,11 +68,11 @@ def kafka(
     account = server_account()
     with server_folder("kafka", data, account, DATA_BYTES) as folder:
         launch = kafka_launch(
-            program, folder, port or free_port(), heap=heap, options=ready.options, users=users
+            program, folder, port or free_port(), heap=heap, options=ready.options, access=access
         )
-        configure(launch, settings or {}, users)
+        configure(launch, settings or {}, access)
         ready.format(folder / DATA)
         give(folder, account)
-        with KafkaServer(launch, users, progress) as server:
+        with KafkaServer(launch, access, progress) as server:
             server.start()
             yield server

@@ -10,6 +10,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from cdc_daemon.events.position import NOWHERE
+
 if TYPE_CHECKING:
     from cdc_daemon.events.position import Position
     from cdc_daemon.events.relations import Relation
@@ -72,11 +74,17 @@ class Commit:
     """The version of the documents that it gives by itself, where that isn't the position: of a
     source that numbers its positions itself, and in which the same change may come again. 0: the
     position."""
+    start: Position = NOWHERE
+    """Where the commit record begins: nothing else was committed from the last one up to there.
+    NOWHERE where that isn't known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Everything the source committed up to `position` has been read; sent when it is idle."""
+    """Everything the source committed up to `position` has been read.
+
+    Sent when it is idle, and before a transaction that took long to write.
+    """
 
     position: Position
     urgent: bool = False

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Change, Commit, Position, Relation
     from cdc_daemon.joining.shareddocuments import Others
     from cdc_daemon.projection.joined.plan import Plan
-    from cdc_daemon.state import Staged, Store, Table
+    from cdc_daemon.state import Staged, Store
 
 QUEUE_BYTES: Final = 8_000_000
 """Whole transactions that wait to be applied together: more are no faster."""
@@ -76,7 +76,7 @@ class Joiner:
         self._share = EVERYTHING if others is None else others.share
         self._sending = Sending(self.projections, indices, delivery, self._share)
         self._shared = None if others is None else SharedDocuments(self.projections, others)
-        self._wide = WideChanges(self.projections, self._sending, delivery, memory.queue, indices)
+        self._wide = WideChanges(self.projections, self._sending, delivery, indices)
         self._sent = 0
         """How many documents of all read models had been sent at the last sync."""
         self._synced_at = 0.0
@@ -178,11 +178,6 @@ class Joiner:
     def step(self) -> bool:
         """Go on with changes that very many documents show; whether there is more to do now."""
         return self._wide.step(self._applied)
-
-    def load(self, table: Table, rows: Sequence[tuple[bytes, bytes]], progress: bytes) -> None:
-        """Put existing rows into the state; send documents that showed other ones."""
-        self._sending.add(self.projections.load(table, rows, progress))
-        self._sending.send()
 
     def reject(self, relation: Relation, rows: Sequence[Content]) -> None:
         """Existing rows can't be kept, since nobody can read their keys."""

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 SLICE_SECONDS: Final = 0.005
 """Between two looks at the stream: an ordinary change waits no longer for a wide one."""
-QUEUE_SHARE: Final = 4
-"""Only while no more than this part of `memory.queue` waits for the sink: what the stream brings
-has room, and no more than that before it."""
 
 
 class WideChanges:
@@ -30,15 +27,13 @@ class WideChanges:
         projections: JoinedProjections,
         sending: Sending,
         delivery: Delivery,
-        queue_bytes: int,
         indices: Mapping[str, str],
     ) -> None:
-        """`queue_bytes` is `memory.queue`; `indices` by the names of the projections."""
+        """`indices` by the names of the projections."""
         self._projections = projections
         self._indices = indices
         self._sending = sending
         self._delivery = delivery
-        self._most_waiting = queue_bytes // QUEUE_SHARE
         self._began: deque[tuple[Position, Position]] = deque()
         """Position of a batch that left some open, and where the commit before the batch ends."""
 
@@ -87,4 +82,4 @@ class WideChanges:
         return bool(bounded) and not (self._sending or self._projections.wide_open())
 
     def _has_room(self) -> bool:
-        return self._delivery.dispatcher.loading_bytes <= self._most_waiting
+        return self._delivery.dispatcher.has_room_aside

@@ -13,7 +13,7 @@ from cdc_daemon.ports.doctor import Doctor, Finding
 from cdc_daemon.ports.group import NOTHING, SLOTS, Group, Reached, Seat, Shareable
 from cdc_daemon.ports.messages import MessageReport, PartReport, ReadsMessages
 from cdc_daemon.ports.posting import BringsRowsOnce, TakesChanges, Versioned
-from cdc_daemon.ports.relay import Locates, Relay, RelayFactory
+from cdc_daemon.ports.relay import Locates, Loss, Relay, RelayFactory
 from cdc_daemon.ports.sink import (
     CheckpointStore,
     DeadLetterStore,
@@ -63,6 +63,7 @@ __all__ = [
     "Health",
     "KeepsFiles",
     "Locates",
+    "Loss",
     "MessageReport",
     "Number",
     "OpenConfiguration",

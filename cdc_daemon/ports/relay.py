@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pydantic import BaseModel
 
@@ -26,6 +26,17 @@ class Locates(Protocol):
 
     def database_name(self) -> str:
         """What the source is called among those of its server."""
+
+
+class Loss(NamedTuple):
+    """What a relay had written, and hasn't any more."""
+
+    topic: str
+    """Where it was, for people."""
+    table: str
+    """Of which table it was (`Relation.qualified_name`); empty where of none."""
+    messages: int | None
+    """How many are gone at least; None where all of them are."""
 
 
 class Relay(Protocol):
@@ -55,12 +66,11 @@ class Relay(Protocol):
         database: str,
         *,
         goes_on: bool,
-    ) -> Mapping[str, str]:
+    ) -> Sequence[Loss]:
         """Make what is lacking; what is written from now on comes after that checkpoint.
 
-        `goes_on`: it is the one that was loaded last, and nothing is lost since. Returns what was
-        made anew though it had been there before, for people, and of which table each of it is
-        (`Relation.qualified_name`; empty where of none).
+        `goes_on`: it is the one that was loaded last, and the source has lost nothing since.
+        Returns what is gone of what was written before.
         """
 
     def begin(self, begin: Begin) -> None:

@@ -56,6 +56,7 @@ class RelayDaemon:
             loaded,
             self._source,
             self._relay,
+            self.metrics,
             self._lifetime.stopping,
             self._stand_by,
         )

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.events import Checkpoint, Relation
-    from cdc_daemon.ports import Locates, Relay, Source
+    from cdc_daemon.metrics import Metrics
+    from cdc_daemon.ports import Locates, Loss, Relay, Source
     from cdc_daemon.relaying.resuming import Resumed
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class RelayStart:
         loaded: LoadedConfiguration,
         source: Source,
         relay: Relay,
+        metrics: Metrics,
         stopping: threading.Event,
         standing_by: Callable[[], None],
     ) -> None:
@@ -53,6 +55,7 @@ class RelayStart:
         self._configuration = loaded.configuration
         self._source = source
         self._relay = relay
+        self._metrics = metrics
         self._stopping = stopping
         self._standing_by = standing_by
         self._owner = uuid4().hex
@@ -113,6 +116,7 @@ class RelayStart:
             found = self._found(kept, memberships)
             resumed = resume_relay(self._configuration.name, found, self._source.show)
             self._require_may_lose(resumed)
+            self._note_failover(kept, resumed)
             checkpoint = resumed.checkpoint
             if resumed.new_place:
                 checkpoint = replace(checkpoint, position=self._source.create_place())
@@ -125,20 +129,28 @@ class RelayStart:
     def _begun(
         self, relations: Sequence[Relation], checkpoint: Checkpoint, resumed: Resumed
     ) -> Checkpoint:
-        """The relay goes on from there; a topic that was emptied gets the rows of its table."""
+        """The relay goes on from there; a topic that lacks messages gets the rows of its table."""
         with self._reaching.reachable("source", SourceError):
             database = cast("Locates", self._source).database_name()
         with self._reaching.reachable("sink", SinkError):
-            emptied = self._relay.begin_from(
+            lost = self._relay.begin_from(
                 relations, checkpoint, database, goes_on=not resumed.new_place
             )
-            for topic in emptied:
-                log.warning("topic_made_anew", topic=topic)
-            tables = frozenset(filter(None, emptied.values()))
+            self._say(lost)
+            tables = frozenset(loss.table for loss in lost if loss.table)
             loads = self._with_loads(checkpoint.loads, tables, relations, joined=False)
             checkpoint = replace(checkpoint, loads=loads)
             self._relay.checkpoints.store(checkpoint)
         return checkpoint
+
+    def _say(self, lost: Sequence[Loss]) -> None:
+        """What is gone can't be had again: people are told, and it is counted."""
+        for loss in lost:
+            self._metrics.relay_lost(loss.topic)
+            if loss.messages is None:
+                log.warning("topic_made_anew", topic=loss.topic)
+            else:
+                log.warning("topic_lost_messages", topic=loss.topic, at_least=loss.messages)
 
     def _found(self, kept: Checkpoint | None, memberships: Mapping[str, str]) -> Found:
         place, source_id, shared = self._source.place(), self._source.identity(), NOWHERE
@@ -168,6 +180,12 @@ class RelayStart:
     def _loads_rows(self) -> bool:
         relay = self._configuration.relay
         return relay is not None and relay.snapshot == "initial"
+
+    def _note_failover(self, kept: Checkpoint | None, resumed: Resumed) -> None:
+        now = resumed.checkpoint
+        if kept is not None and not resumed.new_place and kept.source_id != now.source_id:
+            after = self._source.show(now.position)
+            log.warning("failover_followed", before=kept.source_id, now=now.source_id, after=after)
 
     def _require_may_lose(self, resumed: Resumed) -> None:
         """What is lost can't be had again, but that all rows are read anew."""

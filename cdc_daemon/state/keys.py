@@ -12,7 +12,7 @@ its value, and those that begin alike are put in order when they are read.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,11 +32,8 @@ BEGINS_ALIKE: Final = MOST - DIGEST
 _LENGTHS: Final = [bytes((n,)) for n in range(256)]
 
 
-class Entry(NamedTuple):
-    """One entry of an index, as LMDB keeps it."""
-
-    key: bytes
-    value: bytes
+Entry: TypeAlias = "tuple[bytes, bytes]"
+"""Key and value of one entry of an index, as LMDB keeps it."""
 
 
 def _digest(whole: bytes) -> bytes:
@@ -66,8 +63,8 @@ def entry(group: bytes, order: bytes, key: bytes, whole_key: bytes) -> Entry:
     length = _LENGTHS[len(key)]
     value = length + key if is_cut(key) else length
     if len(group) + len(place) < MOST:
-        return Entry(group + place, value)
-    return Entry((group + place)[:BEGINS_ALIKE] + _digest(place), length + key + place)
+        return group + place, value
+    return (group + place)[:BEGINS_ALIKE] + _digest(place), length + key + place
 
 
 def row_key_of(key: bytes, value: bytes) -> bytes:

@@ -220,9 +220,9 @@ def fitted(kept: Schema, wanted: Wanted, anew: Collection[str] = ()) -> Schema:
     """The schema for what is wanted, with all of what is kept that can be gone on with.
 
     A table goes on if its key and every wanted column are as they were, and it isn't one of those
-    to be loaded `anew`. A new table is to be loaded, a new index to be built, a new aggregate to be
-    counted; where their tables are new they grow with them. An aggregate is counted anew, too,
-    where its ways lead over an index that isn't there yet; another one on its tables is no matter.
+    to be loaded `anew`. A new table is to be loaded, a new index to be built unless its table is
+    new and brings it along, a new aggregate to be counted. An aggregate is counted anew, too, where
+    its ways lead over an index that isn't there yet; another one on its tables is no matter.
     """
     numbers = _Numbers(kept.next)
     going_on = {name: table for name, table in kept.tables.items() if name not in anew}
@@ -261,7 +261,7 @@ def _aggregate(
     own = tuple(tables[name].number for name in wanted.tables)
     if found is not None and found.tables == own and lacking.isdisjoint(wanted.indexes):
         return found
-    return AggregateKept(numbers.take(), own, counted=min(own) >= kept.next)
+    return AggregateKept(numbers.take(), own)
 
 
 @dataclass(slots=True)

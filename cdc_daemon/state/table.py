@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import ConfigurationError, RejectedError
 from cdc_daemon.events import Unreadable
+from cdc_daemon.state.environment import put_all
 from cdc_daemon.state.keys import (
     Entry,
     after,
@@ -22,7 +23,7 @@ from cdc_daemon.state.rows import pack, pack_odd, value_at, values_at
 from cdc_daemon.values.scalars import NULL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cdc_daemon.events import Relation, Row, Value
     from cdc_daemon.state.environment import Database, Transaction
@@ -100,6 +101,12 @@ class Table:
         """The row of that key, packed."""
         return txn.get(key, db=self.database)
 
+    def add(self, txn: Transaction, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Put rows in, and their entries, where there is none of these keys."""
+        put_all(txn, self.database, [*rows])
+        for index in self.indexes:
+            index.add(txn, rows)
+
     def after(self, txn: Transaction, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The rows behind that key, packed, each with its own, in the order of keys."""
         with txn.cursor(self.database) as cursor:
@@ -150,7 +157,7 @@ class Index:
 
     def _group_of_one(self, value: Value) -> bytes | None:
         """Of one column, as nearly all are: half the time."""
-        if not isinstance(value, bytes) or _is_null(value):
+        if not isinstance(value, bytes) or (value == NULL and type(value) is bytes):
             return None
         return group_key(self._group_encoders[0](value))
 
@@ -163,6 +170,11 @@ class Index:
         for place, encode in self._order:
             order += encode(value_at(packed, place))
         return entry(group, order, key, self.table.whole_key(key, packed))
+
+    def add(self, txn: Transaction, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Put the entries of rows in that have none yet."""
+        entries = (self.entry_of(key, packed) for key, packed in rows)
+        put_all(txn, self.database, [entry for entry in entries if entry is not None])
 
     def move(self, txn: Transaction, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """A row has changed: its entry follows. 0.5 us where none of its columns has."""
@@ -177,9 +189,9 @@ class Index:
         if before == now:
             return
         if before is not None:
-            txn.delete(before.key, db=self.database)
+            txn.delete(before[0], db=self.database)
         if now is not None:
-            txn.put(now.key, now.value, db=self.database)
+            txn.put(*now, db=self.database)
 
     def keys(
         self, txn: Transaction, group: bytes, *, most: int | None = None, reverse: bool = False

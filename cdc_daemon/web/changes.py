@@ -20,6 +20,7 @@ from cdc_daemon.posted.body import MistakesError
 from cdc_daemon.posted.outcome import NotServingError, TooManyPostsError
 from cdc_daemon.posted.rates import Rates
 from cdc_daemon.web.access import NO_KEY, WRONG_KEY, brought, who
+from cdc_daemon.web.connections import LEAVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,7 +179,8 @@ def _refused(error: Exception) -> Response:
     more: dict[str, Any] = {}
     if isinstance(error, MistakesError):
         more["mistakes"] = [mistake._asdict() for mistake in error.mistakes]
-    headers = {"retry-after": str(RETRY_AFTER_SECONDS)} if status in _LATER else None
+    later = {"retry-after": str(RETRY_AFTER_SECONDS), **LEAVE}
+    headers = later if status in _LATER else None
     return _refusal(status, str(error), more, headers)
 
 

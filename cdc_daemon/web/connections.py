@@ -1,4 +1,4 @@
-"""How many connections the web side may hold: each is an open file, and the daemon needs some."""
+"""Connections of the web side: how many it may hold (each is an open file), and which end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Final
 
 RESERVED_FILES: Final = 256
 """For everything else: source and sink, the state, the log, what is spilled."""
+LEAVE: Final = {"connection": "close"}
+"""With an answer that another daemon may better: where several stand behind one address, the next
+request of a connection that is kept would come here again."""
 
 
 def most_connections(wanted: int) -> int:

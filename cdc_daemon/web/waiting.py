@@ -18,6 +18,7 @@ from cdc_daemon.consistency.waiters import NobodyServesError, TooManyError
 from cdc_daemon.consistency.waiting import Waiter, position_of, reason, unsearched
 from cdc_daemon.errors import CdcError, ForeignTokenError, FutureTokenError, TokenError
 from cdc_daemon.web.asked import Asking, RefusedError
+from cdc_daemon.web.connections import LEAVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ STATUS_OF: Final[dict[type[CdcError], int]] = {
     TooManyError: 429,
     NobodyServesError: 503,
 }
+ELSEWHERE: Final = frozenset({429, 503})
+"""Another daemon may serve, or have room."""
 REACHED: Final = 200
 NOT_REACHED: Final = 504
 GONE: Final = 499
@@ -139,7 +142,8 @@ class Desk:
 
     def _refusal(self, error: CdcError) -> Response:
         body = {"error": str(error), "epoch": self._waiters.epoch}
-        return JSONResponse(body, STATUS_OF[type(error)])
+        status = STATUS_OF[type(error)]
+        return JSONResponse(body, status, LEAVE if status in ELSEWHERE else None)
 
 
 def _too_stale(staleness: float | None, most: float | None) -> str:

@@ -213,7 +213,7 @@ _OTHER_REMEDY: Final = "Check `bootstrap_servers`, `tls`, `sasl` and `settings`"
 _GIVE: Final = "kafka-acls --add --allow-principal User:NAME"
 _REMEDIES: Final[Mapping[int, str]] = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: f"Run: {_GIVE} --operation Read --operation "
-    "DescribeConfigs --topic TOPIC (to publish: --operation Write)",
+    "DescribeConfigs --topic TOPIC (to publish: --operation Write --operation Create)",
     KafkaError.GROUP_AUTHORIZATION_FAILED: f"Run: {_GIVE} --operation Read --group GROUP",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: f"Run: {_GIVE} --operation Describe --cluster",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: f"Run: {_GIVE} --operation Write "

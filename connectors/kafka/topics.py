@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -126,14 +127,27 @@ class Topics:
             return {key: entry.value for key, entry in answer.result().items()}
 
     def create(
-        self, name: str, *, partitions: int, replicas: int = -1, settings: Mapping[str, str]
+        self,
+        name: str,
+        *,
+        partitions: int,
+        replicas: int = -1,
+        settings: Mapping[str, str],
+        only_try: bool = False,
     ) -> bool:
-        """Make a topic; False where there is one already. `replicas` -1: as the cluster likes."""
+        """Make a topic; False where there is one already. `replicas` -1: as the cluster likes.
+
+        `only_try`: nothing is made, and what would fail fails.
+        """
         new = NewTopic(
             name, num_partitions=partitions, replication_factor=replicas, config=dict(settings)
         )
         with self._mapped(f"make topic {name}"):
-            [answer] = self._connected().create_topics([new], request_timeout=ASK_SECONDS).values()
+            [answer] = (
+                self._connected()
+                .create_topics([new], request_timeout=ASK_SECONDS, validate_only=only_try)
+                .values()
+            )
             return not _is(answer, KafkaError.TOPIC_ALREADY_EXISTS)
 
     def begins(self, places: Sequence[Place]) -> dict[Place, int]:
@@ -143,6 +157,16 @@ class Topics:
     def ends(self, places: Sequence[Place]) -> dict[Place, int]:
         """The offset behind the last message of each, as far as transactions have ended."""
         return self._offsets(places, OffsetSpec.latest())
+
+    def written(self, topics: Iterable[Topic]) -> dict[str, int]:
+        """How far each was written, of open transactions as well: the sum over its partitions."""
+        found = self._offsets(
+            places_of(topics), OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED
+        )
+        written: Counter[str] = Counter()
+        for place, end in found.items():
+            written[place.topic] += end
+        return dict(written)
 
     def committed(self, group: str) -> dict[Place, Committed]:
         """How far a group is, in each partition of which it has said so."""
@@ -200,13 +224,18 @@ class Topics:
         """Let go of the connections. Safe to call twice."""
         self._client = None
 
-    def _offsets(self, places: Sequence[Place], which: OffsetSpec) -> dict[Place, int]:
+    def _offsets(
+        self,
+        places: Sequence[Place],
+        which: OffsetSpec,
+        level: IsolationLevel = IsolationLevel.READ_COMMITTED,
+    ) -> dict[Place, int]:
         if not places:
             return {}
         with self._mapped("read where topics begin and end"):
             asked = self._connected().list_offsets(
                 {TopicPartition(*place): which for place in places},
-                isolation_level=IsolationLevel.READ_COMMITTED,
+                isolation_level=level,
                 request_timeout=ASK_SECONDS,
             )
             return {

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import SourceError
 from cdc_daemon.events import Column
-from connectors.postgres.catalog import column_orders
+from connectors.postgres.catalog import column_orders, primary_key
 from connectors.postgres.catalog_types import load_types
 from connectors.postgres.pgoutput import TuplePlan, misfit
 from connectors.postgres.rowplan import column_plans
 from connectors.postgres.session import mapped_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from cdc_daemon.events import ColumnType, Relation, ReplicaIdentity
     from connectors.postgres.pgoutput import RelationMessage, StreamColumn
@@ -31,6 +31,7 @@ _IDENTITIES: Final[dict[str, ReplicaIdentity]] = {
     "i": "index",
     "n": "nothing",
 }
+_BY_PRIMARY_KEY: Final = "d"
 _DECLARED: Final = "select pg_catalog.format_type(%s, %s)"
 
 
@@ -64,7 +65,7 @@ def as_streamed(
         relation,
         columns=seen,
         known=frozenset(column.name for column in message.columns),
-        primary_key=_key(known, message.columns),
+        primary_key=_key(known, message, primary_key(connection, message.oid)),
         replica_identity=_identity(message, known),
     )
     return TuplePlan(relation, tuple(plans.get(column.name) for column in message.columns))
@@ -103,11 +104,17 @@ def _column(
     return Column(streamed.name, type_, nullable=nullable, in_identity=streamed.in_key)
 
 
-def _key(known: Relation, columns: Sequence[StreamColumn]) -> tuple[str, ...]:
-    """The primary key; of a time when it was another one, what old rows come by."""
-    if {column.name for column in columns}.issuperset(known.primary_key):
-        return known.primary_key
-    return tuple(column.name for column in columns if column.in_key)
+def _key(known: Relation, message: RelationMessage, now: tuple[str, ...]) -> tuple[str, ...]:
+    """The primary key of the message's time, which may be another one `now`.
+
+    Old rows come by it, and so the message says it; in what order, only the catalog does.
+    """
+    streamed = tuple(column.name for column in message.columns if column.in_key)
+    if message.replica_identity != _BY_PRIMARY_KEY or known.kind == "partitioned":
+        columns = {column.name for column in message.columns}
+        return known.primary_key if columns.issuperset(known.primary_key) else streamed
+    ordered = (key for key in (known.primary_key, now) if {*key} == {*streamed})
+    return next(ordered, streamed)
 
 
 def _identity(message: RelationMessage, known: Relation) -> ReplicaIdentity:

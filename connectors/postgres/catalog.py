@@ -76,6 +76,15 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
   and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
 """
 
+_PRIMARY_KEY: Final = """
+select a.attname::text
+from pg_catalog.pg_index i
+cross join lateral unnest(i.indkey::int2[]) with ordinality k (attnum, place)
+join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+where i.indrelid = %s and i.indisprimary and k.place <= i.indnkeyatts
+order by k.place
+"""
+
 _COLUMNS: Final = """
 select attrelid, attname::text, atttypid, atttypmod, attnotnull, attstorage::text <> 'p',
        pg_catalog.format_type(atttypid, atttypmod)
@@ -263,6 +272,13 @@ def column_orders(connection: Connection, oids: Sequence[int]) -> dict[int, tupl
     with mapped_errors("read the catalog"):
         lines = connection.execute(_ORDER, [list(oids)]).fetchall()
     return {oid: tuple(names) for oid, names in lines}
+
+
+def primary_key(connection: Connection, oid: int) -> tuple[str, ...]:
+    """Of a table, as it is now; empty where it has none."""
+    with mapped_errors("read the catalog"):
+        found = connection.execute(_PRIMARY_KEY, [oid]).fetchall()
+    return tuple(name for (name,) in found)
 
 
 def table_oids(connection: Connection, relations: Sequence[Relation]) -> dict[Relation, int]:

@@ -75,7 +75,7 @@ def init(
 
 def _outline(dsn: str, tables: list[str], name: str) -> str:
     try:
-        with connect(dsn, name="cdc-daemon:init") as connection:
+        with connect(dsn, name="cdc-daemon:init", setting="--dsn") as connection:
             return outline(connection, tables, name)
     except RetryError as error:
         raise SourceError(f"{error}. Check that it runs, and the address in --dsn") from error

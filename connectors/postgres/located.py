@@ -40,7 +40,9 @@ def located(
         for one in event:
             if isinstance(one, Change):
                 one.at = message.start
-    elif event is None and message[0] == _BEGIN:
+    elif message[0] == _BEGIN:
         _, _, microseconds, xid = _BEGIN_BODY(message)
-        return Begin(message.start, microseconds / 1e6 + POSTGRES_EPOCH_SECONDS, xid)
+        begin = Begin(message.start, microseconds / 1e6 + POSTGRES_EPOCH_SECONDS, xid)
+        events: list[Event] = [begin] if event is None else [event, begin]
+        return events
     return event

@@ -28,6 +28,7 @@ from cdc_daemon.events import (
     StreamStart,
     StreamStop,
     Unreadable,
+    Watermark,
 )
 from cdc_daemon.values import SpecialValueError
 from connectors.postgres.streamed import Streamed, StreamedTransactions
@@ -62,8 +63,8 @@ _UINT16: Final = Struct(">H").unpack_from
 _UINT32: Final = Struct(">I").unpack_from
 _INT32: Final = Struct(">i").unpack_from
 _COMMIT_BODY: Final = Struct(">Bqqq").unpack_from
+_BEGIN_BODY: Final = Struct(">qqI").unpack_from
 _BEGIN_BYTES: Final = 21
-_BEGIN_XID_AT: Final = 17
 _COMMIT_BYTES: Final = 26
 _TRUNCATE_BODY: Final = Struct(">IB").unpack_from
 _STREAM_START_BYTES: Final = 6
@@ -71,6 +72,10 @@ _STREAM_COMMIT_BODY: Final = Struct(">IBqqq").unpack_from
 _STREAM_COMMIT_BYTES: Final = 30
 _STREAM_ABORT_BODY: Final = Struct(">II").unpack_from
 _STREAM_ABORT_BYTES: Final = 9
+
+FAR_BYTES: Final = 1 << 20
+"""A transaction whose commit lies so far behind the last one says that all before it has come: of
+less, which the server writes within milliseconds, an event each would cost more than it tells."""
 
 Encoder: TypeAlias = Callable[[bytes], bytes]
 
@@ -165,6 +170,8 @@ class Decoder:
         self._plans = self._described.plans
         self._xid = 0
         """Of the transaction that is open; only its begin says it."""
+        self._end = 0
+        """Of the last commit."""
         self._part: Streamed | None = None
         """The transaction of the block that is being read."""
         self.in_transaction = False
@@ -295,14 +302,14 @@ class Decoder:
     def _rare(self, tag: int, data: bytes) -> Event | list[Change] | None:
         if tag == _BEGIN:
             _require(data, _BEGIN_BYTES)
-            self._xid = _UINT32(data, _BEGIN_XID_AT)[0]
+            start, _, self._xid = _BEGIN_BODY(data, 1)
             self.in_transaction = True
-            return None
+            return Watermark(Position(start)) if start - self._end >= FAR_BYTES else None
         if tag == _COMMIT:
             _require(data, _COMMIT_BYTES)
             self.in_transaction = False
-            _, _, end, microseconds = _COMMIT_BODY(data, 1)
-            return _commit(end, microseconds, self._xid)
+            _, start, self._end, microseconds = _COMMIT_BODY(data, 1)
+            return _commit(start, self._end, microseconds, self._xid)
         if tag == _RELATION:
             self._describe(read_relation(data))
             return None
@@ -325,9 +332,9 @@ class Decoder:
             return None
         if tag == _STREAM_COMMIT:
             _require(data, _STREAM_COMMIT_BYTES)
-            xid, _, _, end, microseconds = _STREAM_COMMIT_BODY(data, 1)
+            xid, _, start, self._end, microseconds = _STREAM_COMMIT_BODY(data, 1)
             self._streamed.commit(xid)
-            return _commit(end, microseconds, xid)
+            return _commit(start, self._end, microseconds, xid)
         if tag == _STREAM_ABORT:
             _require(data, _STREAM_ABORT_BYTES)
             xid, subxid = _STREAM_ABORT_BODY(data, 1)
@@ -404,8 +411,9 @@ def _read_string(data: bytes, at: int) -> tuple[str, int]:
     return data[at:end].decode(), end + 1
 
 
-def _commit(end: int, microseconds: int, xid: int) -> Commit:
-    return Commit(Position(end), microseconds / 1e6 + POSTGRES_EPOCH_SECONDS, xid)
+def _commit(start: int, end: int, microseconds: int, xid: int) -> Commit:
+    time = microseconds / 1e6 + POSTGRES_EPOCH_SECONDS
+    return Commit(Position(end), time, xid, start=Position(start))
 
 
 def _require(data: bytes, length: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import orjson
 
-from cdc_daemon.events import UNCHANGED, Position, Special, Unreadable
+from cdc_daemon.events import NOWHERE, UNCHANGED, Position, Special, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -278,6 +278,16 @@ def carried_on(
         goes_on = kept.rpartition(_SINCE)[0] == membership
         said[table] = kept if kept and goes_on else f"{membership}{_SINCE}{after}"
     return said
+
+
+def whole_since(head: LogHead) -> Position:
+    """Since when the log has no break: at one, all tables belong to it anew.
+
+    There is one where the relay couldn't go on where the log ended: its slot or its history was
+    lost, or the end of the log.
+    """
+    since = (int(text.rpartition(_SINCE)[2]) for text in head.tables.values())
+    return Position(min(since, default=NOWHERE))
 
 
 _SINCE: Final = " since "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.errors import RetryError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from cdc_daemon.events import Relation
     from cdc_daemon.ports import ChunkReader
@@ -24,15 +24,16 @@ relay so long before its end is visible, unless it waits for a standby: readers 
 
 
 def recent(log: LogTopic, last: Found) -> frozenset[int]:
-    """The transactions of the log that may not be visible yet, when `last` was written just now."""
+    """The transactions of the log that may not be visible yet, when `last` was written just now.
+
+    Those of an earlier history either have been since its failover, or are lost and never will.
+    """
     since = last.written - RECENT_SECONDS
     low, high = log.bounds()
     offset = log.first_where(lambda one: one.written >= since, low, high)
-    return frozenset(_numbers(log.from_offset(offset, high)))
-
-
-def _numbers(found: Iterator[Found]) -> Iterator[int]:
-    return (one.place.xid for one in found if one.place.xid)
+    found = log.from_offset(offset, high)
+    here = last.head.source_id
+    return frozenset(one.place.xid for one in found if one.place.xid and one.head.source_id == here)
 
 
 class LogChunkReader:

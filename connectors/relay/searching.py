@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from cdc_daemon.errors import SourceError
 from cdc_daemon.events import NOWHERE, Position
 from connectors.postgres.lsn import format_lsn
+from connectors.relay.log import whole_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ class Searched(Protocol):
     def at(self, offset: int) -> Found | None:
         """As `LogTopic` has it."""
 
+    def last(self) -> Found | None:
+        """As `LogTopic` has it."""
+
     def from_offset(self, offset: int) -> Iterator[Found]:
         """As `LogTopic` has it."""
 
@@ -33,10 +37,13 @@ class Searched(Protocol):
 def begins_at(log: Searched) -> Position | None:
     """Whatever comes after this position is in the log; None where nothing is there.
 
-    What is kept of a topic may begin amid a transaction.
+    What is kept of a topic may begin amid a transaction; and what comes before a break in it isn't
+    gone on from.
     """
     low, _ = log.bounds()
-    return next((found.place.after for found in log.from_offset(low) if not found.place.part), None)
+    whole = (found.place.after for found in log.from_offset(low) if not found.place.part)
+    first, last = next(whole, None), log.last()
+    return None if first is None or last is None else max(first, whole_since(last.head))
 
 
 def shared_until(log: Searched, here: str) -> Position:

@@ -250,6 +250,70 @@ SINK: Final = (
     ),
 )
 
+RELAY: Final = (
+    graph(
+        Text(
+            "Written to Kafka",
+            "Keys and values that are durable, of pipelines that relay. None while the source has "
+            "changes: the brokers take nothing.",
+            "Bps",
+        ),
+        Query("sum by (pipeline) (rate(cdc_relay_bytes_total{%s}[$__rate_interval]))"),
+    ),
+    graph(
+        Text(
+            "Until it is durable",
+            "How long a Kafka transaction takes to end. The next one waits for it.",
+            "s",
+        ),
+        *percentiles("cdc_relay_settle_seconds"),
+    ),
+    graph(
+        Text(
+            "Lost or unreadable",
+            "Topics that were found without messages that had been written to them, and changes "
+            "that were passed on without values. Both should stay at 0.",
+            "short",
+        ),
+        Query(
+            "sum by (pipeline, topic) (increase(cdc_relay_losses_total{%s}[$__rate_interval]))",
+            "{{pipeline}} {{topic}} lost",
+        ),
+        Query(
+            "sum by (pipeline, table)"
+            " (increase(cdc_relay_unreadable_changes_total{%s}[$__rate_interval]))",
+            "{{pipeline}} {{table}} unreadable",
+        ),
+    ),
+)
+
+REPLICAS: Final = (
+    graph(
+        Text(
+            "Documents that are written",
+            "Of 64 slots, those that a replica has. Less for long: what is in the others is "
+            "written by nobody.",
+            "short",
+        ),
+        Query("sum by (pipeline) (cdc_replica_slots{%s})"),
+    ),
+    graph(
+        Text("Replicas", "Those that share the documents, and whether one of them leads.", "short"),
+        Query("max by (pipeline) (cdc_replica_members{%s})"),
+        Query("sum by (pipeline) (cdc_replica_leads{%s})", "{{pipeline}} leads"),
+    ),
+    graph(
+        Text(
+            "Rebalances",
+            "How often replicas were given other slots: each time they stand for about a second.",
+            "short",
+        ),
+        Query(
+            "sum by (pipeline) (increase(cdc_replica_rebalances_total{%s}[$__rate_interval]))",
+        ),
+    ),
+)
+
 WAITING: Final = (
     graph(
         Text("Requests that wait", "For searches to show what a client has written.", "short"),
@@ -360,6 +424,8 @@ def build() -> dashboard.Dashboard:
         ("What flows", FLOW),
         ("Sink", SINK),
         ("Source", SOURCE),
+        ("Relay", RELAY),
+        ("Replicas", REPLICAS),
     )
     for title, panels in rows:
         board.with_row(dashboard.Row(title))

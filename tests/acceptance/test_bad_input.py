@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.integration.opensearch.tlsproxy import Certificates, Proxy
 
-CONFIGURATION, SOURCE, SINK, SLOT_IN_USE, OTHER = 2, 3, 4, 5, 1
+CONFIGURATION, SOURCE, SINK, SLOT_IN_USE, LOCAL, OTHER = 2, 3, 4, 5, 6, 1
 READ_ONLY = {"bearer_token": "read-only"}
 """What the proxy lets read, but make nothing."""
 
@@ -141,7 +141,7 @@ def test_unknown_key(shop: Shop) -> None:
 def test_missing_file(shop: Shop) -> None:
     """A configuration that isn't there is named."""
     shop.file.unlink()
-    shop.fails(CONFIGURATION, "cdc-daemon.yaml", "can't be read")
+    shop.fails(CONFIGURATION, "cdc-daemon.yaml", "no such file", "cdc-daemon init")
 
 
 def test_missing_publication_right(shop: Shop, reader: str) -> None:
@@ -219,7 +219,8 @@ def test_no_replica_identity(
 def test_unreachable_opensearch(shop: Shop, free_port: int) -> None:
     """An OpenSearch that isn't there is named; nothing is made in the source."""
     shop.configure(sink=shop.sink(hosts=[f"http://127.0.0.1:{free_port}"]))
-    shop.fails(SINK, f"http://127.0.0.1:{free_port} can't be reached", "sink.hosts")
+    result = shop.fails(SINK, f"http://127.0.0.1:{free_port} can't be reached", "sink.hosts")
+    assert result.message.count("Check") == 1
     assert shop.made() == set()
 
 
@@ -253,9 +254,18 @@ def test_missing_right_in_the_cluster(shop: Shop, proxy: Proxy, certificates: Ce
 def test_what_a_failed_start_made_is_reported(
     shop: Shop, proxy: Proxy, certificates: Certificates
 ) -> None:
-    """A publication that a failed start leaves behind is named in the log."""
+    """A publication that a failed start leaves behind is named in the log, with its event."""
     shop.configure(sink=shop.sink(hosts=[proxy.url], ca=str(certificates.ca), **READ_ONLY))
-    assert shop.name in shop.fails(SINK).stderr
+    result = shop.fails(SINK)
+    assert "publication_made" in result.events
+    assert shop.name in result.stderr
+
+
+def test_folder_of_local_files(shop: Shop) -> None:
+    """One that can't be made is named before anything is, and not by a large transaction later."""
+    shop.configure(state={"path": str(shop.file / "data")})
+    shop.fails(LOCAL, str(shop.file / "data"), "state.path")
+    assert shop.made() == set()
 
 
 def test_web_port_taken(shop: Shop) -> None:

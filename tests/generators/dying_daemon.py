@@ -30,6 +30,7 @@ MOMENTS: Final = {
     "checkpoint stored": Moment("connectors.opensearch.checkpoints", "OpenSearchCheckpoints.store"),
     "rows loaded": Moment("cdc_daemon.state", "Batch.load"),
     "table loaded": Moment("cdc_daemon.state", "Store.loaded", before=True),
+    "rows counted": Moment("cdc_daemon.assembly", "JoinedProjections.count_some"),
     "published": Moment("connectors.opensearch.sink", "OpenSearchSink.publish"),
 }
 

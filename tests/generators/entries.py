@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import psycopg
 
 from cdc_daemon.outside.search import Search as OpenSearch
 from cdc_daemon.price.clients import Answer, EventualClient, Places
-from cdc_daemon.price.history import History, Search
+from cdc_daemon.price.history import History, Search, Write
 from cdc_daemon.price.workload import Workload, keys_of
 from tests.generators.rest import Refused, Rest
 from tests.generators.running_daemon import until
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 OPERATIONS = int(os.environ.get("CONSISTENCY_OPERATIONS") or 1200)
 """How many commits and searches a proof goes on for, at least."""
+ROUNDS = max(1, OPERATIONS // 10_000)
+"""How often everything fails meanwhile: of a long proof no part is a calm one."""
+STAGE = OPERATIONS // (8 * ROUNDS)
+"""How many operations there are between two failures."""
 CLIENTS = int(os.environ.get("CONSISTENCY_CLIENTS") or 6)
 """That work at once: the more there are, the more a long proof does in its time."""
 RATE = 300.0
@@ -36,6 +41,7 @@ create table entry (id int primary key);
 create table history (id int primary key, version int not null);
 """
 AUDITOR = "auditor"
+CARELESS = "careless"
 NOTHING_PROMISED = -math.inf
 
 
@@ -89,7 +95,8 @@ def done(workload: Workload) -> int:
 def go_on(workload: Workload, operations: int) -> None:
     """Wait until clients have done some more."""
     end = done(workload) + operations
-    until(lambda: done(workload) >= end, 120, f"{operations} more operations")
+    most = 120 + operations / 10
+    until(lambda: done(workload) >= end, most, f"{operations} more operations")
 
 
 def audited(history: History, where: Places) -> History:
@@ -102,6 +109,23 @@ def audited(history: History, where: Places) -> History:
             answer = Search(AUDITOR, str(key), (found or {"version": 0})["version"], began, began)
             now.searches.append(answer)
     return now
+
+
+def careless(where: Places, daemon: RunningDaemon) -> History:
+    """What a client does and sees that waits for nothing, while nothing can be shown to it.
+
+    The daemon is frozen, so a checker that finds nothing wrong here would find nothing anywhere.
+    """
+    history = History()
+    daemon.signal(signal.SIGSTOP)
+    try:
+        with EventualClient(where) as client:
+            history.writes.append(Write(CARELESS, "1", *client.write(1)))
+            for read in (client.selected, client.searched):
+                history.searches.append(Search(CARELESS, "1", *read(1)))
+    finally:
+        daemon.signal(signal.SIGCONT)
+    return history
 
 
 class TrustingClient(EventualClient):

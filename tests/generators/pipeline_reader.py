@@ -94,7 +94,6 @@ def readers(folder: Path) -> Iterator[Callable[..., Reader]]:
             sink=sink,
             delivery=delivery,
             generations={},
-            queue_bytes=queue,
             all_loaded=stop.set,
             recent=deque(),
         )

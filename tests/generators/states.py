@@ -67,6 +67,8 @@ def fit_empty(store: Store, wanted: Wanted) -> None:
     store.fit(wanted)
     for name in store.schema.to_load:
         store.loaded(name)
+    for aggregate in store.schema.to_count:
+        store.counted(aggregate)
 
 
 def staged(store: Store, folder: Path, changes: list[Change], most_bytes: int = MANY) -> Staged:

@@ -72,6 +72,7 @@ def show_requests(metrics: Metrics) -> None:
     metrics.posted_transactions(["written"])
     metrics.relay_settled(1, 0.1)
     metrics.relay_unreadable("public.hotel")
+    metrics.relay_lost("store.public.hotel")
     replica = SimpleNamespace(show=lambda: REPLICA)
     metrics.registry.register(ReplicaCollector(replica, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
 
@@ -102,7 +103,11 @@ def registry() -> CollectorRegistry:
     metrics.loaded("hotels", 1)
     metrics.strong(active=True)
     show_requests(metrics)
-    for gauge in (metrics.queue_bytes, metrics.dead_letters_stored):
+    for gauge in (
+        metrics.queue_bytes,
+        metrics.background_request_bytes,
+        metrics.dead_letters_stored,
+    ):
         gauge.labels("pipe").set(1)
     metrics.registry.register(BackfillCollector(LOADING, "pipe"))  # type: ignore[arg-type]  # as much of it as is read
     metrics.registry.register(StateCollector(STATE, "pipe"))  # type: ignore[arg-type]  # as above

@@ -33,6 +33,8 @@ class Stored:
     checkpoint: Checkpoint
     topics: Mapping[str, str] = field(default_factory=dict)
     """The ids of its topics: another id is another topic of the name."""
+    ends: Mapping[str, int] = field(default_factory=dict)
+    """How far each was written at least, as `Ends` counts it."""
 
 
 def message_of(stored: Stored, topic: str) -> Message:
@@ -41,6 +43,7 @@ def message_of(stored: Stored, topic: str) -> Message:
         "format": CHECKPOINT_FORMAT,
         "checkpoint": stored.checkpoint,
         "topics": dict(stored.topics),
+        "ends": dict(stored.ends),
     }
     return Message(topic, stored.checkpoint.pipeline.encode(), orjson.dumps(value))
 
@@ -53,7 +56,7 @@ def stored_of(value: bytes, topic: str) -> Stored:
             f"the checkpoint in topic {topic} has format {said.get('format')!r}, and this version "
             f"of cdc-daemon reads {CHECKPOINT_FORMAT}: use the version that wrote it"
         )
-    return Stored(checkpoint_of(said["checkpoint"]), said["topics"])
+    return Stored(checkpoint_of(said["checkpoint"]), said["topics"], said["ends"])
 
 
 class LastMessages:

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Relation
     from connectors.kafka.relay.config import KafkaRelayConfig
-    from connectors.kafka.relay.topics import WantedTopic
+    from connectors.kafka.relay.topics import RelayTopics, WantedTopic
     from connectors.kafka.topics import Topic, Topics
 
-_WRITE: Final = "write"
 SAFE_COPIES: Final = 2
 """Brokers that must have a message before the source lets go of it: they write it to their disks
 later, so one that loses power loses its last ones."""
@@ -32,15 +31,16 @@ def require_usable(topics: Topics, wanted: Sequence[WantedTopic]) -> None:
 def examine(
     config: KafkaRelayConfig,
     topics: Topics,
-    wanted: Sequence[WantedTopic],
+    names: RelayTopics,
     relations: Sequence[Relation],
 ) -> Iterator[Finding]:
     """A finding for each thing that was looked at."""
     yield Finding("cluster", "ok", f"{topics.cluster_id()} at {config.bootstrap_servers}")
+    wanted = list(names.wanted(relations))
     there = topics.describe(topic.name for topic in wanted)
     for topic in wanted:
         if topic.name not in there:
-            yield Finding(f"topic {topic.name}", "ok", "it isn't there yet, and will be made")
+            yield _to_be_made(names, topics, topic)
         elif why := _misfit(topic, there[topic.name]):
             yield Finding(f"topic {topic.name}", "problem", why)
         else:
@@ -50,6 +50,15 @@ def examine(
             yield _keyless(relation)
 
 
+def _to_be_made(names: RelayTopics, topics: Topics, wanted: WantedTopic) -> Finding:
+    check = f"topic {wanted.name}"
+    try:
+        names.create(wanted, topics, only_try=True)
+    except CdcError as error:
+        return Finding(check, "problem", f"it isn't there, and can't be made: {error}")
+    return Finding(check, "ok", "it isn't there yet, and will be made")
+
+
 def _misfit(wanted: WantedTopic, topic: Topic) -> str | None:
     if wanted.is_single and topic.partitions > 1:
         return (
@@ -57,11 +66,14 @@ def _misfit(wanted: WantedTopic, topic: Topic) -> str | None:
             "for: it must have one. Delete it (kafka-topics --delete --topic "
             f"{topic.name}) where nobody needs it, or choose another name"
         )
-    if topic.operations and not {_WRITE, "all"} & topic.operations:
-        return (
-            f"we may not write to topic {topic.name}: kafka-acls --add --allow-principal User:NAME "
-            f"--operation Write --operation Describe --topic {topic.name}"
-        )
+    needed = ("write", "read") if wanted.is_read else ("write",)
+    for operation in needed:
+        if topic.operations and not {operation, "all"} & topic.operations:
+            return (
+                f"we may not {operation} topic {topic.name}: kafka-acls --add --allow-principal "
+                f"User:NAME --operation {operation.capitalize()} --operation Describe "
+                f"--topic {topic.name}"
+            )
     return None
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from cdc_daemon.errors import RetryError, SinkError, StartAgainError, TakenOverError
+from cdc_daemon.errors import CdcError, RetryError, SinkError, StartAgainError, TakenOverError
 from connectors.kafka.relay.topics import LOG_BYTES
 from connectors.kafka.session import Heard, client_settings, mapped
 
@@ -27,6 +28,8 @@ END_SECONDS: Final = 5.0
 BUFFER_KILOBYTES: Final = 65_536
 """What may wait for the brokers: some seconds of a busy source."""
 LINGER_MILLISECONDS: Final = 5
+MOST_EXPIRED: Final = 2
+"""Transactions that take too long, one after the other: the same one, since it comes again."""
 
 _FENCED: Final = frozenset(
     {
@@ -42,6 +45,12 @@ _NO_TOPIC: Final = frozenset(
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - the same
     }
 )
+_NO_CAUSE: Final = frozenset(
+    {
+        KafkaError._STATE,  # noqa: SLF001 - the same
+        KafkaError._FATAL,  # noqa: SLF001 - the same
+    }
+)
 _TIMED_OUT: Final = KafkaError._TIMED_OUT  # noqa: SLF001 - the same
 
 
@@ -55,10 +64,15 @@ class Transactions:
         self._producer: Producer | None = None
         self._is_begun = False
         self._begun_at = 0.0
+        self._expired_large = 0
+        """How many transactions have taken too long since one was ended, and not because nothing
+        got through."""
         self.meanwhile: Callable[[], None] = lambda: None
         """Called while there is no room."""
         self.held = 0
         """Bytes of the transaction that is open."""
+        self.written: Counter[str] = Counter()
+        """How many messages of it there are of each topic."""
 
     def open(self) -> None:
         """Begin anew: what was begun by us or by others is undone."""
@@ -94,13 +108,9 @@ class Transactions:
                 producer.poll(ROOM_SECONDS)
                 self.meanwhile()
             except KafkaException as error:
-                raise self._why(error.args[0], f"write to topic {topic}") from error
+                raise self._why(_cause(producer, error), f"write to topic {topic}") from error
         self.held += len(value or b"") + len(key or b"")
-
-    def serve(self) -> None:
-        """Let the client do what it does between calls."""
-        if self._producer is not None:
-            self._producer.poll(0)
+        self.written[topic] += 1
 
     def end(self, meanwhile: Callable[[], None]) -> None:
         """Return once all of the transaction is seen. Calls `meanwhile` while it waits."""
@@ -114,7 +124,8 @@ class Transactions:
                 if said.txn_requires_abort() or said.fatal() or not _passes(said):
                     raise self._why(said, "end the transaction") from error
             meanwhile()
-        self._is_begun, self.held = False, 0
+        self._forget()
+        self._expired_large = 0
 
     def close(self) -> None:
         """Undo what is open. Safe to call twice."""
@@ -122,7 +133,11 @@ class Transactions:
         if producer is not None and self._is_begun:
             with suppress(KafkaException):
                 producer.abort_transaction(END_SECONDS)
+        self._forget()
+
+    def _forget(self) -> None:
         self._is_begun, self.held = False, 0
+        self.written = Counter()
 
     def _begun(self) -> Producer:
         producer = self._producer
@@ -150,11 +165,7 @@ class Transactions:
     def _why(self, error: KafkaError, what: str) -> Exception:
         code = error.code()
         if self._has_expired and code in _FENCED | {_TIMED_OUT}:
-            return StartAgainError(
-                f"could not {what}: the transaction has taken longer than transaction_timeout "
-                f"({self._config.transaction_timeout:g} s). Where the brokers weren't away for as "
-                "long, a transaction of the source is too large for that: raise it"
-            )
+            return self._expired(what)
         if code in _FENCED:
             return TakenOverError(
                 f"another daemon has taken over the pipeline: it writes as {self._id} since this "
@@ -177,6 +188,37 @@ class Transactions:
                 "transaction.max.timeout.ms of the brokers, or raise that"
             )
         return mapped(error, what, SinkError, self._heard)
+
+    def _expired(self, what: str) -> CdcError:
+        """What is larger than the buffer has got through in part: then no broker was away.
+
+        Once it may have been a bad moment; what takes too long again would do so for ever.
+        """
+        timeout = f"transaction_timeout ({self._config.transaction_timeout:g} s)"
+        said = f"could not {what}: the transaction has taken longer than {timeout}"
+        if self.held <= BUFFER_KILOBYTES * 1024:
+            return StartAgainError(said)
+        self._expired_large += 1
+        said += f", though {self.held / 1e6:,.0f} MB of it were written"
+        if self._expired_large < MOST_EXPIRED:
+            return StartAgainError(f"{said}: it is tried once more")
+        return SinkError(
+            f"{said}. A transaction of the source is too large for that, and it doesn't end in "
+            "parts: raise `transaction_timeout` of the sink (and transaction.max.timeout.ms of the "
+            "brokers, 15 minutes unless set, to as much), and start again. Until then the source "
+            "keeps its log"
+        )
+
+
+def _cause(producer: Producer, error: KafkaException) -> KafkaError:
+    """A transaction that has failed takes nothing more; asked to end, it says of what."""
+    said: KafkaError = error.args[0]
+    if said.code() in _NO_CAUSE:
+        try:
+            producer.commit_transaction(0)
+        except KafkaException as failed:
+            said = failed.args[0]
+    return said
 
 
 def _passes(error: KafkaError) -> bool:

@@ -10,22 +10,25 @@ import structlog
 from cdc_daemon import __version__
 from cdc_daemon.errors import SinkError, TakenOverError
 from cdc_daemon.events import PartlyUnreadable
-from connectors.kafka.relay.checkpoints import LastMessages, Stored, message_of, stored_of
+from cdc_daemon.ports import Loss
+from connectors.kafka.relay.checkpoints import LastMessages, message_of, stored_of
 from connectors.kafka.relay.columns import Modes
 from connectors.kafka.relay.config import KafkaRelayConfig
 from connectors.kafka.relay.doctor import examine, require_usable
 from connectors.kafka.relay.envelope import Envelopes, Marks, Message
 from connectors.kafka.relay.producing import Transactions
 from connectors.kafka.relay.tables import Shape
+from connectors.kafka.relay.tails import Tails
 from connectors.kafka.relay.topics import RelayTopics
 from connectors.kafka.topics import Topics
 from connectors.relay.log import LogEncoder, LogHead, carried_on, protected_columns, read_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation, Row
     from cdc_daemon.ports import CheckpointStore, Finding
+    from connectors.kafka.relay.checkpoints import Stored
 
 log = structlog.get_logger(__name__)
 
@@ -47,8 +50,10 @@ class KafkaRelay:
         self._transactions = Transactions(config, self._client_id)
         self._topics = Topics(config, self._client_id, SinkError)
         self._names = RelayTopics(config, pipeline)
-        self._ends = LastMessages(config, self._client_id, self._topics)
-        self._ids: dict[str, str] = {}
+        self._last = LastMessages(config, self._client_id, self._topics)
+        self._tails = Tails(self._names, self._topics)
+        self._found: Stored | None = None
+        """What was loaded."""
         self._envelopes: Envelopes | None = None
         self._log: LogEncoder | None = None
         self._begun: list[Message] | None = None
@@ -63,12 +68,9 @@ class KafkaRelay:
 
     def load(self, pipeline: str) -> Checkpoint | None:
         """The last one that was committed."""
-        value = self._ends.last(self._names.checkpoint, pipeline.encode())
-        if value is None:
-            return None
-        stored = stored_of(value, self._names.checkpoint)
-        self._ids = dict(stored.topics)
-        return stored.checkpoint
+        value = self._last.last(self._names.checkpoint, pipeline.encode())
+        self._found = None if value is None else stored_of(value, self._names.checkpoint)
+        return None if self._found is None else self._found.checkpoint
 
     def store(self, checkpoint: Checkpoint) -> None:
         """In a transaction of its own."""
@@ -80,7 +82,7 @@ class KafkaRelay:
 
     def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
         """Look at the cluster, its topics, and our rights."""
-        return examine(self._config, self._topics, list(self._names.wanted(subjects)), subjects)
+        return examine(self._config, self._topics, self._names, subjects)
 
     def open(self) -> None:
         """Fence whoever writes as this pipeline."""
@@ -94,11 +96,11 @@ class KafkaRelay:
         database: str,
         *,
         goes_on: bool,
-    ) -> dict[str, str]:
-        """Make the topics that are lacking."""
-        before = self._ids if goes_on else {}
+    ) -> list[Loss]:
+        """Make the topics that are lacking; those that were there must have what was written."""
+        before = self._found if goes_on else None
         wanted = list(self._names.wanted(relations))
-        self._ids = self._names.make(wanted, self._topics)
+        lost = self._tails.begin(wanted, before)
         config = self._config
         self._envelopes = Envelopes(
             Shape(self._names.prefix, Modes(config.decimals, config.intervals), config.schemas),
@@ -106,27 +108,29 @@ class KafkaRelay:
             with_transactions=config.transactions,
             with_tombstones=config.tombstones,
         )
-        self._begin_log(relations, checkpoint, before)
-        return {
-            topic.name: topic.table
+        had = set() if before is None else before.topics.keys() - lost.keys()
+        self._begin_log(relations, checkpoint, goes_on=self._names.log in had)
+        return [
+            Loss(topic.name, topic.table, lost[topic.name])
             for topic in wanted
-            if before.get(topic.name, self._ids[topic.name]) != self._ids[topic.name]
-        }
+            if topic.name in lost
+        ]
 
     def _begin_log(
-        self, relations: Sequence[Relation], checkpoint: Checkpoint, before: Mapping[str, str]
+        self, relations: Sequence[Relation], checkpoint: Checkpoint, *, goes_on: bool
     ) -> None:
         """Readers hear at once of the tables that are relayed from now on.
 
-        The log goes on where the checkpoint that was found names the very topic as `before`.
+        `goes_on`: the log has all that it had when the checkpoint was stored.
         """
         name, at = self._names.log, checkpoint.position
         if name is None:
             return
-        last = self._ends.last(name)
+        last = self._last.last(name)
         head, place = (None, None) if last is None else read_place(last)
-        goes_on = name in before and before[name] == self._ids[name]
         after = place.position if place is not None and goes_on else at
+        if after > at:
+            raise SinkError(_behind(self._names))
         new_head = LogHead(
             checkpoint.source_id,
             carried_on(head if goes_on else None, checkpoint.memberships, after),
@@ -180,8 +184,11 @@ class KafkaRelay:
     def settle(self, checkpoint: Checkpoint, meanwhile: Callable[[], None]) -> None:
         """Everything is seen at once, with the checkpoint; with a sign of life where it is due."""
         self._write_heartbeat()
-        self._transactions.write(message_of(Stored(checkpoint, self._ids), self._names.checkpoint))
+        written = self._transactions.written
+        stored = self._tails.stored(checkpoint, written)
+        self._transactions.write(message_of(stored, self._names.checkpoint))
         self._transactions.end(meanwhile)
+        self._tails.ended(written)
 
     @property
     def is_due(self) -> bool:
@@ -221,3 +228,13 @@ class KafkaRelay:
         if self.is_due:
             self._heartbeat_at = time.monotonic()
             self._write([self._encoder().heartbeat(time.time_ns() // 1000)])
+
+
+def _behind(names: RelayTopics) -> str:
+    return (
+        f"the log in topic {names.log} goes further than the checkpoint in {names.checkpoint}, and "
+        "both are written at once: the brokers have lost the last messages of the checkpoint. What "
+        "was written since would be written twice. Delete the topic (kafka-topics --delete --topic "
+        f"{names.checkpoint}) and start again: all rows are relayed anew, and readers of the log "
+        "load anew"
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Relation
     from connectors.kafka.relay.config import KafkaRelayConfig
-    from connectors.kafka.topics import Topics
+    from connectors.kafka.topics import Topic, Topics
 
 LOOK_SECONDS: Final = 0.1
 """How often it is looked whether a topic that was made is there."""
@@ -35,6 +35,8 @@ class WantedTopic(NamedTuple):
     settings: Mapping[str, str]
     is_single: bool = False
     """Whether it must not have more than one partition: its order is the whole."""
+    is_read: bool = False
+    """Whether a start looks what its last message is."""
     table: str = ""
     """Whose changes it has (`Relation.qualified_name`); empty where it isn't one table's."""
 
@@ -64,6 +66,7 @@ class RelayTopics:
                 "max.message.bytes": str(LOG_BYTES),
             },
             is_single=True,
+            is_read=True,
         )
         for relation in relations:
             name = topic_name(self.prefix, relation.schema, relation.name)
@@ -74,28 +77,33 @@ class RelayTopics:
             yield WantedTopic(f"__debezium-heartbeat.{self.prefix}", 1, safe)
         if self.log is not None:
             largest = {"max.message.bytes": str(max(LOG_BYTES, config.max_message_bytes))}
-            yield WantedTopic(self.log, 1, safe | largest, is_single=True)
+            yield WantedTopic(self.log, 1, safe | largest, is_single=True, is_read=True)
 
     @property
     def _has_replicas_to_spare(self) -> bool:
         return (self._config.replicas or 0) >= REPLICAS_TO_SPARE
 
-    def make(self, wanted: Sequence[WantedTopic], topics: Topics) -> dict[str, str]:
-        """Make those that are lacking. Returns the ids of all."""
+    def make(self, wanted: Sequence[WantedTopic], topics: Topics) -> dict[str, Topic]:
+        """Make those that are lacking. Returns all of them."""
         there = topics.describe(topic.name for topic in wanted)
         for topic in wanted:
             if topic.name not in there:
-                topics.create(
-                    topic.name,
-                    partitions=topic.partitions,
-                    replicas=self._config.replicas or -1,
-                    settings=topic.settings,
-                )
-        return _ids({topic.name for topic in wanted}, topics)
+                self.create(topic, topics)
+        return _all_of({topic.name for topic in wanted}, topics)
+
+    def create(self, topic: WantedTopic, topics: Topics, *, only_try: bool = False) -> None:
+        """Make one, or see whether that would do."""
+        topics.create(
+            topic.name,
+            partitions=topic.partitions,
+            replicas=self._config.replicas or -1,
+            settings=topic.settings,
+            only_try=only_try,
+        )
 
 
-def _ids(names: set[str], topics: Topics) -> dict[str, str]:
-    """Of all of them: a topic that was made just now is unknown to a broker for a moment."""
+def _all_of(names: set[str], topics: Topics) -> dict[str, Topic]:
+    """A topic that was made just now is unknown to a broker for a moment."""
     until = time.monotonic() + ASK_SECONDS
     while lacking := names - (there := topics.describe(names)).keys():
         if time.monotonic() > until:
@@ -104,4 +112,4 @@ def _ids(names: set[str], topics: Topics) -> dict[str, str]:
                 reason="unavailable",
             )
         time.sleep(LOOK_SECONDS)
-    return {name: topic.id for name, topic in there.items()}
+    return there

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from cdc_daemon.client import ReadModels, Token, commit
 from cdc_daemon.embedded.ports import free_port
 from tests.generators.rest import Rest
 from tests.generators.running_daemon import RunningDaemon, until
+from tests.generators.stopped_stream import stream_stopped
 from tests.integration.pipeline.conftest import (  # noqa: F401 - fixtures, for all tests here
     rest,
     start_daemon,
@@ -25,6 +24,7 @@ from tests.integration.pipeline.conftest import (  # noqa: F401 - fixtures, for 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cdc_daemon import embedded
@@ -81,19 +81,9 @@ class Shop:
             yield models
         opensearch.close()
 
-    @contextmanager
-    def stream_stopped(self) -> Iterator[None]:
+    def stream_stopped(self) -> AbstractContextManager[None]:
         """The server sends nothing for a while; the daemon runs, and knows that it is behind."""
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            row = connection.execute(
-                "select active_pid from pg_replication_slots where database = current_database()"
-            ).fetchone()
-        assert row is not None
-        os.kill(row[0], signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(row[0], signal.SIGCONT)
+        return stream_stopped(self.dsn)
 
 
 def of(guest: str) -> dict[str, Any]:

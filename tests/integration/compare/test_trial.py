@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,8 @@ from cdc_daemon.compare import readtable
 from cdc_daemon.compare.judging import DELETES, INVENTED, ROWS, STALE
 from cdc_daemon.compare.readmodel import Selected
 from cdc_daemon.compare.setting import Stage
-from cdc_daemon.compare.technique import Technique
+from cdc_daemon.compare.technique import READ_TABLES, Technique
+from cdc_daemon.compare.techniques import chosen
 from cdc_daemon.compare.trial import Options, tried
 
 if TYPE_CHECKING:
@@ -64,6 +66,25 @@ def test_a_technique_that_misses_nothing_has_all_its_figures(stage: Stage) -> No
     assert figures.per_change
     assert figures.per_change.wal_bytes > 0
     assert figures.table_bytes > 0
+
+
+def test_an_outbox_that_only_the_application_writes_misses_nothing(stage: Stage) -> None:
+    """Neither at full speed, nor steadily, nor while its daemon is away; no trigger is there."""
+    [_, technique] = chosen("outbox-application")
+    in_tables = replace(
+        technique,
+        sink=READ_TABLES,
+        read_model=lambda places: Selected(
+            places.dsn, f"select id, revision, batch from read_models.{technique.read_model_name}"
+        ),
+    )
+    figures = tried(in_tables, stage, Options(seconds=1.0, rate=50.0, away_seconds=1.0))
+    assert figures.is_right, figures
+    assert figures.missed
+    assert not any(figures.missed.counts.values())
+    assert figures.away
+    assert figures.away.changes > 0 < figures.away.kept_bytes
+    assert figures.drained_per_second
 
 
 def test_a_delete_that_is_forgotten_is_counted(stage: Stage) -> None:

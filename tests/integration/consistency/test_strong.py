@@ -10,7 +10,17 @@ import pytest
 
 from cdc_daemon.price.checking import missed_commits, monotonic_reads, read_your_writes
 from cdc_daemon.price.clients import StrongClient
-from tests.generators.entries import OPERATIONS, clients, fill, flat, go_on, joined, places
+from tests.generators.entries import (
+    OPERATIONS,
+    ROUNDS,
+    careless,
+    clients,
+    fill,
+    flat,
+    go_on,
+    joined,
+    places,
+)
 from tests.integration.strong.conftest import enable, run_strong
 
 if TYPE_CHECKING:
@@ -20,6 +30,10 @@ if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.generators.running_daemon import RunningDaemon
     from tests.integration.pipeline.conftest import StartDaemon
+
+
+STAGE = OPERATIONS // (12 * ROUNDS)
+"""How many operations there are between two failures."""
 
 
 @contextmanager
@@ -44,16 +58,18 @@ def test_no_search_misses_a_commit_that_had_returned(
     daemon = start_daemon(projections("200ms"), consistency={"strong": {}})
     where = places(database.dsn, opensearch.url, daemon)
     with enabled(daemon), clients(partial(StrongClient, where), OPERATIONS // 4) as workload:
-        go_on(workload, 100)
-        daemon.kill()
-        daemon.start()
-        daemon.wait_until("streaming")
-        go_on(workload, 100)
-        opensearch.kill()
-        opensearch.start()
-        go_on(workload, 100)
+        for _ in range(ROUNDS):
+            go_on(workload, STAGE)
+            daemon.kill()
+            daemon.start()
+            daemon.wait_until("streaming")
+            go_on(workload, STAGE)
+            opensearch.kill()
+            opensearch.start()
+            go_on(workload, STAGE)
     history = workload.history
     missed = missed_commits(history)
     assert not missed, [str(one) for one in missed[:5]]
     assert not read_your_writes(history)
     assert not monotonic_reads(history)
+    assert missed_commits(careless(where, daemon))

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from tests.generators.forked import command
 from tests.generators.running_daemon import lsn, until
 from tests.generators.waits import BARE, WHOLE, Asker, committed, wait_path
 
 if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
     from cdc_daemon.embedded import OpenSearchServer
     from tests.conftest import Database
     from tests.generators.rest import Rest
@@ -127,6 +130,41 @@ def test_what_cannot_be_waited_for_is_refused_with_a_reason(
         if status in {409, 422}:
             assert waited.body["epoch"] == epoch
     assert asker.get("/api/v1/wait?projection=waits&projection=waits").status == 400
+
+
+def test_people_and_scripts_wait_by_a_command(
+    database: Database, opensearch: OpenSearchServer, daemon: RunningDaemon
+) -> None:
+    """Its exit code says whether searches show it; what is wrong is said as the daemon has it."""
+
+    def wait(*options: object) -> CompletedProcess[str]:
+        return command("wait", str(daemon.file), *map(str, options))
+
+    token = committed(database.dsn, "insert into entry values (1)", BARE)
+    asked = ("--token", token, "--projection", "waits", "--timeout", "50s")
+    shown = wait(*asked, "--token", "0/1", "--id", 1)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("searches show it, after ")
+    told = json.loads(wait(*asked, "--policy", "own", "--output", "json").stdout)
+    assert (told["reached"], told["policy"]) == (True, "own")
+    assert wait().returncode == 0
+    for options, code, why in (
+        (("--token", "soon"), 1, "error: not a token"),
+        (("--projection", "wait"), 1, "did you mean 'waits'"),
+        (("--policy", "owm"), 1, "did you mean 'own'"),
+        (("--timeout", "2h"), 1, "at most 1m"),
+        (("--timeout", "-1s"), 2, "expected a duration"),
+        (("--url", "http://127.0.0.1:1"), 1, "no daemon answers"),
+    ):
+        refused = wait("--token", token, *options)
+        assert (refused.returncode, refused.stdout) == (code, "")
+        assert why in refused.stderr
+    opensearch.pause()
+    later = committed(database.dsn, "insert into entry values (2)", BARE)
+    late = wait("--token", later, "--timeout", "500ms")
+    opensearch.resume()
+    assert (late.returncode, late.stdout) == (1, "")
+    assert "the sink, which is busy or doesn't answer" in late.stderr
 
 
 def test_an_idle_source_is_no_reason_to_wait(database: Database, daemon: RunningDaemon) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ import psycopg
 
 from tests.generators.prober import Said, said, watched
 from tests.generators.running_daemon import until
+from tests.generators.stopped_stream import stream_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,6 +143,32 @@ def test_while_a_large_transaction_is_decoded_what_stands_behind_it_is_late(
         )
     probe = probed.prober.probe()
     assert said(probed.daemon).maximum >= tolerated(probe.at_least)
+
+
+def test_what_stands_behind_a_large_transaction_is_no_later_than_its_commit(
+    probed: Probed, opensearch: embedded.OpenSearchServer
+) -> None:
+    """However long that was being written: nothing else was committed meanwhile."""
+    look = partial(said, probed.daemon)
+    until(lambda: look().delay < 0.5, 60, "the delay is small")
+    with ExitStack() as stack:
+        connection = stack.enter_context(psycopg.connect(probed.dsn))
+        with stream_stopped(probed.dsn):
+            connection.execute(
+                "insert into other select i, repeat('x', 100) from generate_series(1, 20000) i"
+            )
+            until(lambda: look().delay > STALL_SECONDS / 2, 60, "it takes long")
+            before = time.monotonic()
+            connection.commit()
+            opensearch.pause()
+            stack.callback(opensearch.resume)
+        until(lambda: _is_younger(look(), before), 60, "what it is behind is known")
+    until(lambda: look().delay < STALL_SECONDS, 60, "the delay falls")
+
+
+def _is_younger(looked: Said, moment: float) -> bool:
+    """Whether the delay is no more than the age of that moment."""
+    return looked.delay <= looked.answered - moment + TOLERANCE_SECONDS
 
 
 def test_while_the_source_is_away_the_delay_rises(

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.generators.forked import command
 from tests.generators.running_daemon import until
-from tests.integration.orderedlog.conftest import HOTELS
+from tests.integration.orderedlog.conftest import HOTELS, TABLES
 from tests.integration.orderedlog.test_daemon import require_same, write
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tests.generators.running_daemon import RunningDaemon
     from tests.integration.orderedlog.conftest import Relays
 
+DROP = """
+select pg_drop_replication_slot(slot_name) from pg_replication_slots
+where database = current_database()
+"""
 GENERATIONS = 2
 """Of the first load: one for each read model."""
 
@@ -63,6 +67,39 @@ def test_what_the_log_has_lost_is_loaded_anew(
     write(connection, 5)
     reader.catch_up()
     require_same(rest, connection)
+
+
+def test_a_relay_that_has_lost_its_slot_breaks_the_log(
+    relays: Relays, connection: psycopg.Connection[Any], rest: Rest
+) -> None:
+    """Changes are in no log: readers load anew, one that runs, and one that was away and ended."""
+    initial = {"tables": list(TABLES), "snapshot": "initial"}
+    relay = relays.relay(relay=initial)
+    relay.wait_until()
+    reader = relays.reader(log={"format": "json"})
+    reader.wait_until()
+    for times in (1, 2):
+        reader.catch_up()
+        lose_slot(relay, connection, times)
+        if times > 1:
+            assert reader.terminate() == 0
+        relay.start()
+        relay.wait_until()
+        if times > 1:
+            reader.start()
+        until(lambda: loaded_anew(reader, times), 60, "it is loaded anew")  # noqa: B023 - at once
+        write(connection, times + 5)
+        reader.wait_until()
+        reader.catch_up()
+        require_same(rest, connection)
+    assert len(relay.events("changes_lost")) == 2
+
+
+def lose_slot(relay: RunningDaemon, connection: psycopg.Connection[Any], number: int) -> None:
+    """And what is written meanwhile."""
+    assert relay.terminate() == 0
+    connection.execute(DROP)
+    write(connection, number)
 
 
 def test_what_the_log_never_had_is_refused(relays: Relays) -> None:

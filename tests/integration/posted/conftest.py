@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
 import uuid
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from tests.conftest import fresh_database
 from tests.generators.posts import Answer, post
 from tests.generators.rest import Rest
 from tests.generators.running_daemon import RunningDaemon
+from tests.generators.stopped_stream import stream_stopped
 from tests.integration.pipeline.conftest import (  # noqa: F401 - the fixtures, for all tests here
     rest,
     start_daemon,
@@ -89,21 +87,6 @@ class Shop:
     def stream_stopped(self) -> AbstractContextManager[None]:
         """The server sends nothing for a while; the daemon runs, and takes what is posted."""
         return stream_stopped(self.dsn)
-
-
-@contextmanager
-def stream_stopped(dsn: str) -> Iterator[None]:
-    """The server sends nothing to the daemon that follows this database."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        row = connection.execute(
-            "select active_pid from pg_replication_slots where database = current_database()"
-        ).fetchone()
-    assert row is not None
-    os.kill(row[0], signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(row[0], signal.SIGCONT)
 
 
 def version_of(connection: psycopg.Connection[Any]) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tests.generators.posting_threads import PostingThreads
-from tests.integration.posted.conftest import KEY, TABLE, TAKES_POSTS, stream_stopped
+from tests.generators.stopped_stream import stream_stopped
+from tests.integration.posted.conftest import KEY, TABLE, TAKES_POSTS
 
 if TYPE_CHECKING:
     from cdc_daemon import embedded

@@ -161,6 +161,7 @@ def test_a_file_is_not_replaced_unless_forced(database: Database, tmp_path: Path
         (["--table", "shown"], "is a view"),
         (["--name", "No Such Name"], "expected a name"),
         (["--output", "no/such/folder.yaml"], "No such file"),
+        (["--dsn", "nonsense"], "--dsn is no connection string"),
     ],
 )
 def test_what_can_not_be_done_is_said(

@@ -70,18 +70,47 @@ def test_existing_rows_come_before_what_changes_them(
         relay.daemon.start()
         relay.daemon.wait_until()
     relay.daemon.catch_up()
-    events = relay.events("public.hotel")
+    assert_in_order(relay)
+    found = {row["id"]: row["stars"] for row in relay.rows("public.hotel").values()}
+    assert found == dict(hotels.execute("select id, stars from hotel").fetchall())
+    assert [event["op"] for event in relay.events("public.room")] == ["r"]
+
+
+def assert_in_order(relay: Relayed) -> None:
+    """Of no row comes something older after something newer, nor is one read twice in a row."""
     before: dict[int, tuple[int, str]] = {}
-    for event in events:
+    for event in relay.events("public.hotel"):
         row = event["after"] or event["before"]
         lsn, op = before.get(row["id"], (0, ""))
         assert event["source"]["lsn"] >= lsn
         # A row is read again only where an update has moved it to what is still to be read.
         assert (op, event["op"]) != ("r", "r")
         before[row["id"]] = event["source"]["lsn"], event["op"]
+
+
+def test_existing_rows_are_relayed_while_brokers_are_killed(
+    start_relay: StartRelay,
+    hotels: psycopg.Connection,
+    database: Database,
+    kafka: embedded.KafkaServer,
+) -> None:
+    """With a backlog of changes behind each outage; every row is there at the end, as it is."""
+    hotels.execute(
+        "insert into hotel select i, 'old', 0, 1, repeat('x', 500) from generate_series(1, %s) i",
+        [EXISTING],
+    )
+    relay = start_relay(backfill={"chunk": "50kB", "rows_per_second": EXISTING // 5})
+    with writing_over(database.dsn, EXISTING):
+        for rows in (SOME, 2 * SOME):
+            until(lambda: relay.written_so_far("public.hotel") > rows, 60, "some rows are read")  # noqa: B023 - at once
+            kafka.kill()
+            hotels.execute("update hotel set stars = stars + 1 where id % 10 = 0")
+            kafka.start()
+    relay.daemon.wait_until()
+    relay.daemon.catch_up()
+    assert_in_order(relay)
     found = {row["id"]: row["stars"] for row in relay.rows("public.hotel").values()}
     assert found == dict(hotels.execute("select id, stars from hotel").fetchall())
-    assert [event["op"] for event in relay.events("public.room")] == ["r"]
 
 
 def command(name: str, relay: Relayed) -> str:
@@ -156,6 +185,25 @@ def test_tables_come_as_they_were_when_the_row_was_written(
         {"hotel": 3, "number": "c", "beds": 4, "outlook": "wood"},
         {"hotel": 4, "number": "d", "beds": "many", "outlook": "hill"},
         {"hotel": 5, "number": "e", "beds": "few"},
+    ]
+
+
+def test_keys_are_those_of_the_time_when_the_row_was_written(
+    start_relay: StartRelay, hotels: psycopg.Connection
+) -> None:
+    """Another primary key while the daemon runs: deletes come under the key of their row."""
+    relay = start_relay()
+    relay.daemon.wait_until()
+    hotels.execute("insert into room values (1, 'a', 2)")
+    hotels.execute("alter table room drop constraint room_pkey, add primary key (beds, number)")
+    hotels.execute("insert into room values (2, 'b', 3)")
+    hotels.execute("delete from room")
+    relay.daemon.catch_up()
+    assert [one.key for one in relay.records("public.room") if one.value is not None] == [
+        b'{"hotel":1,"number":"a"}',
+        b'{"beds":3,"number":"b"}',
+        b'{"beds":2,"number":"a"}',
+        b'{"beds":3,"number":"b"}',
     ]
 
 

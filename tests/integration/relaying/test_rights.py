@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import re
+import shlex
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from confluent_kafka.admin import (
@@ -17,20 +21,30 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from cdc_daemon.embedded.kafka_users import PASSWORD, KafkaTls
+from tests.generators.certificates import certificates
 from tests.generators.daemons import daemons
+from tests.generators.forked import command
+from tests.generators.read_tables import TableSearch
 from tests.integration.relaying.conftest import StartRelay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import psycopg
 
+    from cdc_daemon import embedded
     from tests.conftest import Database, StartKafka
     from tests.generators.running_daemon import RunningDaemon
     from tests.integration.relaying.conftest import Relayed
 
 WAIT_SECONDS = 60
+PAGE = (Path(__file__).parents[3] / "docs/how-to/least-privileges.md").read_text(encoding="utf-8")
+KINDS = {
+    "--topic": ResourceType.TOPIC,
+    "--group": ResourceType.GROUP,
+    "--transactional-id": ResourceType.TRANSACTIONAL_ID,
+}
 
 
 def rule(
@@ -116,3 +130,118 @@ def assert_stops(daemon: RunningDaemon) -> None:
     daemon.start()
     assert daemon.wait(WAIT_SECONDS) == 4
     assert "kafka-acls" in daemon.tail()
+
+
+RELAYED, FOLLOWED, SHARED = (
+    block.replace("\\\n", " ").splitlines()
+    for block in re.findall(r"```sh\n(kafka-acls.*?)```", PAGE, re.DOTALL)
+)
+"""Commands of the page: for a relay, for a reader of its log, and for replicas."""
+
+
+class Secured(NamedTuple):
+    """A Kafka that speaks TLS, knows users, and has the rules of the page."""
+
+    server: embedded.KafkaServer
+    certificates: Path
+
+    def section(self, user: str) -> dict[str, Any]:
+        """How it is reached."""
+        return {
+            "bootstrap_servers": self.server.bootstrap_servers,
+            "tls": {"ca": str(self.certificates / "authority.pem")},
+            "sasl": {"mechanism": "PLAIN", "user": user, "password": PASSWORD},
+        }
+
+
+@pytest.fixture
+def secured(private_kafka: StartKafka) -> Iterator[Secured]:
+    """Users may what the page gives them."""
+    with certificates("server") as folder:
+        tls = KafkaTls(folder / "server.both", folder / "authority.pem")
+        server = private_kafka(users=("cdc_relay", "cdc_reader"), tls=tls)
+        admin = AdminClient(server.client_settings())
+        rules = [one for line in (*RELAYED, *FOLLOWED, *SHARED) for one in bindings(line)]
+        for made in admin.create_acls(rules).values():
+            made.result(WAIT_SECONDS)
+        yield Secured(server, folder)
+
+
+def bindings(command: str) -> list[AclBinding]:
+    """What `kafka-acls` would make of its arguments."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--operation", action="append")
+    parser.add_argument("--resource-pattern-type", default="literal")
+    for name in ("--bootstrap-server", "--allow-principal", *KINDS):
+        parser.add_argument(name)
+    parser.add_argument("--add", action="store_true")
+    said = vars(parser.parse_args(shlex.split(command)[1:]))
+    ((kind, name),) = [
+        (kind, said[option[2:].replace("-", "_")])
+        for option, kind in KINDS.items()
+        if said[option[2:].replace("-", "_")]
+    ]
+    pattern = ResourcePatternType[said["resource_pattern_type"].upper()]
+    return [
+        AclBinding(
+            *(kind, name, pattern, said["allow_principal"], "*"),
+            AclOperation[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper()],
+            AclPermissionType.ALLOW,
+        )
+        for operation in said["operation"]
+    ]
+
+
+def test_the_rules_of_the_page_are_enough(
+    secured: Secured, database: Database, hotels: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Over TLS: for a relay, and for a replica that reads its log and writes read tables."""
+    hotels.execute("insert into hotel values (1, 'before')")
+    sink = {"type": "kafka", **secured.section("cdc_relay")}
+    tables = {"type": "postgres", "dsn": database.dsn}
+    with (
+        daemons(database.dsn, sink, tmp_path) as make_relay,
+        daemons(database.dsn, tables, tmp_path) as make_reader,
+    ):
+        relay = make_relay(
+            {},
+            name="shop",
+            folder="relay",
+            sink={"topic_prefix": "shop", "log": "shop.log"},
+            relay={"tables": ["public.hotel"]},
+            start=False,
+        )
+        require_checked(relay)
+        relay.start()
+        relay.wait_until()
+        require_checked(relay)
+        source = {"type": "relay", "log": "shop.log", **secured.section("cdc_reader")}
+        names = {"names": {"from": "public.hotel", "fields": ["id", "name"]}}
+        reader = make_reader(names, name="hotels", folder="reader", source=source, start=False)
+        reader.options = ("--role", "projector")
+        require_checked(reader)
+        reader.start()
+        reader.wait_until()
+        hotels.execute("insert into hotel values (2, 'after')")
+        relay.catch_up()
+        reader.catch_up()
+        shown = TableSearch(database.dsn).hits("names")
+        assert sorted(hit["_source"]["name"] for hit in shown) == ["after", "before"]
+
+
+def require_checked(daemon: RunningDaemon) -> None:
+    """Nothing lacks, as far as `check` sees."""
+    checked = command("check", str(daemon.file))
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_a_broker_that_nobody_trusts_is_refused(
+    secured: Secured, database: Database, hotels: psycopg.Connection, tmp_path: Path
+) -> None:
+    """Its certificate is another authority's: the start ends, and says where to look."""
+    assert not hotels.closed
+    sink = {"type": "kafka", **secured.section("cdc_relay"), "tls": {}}
+    with daemons(database.dsn, sink, tmp_path) as make:
+        relay = make({}, relay={"tables": ["public.hotel"]})
+        assert relay.wait(WAIT_SECONDS) == 4
+        assert "Check `bootstrap_servers`, `tls`, `sasl`" in relay.tail()

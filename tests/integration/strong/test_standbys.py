@@ -26,6 +26,7 @@ from tests.integration.strong.conftest import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.generators.rest import Rest
     from tests.generators.running_daemon import RunningDaemon
@@ -159,3 +160,35 @@ def test_a_daemon_that_takes_over_is_waited_for(
     assert second.status()["state"] == "streaming"
     commit("insert into item values (6, 3)").returned()
     assert found(rest, "n:3") == 6
+
+
+@pytest.mark.usefixtures("item")
+def test_a_daemon_that_takes_over_on_the_same_machine_has_the_state(
+    start_daemon: StartDaemon, commit: StartCommit, rest: Rest, tmp_path: Path
+) -> None:
+    """Where both name the same folder nothing is loaded, and commits wait until they are found."""
+    both = [
+        start_daemon(
+            ITEMS,
+            consistency=STRICT,
+            standby=True,
+            folder=name,
+            state={"path": str(tmp_path / "shared")},
+            start=False,
+        )
+        for name in ("first", "second")
+    ]
+    both[0].start()
+    enable(both[0])
+    both[1].start()
+    both[1].wait_until("standby")
+    for number, runs in enumerate(both):
+        runs.kill()
+        waiting = [commit(f"insert into item values ({number * 10 + n}, 4)") for n in range(5)]
+        for each in waiting:
+            each.returned()
+        assert found(rest, "n:4") == 5 * (number + 1)
+        assert not any(each.warnings for each in waiting)
+        runs.start()
+        runs.wait_until("standby")
+    assert set(rest.get("/_alias/items")) == {"items-000001"}

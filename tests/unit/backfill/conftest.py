@@ -148,7 +148,6 @@ def assembled(
         sink=sink,
         delivery=delivery,
         generations=checkpoint.generations,
-        queue_bytes=queue,
         all_loaded=all_loaded.set,
         recent=deque(),
     )

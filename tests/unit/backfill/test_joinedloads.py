@@ -104,7 +104,6 @@ class Loading:
             sink=self.sink,
             delivery=self.delivery,
             generations=checkpoint.generations,
-            queue_bytes=4_000_000,
             all_loaded=self.all_loaded.set,
             recent=deque(),
             joined=JoinedLoads(

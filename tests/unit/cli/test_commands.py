@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon import __version__
+from cdc_daemon.cli.plan import line
 from cdc_daemon.config.schema import json_schema
+from cdc_daemon.planning import Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +57,13 @@ def test_a_valid_file_is_ok(file: Path) -> None:
         run("validate", folder=file.parent),
     ):
         assert (result.returncode, result.stdout, result.stderr) == (0, "ok\n", "")
+
+
+def test_a_step_of_a_plan_is_a_line() -> None:
+    """With its subject and its reason, where it has them."""
+    assert line(Step("load", "public.hotel", "for hotels")) == "load     public.hotel: for hotels"
+    assert line(Step("slot", "", "there is none")) == "slot     there is none"
+    assert line(Step("keep", "hotels-000001", "")) == "keep     hotels-000001"
 
 
 def test_mistakes_go_to_stderr(file: Path) -> None:

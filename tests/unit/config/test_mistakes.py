@@ -238,7 +238,7 @@ def test_files_that_cannot_be_read_are_mistakes(tmp_path: Path) -> None:
     """A missing file, a folder and a file of bytes are reported as configuration errors."""
     (tmp_path / "bytes").write_bytes(b"a: 1\nb: \xff\n")
     for name, expected in {
-        "missing": "missing:1: can't be read: No such file or directory",
+        "missing": "there is no such file. Name another one, or write it by `cdc-daemon init`",
         "": ":1: can't be read: Is a directory",
         "bytes": "bytes:2: this is not UTF-8",
     }.items():

@@ -161,6 +161,19 @@ def test_a_backlog_is_as_old_as_its_oldest_transaction() -> None:
     assert delay.maximum(4003) == 3601
 
 
+def test_what_stands_next_is_as_old_as_its_commit() -> None:
+    """Where nothing lies between it and what was reached, not as old as what was reached last."""
+    delay = StageDelay()
+    sampled(delay, 10, 5)
+    sampled(delay, 11, 9)
+    delay.committed(Transaction(Position(7), 10.8, start=Position(6)))
+    delay.reached(Position(5), 11.5)
+    assert delay.delay(12) == 2, "something else may have been committed right after the sample"
+    delay.reached(Position(6), 11.6)
+    assert delay.delay(12) == pytest.approx(1.5), "how long the sample took"
+    assert delay.delay(20) == pytest.approx(9.2)
+
+
 def test_a_clock_that_is_ahead_makes_no_delay_below_nothing() -> None:
     """A commit time in the future, by the error of the offset, is now."""
     delay = StageDelay()

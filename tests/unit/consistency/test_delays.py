@@ -23,12 +23,14 @@ class Bench:
 
     def __init__(self) -> None:
         self.latencies: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self.starts: defaultdict[tuple[str, str], list[Position]] = defaultdict(list)
         self.delays = Delays(self._passed)
 
     def _passed(
         self, projection: str, stage: str, transactions: Sequence[Transaction], now: float
     ) -> None:
         self.latencies[projection, stage] += [now - one.committed for one in transactions]
+        self.starts[projection, stage] += [one.start for one in transactions]
 
     def sample(self, position: int, ahead: float = 0.0, round_trip: float = 0.0) -> None:
         """The source's clock is `ahead`."""
@@ -77,6 +79,15 @@ def test_a_transaction_from_before_the_first_sample_counts_by_our_own_clock(benc
     assert bench.delays.delay() is None
     bench.sample(9)
     assert bench.delay("searchable") == pytest.approx(60, abs=0.5)
+
+
+def test_what_comes_before_a_transaction_is_known(bench: Bench) -> None:
+    """Where the source says it, and otherwise what was received before."""
+    bench.delays.advanced(received=Position(4))
+    bench.delays.committed(Position(107), time.time(), start=Position(100))
+    bench.delays.committed(Position(200), time.time())
+    bench.delays.advanced(searchable=Position(200))
+    assert bench.starts[PIPELINE, "searchable"] == [100, 107]
 
 
 def test_a_keepalive_resets_nothing(bench: Bench) -> None:

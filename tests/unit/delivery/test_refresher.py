@@ -46,7 +46,7 @@ class Bench:
             freshness=self.freshness,
             hurry=self.hurry,
             busy=lambda: self.busy,
-            refreshed=self.took.append,
+            refreshed=lambda _, seconds: self.took.append(seconds),
             retried=lambda reason, _: self.retries.append(reason),
             failed=self.failures.append,
         )

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdc_daemon.assembly.climbing import BOUNDS
+from cdc_daemon.delivery.dispatcher import REQUESTS_AHEAD
+from cdc_daemon.delivery.yielding import SMALLEST_BYTES
 from cdc_daemon.errors import RetryError
 from cdc_daemon.joining.sending import SLICE_BYTES
-from cdc_daemon.joining.widechanges import QUEUE_SHARE
 from tests.generators.conditions import wait_until
 from tests.generators.joining_reader import reading
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+ROOM_BYTES = REQUESTS_AHEAD * SMALLEST_BYTES
+"""For what yields, when changes have come just now."""
 
 
 def test_a_wide_change_is_durable_with_its_last_document(tmp_path: Path) -> None:
@@ -42,7 +46,7 @@ def test_a_wide_change_of_large_documents_goes_no_further_than_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also within a piece."""
-    queue = 2_000_000
+    queue = 4_000_000
     with reading(tmp_path, queue=queue) as reader:
         dispatcher, name = reader.delivery.dispatcher, b'"%b"' % (b"n" * 60_000)
         for number in range(2 * BOUNDS.change):
@@ -54,7 +58,7 @@ def test_a_wide_change_of_large_documents_goes_no_further_than_there_is_room(
         waited: list[int] = []
 
         def wait_for_room() -> None:
-            waited.append(dispatcher.loading_bytes)
+            waited.append(dispatcher.size_bytes)
             reader.sink.gate.set()
             reader.delivery.wait(0.1)
 
@@ -68,15 +72,15 @@ def test_a_wide_change_of_large_documents_goes_no_further_than_there_is_room(
         def measured(*contents: Any, **after: Any) -> int:
             nonlocal most
             sent = load(*contents, **after)
-            most = max(most, dispatcher.loading_bytes)
+            most = max(most, dispatcher.size_bytes)
             return sent
 
         monkeypatch.setattr(dispatcher, "load", measured)
         reader.joiner.step()
         reader.sink.gate.set()
         assert wait_until(lambda: not reader.joiner.step() and reader.progress.durable() == 120)
-        assert most < queue // QUEUE_SHARE + 2 * SLICE_BYTES
-        assert max(waited) >= queue // QUEUE_SHARE
+        assert most < ROOM_BYTES + 2 * SLICE_BYTES < queue
+        assert max(waited) >= ROOM_BYTES
 
 
 def test_a_wide_change_whose_last_piece_is_interrupted_is_durable_at_last(

@@ -16,8 +16,15 @@ from cdc_daemon.events import (
     Event,
     Position,
     Relation,
+    Watermark,
 )
-from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan, read_relation
+from connectors.postgres.pgoutput import (
+    FAR_BYTES,
+    Decoder,
+    RelationMessage,
+    TuplePlan,
+    read_relation,
+)
 from connectors.postgres.rowplan import tuple_plan
 from tests.unit.postgres.messages import (
     INT4,
@@ -87,7 +94,7 @@ def test_golden_transaction() -> None:
     decoder = Decoder(plan_for)
     text = GOLDEN.replace("fffffff\nf", "ffffffff").replace("20312\ne", "20312e")
     decoded = [decoder.decode(bytes.fromhex(line)) for line in text.split()]
-    assert decoded[:2] == [None, None]
+    assert decoded[:2] == [Watermark(Position(0x14865B0)), None]
     name, data = '"é\\"\\""'.encode(), b'{"a": 1.50}'
     null = b"null"
     assert decoded[2:5] == [
@@ -165,9 +172,19 @@ def test_knows_whether_a_transaction_is_open(decoder: Decoder) -> None:
     assert not decoder.in_transaction
     decoder.decode(begin(xid=4_000_000_000))
     assert decoder.in_transaction
-    expected = Commit(Position(5000), 946_684_801.5, 4_000_000_000)
+    expected = Commit(Position(5000), 946_684_801.5, 4_000_000_000, start=Position(4992))
     assert decoder.decode(commit(5000, 1_500_000)) == expected
     assert not decoder.in_transaction
+
+
+def test_the_begin_of_a_transaction_far_ahead_says_that_all_before_it_has_come(
+    decoder: Decoder,
+) -> None:
+    """Whoever waits for something in the log that it has written need not wait for its end."""
+    for end, told in ((5000, False), (5008 + FAR_BYTES, True), (6000 + FAR_BYTES, False)):
+        start = Position(end - 8)
+        assert decoder.decode(begin(start)) == (Watermark(start) if told else None)
+        assert isinstance(decoder.decode(commit(end)), Commit)
 
 
 def test_reads_relations() -> None:

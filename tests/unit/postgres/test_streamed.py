@@ -98,10 +98,10 @@ def test_parts_of_two_transactions_come_in_turn(decoder: Decoder) -> None:
     assert events == [
         *(StreamStart(7, 7), inserted(1), StreamStop()),
         *(StreamStart(8, 8), inserted(2), StreamStop()),
-        *(inserted(3), Commit(Position(100), 946_684_800.0, 9)),
+        *(inserted(3), Commit(Position(100), 946_684_800.0, 9, start=Position(92))),
         *(StreamStart(7, 7), inserted(4), StreamStop()),
-        Commit(Position(200), 946_684_801.5, 8),
-        Commit(Position(300), 946_684_800.0, 7),
+        Commit(Position(200), 946_684_801.5, 8, start=Position(192)),
+        Commit(Position(300), 946_684_800.0, 7, start=Position(292)),
     ]
 
 

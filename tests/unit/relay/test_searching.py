@@ -37,6 +37,10 @@ class WrittenLog:
         """The first one from there on."""
         return next(self.from_offset(offset), None)
 
+    def last(self) -> Found | None:
+        """Before the end."""
+        return self._found[-1] if self._found else None
+
     def from_offset(self, offset: int) -> Iterator[Found]:
         """All from there on."""
         return (one for one in self._found if one.offset >= offset)
@@ -86,6 +90,19 @@ def test_a_hole_is_refused() -> None:
     holed = WrittenLog([one for one in log.from_offset(0) if one.place.position != 20], 9)
     with pytest.raises(SourceError, match="the log lacks what came between 0/A and 0/14"):
         offset_after(holed, HERE, Position(10))
+
+
+def test_nobody_goes_on_from_before_a_break() -> None:
+    """The relay has lost its slot: what it says of all tables begins there, and only there."""
+    before = LogHead(HERE, {"public.hotel": "1 since 10", "public.room": "2 since 30"})
+    after = LogHead(HERE, {"public.hotel": "1 since 80", "public.room": "2 since 80"})
+    kept = [
+        Found(n, before, LogPlace(Position(10 * n), 0, "commit", Position(10 * n + 10)), 0.0)
+        for n in range(1, 4)
+    ]
+    anew = Found(9, after, LogPlace(Position(80), 0, "watermark", Position(80)), 0.0)
+    assert begins_at(WrittenLog(kept, 9)) == 10
+    assert begins_at(WrittenLog([*kept, anew], 11)) == 80
 
 
 def test_a_failover_is_where_the_relay_has_followed_it() -> None:

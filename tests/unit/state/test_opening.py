@@ -18,7 +18,6 @@ from cdc_daemon.events import (
     Position,
 )
 from cdc_daemon.state import (
-    Deaf,
     GoOn,
     Home,
     Rebuild,
@@ -57,7 +56,7 @@ def test_a_state_goes_on_where_it_was_closed(tmp_path: Path) -> None:
     with new_store(tmp_path) as store:
         store.fit(Wanted((HOTEL,)))
         apply(store, tmp_path, 7, insert(b"1", b'"a"', b'"x"'))
-        store.write(lambda batch: batch.load(store.tables[HOTEL], (), b"half", Deaf()))
+        store.write(lambda batch: batch.load(store.tables[HOTEL], (), b"half"))
         state_id = store.id
     assert decision(tmp_path, state_id, 5, 6) == GoOn(Position(6), Position(7))
     with found_store(tmp_path, state_id) as store:

@@ -40,6 +40,7 @@ from tests.generators.states import (
     MANY,
     apply,
     count_in,
+    fit_empty,
     found_store,
     here,
     hotels,
@@ -162,8 +163,8 @@ def test_one_more_table_or_column_loads_just_that(tmp_path: Path) -> None:
         assert store.schema.to_load == ["public.hotel", "public.room"]
 
 
-def test_an_aggregate_is_counted_anew_where_its_rows_do_not_bring_it_along(tmp_path: Path) -> None:
-    """One that is new to rows that are there; one of a table that is loaded anew begins with it."""
+def test_an_aggregate_is_counted_once_its_rows_are_there(tmp_path: Path) -> None:
+    """Also one of a table that is loaded, for the first time or anew: rows don't bring it along."""
     with new_store(tmp_path) as store:
         store.fit(Wanted((HOTEL,)))
         state_id = store.id
@@ -177,7 +178,7 @@ def test_an_aggregate_is_counted_anew_where_its_rows_do_not_bring_it_along(tmp_p
         assert not store.schema.to_count
         store.fit(Wanted((more,), aggregates=(COUNT,)))
         assert store.schema.to_load == ["public.hotel"]
-        assert not store.schema.to_count
+        assert store.schema.to_count == ["count"]
         assert store.schema.aggregates["count"].number != number
         assert f"counters {number}" in store.schema.dropped
 
@@ -185,8 +186,7 @@ def test_an_aggregate_is_counted_anew_where_its_rows_do_not_bring_it_along(tmp_p
 def test_an_index_leaves_counters_alone_that_are_not_counted_over_it(tmp_path: Path) -> None:
     """One more on their table is no reason to make a read model anew that doesn't use it."""
     with new_store(tmp_path) as store:
-        store.fit(Wanted((HOTEL,), aggregates=(COUNT,)))
-        store.loaded("public.hotel")
+        fit_empty(store, Wanted((HOTEL,), aggregates=(COUNT,)))
         kept = store.schema.aggregates
         store.fit(Wanted((HOTEL,), (BY_CITY,), (COUNT,)))
         assert (store.schema.to_count, store.schema.aggregates) == ([], kept)
@@ -247,7 +247,7 @@ def test_chunks_come_in_with_their_progress(tmp_path: Path) -> None:
         hotel = store.tables[HOTEL]
         apply(store, tmp_path, 1, insert(b"1", b'"old"', b'"x"'))
         chunk = [hotel.load([b"%d" % n, b'"a"', b'"y"'], odd=False) for n in range(3)]
-        store.write(lambda batch: batch.load(hotel, chunk, b"chunk 1", Deaf()))
+        store.write(lambda batch: batch.load(hotel, chunk, b"chunk 1"))
         assert (count_in(store, b'"x"'), count_in(store, b'"y"')) == (0, 3)
         assert store.read(lambda batch: batch.progress) == b"chunk 1"
 
@@ -262,7 +262,7 @@ def test_a_value_that_nobody_knows_is_a_hole_until_it_comes(tmp_path: Path) -> N
         key = hotel.key_of([b"1"])
         assert store.read(lambda batch: list(batch.holes(hotel))) == [key]
         whole = hotel.load([b"1", b'"a"', b'"x"'], odd=False)
-        store.write(lambda batch: batch.load(hotel, [whole], b"", Deaf()))
+        store.write(lambda batch: batch.load(hotel, [whole], b""))
         assert store.read(lambda batch: list(batch.holes(hotel))) == []
 
 
@@ -330,6 +330,8 @@ def test_it_says_what_is_lacking(tmp_path: Path) -> None:
         store.fit(wanted)
         assert store.schema.lacks(wanted) == "rows of public.hotel"
         store.loaded("public.hotel")
+        assert store.schema.lacks(wanted) == "counters of rows"
+        store.counted(COUNT.text)
         assert store.schema.lacks(wanted) == ""
         apply(store, tmp_path, 1, *hotels(0, 10))
         assert store.fitting(indexed).lacks(indexed) == "an index of rows"
