@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdc_daemon.sharing import membership
 from tests.generators.daemons import daemons
 from tests.generators.replicas import shares
 from tests.generators.running_daemon import until
@@ -36,13 +35,6 @@ PROJECTIONS: dict[str, Any] = {
     "rooms": {"from": "room", "fields": ["id", "kind", "price"]},
 }
 SECONDS = 60.0
-SILENT_SECONDS = 5.0
-"""Whoever is frozen until others have what it had gives all of it up: Kafka waits for 6 s."""
-
-
-def soon_silent() -> None:
-    """In the process of a replica: be impatient, as tests are."""
-    setattr(membership, "SILENT_SECONDS", SILENT_SECONDS)  # noqa: B010 - a constant to all others
 
 
 class Projectors:
@@ -56,11 +48,11 @@ class Projectors:
         self.all: list[RunningDaemon] = []
 
     def add(self) -> RunningDaemon:
-        """One more, on a machine of its own; soon it takes silence for long."""
+        """One more, on a machine of its own."""
         folder = f"replica{len(self.all)}"
         one = self._start(self.projections, start=False, folder=folder, source=self._source)
         one.options = ("--role", "projector")
-        one.start(soon_silent)
+        one.start()
         self.all.append(one)
         return one
 
