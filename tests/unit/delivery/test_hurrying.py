@@ -101,7 +101,7 @@ def test_what_others_have_written_is_shown_by_our_refresh(
     progress = delivery.progress
     delivery.owns = lambda _: False
     delivery.others_came_to(Position(1), Position(1))
-    assert wait_until(lambda: progress.searchable() == 1)
+    assert wait_until(lambda: progress.searchable() == 1, 60)
     progress.received = Position(10)
     document = delivery.awaited_document("hotels", b'"10"', Position(10))
     if is_awaited_first:
@@ -111,8 +111,8 @@ def test_what_others_have_written_is_shown_by_our_refresh(
         assert progress.searchable() == 1
         assert not document.is_shown()
         delivery.hurry(Position(10))
-    assert wait_until(lambda: progress.searchable() == 10)
-    assert wait_until(document.is_shown)
+    assert wait_until(lambda: progress.searchable() == 10, 60)
+    assert wait_until(document.is_shown, 60)
 
 
 def test_who_waits_is_woken_when_the_delay_is_known(deliver: Callable[..., Running]) -> None:
