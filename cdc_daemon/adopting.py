@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.claim import Claim
     from cdc_daemon.config.models import Configuration
+    from cdc_daemon.errors import SchemaChangedError
     from cdc_daemon.events import Shape
     from cdc_daemon.ports import Sink, Source
     from cdc_daemon.projection.compiler import Compiled
@@ -71,3 +72,10 @@ def waits_because(found: Found, resumption: Resumption) -> str | None:
         table, reason = next(iter(resumption.altered.items()))
         return f"table {table} has changed: {reason}"
     return None
+
+
+def without_state(found: Found, change: SchemaChangedError) -> Found:
+    """The leader has passed what our state has yet to come to, and can't take: rows in a shape that
+    the table has no more. It is begun anew.
+    """  # noqa: D205 - one sentence
+    return replace(found, state_lost=f"it is from before a change: {change}")

@@ -40,9 +40,10 @@ from cdc_daemon.pipeline import Pipeline
 from cdc_daemon.ports import KeepsFiles
 from cdc_daemon.posted.posts import Posts
 from cdc_daemon.schemawatch import SchemaWatch
-from cdc_daemon.sharing.replica import Replica, Unstored
+from cdc_daemon.sharing.part import Unstored
+from cdc_daemon.sharing.replica import Replica
 from cdc_daemon.sharing.slots import EVERYTHING
-from cdc_daemon.sharing.terms import Role, group_of
+from cdc_daemon.sharing.terms import Role, shareable
 from cdc_daemon.sinks import open_sink
 from cdc_daemon.starting import Start
 from cdc_daemon.web.routes import application
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.ports import Sink, Source
-    from cdc_daemon.sharing.replica import Part
+    from cdc_daemon.sharing.part import Part
     from cdc_daemon.starting import Begun
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ class Daemon:
     def _as_replica(self) -> Replica:
         """Raises ConfigurationError where documents can't be shared."""
         config = self._configuration
-        replica = Replica(group_of(self._source, config), self._sink.checkpoints, config.name)
+        replica = Replica(shareable(self._source, config), self._sink, config.name)
         self.status.share(replica)
         return replica
 
@@ -145,7 +146,7 @@ class Daemon:
         except RetryError as error:
             log.warning("start_retry", reason=error.reason, error=str(error))
             self.metrics.failed()
-            self._state("waiting")
+            self._state("waiting", str(error))
             raise
 
     def _run_pipeline(self) -> None:
@@ -180,7 +181,7 @@ class Daemon:
         if self._before is not None:
             self._before.let_end(self._stop)
         if self._replica is not None:
-            self._replica.wait_heard(self._stop)
+            self._replica.join(self._start.reaching, self._stop)
         begun = self._start.begin()
         try:
             self._run_begun(begun, monitor)
@@ -383,7 +384,8 @@ class Daemon:
     def _stand_by(self) -> None:
         self._state("standby")
 
-    def _state(self, state: str) -> None:
+    def _state(self, state: str, trouble: str = "") -> None:
+        self.status.trouble = trouble
         if state == self.status.state:
             return
         if state in {"standby", "stopping"}:

@@ -2,6 +2,7 @@
 
     CdcError
     ├── RetryError          the outside system will recover: try again, for as long as it takes
+    │   └── NotYetError           another process is to bring what lacks: the same, also at first
     ├── StopError           a person must act: stop, and say what to do
     │   ├── ConfigurationError    the YAML is wrong                                   exit code 2
     │   │   └── SettingError      a connector's part of it doesn't fit its system
@@ -45,6 +46,12 @@ class RetryError(CdcError):
         super().__init__(message)
         self.reason = reason
         """A short word to count retries by: `unavailable`, `timeout`, `overloaded`."""
+
+
+class NotYetError(RetryError):
+    """It can be reached, but what another process is to bring isn't there yet: no mistake of ours,
+    so it is waited for at the first start as well.
+    """  # noqa: D205 - one sentence
 
 
 class StopError(CdcError):

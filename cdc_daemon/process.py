@@ -12,6 +12,7 @@ from cdc_daemon import log as logging
 from cdc_daemon.config.loader import load as load_configuration
 from cdc_daemon.daemon import Daemon
 from cdc_daemon.relaying.daemon import RelayDaemon
+from cdc_daemon.sharing.terms import require_alone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,7 @@ def run_daemon(path: Path, environ: Mapping[str, str], role: Role = "alone") -> 
     log.info("starting", version=__version__, configuration=loaded.fingerprint)
     tune_garbage_collection()
     if loaded.configuration.relay is not None:
+        require_alone(role)
         RelayDaemon(loaded, environ).run()
     else:
         Daemon(loaded, environ, role=role).run()

@@ -1,11 +1,14 @@
-"""Who can't be reached: a mistake to report at the first start, and waited for from then on."""
+"""Who can't be reached: a mistake to report at the first start, and waited for from then on.
+
+What is only not there yet is waited for at any start.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cdc_daemon.errors import RetryError
+from cdc_daemon.errors import NotYetError, RetryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +29,7 @@ class Reaching:
         try:
             yield
         except RetryError as error:
-            if not self.is_first:
+            if not self.is_first or isinstance(error, NotYetError):
                 raise
             said = str(error)
             if "Check " not in said:  # some connectors know better what to look at

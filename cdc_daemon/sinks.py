@@ -70,6 +70,10 @@ class Sinks:
         """The name of the sink that the index or read model is in."""
         return self._by_index.get(index) or self._places.get(index, self._first)
 
+    def identity(self) -> str:
+        """That of the first one, which has the checkpoints."""
+        return self._sinks[self._first].identity()
+
     def know(self, generations: Iterable[Generation]) -> None:
         """Note where indices are."""
         for generation in generations:

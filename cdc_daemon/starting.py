@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
-from cdc_daemon.adopting import Beside, waits_because
+from cdc_daemon.adopting import Beside, waits_because, without_state
 from cdc_daemon.claim import Claim
 from cdc_daemon.covering import Covered
 from cdc_daemon.errors import (
@@ -176,9 +176,10 @@ class Start:
         while not replica.leads:
             compiled, shapes = self._compile()
             found, resumption = self._beside.look(compiled, shapes)
-            why = waits_because(found, resumption)
-            if why is None:
+            self.reaching.is_first = False  # both were reached: from now on they are waited for
+            if (why := waits_because(found, resumption)) is None:
                 return self._adopt(compiled, found, resumption)
+            self._unexplained = None  # the leader sees to it
             if why != said:
                 log.info("waiting_for_leader", why=why)
                 self._standing_by()
@@ -190,13 +191,15 @@ class Start:
         raise ShareChangedError("the group has made us its leader")
 
     def _adopt(self, compiled: Compiled, found: Found, resumption: Resumption) -> Begun:
-        self._unexplained = None
+        change, self._unexplained = self._unexplained, None
         found = self._state.look(compiled.plans, found)
-        resumption = self._state.begin_from(resumption)
+        if change is not None:
+            found = without_state(found, change)  # and begin where all is known to be written
+        else:
+            resumption = self._state.begin_from(resumption)
         store = self._state.open(compiled.plans, found, resumption)
-        checkpoint = resumption.checkpoint
-        since = self._state.known_since(compiled.plans, checkpoint)
-        return Begun(compiled, checkpoint, resumption.written, store, since)
+        since = self._state.known_since(compiled.plans, resumption.checkpoint)
+        return Begun(compiled, resumption.checkpoint, resumption.written, store, since)
 
     def _require_all(self, replica: Replica, checkpoint: Checkpoint) -> None:
         """Where anything is to be loaded or written, all others leave it to us: they see it."""
@@ -212,7 +215,6 @@ class Start:
 
         Their shapes come first: what changes in between is found by the next look at them.
         """
-        projections = self._configuration.projections
         names = self._tables
         try:
             with self.reaching.reachable("source", SourceError):
@@ -223,7 +225,7 @@ class Start:
         except SettingError as error:
             raise self._loaded.located("source", error) from error
         compiled = compile_projections(
-            projections,
+            self._configuration.projections,
             dict(zip(names, relations, strict=True)),
             self._loaded.locate,
             Showing(self._sink.form, self._metrics.unrepresentable),

@@ -114,7 +114,9 @@ class StateStart:
         lost = found.state_lost
         if lost is not None and found.checkpoint is not None and found.checkpoint.state_id:
             self._say_lost(lost)
-        known = [] if found.checkpoint is None else [*self._known(plans, found.checkpoint)]
+        known = []
+        if found.checkpoint is not None and lost is None:
+            known = [*self._known(plans, found.checkpoint)]
         store = self._kept.open(
             wanted(plans),
             resumption.renewed,

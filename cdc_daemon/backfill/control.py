@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon.backfill.requests import BusyError
-from cdc_daemon.delivery.progress import NOBODY
+from cdc_daemon.delivery.others import NOBODY
 from cdc_daemon.errors import CdcError, RetryError, StopError
 from cdc_daemon.events import Load
 from cdc_daemon.nearest import nearest

@@ -35,7 +35,7 @@ class AwaitedDocument:
         """`name`: index and document id; without an id any of the index counts as this one.
 
         `show` is called once when it is in the index, and only a refresh lacks. Where another
-        replica may write it (`is_ours`), that one says how far searches are.
+        replica may write it (`is_ours`), that one says how far it is.
         """
         self._index, self._id = name
         self._position = position
@@ -57,7 +57,7 @@ class AwaitedDocument:
             and self._progress.has_shown(self._index, self._refresh)
             and self._index not in self._progress.unpublished
             and self._index not in self._progress.reread
-            and (self._is_ours or self._progress.others.searchable >= self._position)
+            and (self._is_ours or self._progress.others_searchable(self._index) >= self._position)
         )
 
     def _is_durable(self) -> bool:

@@ -17,8 +17,9 @@ from cdc_daemon.delivery.eachsink import EachSink
 from cdc_daemon.delivery.hurry import Hurry
 from cdc_daemon.delivery.lanegroups import lane_groups
 from cdc_daemon.delivery.letterbox import Letterbox
+from cdc_daemon.delivery.others import NOBODY, Others
 from cdc_daemon.delivery.pace import Pace
-from cdc_daemon.delivery.progress import Others, Progress
+from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.refreshers import Refreshers
 from cdc_daemon.delivery.requests import Requests
@@ -53,6 +54,8 @@ class Delivery:
 
     owns: Callable[[bytes], bool] | None = None
     """Whether a document is ours to write, by its id as a JSON string. None: all are."""
+    require_ours: Callable[[], None] = staticmethod(lambda: None)
+    """Raises where nothing that is held may be written any more: it may be another's."""
     schema_change: SchemaChangedError | None = None
     """What the reader is to leave for, between two transactions."""
     _failure: BaseException | None = None
@@ -136,6 +139,7 @@ class Delivery:
                 writer=sink.writer(place),
                 progress=self.progress,
                 keep=self._letterbox.keep_rejected,
+                allowed=lambda: self.require_ours(),  # noqa: PLW0108 - it is set later
                 observer=requests[place],
                 begins=begins,
                 ended=ended,
@@ -265,7 +269,7 @@ class Delivery:
         """
         if not self._awaited.take_read(self.progress.received):
             return False
-        self._refreshers.wake()
+        self._show_others()
         self._lanes.look_again()
         return True
 
@@ -391,9 +395,17 @@ class Delivery:
     def others_came_to(self, durable: Position, searchable: Position) -> None:
         """The documents of other replicas are so far. One thread calls it."""
         self.progress.others = Others(durable, searchable)
+        self._show_others()
         self._telling.tell(moved=True)
         self.moved()
         self._on_progress()
+
+    def _show_others(self) -> None:
+        """Whoever waits for others' documents waits for no refresh of theirs: ours shows them."""
+        if self.progress.others is not NOBODY:
+            for index in filter(self._awaited.awaits, self._projections):
+                self.progress.touched_beside(index)
+        self._refreshers.wake()
 
     def _on_progress(self) -> None:
         self._acknowledged.set()

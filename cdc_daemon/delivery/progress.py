@@ -9,28 +9,15 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
+from cdc_daemon.delivery.others import EVERYWHERE, NOBODY, Others, Shown
 from cdc_daemon.events import BEYOND, NOWHERE, Position
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from cdc_daemon.delivery.lane import Batch, Lane
-
-
-EVERYWHERE: Final = Position(2**64)
-"""Above all positions: where there is no such bound."""
-
-
-class Others(NamedTuple):
-    """How far documents are that others write."""
-
-    durable: Position
-    searchable: Position
-
-
-NOBODY: Final = Others(EVERYWHERE, EVERYWHERE)
 
 
 class Progress:
@@ -44,7 +31,7 @@ class Progress:
 
     def __init__(self, lanes: Iterable[Lane], immediate: frozenset[str] = frozenset()) -> None:
         self._lanes, self.immediate = lanes, immediate
-        self._lock = threading.Lock()
+        self._lock, self._shown_others = threading.Lock(), Shown()
         self._dirty: dict[str, Position] = {}
         self._refreshing: dict[str, Position] = {}
         self._begun: Counter[str] = Counter()
@@ -117,7 +104,7 @@ class Progress:
         durable = self.durable()
         with self._lock:
             hidden = (*self._dirty.values(), *self._refreshing.values())
-            reached = min(durable, *hidden, self.others.searchable)
+            reached = min(durable, *hidden, self._others_searchable(self._shown_others.indices))
             self._searchable = max(self._searchable, reached)
             return self._searchable
 
@@ -129,9 +116,21 @@ class Progress:
             places = (self._dirty, self._refreshing)
             hidden = [place[index] for place in places for index in name & place.keys()]
             before = self._searchable_of.get(name, NOWHERE)
-            reached = max(before, min(durable, *hidden, self.others.searchable))
+            reached = max(before, min(durable, *hidden, self._others_searchable(name)))
             self._searchable_of[name] = reached
             return reached
+
+    def others_searchable(self, index: str) -> Position:
+        """Everything up to here that others have written in an index can be found by a search."""
+        with self._lock:
+            return self._others_searchable((index,))
+
+    def _others_searchable(self, indices: Iterable[str]) -> Position:
+        """The same of several, but for those that are part of it only later; with the lock."""
+        if self.others is NOBODY:
+            return EVERYWHERE
+        chosen = set(indices) - self.immediate - self.unpublished
+        return self._shown_others.up_to(chosen, self.others)
 
     def _reached(self, indices: Collection[str] | None) -> Position:
         """Up to where nothing is pending; `indices` None: of all."""
@@ -167,6 +166,7 @@ class Progress:
         """Nobody knows what of these was refreshed: a daemon may have ended after it wrote."""
         with self._lock:
             self._dirty.update(dict.fromkeys(set(indices) - self.immediate, NOWHERE))
+            self._shown_others.follow(indices)
 
     def build(self, indices: Collection[str]) -> None:
         """From now on these are filled, and nobody searches them."""
@@ -216,10 +216,12 @@ class Progress:
     def begin_refresh(self, indices: Iterable[str]) -> None:
         """What was written to `indices` until now is going to be searchable."""
         with self._lock:
+            others = self.others
             for index in indices:
                 if index in self._dirty:
                     self._refreshing[index] = self._dirty.pop(index)
                     self._begun[index] += 1
+                    self._shown_others.begin(index, others)
 
     def end_refresh(self, indices: Iterable[str], *, succeeded: bool) -> None:
         """Their refresh has returned: what it covered is searchable, or as dirty as before."""
@@ -228,6 +230,7 @@ class Progress:
                 first = self._refreshing.pop(index)
                 if succeeded:
                     self._shown[index] = self._begun[index]
+                    self._shown_others.succeeded(index)
                     if self._begun[index] >= self._shows_load.get(index, self._begun[index] + 1):
                         del self._shows_load[index]
                         self.reread -= {index}

@@ -107,7 +107,8 @@ class Refresher(threading.Thread):
         for index, hidden in self._dirty().items():
             if self._hurry.awaits(index):
                 durable = self._progress.durable_of((index,))
-                if self._hurry.take_durable(index, durable) > hidden:
+                lacking = min(hidden, self._progress.others_searchable(index))
+                if self._hurry.take_durable(index, durable) > lacking:
                     self._awaited.add(index)
 
     def _due_at(self, index: str) -> float:

@@ -45,6 +45,7 @@ class Sender(threading.Thread):
         writer: Writer,
         progress: Progress,
         keep: Callable[[Sequence[Rejection]], None],
+        allowed: Callable[[], None],
         observer: Observer,
         begins: Callable[[], None],
         ended: Callable[[Batch, float], None],
@@ -52,11 +53,13 @@ class Sender(threading.Thread):
         failed: Callable[[BaseException], None],
         number: int,
     ) -> None:
+        """`allowed` raises where nothing may be written any more: asked before each request."""
         super().__init__(name=f"sender-{number}", daemon=True)
         self._lane = lane
         self._writer = writer
         self._progress = progress
         self._keep = keep
+        self._allowed = allowed
         self._observer = observer
         self._begins = begins
         self._ended = ended
@@ -90,6 +93,7 @@ class Sender(threading.Thread):
             with attempt:
                 if self._lane.closed:
                     return False
+                self._allowed()
                 result = self._write(remaining)
                 if result.rejected:
                     self._keep(result.rejected)

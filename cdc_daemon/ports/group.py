@@ -77,5 +77,7 @@ class Group(Protocol):
 class Shareable(Protocol):
     """A source that any number of replicas can follow, each all of it. Not every one is."""
 
-    def group(self) -> Group:
-        """The replicas of the pipeline; connects to nothing yet."""
+    def group(self, sink: str) -> Group:
+        """The replicas of the pipeline that write into the sink of this `Sink.identity`: others of
+        its name are none of them. Connects to nothing yet.
+        """  # noqa: D205 - one sentence

@@ -92,6 +92,12 @@ class Writer(Protocol):
 class Sink(Protocol):
     """Where documents go. Its methods may be called from any thread; writers are per thread."""
 
+    def identity(self) -> str:
+        """Where the checkpoints are: whoever is told the same shares them, by whatever address.
+
+        The same after a failover. Raises RetryError, SinkError.
+        """
+
     def place(self, index: str) -> str:
         """Which of several sinks the index is in; connects to nothing. Empty where it is one."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -27,6 +28,16 @@ LED_SECONDS: Final = 1.0
 """How often it is asked whether somebody leads."""
 AWAY_SECONDS: Final = 1.0
 """Before a group that can't be reached is tried again."""
+SLOW_SECONDS: Final = 20.0
+"""The first question that a cluster gets of any group may take as long where it is busy."""
+SILENT_SECONDS: Final = 300.0
+"""Who hasn't heard the group for so long, frozen or cut off, lets go of all that it holds. Others
+may have deleted it, and sinks remember what was deleted for three times as long."""
+
+
+def elapsed_seconds() -> float:
+    """Of a clock that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Membership(threading.Thread):
@@ -34,14 +45,16 @@ class Membership(threading.Thread):
 
     def __init__(
         self,
-        group: Group,
+        enter: Callable[[], Group],
         news: Callable[[], Mapping[int, Reached]],
         heard: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """`news` is what is to be told; `heard` is called after each round."""
+        """`enter` gives the group; `news` is what is to be told; `heard` is called after each
+        round.
+        """  # noqa: D205 - one sentence
         super().__init__(name="group", daemon=True)
-        self._group = group
+        self._enter = enter
         self._news = news
         self._heard = heard
         self._failed = failed
@@ -49,9 +62,13 @@ class Membership(threading.Thread):
         self._wished: tuple[bool, bool] | None = None
         """The wish that the group has been told of."""
         self._exchanged_at = self._asked_at = 0.0
-        self._first = threading.Event()
+        self._answered_at = -inf
+        """When the group was asked what it has answered last."""
+        self._answered = threading.Event()
         self._closed = threading.Event()
-        self._is_away = False
+        self.lost: RetryError | None = None
+        """Why the group can't be reached just now."""
+        self._lost_at = 0.0
         self.seat: Seat = NOTHING
         """What we have."""
         self.told: Mapping[int, Reached] = {}
@@ -68,54 +85,85 @@ class Membership(threading.Thread):
         self._wish = (leading, sharing)
 
     def wait_heard(self, seconds: float) -> bool:
-        """Wait until the group was heard of for the first time; whether it was."""
-        return self._first.wait(seconds)
+        """Wait until the group was heard of lately; whether it was."""
+        if not self.is_current():
+            self._answered.clear()
+            self._answered.wait(seconds)
+        return self.is_current()
+
+    def is_current(self) -> bool:
+        """Whether the group was heard of so lately that what we had then can be written yet."""
+        return elapsed_seconds() - self._answered_at <= SILENT_SECONDS
+
+    def require_reachable(self) -> None:
+        """Raise RetryError where the group can't be reached for longer than a slow one takes."""
+        lost = self.lost
+        if lost is not None and elapsed_seconds() - self._lost_at > SLOW_SECONDS:
+            raise lost
 
     def close(self) -> None:
         """Leave the group, and end."""
         self._closed.set()
-        self.join()
+        if self.ident is not None:
+            self.join()
 
     def run(self) -> None:
         """Take part until closed."""
+        group = self._enter()
         try:
             while not self._closed.is_set():
-                self._try_round()
+                self._try_round(group)
         except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
             self._failed(error)
         finally:
-            self._group.close()
+            group.close()
 
-    def _try_round(self) -> None:
+    def _try_round(self, group: Group) -> None:
         try:
-            self._round()
+            asked_at = self._round(group)
         except RetryError as error:
-            if not self._is_away:
+            if self.lost is None:
                 log.warning("group_lost", reason=error.reason, error=str(error))
-            self._is_away = True
+                self._lost_at = elapsed_seconds()
+            self.lost = error
             self._closed.wait(AWAY_SECONDS)
             return
-        if self._is_away:
+        if self.lost is not None:
             log.info("group_found")
-        self._is_away = False
-        self._first.set()
+        self.lost = None
         self._heard()
+        # Only now: until then nobody may write what we have let go of.
+        self._answered_at = asked_at
+        self._answered.set()
 
-    def _round(self) -> None:
+    def _round(self, group: Group) -> float:
+        """Do what is due; when the group was asked what it has answered."""
         wish = self._wish
         if wish != self._wished:
             leading, sharing = wish
-            self._group.take_part(leading=leading, sharing=sharing)
+            group.take_part(leading=leading, sharing=sharing)
             self._wished = wish
-        self._sit(self._group.look(LOOK_SECONDS))
-        now = time.monotonic()
-        if now - self._exchanged_at >= EXCHANGE_SECONDS:
-            self._exchanged_at = now
-            self._exchange()
+        self._sit(group.look(LOOK_SECONDS))
+        now = elapsed_seconds()
+        if now - self._exchanged_at < EXCHANGE_SECONDS:
+            return self._answered_at
+        self._exchanged_at = now
+        self._exchange(group)
+        if -inf < self._answered_at < now - SILENT_SECONDS:
+            self._give_up(group)
         if now - self._asked_at >= LED_SECONDS:
             self._asked_at = now
-            self.is_led = self.seat.leads or self._group.is_led()
-            self.members = self._group.members()
+            self.is_led = self.seat.leads or group.is_led()
+            self.members = group.members()
+        return now
+
+    def _give_up(self, group: Group) -> None:
+        """Begin as one who has just come: nothing of what we had is ours for sure."""
+        if any(self._wish):
+            log.warning("seat_given_up", silent_seconds=SILENT_SECONDS)
+        group.take_part(leading=False, sharing=False)
+        self._wish = self._wished = (False, False)
+        self._sit(NOTHING)
 
     def _sit(self, seat: Seat) -> None:
         if seat != self.seat:
@@ -123,9 +171,9 @@ class Membership(threading.Thread):
             self.rebalances += 1
             log.info("seat", leads=seat.leads, slots=len(seat.slots))
 
-    def _exchange(self) -> None:
-        self.told = self._group.told()
+    def _exchange(self, group: Group) -> None:
+        self.told = group.told()
         news = self._news()
         if news:
-            self._group.tell(news)
+            group.tell(news)
             self.told = {**self.told, **news}

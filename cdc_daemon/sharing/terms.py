@@ -9,13 +9,13 @@ from cdc_daemon.ports import Shareable
 
 if TYPE_CHECKING:
     from cdc_daemon.config.models import Configuration
-    from cdc_daemon.ports import Group, Source
+    from cdc_daemon.ports import Source
 
 Role: TypeAlias = Literal["alone", "projector"]
 
 
-def group_of(source: Source, configuration: Configuration) -> Group:
-    """The replicas of the pipeline. Raises ConfigurationError where there can't be any."""
+def shareable(source: Source, configuration: Configuration) -> Shareable:
+    """The source, as replicas share it. Raises ConfigurationError where there can't be any."""
     if not isinstance(source, Shareable):
         raise ConfigurationError(
             "--role projector: only one process at a time can follow this source. Have a relay "
@@ -32,4 +32,14 @@ def group_of(source: Source, configuration: Configuration) -> Group:
                 f"--role projector: `{key}` can't be had where replicas share the documents. Take "
                 "it out, or run one daemon without --role"
             )
-    return source.group()
+    return source
+
+
+def require_alone(role: Role) -> None:
+    """Raise ConfigurationError where a relay is to be shared."""
+    if role != "alone":
+        raise ConfigurationError(
+            f"--role {role}: this pipeline is a relay (`relay`), which has no documents to share. "
+            "Start it without --role; projectors have a configuration of their own, with "
+            "source.type: relay and the log that this one writes"
+        )

@@ -61,6 +61,8 @@ class Status:
         metrics.waiters.set_function(lambda: len(self.waiters))
         self._log_end: LogEnd | None = None
         self.state = "starting"
+        self.trouble = ""
+        """What a start waits for, if for anything."""
 
     @property
     def projections(self) -> Collection[str]:
@@ -136,7 +138,7 @@ class Status:
 
     def ready(self) -> Health:
         """Whether it does its work: it streams, loads existing rows, or is ready to take over."""
-        return liveness.ready(self.state, self._heard_at)
+        return liveness.ready(self.state, self._heard_at, self.trouble)
 
     @property
     def _heard_at(self) -> float | None:

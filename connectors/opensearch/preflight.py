@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from cdc_daemon.errors import SinkError
+from cdc_daemon.errors import RetryError, SinkError
 from connectors.opensearch.errors import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 OLDEST: Final = (2, 0)
 FLAT_OBJECT_SINCE: Final = (2, 7)
 GOOD_NAME: Final = re.compile(r"[^A-Z\s\\/*?\"<>|,#:+_.-][^A-Z\s\\/*?\"<>|,#:]{0,200}")
+UNFORMED: Final = "_na_"
+"""What a node says that hasn't found a cluster."""
 LAST_PRIORITY: Final = 2**31 - 1
 """The trial template wins over all others, as an index's own settings do."""
 
@@ -67,6 +69,17 @@ def server_version(client: Client) -> tuple[int, int]:
             " that claims 7.10 has `compatibility.override_main_response_version` set: unset it.)"
         )
     return major_minor
+
+
+def cluster_id(client: Client) -> str:
+    """What no other cluster has, and each of its nodes says."""
+    found = client.ask("read the cluster's number", "GET", "/").get("cluster_uuid")
+    if found in {None, UNFORMED}:
+        raise RetryError(
+            f"the nodes of OpenSearch at {client.where} have not found together: no cluster yet",
+            reason="unavailable",
+        )
+    return str(found)
 
 
 def _not_opensearch(client: Client, what: str) -> str:

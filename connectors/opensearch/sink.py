@@ -16,7 +16,7 @@ from connectors.opensearch.doctor import examine
 from connectors.opensearch.documents import OpenSearchDocuments
 from connectors.opensearch.errors import UNAUTHORIZED, RefusedError
 from connectors.opensearch.forms import form_of
-from connectors.opensearch.preflight import preflight
+from connectors.opensearch.preflight import cluster_id, preflight
 from connectors.opensearch.refresh import refresh
 from connectors.opensearch.writer import OpenSearchWriter
 
@@ -57,6 +57,10 @@ class OpenSearchSink:
                 hosts=config.hosts,
                 risk="anybody in between can read and change documents",
             )
+
+    def identity(self) -> str:
+        """The cluster's own number."""
+        return cluster_id(self._client)
 
     def place(self, index: str) -> str:  # noqa: ARG002 - the port has it
         """It is one sink."""

@@ -8,6 +8,7 @@ its committed offset.
 from __future__ import annotations
 
 import time
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SESSION_MILLISECONDS: Final = 6_000
 """Whoever is silent for so long loses what it has: the least that brokers allow by default."""
 HEARTBEAT_MILLISECONDS: Final = 1_500
+SINK_BYTES: Final = 6
+"""Of the digest that tells groups of one name apart: there are a handful in a cluster."""
 _OURS_NO_LONGER: Final = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -109,10 +112,11 @@ class Seats:
 
 
 class RelayGroup:
-    """A `Group` of replicas that follow one log. One thread owns it."""
+    """A `Group` of replicas that follow one log into one sink. One thread owns it."""
 
-    def __init__(self, section: KafkaSection, pipeline: str) -> None:
-        name = f"cdc-daemon.{pipeline}"
+    def __init__(self, section: KafkaSection, pipeline: str, sink: str) -> None:
+        digest = blake2b(sink.encode(), digest_size=SINK_BYTES).hexdigest()
+        name = f"cdc-daemon.{pipeline}.{digest}"
         self._topics = Topics(section, name, SourceError)
         self._leading = Seats(section, f"{name}.leader", 1, self._topics)
         self._sharing = Seats(section, f"{name}.slots", SLOTS, self._topics)

@@ -8,7 +8,7 @@ import weakref
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from cdc_daemon.errors import RetryError, SourceError, StartAgainError
+from cdc_daemon.errors import NotYetError, RetryError, SourceError, StartAgainError
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres.database import Database
 from connectors.postgres.lsn import format_lsn
@@ -208,9 +208,9 @@ class RelaySource:
         """What a snapshot sees, as the server writes it."""
         return read_snapshot(seen)
 
-    def group(self) -> Group:
+    def group(self, sink: str) -> Group:
         """Consumer groups of the cluster that has the log."""
-        return RelayGroup(self._config, self._pipeline)
+        return RelayGroup(self._config, self._pipeline, sink)
 
     def close(self) -> None:
         """Close the connections. Safe to call twice."""
@@ -219,14 +219,15 @@ class RelaySource:
         self._database.close()
 
     def _last_of_ours(self) -> Found:
-        """The last message of the log. Raises RetryError unless it is of our history."""
+        """The last message of the log. Raises RetryError: it is of another history, or none is."""
         here = self._database.identity()
         self._log.identity()
         last = self._log.last()
         if last is None:
-            raise RetryError(
-                f"topic {self._log.name} is empty: the relay has written nothing yet, or its "
-                "retention has passed. Start the relay",
+            raise NotYetError(
+                f"topic {self._log.name} is empty: the relay has written nothing yet, or nothing "
+                "for longer than its retention. This goes on once it writes: start the relay, if "
+                "it doesn't run",
                 reason="empty",
             )
         if last.head.source_id != str(here):

@@ -92,6 +92,11 @@ class SinkSuite(StoresSuite):
         assert found[1] == body or not self.keeps_text
         assert sink.documents.get(generation.index, "none") is None
 
+    def test_says_where_it_writes(self, sink: Sink, other_sink: Sink) -> None:
+        """Another process of the pipeline is told the same."""
+        assert sink.identity()
+        assert sink.identity() == other_sink.identity()
+
     def test_says_in_which_form_it_takes_a_field(self, sink: Sink) -> None:
         """Every field has a form, a constant too; asking twice gives the same."""
         fields = [*read_model().fields, FieldSpec("c", None, example=1)]

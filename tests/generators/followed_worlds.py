@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from contextlib import ExitStack
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from cdc_daemon.embedded import KafkaServer, OpenSearchServer, PostgresServer
     from tests.conftest import Database
-    from tests.generators.running_daemon import RunningDaemon
     from tests.generators.searched import Searched
 
 WORLDS = 4
@@ -40,6 +39,32 @@ COMMITS = 40
 MOST_KILLS = 4
 SETTLED_SECONDS = 90.0
 SHOWN = 3
+
+
+class Follower(Protocol):
+    """What follows the worlds: a daemon, or several that share the documents."""
+
+    @property
+    def file(self) -> Path:
+        """Its configuration."""
+
+    def start(self) -> None:
+        """Begin to follow."""
+
+    def status(self) -> dict[str, Any]:
+        """As `RunningDaemon` has it, as all below."""
+
+    def wait_until(self, state: str, seconds: float) -> None:
+        """Wait until it is in a state."""
+
+    def catch_up(self, seconds: float) -> None:
+        """Wait until all is searchable."""
+
+    def break_one(self, rng: Random) -> str:
+        """Something happens to a process of it, which goes on in the end; says what."""
+
+    def close(self) -> None:
+        """Make sure that it has ended."""
 
 
 class Servers:
@@ -63,7 +88,7 @@ class Together:
     def __init__(
         self,
         database: Database,
-        daemon: RunningDaemon,
+        daemon: Follower,
         searched: Searched,
         rng: Random,
         *,
@@ -163,9 +188,7 @@ class Together:
         if is_server:
             self.counts[servers.kill_one(self._rng)] += 1
         else:
-            self._daemon.kill()
-            self._daemon.start()
-            self.counts["daemons killed"] += 1
+            self.counts[self._daemon.break_one(self._rng)] += 1
 
     def _has_started(self) -> bool:
         return self._daemon.status().get("state") in {"loading", "streaming"}
@@ -208,7 +231,7 @@ def played(together: Together, servers: Servers | None) -> Counter[str]:
 
 def play_worlds(
     database: Database,
-    daemon: RunningDaemon,
+    daemon: Follower,
     searched: Searched,
     servers: Servers | None,
     *,
@@ -218,7 +241,7 @@ def play_worlds(
     """One round after the other, as long as there is time; says what was done, to replay it.
 
     `each_commit`: the source tells one transaction from another; else only the end is looked at.
-    `install` makes what the configuration of that path needs in the database.
+    `install` makes what the configuration of that path needs beside it.
     """
     seed, _ = seeded()
     counts: Counter[str] = Counter()

@@ -86,6 +86,10 @@ class MemorySink:
         with self.lock:
             return self.indices.setdefault(name, MemoryIndex(f"uuid of {name}"))
 
+    def identity(self) -> str:
+        """There is no other one."""
+        return "memory"
+
     def place(self, index: str) -> str:
         """As the test says; where it says nothing it is one sink."""
         return self.places.get(index, "")

@@ -18,6 +18,7 @@ from tests.generators.rest import Refused, Rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
 POLL_SECONDS = 0.02
 PATIENCE = 3
@@ -145,6 +146,12 @@ class RunningDaemon:
         """SIGKILL: nothing is tidied up."""
         self.signal(signal.SIGKILL)
         self.wait(10)
+
+    def break_one(self, _: Random) -> str:
+        """It is killed, and started again."""
+        self.kill()
+        self.start()
+        return "daemons killed"
 
     def terminate(self, seconds: float = 40.0) -> int:
         """SIGTERM, and its exit code."""

@@ -23,8 +23,13 @@ COMMON = [
 RARE = ["die", "lose_state", "remake", "elect", "give", "give", "give"]
 RARE_SHARE = 0.08
 COMMIT_SHARE = 0.1
-TURN_SHARE = 0.1
-"""How often one does everything that it can do."""
+TURN_SHARES = (0.1, 0.3, 0.6)
+"""How often one does everything that it can do: others have then done much that one knows nothing
+of."""
+PACES = (0, 0, 1, 4)
+"""How often one does anything, beside the others: not at all where it is frozen."""
+MOOD_STEPS = 25
+"""After about as many steps others are frozen."""
 
 
 def test_replicas_lose_nothing() -> None:
@@ -39,12 +44,44 @@ def test_replicas_lose_nothing() -> None:
     assert counts["shared"], "no two replicas ever shared the documents"
 
 
+def test_a_state_knows_nothing_of_an_index_that_is_made_anew() -> None:
+    """Its marks are of what another index lacks: a chain of events that chance hardly comes to."""
+    world = World()
+    writer, late, keeper = (Replica(number, world) for number in range(REPLICAS))
+    world.leader, world.has = writer.number, dict.fromkeys(SLOTS_USED, writer.number)
+    for _ in range(3):
+        for one in (writer, late, keeper):
+            one.do_all()
+    world.log.append(DOCUMENTS[0])
+    for step in ("read", "write", "write", "tell"):
+        getattr(writer, step)()
+    keeper.read()
+    keeper.forget_written()
+    assert not keeper.state.pending, "another has written it, and has told so"
+    world.leader, world.has = late.number, dict.fromkeys(SLOTS_USED, late.number)
+    late.look()
+    late.remake("joined")
+    late.load()
+    while late.run is not None and late.run.queue:
+        late.write()
+    late.load()
+    assert world.checkpoint is not None
+    assert not world.checkpoint.building, "it is shown, without the last change"
+    late.die()
+    _settle(world, [keeper, late, writer])
+    _require_true(world, [keeper, late, writer])
+    _require_reached(world, world.end, "the end")
+
+
 def _run(rng: Random, counts: Counter[str]) -> None:
     world = World()
     replicas = [Replica(number, world) for number in range(REPLICAS)]
+    turn_share, awake = rng.choice(TURN_SHARES), replicas
     for _ in range(rng.randrange(MOST_STEPS)):
-        step = _step(rng)
-        _do(step, world, replicas, rng)
+        if rng.randrange(MOOD_STEPS) == 0:
+            awake = [one for one in replicas for _ in range(rng.choice(PACES))] or replicas
+        step = _step(rng, turn_share)
+        _do(step, world, replicas, rng.choice(awake), rng)
         counts[step] += 1
         counts["shared"] += sum(bool(one.run and one.run.seat.slots) for one in replicas) > 1
         _require_true(world, replicas)
@@ -53,17 +90,16 @@ def _run(rng: Random, counts: Counter[str]) -> None:
     _require_reached(world, world.end, "the end")
 
 
-def _step(rng: Random) -> str:
+def _step(rng: Random, turn_share: float) -> str:
     chance = rng.random()
-    for step, share in (("commit", COMMIT_SHARE), ("turn", TURN_SHARE)):
+    for step, share in (("commit", COMMIT_SHARE), ("turn", turn_share)):
         if chance < share:
             return step
         chance -= share
     return rng.choice(RARE if chance < RARE_SHARE else COMMON)
 
 
-def _do(step: str, world: World, replicas: list[Replica], rng: Random) -> None:
-    one = rng.choice(replicas)
+def _do(step: str, world: World, replicas: list[Replica], one: Replica, rng: Random) -> None:
     if step == "commit":
         world.log.append(rng.choice(DOCUMENTS))
     elif step == "give":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from cdc_daemon.values import Form
 from connectors.postgres.readtables import generations
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Generation
     from cdc_daemon.ports import FieldSpec, Finding, ReadModel
 
+_IDENTITY: Final = """
+select system_identifier, (select oid from pg_database where datname = current_database())
+from pg_catalog.pg_control_system()
+"""
+
 
 class ReadTables:
     """Documents into tables. Any thread may use it; each writer belongs to one thread."""
@@ -36,6 +41,13 @@ class ReadTables:
         self._checkpoints = ReadTableCheckpoints(self._server)
         self._dead_letters = ReadTableDeadLetters(self._server)
         self._documents = ReadTableDocuments(self._server)
+
+    def identity(self) -> str:
+        """Cluster, database and schema; of any history, as `preflight` takes it, which follows."""
+        self._server.adopt()
+        with self._server.session("ask the server who it is") as connection:
+            [(system, database)] = connection.execute(_IDENTITY)
+        return f"{system}/{database}/{self._server.schema}"
 
     def place(self, index: str) -> str:  # noqa: ARG002 - the port has it
         """It is one sink."""

@@ -25,13 +25,6 @@ FIRST = (
 ROUTED: dict[str, Any] = {"hotels": {**HOTELS["hotels"], "routing": "name"}}
 
 
-def found(store: Store, document_id: int) -> Any:  # noqa: F811 - the fixture's
-    """What a search finds of a hotel."""
-    query = {"query": {"ids": {"values": [str(document_id)]}}}
-    hits = store.opensearch.post("/hotels/_search", query)["hits"]["hits"]
-    return hits[0]["_source"] if hits else None
-
-
 @pytest.mark.parametrize("projections", [HOTELS, ROUTED], ids=["by id", "routed"])
 def test_ones_own_document_does_not_wait_for_a_wide_change(
     store: Store,  # noqa: F811 - the fixture
@@ -52,7 +45,7 @@ def test_ones_own_document_does_not_wait_for_a_wide_change(
         token = committed(store.dsn, f"insert into room values ({number}, {own}, 'k', {number})")
         waited = asker.ask(token, timeout=50, projection="hotels", id=own)
         assert waited.status == 200
-        assert [room["id"] for room in found(store, own)["rooms"]] == [number]
+        assert [room["id"] for room in store.found(own)["rooms"]] == [number]
         overtook += lsn(waited.body["searchable"]) < lsn(token.rpartition(":")[2])
     assert overtook > 0
     assert asker.ask(token, timeout=59, projection="hotels").status == 200

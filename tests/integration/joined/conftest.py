@@ -71,6 +71,12 @@ class Store:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def found(self, document_id: int) -> Any:
+        """What a search finds of a hotel; None where there is none."""
+        query = {"query": {"ids": {"values": [str(document_id)]}}}
+        hits = self.opensearch.post("/hotels/_search", query)["hits"]["hits"]
+        return hits[0]["_source"] if hits else None
+
     def assert_equal(self, daemon: RunningDaemon) -> int:
         """Every document is what the source says, by the SQL that its projection means.
 

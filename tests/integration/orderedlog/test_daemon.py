@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from tests.generators.log_writer import make_log
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -69,6 +71,23 @@ def test_it_follows_whatever_breaks(
     assert not reader.status()["dead_letters"]
     assert not reader.events("starting_again")
     assert len(reader.events("generation_created")) == 2
+
+
+def test_an_empty_log_is_waited_for(
+    relays: Relays, connection: psycopg.Connection[Any], rest: Rest
+) -> None:
+    """Whichever is started first: the relay that is to write it, or what follows it."""
+    make_log(relays.kafka.bootstrap_servers, relays.log)
+    reader = relays.reader()
+    reader.wait_until("waiting")
+    status, reason = reader.health("readyz")
+    assert status == 503
+    assert f"topic {relays.log} is empty: the relay has written nothing yet" in reason
+    relays.relay().wait_until()
+    reader.wait_until()
+    write(connection, 1)
+    reader.catch_up()
+    require_same(rest, connection)
 
 
 def kill_one_after_the_other(

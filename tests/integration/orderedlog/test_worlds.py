@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from typing import TYPE_CHECKING
 
-from cdc_daemon.config.loader import load
 from tests.generators.daemons import daemons
 from tests.generators.followed_worlds import Servers, play_worlds
 from tests.generators.searched import IndexSearch
+from tests.generators.world_relay import WorldRelay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from cdc_daemon.embedded import KafkaServer
     from tests.conftest import Database
     from tests.generators.rest import Rest
-    from tests.generators.running_daemon import RunningDaemon
     from tests.integration.pipeline.conftest import StartDaemon
 
 
@@ -35,26 +32,8 @@ def test_random_worlds(
     source = {"type": "relay", "bootstrap_servers": kafka.bootstrap_servers, "log": "later"}
     daemon = start_daemon({}, source=source, start=False)
     sink = {"type": "kafka", "bootstrap_servers": kafka.bootstrap_servers}
-    relays: list[RunningDaemon] = []
     with daemons(database.dsn, sink, tmp_path) as make_relay:
-
-        def install(file: Path) -> None:
-            for relay in relays:
-                relay.close()
-            log = f"worlds-{uuid.uuid4().hex[:8]}"
-            said = json.loads(file.read_text())
-            said["source"]["log"] = log
-            file.write_text(json.dumps(said))
-            relay = make_relay(
-                {},
-                folder="relay",
-                name=log,
-                sink={"log": log, "topic_prefix": log},
-                relay={"tables": load(file, {}).configuration.tables, "snapshot": "never"},
-            )
-            relay.wait_until()
-            relays.append(relay)
-
+        relay = WorldRelay(make_relay)
         servers = Servers(database.server, kafka)
         with capsys.disabled():
-            play_worlds(database, daemon, IndexSearch(rest), servers, install=install)
+            play_worlds(database, daemon, IndexSearch(rest), servers, install=relay.install)

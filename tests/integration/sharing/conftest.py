@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdc_daemon.ports import SLOTS
-from tests.generators.log_writer import LogWriter, make_log
+from tests.generators.daemons import daemons
+from tests.generators.replicas import shares
 from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import (  # noqa: F401 - the fixtures, for all tests here
     HOTELS,
@@ -22,6 +22,7 @@ from tests.integration.pipeline.conftest import (  # noqa: F401 - as above
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from cdc_daemon.embedded import KafkaServer
     from tests.conftest import Database
@@ -43,12 +44,13 @@ class Projectors:
         self.store = store
         self._source = source
         self._start = start
+        self.projections = PROJECTIONS
         self.all: list[RunningDaemon] = []
 
     def add(self) -> RunningDaemon:
         """One more, on a machine of its own."""
         folder = f"replica{len(self.all)}"
-        one = self._start(PROJECTIONS, start=False, folder=folder, source=self._source)
+        one = self._start(self.projections, start=False, folder=folder, source=self._source)
         one.options = ("--role", "projector")
         one.start()
         self.all.append(one)
@@ -61,7 +63,11 @@ class Projectors:
 
     def wait_shared(self, *members: RunningDaemon, seconds: float = SECONDS) -> None:
         """Wait until these write all documents, each some of them."""
-        until(lambda: _share(members), seconds, f"{len(members)} share the documents")
+        until(
+            lambda: shares([one.status() for one in members]),
+            seconds,
+            f"{len(members)} share the documents",
+        )
 
     def catch_up(self) -> None:
         """Wait until each of them says that all is searchable."""
@@ -74,20 +80,21 @@ class Projectors:
             one.signal(signal.SIGCONT)
 
 
-def _share(members: tuple[RunningDaemon, ...]) -> bool:
-    shown = [one.status().get("replica", {}).get("slots", []) for one in members]
-    return sorted(slot for slots in shown for slot in slots) == [*range(SLOTS)] and all(shown)
-
-
 @pytest.fixture
-def log(database: Database, kafka: KafkaServer, store: Store) -> Iterator[Mapping[str, Any]]:  # noqa: F811, ARG001 - the fixture has made the tables
-    """The source of projectors, whose log is written meanwhile."""
-    name = f"log_{database.name}"
-    make_log(kafka.bootstrap_servers, name)
-    writer = LogWriter(database.dsn, kafka.bootstrap_servers, name, TABLES).start()
-    servers = kafka.bootstrap_servers
-    yield {"type": "relay", "dsn": database.dsn, "bootstrap_servers": servers, "log": name}
-    writer.stop()
+def log(
+    database: Database,
+    kafka: KafkaServer,
+    store: Store,  # noqa: F811, ARG001 - the fixture has made the tables
+    tmp_path: Path,
+) -> Iterator[Mapping[str, Any]]:
+    """The source of projectors, whose log a relay writes meanwhile."""
+    name = f"log-{database.name}"
+    kafka_at = {"bootstrap_servers": kafka.bootstrap_servers}
+    with daemons(database.dsn, {"type": "kafka", **kafka_at}, tmp_path) as make:
+        sink = {"log": name, "topic_prefix": name}
+        relay = {"tables": TABLES, "snapshot": "never"}
+        make({}, folder="relay", name=name, sink=sink, relay=relay).wait_until()
+        yield {"type": "relay", "dsn": database.dsn, "log": name, **kafka_at}
 
 
 @pytest.fixture

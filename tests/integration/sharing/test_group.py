@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cdc_daemon.errors import RetryError
 from cdc_daemon.events import Position
 from cdc_daemon.ports import NOTHING, SLOTS, Reached
 from connectors.kafka.session import KafkaSection
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.05
 
-Join = Callable[[], RelayGroup]
+Join = Callable[..., RelayGroup]
 
 
 @pytest.fixture
 def join(kafka: KafkaServer, request: pytest.FixtureRequest) -> Iterator[Join]:
-    """Make members of this test's group."""
+    """Make members of this test's group, or of the one of its name that writes elsewhere."""
     section = KafkaSection(bootstrap_servers=kafka.bootstrap_servers)
     made: list[RelayGroup] = []
 
-    def one() -> RelayGroup:
-        made.append(RelayGroup(section, request.node.name))
+    def one(sink: str = "here") -> RelayGroup:
+        made.append(RelayGroup(section, request.node.name, sink))
         return made[-1]
 
     yield one
@@ -44,9 +45,18 @@ def both_have(members: list[RelayGroup]) -> bool:
     return has_all and sum(seat.leads for seat in seats) == 1
 
 
+def answers(member: RelayGroup) -> bool:
+    """Whether the cluster says anything of groups: where it has just begun that takes long."""
+    try:
+        return member.is_led() or True
+    except RetryError:
+        return False
+
+
 def test_members_divide_what_there_is(join: Join) -> None:
     """Whoever leaves gives all of it to the others, and what was told of it stays."""
     first, second = join(), join()
+    until(lambda: answers(first), 60, "the cluster knows groups")
     assert not first.is_led()
     assert first.members() == 0
     for one in (first, second):
@@ -73,3 +83,16 @@ def test_who_is_there_for_nothing_has_nothing(join: Join) -> None:
     assert second.told() == {}
     first.take_part(leading=False, sharing=False)
     assert first.look(LOOK_SECONDS) == NOTHING
+
+
+def test_who_writes_into_another_sink_is_of_another_group(join: Join) -> None:
+    """Production and staging may have one name: each of them writes all documents."""
+    ours, theirs = join(), join("there")
+    for one in (ours, theirs):
+        one.take_part(leading=True, sharing=True)
+    until(lambda: both_have([ours]) and both_have([theirs]), 60, "each has all")
+    assert (ours.members(), theirs.members()) == (1, 1)
+    slot_told = {0: Reached("era", Position(7), Position(5))}
+    ours.tell(slot_told)
+    assert ours.told() == slot_told
+    assert theirs.told() == {}

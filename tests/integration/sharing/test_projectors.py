@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from tests.generators.running_daemon import until
+from tests.generators.waits import Asker, committed, wait_path
+from tests.integration.sharing.conftest import PROJECTIONS, SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -112,6 +116,38 @@ def test_nothing_is_lost_while_replicas_come_and_go(projectors: Projectors) -> N
     assert all(not one.events("state_lost") for one in projectors.all)
 
 
+def test_any_replica_can_be_asked_to_wait(projectors: Projectors) -> None:
+    """For all documents or one, whosever it is, however seldom its owner shows any; also while the
+    others die.
+    """  # noqa: D205 - one sentence
+    store = projectors.store
+    slow = {name: {**one, "freshness": "1h"} for name, one in PROJECTIONS.items()}
+    projectors.projections = slow
+    store.execute(*FILL)
+    members = [projectors.add() for _ in range(3)]
+    projectors.wait_shared(*members)
+    for one in members:
+        one.wait_until("streaming")
+    askers = [Asker(one.file) for one in members]
+    for number, asker in enumerate(askers):
+        token = committed(store.dsn, f"update hotel set name = 'w{number}'")
+        for hotel in range(1, 9):
+            assert asker.ask(token, timeout=50, projection="hotels", id=hotel).status == 200
+            assert store.found(hotel)["name"] == f"w{number}"
+        token = committed(store.dsn, f"update room set price = {number}")
+        assert asker.ask(token, timeout=50, projection="rooms").status == 200
+        assert asker.ask(token, timeout=50).status == 200
+        assert store.assert_equal(members[0]) > HOTELS
+    for one in members[1:]:
+        one.signal(signal.SIGSTOP)
+    token = committed(store.dsn, "update hotel set name = 'last'")
+    waiting = askers[0].open(wait_path(token, timeout=59))
+    for one in members[1:]:
+        one.kill()
+    assert askers[0].answer(waiting).status == 200
+    store.assert_equal(members[0])
+
+
 def test_a_table_that_changes_has_one_writer_meanwhile(projectors: Projectors) -> None:
     """The leader makes what all go on with; then they share again."""
     store = projectors.store
@@ -122,3 +158,26 @@ def test_a_table_that_changes_has_one_writer_meanwhile(projectors: Projectors) -
     store.execute("update room set price = price + 1 where id % 2 = 0")
     store.wait_until_equal(first)
     projectors.wait_shared(first, second)
+
+
+def test_who_was_away_while_a_table_changed_begins_a_state_anew(projectors: Projectors) -> None:
+    """What it has missed is of a shape that the table has no more: it doesn't try that for ever."""
+    store = projectors.store
+    store.execute(*FILL)
+    members = projectors.add(), projectors.add()
+    projectors.wait_shared(*members)
+    leader, away = sorted(members, key=lambda one: not one.status()["replica"]["leads"])
+    away.kill()
+    store.execute("update room set price = price + 1")
+    store.execute("alter table room alter column price type int using price::int")
+    store.execute("update room set price = price + 1 where id % 2 = 0")
+    store.wait_until_equal(leader)
+    store.execute("update chain set name = name || '!'")
+    leader.catch_up(SECONDS)
+    end = leader.position("searchable")
+    until(lambda: leader.position("checkpoint") >= end, SECONDS, "the leader has passed it")
+    away.start()
+    projectors.wait_shared(leader, away)
+    store.execute("update room set price = price + 1")
+    projectors.catch_up()
+    store.assert_equal(away)

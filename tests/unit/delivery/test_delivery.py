@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.delivery.letters import letter_of_rejection
-from cdc_daemon.errors import RejectedError, RetryError, SinkError
+from cdc_daemon.errors import RejectedError, RetryError, ShareChangedError, SinkError
 from cdc_daemon.events import DocumentOperation, Position
 from cdc_daemon.ports import Rejection
 from cdc_daemon.projection.rejection import rejection
@@ -21,6 +21,7 @@ from tests.generators.memory_sink import POISON, MemorySink, MemoryWriter, Troub
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from cdc_daemon.delivery.delivery import Delivery
     from cdc_daemon.ports import WriteResult
     from tests.unit.delivery.conftest import Running
 
@@ -354,6 +355,35 @@ def test_what_is_found_at_once_is_never_refreshed(deliver: Callable[..., Running
     running.delivery.touched(HOTELS)
     assert running.delivery.progress.searchable() == 2
     assert "refresh" not in {what for what, _ in sink.said}
+
+
+def test_nothing_is_written_that_may_be_anothers(deliver: Callable[..., Running]) -> None:
+    """It is asked before each request, also before one that is repeated."""
+    sink = MemorySink()
+    running = deliver(sink)
+    delivery = running.delivery
+
+    def refuse() -> None:
+        raise ShareChangedError("it is another's")
+
+    sink.away = True
+    delivery.dispatcher.send(HOTELS, Position(2), [(b'"1"', b"{}")], after=Position(1))
+    delivery.dispatcher.release()
+    assert wait_until(
+        lambda: running.value("cdc_bulk_retries_total", sink="", reason="unavailable") > 0
+    )
+    delivery.require_ours = refuse
+    sink.away = False
+    with pytest.raises(ShareChangedError):
+        raise_within(delivery, 60)
+    assert running.position() == 0
+
+
+def raise_within(delivery: Delivery, seconds: float) -> None:
+    """Raise what has ended one of its threads, once something has."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        delivery.wait(0.1)
 
 
 class Divided(MemorySink):

@@ -91,6 +91,30 @@ def test_a_document_that_somebody_waits_for_is_refreshed(deliver: Callable[..., 
     assert shown.wait(60)
 
 
+@pytest.mark.parametrize("is_awaited_first", [True, False])
+def test_what_others_have_written_is_shown_by_our_refresh(
+    deliver: Callable[..., Running],
+    is_awaited_first: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """However seldom they refresh it; whether somebody waits before they tell of it, or later."""
+    delivery = deliver(MemorySink(), freshness=3600.0).delivery
+    progress = delivery.progress
+    delivery.owns = lambda _: False
+    delivery.others_came_to(Position(1), Position(1))
+    assert wait_until(lambda: progress.searchable() == 1, 60)
+    progress.received = Position(10)
+    document = delivery.awaited_document("hotels", b'"10"', Position(10))
+    if is_awaited_first:
+        delivery.hurry(Position(10))
+    delivery.others_came_to(Position(10), Position(1))
+    if not is_awaited_first:
+        assert progress.searchable() == 1
+        assert not document.is_shown()
+        delivery.hurry(Position(10))
+    assert wait_until(lambda: progress.searchable() == 10, 60)
+    assert wait_until(document.is_shown, 60)
+
+
 def test_who_waits_is_woken_when_the_delay_is_known(deliver: Callable[..., Running]) -> None:
     """Otherwise it would hear that what it waited for is as late as before."""
     running = deliver(MemorySink(), freshness=0)

@@ -7,6 +7,7 @@ import pytest
 from cdc_daemon.config.loader import load
 from cdc_daemon.daemon import Daemon
 from cdc_daemon.errors import ConfigurationError
+from tests.generators.forked import command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,16 @@ def test_what_replicas_can_not_have_is_refused(tmp_path: Path, line: str) -> Non
     """Before anything is connected to."""
     with pytest.raises(ConfigurationError, match="can't be had where replicas share"):
         projector(tmp_path, RELAY, line)
+
+
+def test_a_relay_is_no_projector(tmp_path: Path) -> None:
+    """It would run all the same, and nobody would project."""
+    file = tmp_path / "cdc-daemon.yaml"
+    sink = "sink: {type: kafka, bootstrap_servers: '127.0.0.1:1', topic_prefix: app}"
+    file.write_text(f"name: r\n{POSTGRES}\n{sink}\nrelay: {{tables: [public.hotel]}}")
+    ended = command("run", str(file), "--role", "projector")
+    assert ended.returncode == 2
+    assert "which has no documents to share" in ended.stderr
 
 
 def test_a_log_can_be_shared(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""A member of a group that was silent for long: what it had may have been another's meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cdc_daemon.errors import RetryError
+from cdc_daemon.ports import NOTHING, Seat
+from cdc_daemon.sharing import membership
+from cdc_daemon.sharing.membership import Membership
+from cdc_daemon.sharing.slots import ALL_SLOTS
+from tests.generators.conditions import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cdc_daemon.ports import Reached
+
+EVERYTHING = Seat(leads=True, slots=ALL_SLOTS)
+SILENT_SECONDS = 1.0
+
+
+class OneMember:
+    """A group of one, which has everything that it wants."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+        """Cleared, a look takes until it is set: as if the process were frozen meanwhile."""
+        self.goes_on.set()
+        self.is_away = False
+        self._wanted = NOTHING
+
+    def take_part(self, *, leading: bool, sharing: bool) -> None:
+        """It has at once what it wants."""
+        self._wanted = Seat(leading, ALL_SLOTS if sharing else frozenset())
+
+    def look(self, timeout_seconds: float) -> Seat:
+        """What it has."""
+        time.sleep(timeout_seconds / 10)
+        self.goes_on.wait()
+        return self._wanted
+
+    def is_led(self) -> bool:
+        """By itself."""
+        return self._wanted.leads
+
+    def members(self) -> int:
+        """There is one."""
+        return 1
+
+    def tell(self, reached: Mapping[int, Reached]) -> None:
+        """Nobody else hears it."""
+
+    def told(self) -> Mapping[int, Reached]:
+        """Nothing; or it can't be reached."""
+        if self.is_away:
+            raise RetryError("it is away")
+        return {}
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class Member:
+    """It takes part, and notes which seats it had when it heard of the group."""
+
+    def __init__(self) -> None:
+        self.group = OneMember()
+        self.seats: list[tuple[Seat, bool]] = []
+        """And whether what it had before could be written then."""
+        self.failures: list[BaseException] = []
+        self.membership = Membership(lambda: self.group, dict, self._heard, self.failures.append)
+
+    def _heard(self) -> None:
+        self.seats.append((self.membership.seat, self.membership.is_current()))
+
+    def has_all(self) -> bool:
+        """Whether it has everything, once it has said again that it wants that."""
+        self.membership.take_part(leading=True, sharing=True)
+        return self.membership.seat == EVERYTHING and self.membership.is_current()
+
+
+@pytest.fixture
+def member(monkeypatch: pytest.MonkeyPatch) -> Iterator[Member]:
+    """One that has everything."""
+    monkeypatch.setattr(membership, "SILENT_SECONDS", SILENT_SECONDS)
+    made = Member()
+    assert not made.membership.is_current()
+    made.membership.start()
+    assert wait_until(made.has_all)
+    yield made
+    made.membership.close()
+    assert not made.failures
+
+
+def test_what_was_frozen_for_long_gives_up_what_it_had(member: Member) -> None:
+    """Nothing is written from then on until whoever has a seat knows that it is gone."""
+    member.group.goes_on.clear()
+    assert wait_until(lambda: not member.membership.is_current())
+    before = len(member.seats)
+    member.group.goes_on.set()
+    assert wait_until(lambda: member.membership.seat == NOTHING)
+    assert wait_until(lambda: len(member.seats) > before)
+    assert member.seats[before] == (NOTHING, False)
+    assert member.membership.wait_heard(10)
+    assert wait_until(member.has_all)
+
+
+def test_what_is_cut_off_for_long_writes_nothing(member: Member) -> None:
+    """Though it still has its seat, as far as it knows."""
+    member.group.is_away = True
+    assert wait_until(lambda: not member.membership.is_current())
+    assert member.membership.seat == EVERYTHING
+    assert isinstance(member.membership.lost, RetryError)
+    member.group.is_away = False
+    assert wait_until(lambda: member.membership.seat == NOTHING)
+    assert wait_until(lambda: member.membership.lost is None)
