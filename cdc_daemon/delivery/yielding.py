@@ -30,9 +30,10 @@ USUALLY_FACTOR: Final = 2.0
 """Or so many times what it takes without the background."""
 USUALLY_SHARE: Final = 0.1
 """How much one request says of what they usually take."""
-REST_FACTORS: Final = (0.0, 0.5, 1.0)
-"""A rest is such a part of what the request took: the background has half of the time at least,
-also where the sink is slow whatever we do."""
+REST_FACTORS: Final = (0.0, 0.5, 1.0, 2.0, 4.0)
+"""A rest is such a part of what the request took."""
+LONGEST_REST_SECONDS: Final = 0.5
+"""But no longer than this: where the sink is slow whatever we do, the background goes on."""
 QUIET_SECONDS: Final = 10.0
 """Without changes for so long, nothing has to yield."""
 LARGE_OPERATIONS: Final = 1_000
@@ -114,7 +115,8 @@ class Yielding:
             elif self._seen:
                 self._grow()
             self._overdone = self._seen = False
-            self._rest_until = now + REST_FACTORS[self._rest] * seconds
+            rest = REST_FACTORS[self._rest] * seconds
+            self._rest_until = now + min(LONGEST_REST_SECONDS, rest)
 
     @property
     def _is_quiet(self) -> bool:

@@ -50,9 +50,12 @@ class Replicas:
             one.start()
 
     def status(self) -> dict[str, Any]:
-        """What the leader says; where nobody leads, what anyone does."""
+        """What the leader says; where one is at its start, or waits for the leader, what it does.
+
+        Whoever starts for the first time doesn't bear that Kafka is away for long, by design.
+        """
         shown = [one.status() for one in self._members if one.is_running]
-        return max(shown, key=lambda one: bool(one.get("replica", {}).get("leads")), default={})
+        return max(shown, key=lambda one: (not _has_begun(one), _leads(one)), default={})
 
     def wait_until(self, state: str, seconds: float) -> None:
         """Wait until all of them are in `state`."""
@@ -90,6 +93,14 @@ class Replicas:
         else:
             _happens(what, one, seconds)
         return what
+
+
+def _leads(shown: dict[str, Any]) -> bool:
+    return bool(shown.get("replica", {}).get("leads"))
+
+
+def _has_begun(shown: dict[str, Any]) -> bool:
+    return shown.get("state") in {"loading", "streaming"}
 
 
 def shares(shown: Sequence[dict[str, Any]]) -> bool:

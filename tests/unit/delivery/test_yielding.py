@@ -6,7 +6,9 @@ from cdc_daemon.delivery.lane import Batch
 from cdc_daemon.delivery.lanes import Lanes
 from cdc_daemon.delivery.yielding import (
     LARGE_OPERATIONS,
+    LONGEST_REST_SECONDS,
     LONGEST_SECONDS,
+    REST_FACTORS,
     QUIET_SECONDS,
     SMALLEST_BYTES,
     Yielding,
@@ -70,7 +72,7 @@ def test_beside_changes_it_begins_small_and_grows_while_they_are_quick() -> None
 
 
 def test_it_is_halved_when_changes_take_too_long_and_then_it_rests() -> None:
-    """A rest is no longer than the request was: the background has half of the time."""
+    """A rest is four times as long as the request, half a second at most: it never stands still."""
     sink = Sink()
     sink.change(0.005)
     for _ in range(50):
@@ -80,8 +82,10 @@ def test_it_is_halved_when_changes_take_too_long_and_then_it_rests() -> None:
     for _ in range(20):
         sink.beside(0.09)
     assert sink.yielding.request_bytes == SMALLEST_BYTES
-    assert round(sink.rest, 6) == 0.1
-    for _ in range(2):
+    assert round(sink.rest, 6) == round(REST_FACTORS[-1] * 0.1, 6)
+    sink.beside(0.9, seconds=1.0)
+    assert round(sink.rest, 6) == LONGEST_REST_SECONDS
+    for _ in REST_FACTORS:
         sink.beside(0.02)
     assert sink.rest == 0
 
