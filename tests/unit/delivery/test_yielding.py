@@ -8,8 +8,8 @@ from cdc_daemon.delivery.yielding import (
     LARGE_OPERATIONS,
     LONGEST_REST_SECONDS,
     LONGEST_SECONDS,
-    REST_FACTORS,
     QUIET_SECONDS,
+    REST_FACTORS,
     SMALLEST_BYTES,
     Yielding,
 )
