@@ -199,10 +199,7 @@ def keys_there(txn: Transaction, database: Database, keys: Sequence[bytes]) -> s
 
 
 def put_all(txn: Transaction, database: Database, entries: list[tuple[bytes, bytes]]) -> None:
-    """Put many entries at once: a quarter of the time that each takes by itself.
-
-    What comes after all that is there fills the pages: in order, LMDB would leave them half empty.
-    """
+    """Put many entries by one call, in order; appended where all of them come behind the last."""
     if entries:
         entries.sort()
         with txn.cursor(database) as cursor:
