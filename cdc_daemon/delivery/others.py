@@ -41,8 +41,8 @@ class Shown:
         return self._shown
 
     def begin(self, index: str, others: Others) -> None:
-        """It is being refreshed, and others had come so far before."""
-        self._began[index] = others.durable
+        """It is being refreshed, and others had come so far before, if any were known."""
+        self._began[index] = NOWHERE if others is NOBODY else others.durable
 
     def succeeded(self, index: str) -> None:
         """That was done."""

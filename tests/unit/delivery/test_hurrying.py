@@ -100,6 +100,7 @@ def test_what_others_have_written_is_shown_by_our_refresh(
     delivery = deliver(MemorySink(), freshness=3600.0).delivery
     progress = delivery.progress
     delivery.owns = lambda _: False
+    assert wait_until(lambda: not progress.hidden(), 60)  # refreshed when nobody knew of others
     delivery.others_came_to(Position(1), Position(1))
     assert wait_until(lambda: progress.searchable() == 1, 60)
     progress.received = Position(10)
