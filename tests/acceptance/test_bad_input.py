@@ -191,7 +191,7 @@ def test_wal_level(private_postgres: Any, opensearch: Any, tmp_path: Path) -> No
         (
             "",
             {"from": "public.keyless", "fields": "*", "id": ["name"]},
-            'alter table "public"."keyless" replica identity full',
+            "create unique index on public.keyless (name)",
         ),
         (
             "alter table hotel replica identity nothing",
