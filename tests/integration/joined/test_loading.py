@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SLOWLY: dict[str, Any] = {"chunk": "20kB", "rows_per_second": 1_500}
 """About two seconds for all tables."""
+SLOWLIER: dict[str, Any] = {"chunk": "8kB", "rows_per_second": 500}
+"""Long enough for a kill in the middle, also of a machine that polls slowly."""
 MANY = "insert into hotel select i, 'more' from generate_series(1000, 30000) i"
 
 
@@ -33,6 +35,12 @@ def under_way(daemon: RunningDaemon) -> set[tuple[str, str]]:
     """What is being loaded or written: its table, and what it does."""
     loads = daemon.status().get("backfill", {}).get("loads", [])
     return {(load["table"], load["phase"]) for load in loads}
+
+
+def has_read_some(daemon: RunningDaemon) -> bool:
+    """Whether a table is read in part: a kill now leaves something to go on with."""
+    loads = daemon.status().get("backfill", {}).get("loads", [])
+    return any(load["rows"] for load in loads)
 
 
 def is_streaming(daemon: RunningDaemon) -> bool:
@@ -79,13 +87,14 @@ def test_kills_while_rows_are_loaded_and_documents_written(
     seed, rng = seeded()
     kills = compared = lost = 0
     store.execute(*FIRST)
-    daemon = start_daemon(HOTELS, start=False, backfill=SLOWLY)
+    daemon = start_daemon(HOTELS, start=False, backfill=SLOWLIER)
     for number in rounds(2):
         with HotelWriters(store.dsn, seed + number, truncating=number % 2 == 1):
             daemon.start()
-            for _ in range(3):
+            until(lambda: has_read_some(daemon) or is_streaming(daemon), 60, "it loads", 0.02)
+            for longest in (0.5, 2, 2):
                 until(lambda: under_way(daemon) or is_streaming(daemon), 60, "it loads")
-                time.sleep(rng.uniform(0, 2))
+                time.sleep(rng.uniform(0, longest))
                 daemon.kill()
                 kills += 1
                 daemon.start()

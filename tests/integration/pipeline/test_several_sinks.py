@@ -70,8 +70,12 @@ def require_told_apart(daemon: RunningDaemon) -> None:
     assert lsn(search["position"]["durable"]) < lsn(tables["position"]["durable"])
     assert (search["holds_back"], tables["holds_back"]) == (["indexed", "searchable"], [])
     assert search["queue_bytes"] > tables["queue_bytes"] == 0
+    # A stage's delay is known from the first look at the source's clock after it is searched.
+    stages = ("indexed", "searchable")
+    known = {f'cdc_sink_delay_seconds{{sink="search",stage="{stage}"}}' for stage in stages}
+    until(lambda: known <= daemon.metrics().keys(), 10, "its delays are known")
     metrics = daemon.metrics()
-    for stage in ("indexed", "searchable"):
+    for stage in stages:
         of_search, of_tables = (f'{{sink="{one}",stage="{stage}"}}' for one in ("search", "tables"))
         assert metrics[f"cdc_sink_holds_back{of_search}"] == 1
         assert metrics[f"cdc_sink_holds_back{of_tables}"] == 0
