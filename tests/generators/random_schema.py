@@ -41,8 +41,9 @@ CHANGE_SHARES = (0.05, 0.05, 0.5)
 """How many of the steps that change a schema do so: after each there is something to be loaded."""
 SETTINGS = "-c deadlock_timeout=20ms -c lock_timeout=100ms -c synchronous_commit=off"
 SETTLED_SECONDS = 60.0
-POLL_SECONDS = 0.05
-"""Between two questions to the daemon: an answer costs both sides some milliseconds of a core."""
+POLL_SECONDS = 0.2
+"""Between two questions to the daemon: an answer costs both sides some milliseconds of a core, and
+others have something to do meanwhile."""
 UNDECODABLE = "PostgreSQL fails to decode its log"
 """The server can stumble over DDL that runs while a slot is made (18.4: "unexpected duplicate for
 tablespace 0, relfilenumber ..."): then what the message says must help."""
@@ -174,7 +175,7 @@ class Schema:
             if kills:
                 self.kill()
             self._await_following()
-            until(lambda: load.committed >= TRANSACTIONS, 60, "enough is committed")
+            until(lambda: load.committed >= TRANSACTIONS, 60, "enough is committed", POLL_SECONDS)
         if repair is not None:
             repair.join()
         self.compare()
@@ -186,10 +187,10 @@ class Schema:
         """Every document equals what SQL makes of its row."""
         until(self._has_read_all, SETTLED_SECONDS, "all rows are read", POLL_SECONDS)
         self.daemon.running.wait_until("streaming")
-        self.daemon.running.catch_up(SETTLED_SECONDS)
+        self.daemon.running.catch_up(SETTLED_SECONDS, POLL_SECONDS)
         queries = {model.name: model.query for model in self.models}
         with suppress(AssertionError):  # a change of a table is noticed a moment later
-            until(lambda: self._is_equal(queries), SETTLED_SECONDS, "all is equal", 0.2)
+            until(lambda: self._is_equal(queries), SETTLED_SECONDS, "all is equal", POLL_SECONDS)
         self.counts["documents"] += assert_equal(self.dsn, self.rest, queries, EXTRA)
         status = self.daemon.running.status()
         assert not status["dead_letters"], status

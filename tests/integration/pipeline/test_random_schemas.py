@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.generators.rest import Rest
     from tests.integration.pipeline.conftest import StartDaemon
 
-BESIDE = 4
+BESIDE = 6
 """Schemas at once: so many keep the servers busy on two cores."""
 
 
