@@ -104,7 +104,7 @@ class Plan:
     late_seconds: float = 0.0
     """Some transactions stay open for as long as this before they commit."""
     tiring: int | None = None
-    """After so many commits a session pauses twice as long, after twice as many thrice as long."""
+    """After so many commits a session pauses 4 times as long, after twice as many 9 times."""
     settings: str = SETTINGS
 
 
@@ -186,7 +186,7 @@ class Session(threading.Thread):
 
     def _longest_pause(self) -> float:
         tired = self.committed / self._plan.tiring if self._plan.tiring else 0
-        return self._pause_seconds * (1 + tired)
+        return self._pause_seconds * (1 + tired) ** 2
 
     def _between(self, connection: psycopg.Connection) -> None:
         connection.autocommit = True
