@@ -9,7 +9,6 @@ failed. Sessions race, so that the same steps may meet in another order.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -35,9 +34,7 @@ BESIDE = 6
 
 
 @pytest.mark.parametrize("database", [15, 16, 18], indirect=True)
-def test_random_schemas(
-    database: Database, start_daemon: StartDaemon, rest: Rest, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_random_schemas(database: Database, start_daemon: StartDaemon, rest: Rest) -> None:
     """Loaded, streamed, repaired, killed: every document equals SQL over the source."""
     seed, _ = seeded()
     players = Players(database.dsn, rest, seed)
@@ -46,11 +43,14 @@ def test_random_schemas(
         for number in range(BESIDE)
     ]
     with ThreadPoolExecutor(BESIDE) as threads:
-        counts = sum(threads.map(players.play, daemons), Counter[str]())
-    said = f"random schemas on {database.server.name}: {dict(counts)}, PROPERTY_SEED={seed}"
-    with capsys.disabled():
-        print(f"\n[{said}]", file=sys.stderr)  # noqa: T201 - property tests say what they did
-    print(said)  # noqa: T201 - the counts
+        try:
+            counts = sum(threads.map(players.play, daemons), Counter[str]())
+        finally:
+            players.stop()  # also where the run is ended by a signal
+    if players.failures:
+        raise BaseExceptionGroup("random schemas", players.failures)
+    name = database.server.name
+    print(f"random schemas on {name}: {dict(counts)}, PROPERTY_SEED={seed}")  # noqa: T201 - the counts
 
 
 class Players:
@@ -61,7 +61,12 @@ class Players:
         self._rest = rest
         self._seeds: Iterator[int] = count(seed)
         self._is_late = deadline()
-        self._failed = Event()
+        self._stop_asked = Event()
+        self.failures: list[BaseException] = []
+
+    def stop(self) -> None:
+        """End after the history that is played."""
+        self._stop_asked.set()
 
     def play(self, daemon: ControlledDaemon) -> Counter[str]:
         """At least one schema; all that was counted."""
@@ -69,14 +74,14 @@ class Players:
         while not counts or not self._is_over():
             seed = next(self._seeds)
             counts["schemas"] += 1
-            with repeatable(seed):
-                try:
+            try:
+                with repeatable(seed):
                     schema = Schema(self._dsn, daemon, self._rest, Random(seed))
                     counts += played(schema, self._is_over)
-                except BaseException:
-                    self._failed.set()
-                    raise
+            except BaseException as error:  # noqa: BLE001 - shown beside what others have found
+                self.failures.append(error)
+                self.stop()
         return counts
 
     def _is_over(self) -> bool:
-        return self._failed.is_set() or self._is_late()
+        return self._stop_asked.is_set() or self._is_late()
