@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 HISTORIES = 12
 """For one schema: its first one is loaded, the others are streamed and repaired."""
+LEAST_HISTORIES = 3
+"""Also where the time is over."""
 TRANSACTIONS = 30
 PAUSE_SECONDS = 0.03
 TIRING = 5
@@ -210,7 +212,7 @@ def played(schema: Schema, is_over: Callable[[], bool]) -> Counter[str]:
     schema.make()
     try:
         for number in range(HISTORIES):
-            if number and is_over():
+            if number >= LEAST_HISTORIES and is_over():
                 break
             schema.history()
     except BaseException as error:
