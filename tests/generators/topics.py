@@ -34,9 +34,14 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-def make_topics(bootstrap_servers: str, names: Iterable[str], partitions: int = 1) -> None:
-    """Make topics, all at once."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+def make_topics(
+    bootstrap_servers: str,
+    names: Iterable[str],
+    partitions: int = 1,
+    login: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Make topics, all at once. `login`: the settings of a user, where the brokers know any."""
+    admin = AdminClient({**login, "bootstrap.servers": bootstrap_servers})
     made = admin.create_topics([NewTopic(name, partitions, 1) for name in names])
     for future in made.values():
         future.result(TIMEOUT_SECONDS)
