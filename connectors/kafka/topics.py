@@ -201,13 +201,17 @@ class Topics:
 
     def forget(self, group: str) -> None:
         """Delete a group that has no members, and how far it is; nothing where there is none."""
-        with self._mapped(f"delete group {group}"):
+
+        def ask() -> bool:
             [answer] = (
                 self._connected()
                 .delete_consumer_groups([group], request_timeout=ASK_SECONDS)
                 .values()
             )
-            _is(answer, KafkaError.GROUP_ID_NOT_FOUND)
+            return _is(answer, KafkaError.GROUP_ID_NOT_FOUND)
+
+        with self._mapped(f"delete group {group}"):
+            self._once_ready(ask, NO_COORDINATOR)
 
     def members(self, group: str) -> list[str]:
         """Who is in a group just now: client and host of each."""
