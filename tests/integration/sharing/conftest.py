@@ -22,7 +22,7 @@ from tests.integration.pipeline.conftest import (  # noqa: F401 - as above
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cdc_daemon.embedded import KafkaServer
@@ -53,12 +53,12 @@ class Projectors:
         self.projections = PROJECTIONS
         self.all: list[RunningDaemon] = []
 
-    def add(self) -> RunningDaemon:
-        """One more, on a machine of its own."""
+    def add(self, prepare: Callable[[], None] | None = None) -> RunningDaemon:
+        """One more, on a machine of its own; `prepare` as in `RunningDaemon.start`."""
         folder = f"replica{len(self.all)}"
         one = self._start(self.projections, start=False, folder=folder, source=self._source)
         one.options = ("--role", "projector")
-        one.start()
+        one.start(prepare)
         self.all.append(one)
         return one
 
@@ -69,11 +69,11 @@ class Projectors:
 
     def wait_shared(self, *members: RunningDaemon, seconds: float = SECONDS) -> None:
         """Wait until these write all documents, each some of them."""
-        until(
-            lambda: shares([one.status() for one in members]),
-            seconds,
-            f"{len(members)} share the documents",
-        )
+        until(lambda: self.share(*members), seconds, f"{len(members)} share the documents")
+
+    def share(self, *members: RunningDaemon) -> bool:
+        """Whether these write all documents, each some of them."""
+        return shares([one.status() for one in members])
 
     def catch_up(self) -> None:
         """Wait until each of them says that all is searchable."""
