@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from contextlib import ExitStack
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psycopg
 
@@ -39,6 +39,17 @@ COMMITS = 40
 MOST_KILLS = 4
 SETTLED_SECONDS = 90.0
 SHOWN = 3
+
+
+class Size(NamedTuple):
+    """Of a round."""
+
+    worlds: int = WORLDS
+    commits: int = COMMITS
+    most_kills: int = MOST_KILLS
+
+
+LARGE = Size()
 
 
 class Follower(Protocol):
@@ -85,7 +96,7 @@ class Servers:
 class Together:
     """Some worlds, which one daemon follows."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of, each by its name
         self,
         database: Database,
         daemon: Follower,
@@ -94,14 +105,16 @@ class Together:
         *,
         each_commit: bool,
         install: Callable[[Path], None],
+        size: Size,
     ) -> None:
+        self._size = size
         self._each_commit = each_commit
         self._install = install
         self._database, self._daemon, self._searched, self._rng = database, daemon, searched, rng
         self._name = f"w{uuid.uuid4().hex[:8]}"
         self._connection = psycopg.connect(database.dsn, autocommit=True)
         self._worlds = [
-            JoinedWorld(rng, f"{self._name}{at}", self._connection) for at in range(WORLDS)
+            JoinedWorld(rng, f"{self._name}{at}", self._connection) for at in range(size.worlds)
         ]
         self._journals: list[Journal] = []
         self._samplers: list[WorldSampler] = []
@@ -164,10 +177,10 @@ class Together:
             for journal in self._journals:
                 journal.followed.set()
             if servers is not None:
-                for _ in range(self._rng.randint(1, MOST_KILLS)):
+                for _ in range(self._rng.randint(1, self._size.most_kills)):
                     self._break(servers)
             self._daemon.wait_until("streaming", SETTLED_SECONDS)
-            enough = [journal.commits + COMMITS for journal in self._journals]
+            enough = [journal.commits + self._size.commits for journal in self._journals]
             until(lambda: self._have_committed(enough), SETTLED_SECONDS, "enough is committed")
         self._compare()
 
@@ -229,7 +242,7 @@ def played(together: Together, servers: Servers | None) -> Counter[str]:
     return together.counts
 
 
-def play_worlds(
+def play_worlds(  # noqa: PLR0913 - the same
     database: Database,
     daemon: Follower,
     searched: Searched,
@@ -237,6 +250,7 @@ def play_worlds(
     *,
     each_commit: bool = True,
     install: Callable[[Path], None] = lambda _: None,
+    size: Size = LARGE,
 ) -> None:
     """One round after the other, as long as there is time; says what was done, to replay it.
 
@@ -250,7 +264,10 @@ def play_worlds(
             with repeatable(seed + number):
                 rng = Random(seed + number)
                 together = Together(
-                    *(database, daemon, searched, rng), each_commit=each_commit, install=install
+                    *(database, daemon, searched, rng),
+                    each_commit=each_commit,
+                    install=install,
+                    size=size,
                 )
                 counts += played(together, servers)
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.generators.daemons import StartDaemon
     from tests.generators.running_daemon import RunningDaemon
-
-IS_LONG = float(os.environ.get("PROPERTY_SECONDS") or 0) > 60
-collect_ignore = [] if IS_LONG else ["test_random_worlds.py"]
-"""Its worlds take minutes each, and it isn't known yet how they bear a busy machine: they are run
-when somebody asks for long runs."""
 
 TABLES = ["public.chain", "public.hotel", "public.room", "public.tag", "public.hotel_tag"]
 PROJECTIONS: dict[str, Any] = {
