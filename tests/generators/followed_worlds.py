@@ -32,10 +32,15 @@ if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.generators.searched import Searched
 
-WORLDS = 4
-"""That share a daemon, and its state."""
+WORLDS = 12
+"""That share a daemon, and its state: starts and waits are dear, not worlds."""
 COMMITS = 40
-"""Of each world, at least, once the daemon follows."""
+"""Of each world, at least, once the daemon follows after all that happened to it."""
+SLOW_SECONDS = 2.0
+FAST_SECONDS = 0.3
+"""Between two transactions of a session, at most. A daemon that starts needs the machine more than
+they do: commits before are as good as commits after."""
+POLL_SECONDS = 0.05
 MOST_KILLS = 4
 SETTLED_SECONDS = 90.0
 SHOWN = 3
@@ -104,7 +109,7 @@ class Together:
             JoinedWorld(rng, f"{self._name}{at}", self._connection) for at in range(WORLDS)
         ]
         self._journals: list[Journal] = []
-        self._samplers: list[WorldSampler] = []
+        self._sampled: dict[str, Journal] = {}
         self.counts: Counter[str] = Counter()
 
     def make(self) -> None:
@@ -123,7 +128,9 @@ class Together:
         queries = explained(file)
         for each in self._worlds:
             own = {name: queries[name] for name in each.projections}
-            self._journals.append(Journal(self._database.dsn, own))
+            journal = Journal(self._database.dsn, own)
+            self._journals.append(journal)
+            self._sampled |= dict.fromkeys(own, journal)
 
     def described(self) -> str:
         """All that a person needs to see the same."""
@@ -144,8 +151,7 @@ class Together:
                 connection.execute(statement.encode())
         for journal in self._journals:
             journal.close()
-        for each in self._worlds:
-            self._searched.remove(list(each.projections))
+        self._searched.remove(list(self._sampled))
 
     def _slot_is_free(self, connection: psycopg.Connection[Any]) -> bool:
         query = "select from pg_replication_slots where slot_name = %s and active"
@@ -153,23 +159,33 @@ class Together:
 
     def follow(self, servers: Servers | None) -> None:
         """Sessions write while a daemon loads and follows, and is killed now and then."""
-        with ExitStack() as stack:
-            for each, journal in zip(self._worlds, self._journals, strict=True):
-                sampler = WorldSampler(self._searched, list(each.projections))
-                self._samplers.append(stack.enter_context(sampler))
-                writers = Writers(self._database.dsn, each.world, journal, self._rng)
-                stack.enter_context(writers)
+        sampler = WorldSampler(self._searched, self._sampled)
+        with sampler, ExitStack() as stack:
+            writers = [
+                stack.enter_context(
+                    Writers(
+                        *(self._database.dsn, each.world, journal, self._rng),
+                        pause_seconds=SLOW_SECONDS,
+                    )
+                )
+                for each, journal in zip(self._worlds, self._journals, strict=True)
+            ]
             self._daemon.start()
-            until(self._has_started, SETTLED_SECONDS, "it has a slot")
+            until(self._has_started, SETTLED_SECONDS, "it has a slot", POLL_SECONDS)
             for journal in self._journals:
                 journal.followed.set()
             if servers is not None:
                 for _ in range(self._rng.randint(1, MOST_KILLS)):
                     self._break(servers)
             self._daemon.wait_until("streaming", SETTLED_SECONDS)
+            for each in writers:
+                each.pace(FAST_SECONDS)
             enough = [journal.commits + COMMITS for journal in self._journals]
-            until(lambda: self._have_committed(enough), SETTLED_SECONDS, "enough is committed")
-        self._compare()
+            until(
+                lambda: self._have_committed(enough),
+                *(SETTLED_SECONDS, "enough is committed", POLL_SECONDS),
+            )
+        self._compare(sampler)
 
     def _have_committed(self, enough: list[int]) -> bool:
         return all(
@@ -181,7 +197,7 @@ class Together:
         """At any moment, also while it loads; the daemon also while it starts."""
         is_server = self._rng.random() < 0.2
         if is_server:
-            until(self._has_started, SETTLED_SECONDS, "it goes by what is reachable")
+            until(self._has_started, SETTLED_SECONDS, "it goes by what is reachable", POLL_SECONDS)
         elif self._rng.random() < 0.6:
             self._daemon.wait_until("streaming", SETTLED_SECONDS)
         time.sleep(self._rng.uniform(0, 1))
@@ -193,17 +209,17 @@ class Together:
     def _has_started(self) -> bool:
         return self._daemon.status().get("state") in {"loading", "streaming"}
 
-    def _compare(self) -> None:
+    def _compare(self, sampler: WorldSampler) -> None:
         self._daemon.wait_until("streaming", SETTLED_SECONDS)
         self._daemon.catch_up(SETTLED_SECONDS)
-        for journal, sampler in zip(self._journals, self._samplers, strict=True):
-            self.counts["worlds"] += 1
+        self.counts["worlds"] += len(self._worlds)
+        self.counts["samples"] += sampler.samples
+        for journal in self._journals:
             self.counts["commits"] += journal.commits
-            self.counts["samples"] += sampler.samples
             for name in journal.judged:
                 self._compare_one(name, journal)
-            wrong = sampler.judge(journal) if self._each_commit else []
-            assert not wrong, "\n".join(wrong[:SHOWN])
+        wrong = sampler.judge() if self._each_commit else []
+        assert not wrong, "\n".join(wrong[:SHOWN])
         assert not self._daemon.status()["dead_letters"], self._daemon.status()
 
     def _compare_one(self, name: str, journal: Journal) -> None:
