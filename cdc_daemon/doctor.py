@@ -1,4 +1,4 @@
-"""The doctor: what would keep a configuration from running, on both sides; touches nothing."""
+"""The doctor: what would keep a configuration from running, there and here; touches nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cdc_daemon import registry
 from cdc_daemon.errors import CdcError, ConfigurationError, SettingError, SourceError
+from cdc_daemon.localfiles import why_unusable
 from cdc_daemon.ports import Doctor, Finding, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.relaying.opening import open_relay
@@ -15,6 +16,7 @@ from cdc_daemon.sinks import open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from cdc_daemon.config.loader import LoadedConfiguration
     from cdc_daemon.events import Relation
@@ -26,12 +28,12 @@ if TYPE_CHECKING:
 class Diagnosis:
     """One finding, and of which part of the configuration it is."""
 
-    part: Literal["source", "mapping", "sink"]
+    part: Literal["source", "mapping", "sink", "files"]
     finding: Finding
 
 
 def examine(loaded: LoadedConfiguration) -> Iterator[Diagnosis]:
-    """Check source, mapping and sink; a part that can't be asked doesn't hide the others."""
+    """Check source, mapping, sink, local files; one that can't be asked doesn't hide the others."""
     config = loaded.configuration
     with ExitStack() as stack:
         models: Sequence[ReadModel] = ()
@@ -57,6 +59,7 @@ def examine(loaded: LoadedConfiguration) -> Iterator[Diagnosis]:
                 yield from _sink(relay, relations)
         except CdcError as error:
             yield Diagnosis("sink", Finding("connection", "problem", str(error)))
+    yield Diagnosis("files", _local_files(config.state.path))
 
 
 class _Examination:
@@ -127,6 +130,12 @@ def _sink(sink: Sink | Relay, subjects: Sequence[ReadModel | Relation]) -> Itera
     if isinstance(sink, Doctor):
         for finding in sink.examine(subjects):
             yield Diagnosis("sink", finding)
+
+
+def _local_files(folder: Path) -> Finding:
+    if why := why_unusable(folder):
+        return Finding("state.path", "problem", why)
+    return Finding("state.path", "ok", f"{folder.absolute()} can be written")
 
 
 def _type(section: Any) -> str:

@@ -13,7 +13,7 @@ from cdc_daemon import log
 from cdc_daemon.cli.options import DEFAULT_FILE, ConfigurationFile, Output
 from cdc_daemon.config import load
 from cdc_daemon.doctor import Diagnosis, examine
-from cdc_daemon.errors import ConfigurationError, SinkError, SourceError
+from cdc_daemon.errors import ConfigurationError, SinkError, SourceError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +22,7 @@ EXIT_CODES: Final = {
     "source": SourceError.exit_code,
     "mapping": ConfigurationError.exit_code,
     "sink": SinkError.exit_code,
+    "files": StateError.exit_code,
 }
 """Of the first part that has a problem: the code that `run` would end with."""
 
@@ -29,7 +30,8 @@ EXIT_CODES: Final = {
 def check(file: ConfigurationFile = DEFAULT_FILE, output: Output = "text") -> None:
     """Check everything that can be known before a start; touches nothing.
 
-    Exit codes 2, 3 and 4: `run` would stop at the mapping, the source or the sink. Warnings are 0.
+    Exit codes 2, 3, 4 and 6: `run` would stop at the mapping, the source, the sink or the folder of
+    local files. Warnings are 0.
     """
     loaded = load(file, os.environ)
     log.configure(loaded.configuration.log)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from cdc_daemon.consistency.freshness import Freshness
+from cdc_daemon.delivery.aside import aside
 from cdc_daemon.delivery.awaited import AwaitedDocument
 from cdc_daemon.delivery.besides import Besides
 from cdc_daemon.delivery.checkpointer import Checkpointer
+from cdc_daemon.delivery.clearing import delete_before
 from cdc_daemon.delivery.dispatcher import Dispatcher
 from cdc_daemon.delivery.eachsink import EachSink
 from cdc_daemon.delivery.hurry import Hurry
@@ -23,10 +25,9 @@ from cdc_daemon.delivery.progress import Progress
 from cdc_daemon.delivery.refresher import Refresher
 from cdc_daemon.delivery.refreshers import Refreshers
 from cdc_daemon.delivery.requests import Requests
-from cdc_daemon.delivery.retrying import retrying
 from cdc_daemon.delivery.sender import Sender
 from cdc_daemon.delivery.telling import Telling
-from cdc_daemon.errors import CdcError, SchemaChangedError, StartAgainError
+from cdc_daemon.errors import SchemaChangedError, StartAgainError
 from cdc_daemon.events import Position
 
 if TYPE_CHECKING:
@@ -308,15 +309,7 @@ class Delivery:
 
     def delete_before(self, index: str, version: Position) -> int:
         """Delete what `index` held below `version`, for as long as it takes; how many."""
-        deleted = 0
-        for attempt in retrying():
-            with attempt:
-                writer = self._sink.writer(self._sink.place(index))
-                try:
-                    deleted = writer.delete_before(index, version)
-                finally:
-                    writer.close()
-        return deleted
+        return delete_before(self._sink, index, version)
 
     def close(self) -> None:
         """End the threads after what they are doing just now."""
@@ -353,22 +346,7 @@ class Delivery:
 
     def aside(self, work: Callable[[], object]) -> None:
         """Do slow work in another thread, while whoever reads keeps in touch with the source."""
-        done = threading.Event()
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                work()
-            except (CdcError, Exception) as error:  # noqa: BLE001 - raised again by who waits
-                failures.append(error)
-            done.set()
-            self._acknowledged.set()
-
-        threading.Thread(target=run, name="aside", daemon=True).start()
-        while not done.wait(0.05):
-            self.dispatcher.wait_for_room()
-        if failures:
-            raise failures[0]
+        aside(work, self.dispatcher.wait_for_room, self._acknowledged.set)
 
     def _note_written(self, index: str) -> None:
         if index not in self.progress.unpublished | self.progress.immediate:

@@ -12,8 +12,8 @@ from cdc_daemon.events import Change, ChangeKind
 from cdc_daemon.values import Encoder, canonical_key
 from connectors.polling.kept import GONE, digest_of, key_of
 from connectors.postgres.copytext import read_line
-from connectors.postgres.pgoutput import tolerant
 from connectors.postgres.rowplan import column_plans
+from connectors.postgres.tupleplan import tolerant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,17 +13,17 @@ from cdc_daemon.errors import SourceError
 from cdc_daemon.events import Column
 from connectors.postgres.catalog import column_orders, primary_key
 from connectors.postgres.catalog_types import load_types
-from connectors.postgres.pgoutput import TuplePlan, misfit
 from connectors.postgres.rowplan import column_plans
 from connectors.postgres.session import mapped_errors
+from connectors.postgres.tupleplan import TuplePlan, misfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cdc_daemon.events import ColumnType, Relation, ReplicaIdentity
-    from connectors.postgres.pgoutput import RelationMessage, StreamColumn
     from connectors.postgres.protection import Protector
     from connectors.postgres.session import Connection
+    from connectors.postgres.tupleplan import RelationMessage, StreamColumn
 
 _IDENTITIES: Final[dict[str, ReplicaIdentity]] = {
     "d": "default",

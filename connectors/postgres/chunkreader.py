@@ -22,7 +22,6 @@ from connectors.postgres.condition import require_condition
 from connectors.postgres.copytext import read_line
 from connectors.postgres.heldcommits import require_visible
 from connectors.postgres.history import require_server
-from connectors.postgres.pgoutput import PASS, tolerant
 from connectors.postgres.readfailures import (
     as_compiled,
     away_is_retried,
@@ -42,6 +41,7 @@ from connectors.postgres.rowstatements import (
 )
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
+from connectors.postgres.tupleplan import PASS, tolerant
 from connectors.postgres.visibility import read_snapshot
 from connectors.postgres.walpages import WalPages
 from connectors.postgres.writers import Writers

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from connectors.postgres.pgoutput import PASS
+from connectors.postgres.tupleplan import PASS
 
 if TYPE_CHECKING:
     from cdc_daemon.events import Row
-    from connectors.postgres.pgoutput import ColumnPlan
+    from connectors.postgres.tupleplan import ColumnPlan
 
 _NULL: Final = rb"\N"
 _JSON_NULL: Final = b"null"

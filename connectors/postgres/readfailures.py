@@ -17,8 +17,8 @@ from cdc_daemon.errors import (
     SourceError,
 )
 from connectors.postgres.condition import require_condition
-from connectors.postgres.pgoutput import TYPE_CHANGED
 from connectors.postgres.rowstatements import look_at_columns
+from connectors.postgres.tupleplan import TYPE_CHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import RejectedError, SourceError
 from cdc_daemon.values import unknown_types, watched_encoder
-from connectors.postgres.pgoutput import PASS, TuplePlan, misfit
+from connectors.postgres.tupleplan import PASS, TuplePlan, misfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from cdc_daemon.events import Column, Relation
-    from connectors.postgres.pgoutput import ColumnPlan, RelationMessage
+    from connectors.postgres.tupleplan import ColumnPlan, RelationMessage
 
 
 def column_plans(columns: Sequence[Column]) -> tuple[ColumnPlan, ...]:

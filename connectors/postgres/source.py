@@ -21,7 +21,7 @@ from connectors.postgres.located import located
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.membership import memberships
 from connectors.postgres.openwaits import announced_waits
-from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan, misfit
+from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
 from connectors.postgres.publication import find_missing
@@ -42,6 +42,7 @@ from connectors.postgres.standbynames import daemon_name
 from connectors.postgres.standbyslot import create_standby_slot
 from connectors.postgres.tokens import PostgresTokens, PostgresVersions
 from connectors.postgres.tracecontext import TraceContexts
+from connectors.postgres.tupleplan import RelationMessage, TuplePlan, misfit
 from connectors.postgres.undecodable import Attempts, UndecodableError
 from connectors.postgres.waitingcommits import let_commit_go
 from connectors.postgres.walpolicy import warn_if_unbounded

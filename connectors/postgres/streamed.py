@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from connectors.postgres.pgoutput import TuplePlan
+    from connectors.postgres.tupleplan import TuplePlan
 
 NONE_YET: Final = 0
 """The number of no transaction."""

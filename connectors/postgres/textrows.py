@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import RejectedError
-from connectors.postgres.pgoutput import PASS, TYPE_CHANGED, misfit, tolerant
 from connectors.postgres.rowplan import column_plans
+from connectors.postgres.tupleplan import PASS, TYPE_CHANGED, misfit, tolerant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cdc_daemon.events import Column, Relation, Row
-    from connectors.postgres.pgoutput import ColumnPlan
+    from connectors.postgres.tupleplan import ColumnPlan
 
 __all__ = ["TYPE_CHANGED", "TextRows", "stand_in"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from connectors.postgres.pgoutput import RelationMessage, StreamColumn, misfit
 from connectors.postgres.rowplan import tuple_plan
+from connectors.postgres.tupleplan import RelationMessage, StreamColumn, misfit
 from connectors.relay.decoding import RowPlan
 
 if TYPE_CHECKING:

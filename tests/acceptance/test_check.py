@@ -20,7 +20,7 @@ def test_a_shop_that_is_well(shop: Shop) -> None:
     assert well.code == 0, well.stdout
     lines = well.stdout.splitlines()
     assert {line.split()[0] for line in lines} <= {"ok", "warning"}
-    assert {line.split()[1] for line in lines} == {"source", "mapping", "sink"}
+    assert {line.split()[1] for line in lines} == {"source", "mapping", "sink", "files"}
     assert any(line.startswith("ok       source   table public.hotel: ") for line in lines)
     assert f"ok       sink     read model {shop.read_model}: " in well.stdout
     assert well.message.startswith("0 problems, ")
@@ -83,6 +83,15 @@ def test_a_sink_that_is_away_is_its_own_exit_code(shop: Shop) -> None:
     """4, as `run` would end."""
     shop.configure(sink=shop.sink(hosts=["http://127.0.0.1:1"]))
     assert shop.run("check").code == 4
+
+
+def test_a_folder_that_can_not_be(shop: Shop) -> None:
+    """6, as `run` would end; what is above it is no folder."""
+    (shop.folder / "taken").write_text("")
+    shop.configure(state={"path": str(shop.folder / "taken" / "data")})
+    result = shop.run("check")
+    assert result.code == 6
+    assert "problem  files    state.path: local files can't be kept in " in result.stdout
 
 
 def test_a_mapping_that_does_not_fit_the_tables(shop: Shop) -> None:

@@ -16,8 +16,8 @@ from cdc_daemon.projection.showing import Showing
 from cdc_daemon.values import SESSION_SETTINGS
 from connectors.postgres.catalog import describe
 from connectors.postgres.copytext import read_line
-from connectors.postgres.pgoutput import tolerant
 from connectors.postgres.rowplan import column_plans
+from connectors.postgres.tupleplan import tolerant
 from tests.generators.pg_scalars import EXTENSIONS, SCALARS
 from tests.generators.pg_values import (
     RANGES,

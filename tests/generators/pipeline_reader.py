@@ -24,6 +24,7 @@ from cdc_daemon.events import (
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from tests.generators.by_hand import configuration, projection
+from tests.generators.following import following
 from tests.generators.memory_sink import MemorySink
 from tests.generators.scripted_source import MemoryClock, ScriptedSource
 
@@ -51,15 +52,7 @@ class Reader:
 
     def start(self) -> None:
         """Follow in the background."""
-
-        def follow() -> None:
-            try:
-                self.pipeline.follow_for_ever(Position(100))
-            except BaseException as error:  # noqa: BLE001 - shown to the test
-                self.failures.append(error)
-
-        self.thread = threading.Thread(target=follow, daemon=True)
-        self.thread.start()
+        self.thread = following(self.pipeline, self.failures)
 
     def last_confirmed(self) -> tuple[int, int, int]:
         """Received, durable and searchable, as the source was told last."""

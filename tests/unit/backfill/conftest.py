@@ -21,6 +21,7 @@ from cdc_daemon.metrics import Metrics
 from cdc_daemon.pipeline import Pipeline
 from cdc_daemon.projection.compiler import Compiled
 from tests.generators.by_hand import configuration, projection
+from tests.generators.following import following
 from tests.generators.memory_sink import MemorySink, Trouble
 from tests.generators.scripted_source import MemoryClock, ScriptedSource
 
@@ -76,15 +77,7 @@ class Loading:
 
     def start(self) -> None:
         """Follow in the background."""
-
-        def follow() -> None:
-            try:
-                self.pipeline.follow_for_ever(Position(100))
-            except BaseException as error:  # noqa: BLE001 - shown to the test
-                self.failures.append(error)
-
-        self.thread = threading.Thread(target=follow, daemon=True)
-        self.thread.start()
+        self.thread = following(self.pipeline, self.failures)
 
     def write(self, key: int, version: int, body: bytes) -> None:
         """Somebody else writes a document, as long as its version lets them."""

@@ -19,10 +19,9 @@ from tests.generators.conditions import wait_until
 from tests.generators.memory_sink import POISON, MemorySink, MemoryWriter, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from cdc_daemon.delivery.delivery import Delivery
-    from cdc_daemon.ports import WriteResult
     from tests.unit.delivery.conftest import Running
 
 HOTELS, ROOMS = "index of hotels", "index of rooms"
@@ -308,41 +307,6 @@ def test_a_truncated_index_is_refreshed_at_once(deliver: Callable[..., Running])
     assert wait_until(lambda: running.delivery.progress.searchable() == 10, 0.5)
 
 
-def test_a_sink_that_is_away_does_not_stop_another(deliver: Callable[..., Running]) -> None:
-    """Each has lanes of its own; what is confirmed goes by the slower one."""
-    sink = Divided({ROOMS: "away"})
-    running = deliver(sink)
-    for at, index in ((2, ROOMS), (3, HOTELS)):
-        contents = [(b'"1"', b"{}")]
-        running.delivery.dispatcher.send(index, Position(at), contents, after=Position(at - 1))
-        running.delivery.progress.received = Position(at)
-        running.delivery.dispatcher.release()
-    progress = running.delivery.progress
-    assert wait_until(lambda: progress.durable_of([HOTELS]) == 3)
-    assert progress.durable() == progress.durable_of([ROOMS]) == 1
-    sink.is_back.set()
-    assert wait_until(lambda: progress.durable() == 3)
-
-
-def test_what_another_sink_does_not_show_keeps_nothing_hidden(
-    deliver: Callable[..., Running],
-) -> None:
-    """The refresh of one hangs, and those of the other go on."""
-    sink = Hanging({ROOMS: "other"})
-    try:
-        running = deliver(sink)
-        contents = [(b'"1"', b"{}")]
-        running.delivery.dispatcher.send(HOTELS, Position(2), contents, after=Position(1))
-        running.delivery.progress.received = Position(2)
-        running.delivery.dispatcher.release()
-        progress = running.delivery.progress
-        assert wait_until(lambda: progress.searchable_of([HOTELS]) == 2)
-        assert progress.searchable() == progress.searchable_of([ROOMS]) == 0
-    finally:
-        sink.is_back.set()
-    assert wait_until(lambda: progress.searchable() == 2)
-
-
 def test_what_is_found_at_once_is_never_refreshed(deliver: Callable[..., Running]) -> None:
     """What is durable there is searchable, in the end as well."""
     sink = MemorySink()
@@ -384,44 +348,3 @@ def raise_within(delivery: Delivery, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         delivery.wait(0.1)
-
-
-class Divided(MemorySink):
-    """Two sinks, as one: the other place is away until it is back."""
-
-    def __init__(self, places: dict[str, str]) -> None:
-        super().__init__()
-        self.places = places
-        self.is_back = threading.Event()
-
-    def writer(self, place: str = "") -> MemoryWriter:
-        """One that waits where its sink is away."""
-        return Waiting(self) if place else super().writer()
-
-
-class Hanging(Divided):
-    """The other place takes what is written, and doesn't answer who asks it to show that."""
-
-    def writer(self, place: str = "") -> MemoryWriter:  # noqa: ARG002 - both alike
-        """Of either."""
-        return MemoryWriter(self)
-
-    def refresh(self, indices: Sequence[str]) -> None:
-        """Not before it is back."""
-        if any(self.place(index) for index in indices):
-            self.is_back.wait()
-        super().refresh(indices)
-
-
-class Waiting(MemoryWriter):
-    """Of the sink that is away."""
-
-    def __init__(self, sink: Divided) -> None:
-        super().__init__(sink)
-        self._is_back = sink.is_back
-
-    def write(self, operations: Sequence[DocumentOperation]) -> WriteResult:
-        """Once it is back."""
-        if not self._is_back.is_set():
-            raise RetryError("it is away")
-        return super().write(operations)

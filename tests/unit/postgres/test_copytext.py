@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.postgres.copytext import read_line
-from connectors.postgres.pgoutput import PASS
+from connectors.postgres.tupleplan import PASS
 
 ESCAPES = {
     b"\\": b"\\\\", b"\b": b"\\b", b"\f": b"\\f", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t",

@@ -18,14 +18,9 @@ from cdc_daemon.events import (
     Relation,
     Watermark,
 )
-from connectors.postgres.pgoutput import (
-    FAR_BYTES,
-    Decoder,
-    RelationMessage,
-    TuplePlan,
-    read_relation,
-)
+from connectors.postgres.pgoutput import FAR_BYTES, Decoder, read_relation
 from connectors.postgres.rowplan import tuple_plan
+from connectors.postgres.tupleplan import RelationMessage, TuplePlan
 from tests.unit.postgres.messages import (
     INT4,
     JSONB,

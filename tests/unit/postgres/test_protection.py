@@ -24,9 +24,10 @@ from cdc_daemon.events import (
 from cdc_daemon.projection.rejection import read_rejection, rejection
 from connectors.postgres.columnrules import ColumnRule
 from connectors.postgres.copytext import read_line
-from connectors.postgres.pgoutput import PASS, Decoder, tolerant
+from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.protection import Protector
 from connectors.postgres.rowplan import column_plans, tuple_plan, understood
+from connectors.postgres.tupleplan import PASS, tolerant
 from tests.unit.postgres.messages import INT4, TEXT, delete, insert, relation, row, update
 
 SALT = "0123456789abcdef"

@@ -8,8 +8,8 @@ import pytest
 
 from cdc_daemon.errors import RejectedError, SourceError
 from cdc_daemon.events import Column, ColumnType, Relation
-from connectors.postgres.pgoutput import PASS, RelationMessage, StreamColumn
 from connectors.postgres.rowplan import tuple_plan, understood
+from connectors.postgres.tupleplan import PASS, RelationMessage, StreamColumn
 
 ITEM = Relation(
     "public",

@@ -6,8 +6,9 @@ import pytest
 
 from cdc_daemon.events import Change, Column, ColumnType, Relation, Row, Special
 from connectors.postgres.copytext import read_line
-from connectors.postgres.pgoutput import Decoder, tolerant
+from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.rowplan import column_plans, tuple_plan, unknown_columns
+from connectors.postgres.tupleplan import tolerant
 from tests.unit.postgres.messages import INT4, delete, insert, relation, row, update
 
 DATE, NUMERIC = 1082, 1700

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from cdc_daemon.events import (
     StreamStop,
     Unreadable,
 )
-from connectors.postgres.pgoutput import Decoder, RelationMessage, TuplePlan
+from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.rowplan import tuple_plan
 from tests.unit.postgres.messages import (
     INT4,
@@ -38,6 +40,9 @@ from tests.unit.postgres.messages import (
     stream_stop,
     truncate,
 )
+
+if TYPE_CHECKING:
+    from connectors.postgres.tupleplan import RelationMessage, TuplePlan
 
 COLUMNS = (
     Column("id", ColumnType("int4", oid=INT4), in_identity=True),

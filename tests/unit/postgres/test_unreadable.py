@@ -7,8 +7,9 @@ import pytest
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import Change, Column, ColumnType, Relation, Unreadable
 from connectors.postgres.copytext import read_line
-from connectors.postgres.pgoutput import Decoder, tolerant
+from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.rowplan import column_plans, tuple_plan
+from connectors.postgres.tupleplan import tolerant
 from tests.unit.postgres.messages import INT4, TEXT, delete, insert, relation, row, update
 
 PAIR = ColumnType("pair", kind="composite", attributes=(("a", ColumnType("int4")),), oid=99999)
