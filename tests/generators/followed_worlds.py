@@ -216,6 +216,7 @@ class Together:
         self.counts["samples"] += sampler.samples
         for journal in self._journals:
             self.counts["commits"] += journal.commits
+            self.counts["models"] += len(journal.judged)
             for name in journal.judged:
                 self._compare_one(name, journal)
         wrong = sampler.judge() if self._each_commit else []

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from tests.generators.world_journal import Journal
 
 SETTINGS = "-c deadlock_timeout=20ms -c lock_timeout=100ms"
-REWRITES = 1
-"""How often a session truncates where there are partitions: all that shows them is loaded anew."""
+REWRITING_SHARE = 0.1
+"""Of the sessions: they truncate once where there are partitions. All that shows these is loaded
+anew then, and all else waits for the daemon to begin anew."""
 TRUNCATED_SHARE = 0.3
 """Of the truncates that are drawn: after each there is little to be wrong about for a while."""
 ROLLED_BACK_SHARE = 0.1
@@ -40,7 +41,7 @@ class Writer(threading.Thread):
         self._rng = rng
         self._pause_seconds = pause_seconds
         self._stop_asked = threading.Event()
-        self._rewrites = 0
+        self._may_rewrite = rng.random() < REWRITING_SHARE
         self.failure: Exception | None = None
 
     def pace(self, pause_seconds: float) -> None:
@@ -89,9 +90,10 @@ class Writer(threading.Thread):
     def _may_truncate(self) -> bool:
         if not self._journal.followed.is_set() or self._rng.random() > TRUNCATED_SHARE:
             return False
-        if any(table.partitioned for table in self._world.tables):
-            self._rewrites += 1
-        return self._rewrites <= REWRITES
+        if not any(table.partitioned for table in self._world.tables):
+            return True
+        may, self._may_rewrite = self._may_rewrite, False
+        return may
 
 
 class Writers:
