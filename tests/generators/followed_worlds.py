@@ -210,8 +210,7 @@ class Together:
         return self._daemon.status().get("state") in {"loading", "streaming"}
 
     def _compare(self, sampler: WorldSampler) -> None:
-        self._daemon.wait_until("streaming", SETTLED_SECONDS)
-        self._daemon.catch_up(SETTLED_SECONDS)
+        self._settle()
         self.counts["worlds"] += len(self._worlds)
         self.counts["samples"] += sampler.samples
         for journal in self._journals:
@@ -223,6 +222,16 @@ class Together:
         assert not wrong, "\n".join(wrong[:SHOWN])
         assert not self._daemon.status()["dead_letters"], self._daemon.status()
 
+    def _settle(self) -> None:
+        """Wait until all is searchable and nothing is loaded, which may begin late: what a truncate
+        has done to partitions is noticed within a second, and their read models stand still then.
+        """  # noqa: D205 - one sentence
+        while True:
+            self._daemon.wait_until("streaming", SETTLED_SECONDS)
+            self._daemon.catch_up(SETTLED_SECONDS)
+            if self._daemon.status().get("state") == "streaming":
+                return
+
     def _compare_one(self, name: str, journal: Journal) -> None:
         found = self._searched.hits(name)
         documents = {hit["_id"]: hit["_source"] for hit in found}
@@ -230,7 +239,8 @@ class Together:
         meant = journal.now(name)
         self.counts["documents"] += len(meant)
         for key in documents.keys() | meant:
-            assert documents.get(key) == meant.get(key), f"{name} {key}"
+            found_one, meant_one = documents.get(key), meant.get(key)
+            assert found_one == meant_one, f"{name} {key}: {found_one}\nmeant: {meant_one}"
 
 
 def played(together: Together, servers: Servers | None) -> Counter[str]:
