@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from contextlib import ExitStack
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psycopg
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.generators.searched import Searched
 
-WORLDS = 12
-"""That share a daemon, and its state: starts and waits are dear, not worlds."""
 COMMITS = 40
 """Of each world, at least, once the daemon follows after all that happened to it."""
 SLOW_SECONDS = 2.0
@@ -87,6 +85,20 @@ class Servers:
         return "a server is killed"
 
 
+class How(NamedTuple):
+    """How worlds are followed."""
+
+    together: int = 12
+    """That share a daemon, and its state: starts and waits are dear, not worlds."""
+    each_commit: bool = True
+    """The source tells one transaction from another; else only the end is looked at."""
+    install: Callable[[Path], None] = lambda _: None
+    """Makes what the configuration of that path needs beside it."""
+
+
+ORDINARY = How()
+
+
 class Together:
     """Some worlds, which one daemon follows."""
 
@@ -96,17 +108,14 @@ class Together:
         daemon: Follower,
         searched: Searched,
         rng: Random,
-        *,
-        each_commit: bool,
-        install: Callable[[Path], None],
+        how: How,
     ) -> None:
-        self._each_commit = each_commit
-        self._install = install
+        self._how = how
         self._database, self._daemon, self._searched, self._rng = database, daemon, searched, rng
         self._name = f"w{uuid.uuid4().hex[:8]}"
         self._connection = psycopg.connect(database.dsn, autocommit=True)
         self._worlds = [
-            JoinedWorld(rng, f"{self._name}{at}", self._connection) for at in range(WORLDS)
+            JoinedWorld(rng, f"{self._name}{at}", self._connection) for at in range(how.together)
         ]
         self._journals: list[Journal] = []
         self._sampled: dict[str, Journal] = {}
@@ -124,7 +133,7 @@ class Together:
         said |= {"name": self._name, "projections": projections, "memory": memory}
         said["backfill"] = {"chunk": self._rng.choice(("8kB", "1MB"))}
         file.write_text(json.dumps(said))
-        self._install(file)
+        self._how.install(file)
         queries = explained(file)
         for each in self._worlds:
             own = {name: queries[name] for name in each.projections}
@@ -218,7 +227,7 @@ class Together:
             self.counts["models"] += len(journal.judged)
             for name in journal.judged:
                 self._compare_one(name, journal)
-        wrong = sampler.judge() if self._each_commit else []
+        wrong = sampler.judge() if self._how.each_commit else []
         assert not wrong, "\n".join(wrong[:SHOWN])
         assert not self._daemon.status()["dead_letters"], self._daemon.status()
 
@@ -261,24 +270,15 @@ def play_worlds(
     daemon: Follower,
     searched: Searched,
     servers: Servers | None,
-    *,
-    each_commit: bool = True,
-    install: Callable[[Path], None] = lambda _: None,
+    how: How = ORDINARY,
 ) -> None:
-    """One round after the other, as long as there is time; says what was done, to replay it.
-
-    `each_commit`: the source tells one transaction from another; else only the end is looked at.
-    `install` makes what the configuration of that path needs beside it.
-    """
+    """One round after the other, as long as there is time; says what was done, to replay it."""
     seed, _ = seeded()
     counts: Counter[str] = Counter()
     try:
         for number in rounds(0.5):
             with repeatable(seed + number):
-                rng = Random(seed + number)
-                together = Together(
-                    *(database, daemon, searched, rng), each_commit=each_commit, install=install
-                )
+                together = Together(database, daemon, searched, Random(seed + number), how)
                 counts += played(together, servers)
     finally:
         print(f"\n[worlds: {dict(counts)}; seed {seed}]", file=sys.stderr)  # noqa: T201 - how much, how to replay

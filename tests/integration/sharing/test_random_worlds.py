@@ -13,7 +13,7 @@ import pytest
 from cdc_daemon import embedded
 from cdc_daemon.embedded.ports import HOST, free_port
 from tests.generators.daemons import daemons
-from tests.generators.followed_worlds import Servers, play_worlds
+from tests.generators.followed_worlds import How, Servers, play_worlds
 from tests.generators.replicas import Replicas
 from tests.generators.searched import IndexSearch
 from tests.generators.wire import wire_to
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from tests.generators.rest import Rest
     from tests.generators.wire import Wire
     from tests.integration.pipeline.conftest import StartDaemon
+
+
+WORLDS = 4
+"""Followed at once: each of the replicas keeps the rows of all."""
 
 
 @pytest.fixture
@@ -86,4 +90,5 @@ def test_random_worlds(
     """Each document is that of the commit which its version names, and that of SQL at the end."""
     servers = Servers(database.server, wired_kafka)
     with capsys.disabled():
-        play_worlds(database, replicas, IndexSearch(rest), servers, install=replicas.relay.install)
+        how = How(WORLDS, install=replicas.relay.install)
+        play_worlds(database, replicas, IndexSearch(rest), servers, how)
