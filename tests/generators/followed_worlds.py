@@ -136,10 +136,14 @@ class Together:
         self._how.install(file)
         queries = explained(file)
         for each in self._worlds:
+            each.leave_out_large(queries)
             own = {name: queries[name] for name in each.projections}
             journal = Journal(self._database.dsn, own)
             self._journals.append(journal)
             self._sampled |= dict.fromkeys(own, journal)
+        said = json.loads(file.read_text())
+        said["projections"] = {name: projections[name] for name in self._sampled}
+        file.write_text(json.dumps(said))
 
     def described(self) -> str:
         """All that a person needs to see the same."""
