@@ -30,10 +30,14 @@ def repeatable(seed: int) -> Iterator[None]:
         raise
 
 
+def budget_seconds() -> float:
+    """PROPERTY_SECONDS, or 15 without it."""
+    return float(os.environ.get("PROPERTY_SECONDS") or DEFAULT_SECONDS)
+
+
 def deadline(share: float = 1.0) -> Callable[[], bool]:
     """Whether `share` of PROPERTY_SECONDS (15 without it) has passed since this call."""
-    seconds = float(os.environ.get("PROPERTY_SECONDS") or DEFAULT_SECONDS) * share
-    end = time.monotonic() + seconds
+    end = time.monotonic() + budget_seconds() * share
     return lambda: time.monotonic() >= end
 
 
