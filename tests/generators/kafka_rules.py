@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -52,6 +53,20 @@ class Secured(NamedTuple):
         rules = [one for command in commands for one in bindings(command)]
         for made in admin.create_acls(rules).values():
             made.result(WAIT_SECONDS)
+
+    def take_back(self, commands: Iterable[str]) -> None:
+        """Take back the rights that these commands have given."""
+        admin = AdminClient(self.server.client_settings())
+        filters = [
+            AclBindingFilter(
+                *(one.restype, one.name, one.resource_pattern_type, one.principal),
+                *(one.host, one.operation, one.permission_type),
+            )
+            for command in commands
+            for one in bindings(command)
+        ]
+        for left in admin.delete_acls(filters).values():
+            left.result(WAIT_SECONDS)
 
 
 def bindings(command: str) -> list[AclBinding]:

@@ -110,6 +110,26 @@ def test_a_group_that_we_may_not_read_is_found_beforehand(secured: Secured, shop
     shop.until_shown({"1": "Ritz"})
 
 
+@pytest.mark.parametrize("taken", ["--topic", "--group"])
+def test_rights_that_are_taken_end_it_and_nothing_is_lost(
+    secured: Secured, shop: Shop, taken: str
+) -> None:
+    """While it reads: it says which command gives them back, and goes on where it was."""
+    secured.run(RULES)
+    shop.daemon.start()
+    shop.hotels({1: "Ritz"})
+    shop.until_shown({"1": "Ritz"})
+    some = [line for line in RULES if taken in line]
+    secured.take_back(some)
+    shop.hotels({2: "Astoria"})
+    assert shop.daemon.wait(SECONDS) == 3
+    said = shop.daemon.tail()
+    assert re.search(rf"kafka-acls --add .*--operation Read .*{taken}", said), said
+    secured.run(some)
+    shop.daemon.start()
+    shop.until_shown({"1": "Ritz", "2": "Astoria"})
+
+
 def one_problem(shop: Shop) -> str:
     """The command that `check` has for the only one, which is about the group."""
     code, [problem] = checked(shop)
