@@ -180,13 +180,12 @@ class Daemon:
         self.status.control = None
         if self._before is not None:
             self._before.let_end(self._stop)
-        if self._replica is not None:
-            self._replica.join(self._start.reaching, self._stop)
-        begun = self._start.begin()
-        try:
+        with ExitStack() as stack:
+            if self._replica is not None:
+                stack.enter_context(self._replica.joined(self._start.reaching, self._stop))
+            begun = self._start.begin()
+            stack.callback(self._start.let_go)
             self._run_begun(begun, monitor)
-        finally:
-            self._start.let_go()
 
     def _run_begun(self, begun: Begun, monitor: Monitor) -> None:
         part = self._part(begun)

@@ -253,7 +253,6 @@ class Start:
         covered = self._covered(compiled, found, resumption)
         with self.reaching.reachable("sink", SinkError):
             resumption = self._claim.staked(resumption, kept)
-            drop(resumption.left_over, self._sink)
             for gone in resumption.forgotten:
                 log.warning("projection_removed", projection=gone.projection, index=gone.index)
             store = self._state.open(compiled.plans, found, resumption)
@@ -376,6 +375,9 @@ class Start:
         if checkpoint == resumption.claim:
             return checkpoint
         try:
+            # Not before others are made, which would have their names: a process that was frozen
+            # would go on writing there, where nobody remembers what was deleted meanwhile.
+            drop(resumption.left_over, self._sink)
             self._sink.checkpoints.store(checkpoint)
         except CdcError:
             with suppress(CdcError):

@@ -91,6 +91,15 @@ class Membership(threading.Thread):
             self._answered.wait(seconds)
         return self.is_current()
 
+    def wait_heard_since(self, moment: float, stopping: threading.Event) -> None:
+        """Wait until the group was asked at a moment or later (`elapsed_seconds`), and has
+        answered; or until a stop, or where it can't be reached.
+        """  # noqa: D205 - one sentence
+        until = moment + SLOW_SECONDS
+        while self._answered_at < moment and elapsed_seconds() < until:
+            if stopping.wait(LOOK_SECONDS):
+                return
+
     def is_current(self) -> bool:
         """Whether the group was heard of so lately that what we had then can be written yet."""
         return elapsed_seconds() - self._answered_at <= SILENT_SECONDS

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from cdc_daemon.errors import RetryError, SinkError, SourceError
+from cdc_daemon.errors import RetryError, ShareChangedError, SinkError, SourceError
 from cdc_daemon.sharing.facts import complete, era_of
-from cdc_daemon.sharing.membership import Membership
+from cdc_daemon.sharing.membership import Membership, elapsed_seconds
 from cdc_daemon.sharing.part import Part
 from cdc_daemon.sharing.slots import ALL_SLOTS
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from cdc_daemon.events import Checkpoint, Position
     from cdc_daemon.ports import Reached, Shareable, Sink
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 HEARD_SECONDS: Final = 0.5
 """How often a stop is looked for until the group is heard of."""
+SETTLED_SECONDS: Final = 1.0
+"""After a freeze the client of the group has noticed by then that its seat is lost."""
 CHECKPOINT_SECONDS: Final = 1.0
 """How often a replica that doesn't lead looks what the leader has made."""
 
@@ -48,7 +51,24 @@ class Replica:
         """Leave the group."""
         self.membership.close()
 
-    def join(self, reaching: Reaching, stopping: threading.Event) -> None:
+    @contextmanager
+    def joined(self, reaching: Reaching, stopping: threading.Event) -> Iterator[None]:
+        """Be in the group while a start goes on. What the sink refuses meanwhile may be because our
+        seat is another's by now, who has other indices: raises ShareChangedError then.
+        """  # noqa: D205 - one sentence
+        self._join(reaching, stopping)
+        seat = self.membership.seat
+        try:
+            yield
+        except SinkError as error:
+            self.membership.wait_heard_since(elapsed_seconds() + SETTLED_SECONDS, stopping)
+            if self.membership.seat == seat:
+                raise
+            raise ShareChangedError(
+                f"the group has given us other documents, and the sink has said: {error}"
+            ) from error
+
+    def _join(self, reaching: Reaching, stopping: threading.Event) -> None:
         """Be in the group of those who write where we do, and know what they have told; or a stop
         is asked for. Raises SinkError where we would write into another sink by now.
         """  # noqa: D205 - one sentence

@@ -35,7 +35,7 @@ def examine(
     for relation in relations:
         yield from _table(topics, config, relation)
     yield _order(config, relations)
-    yield _group(topics, group)
+    yield _group(topics, config, group, relations)
 
 
 def _registry(config: RegistryConfig) -> Finding:
@@ -56,7 +56,7 @@ def _table(topics: Topics, config: KafkaConfig, relation: Relation) -> Iterator[
     for topic in followed.topics.values():
         lacking = [name for name in _NEEDED if name not in topic.operations]
         if lacking:
-            yield Finding(check, "problem", _rights(topic, lacking))
+            yield Finding(check, "problem", _rights(config, topic, lacking))
             continue
         yield _topic(check, topics, config, topic)
     if not followed.is_ordered(relation.qualified_name) and _has_truncates(config, relation):
@@ -74,12 +74,17 @@ def _has_truncates(config: KafkaConfig, relation: Relation) -> bool:
     return (tables[relation.qualified_name].format or config.format) == "debezium"
 
 
-def _rights(topic: Topic, lacking: Sequence[str]) -> str:
+def _rights(config: KafkaConfig, topic: Topic, lacking: Sequence[str]) -> str:
     operations = " ".join(f"--operation {name.title()}" for name in lacking)
     return (
-        f"we may not {' and '.join(lacking)} topic {topic.name}. Run: kafka-acls --add "
-        f"--allow-principal User:NAME {operations} --topic {topic.name}"
+        f"we may not {' and '.join(lacking)} topic {topic.name}. Run: {_allow(config)} "
+        f"{operations} --topic {topic.name}"
     )
+
+
+def _allow(config: KafkaConfig) -> str:
+    user = "NAME" if config.sasl is None else config.sasl.user
+    return f"kafka-acls --add --allow-principal User:{user}"
 
 
 def _topic(check: str, topics: Topics, config: KafkaConfig, topic: Topic) -> Finding:
@@ -121,8 +126,17 @@ def _order(config: KafkaConfig, relations: Sequence[Relation]) -> Finding:
     return Finding("order", "ok", said)
 
 
-def _group(topics: Topics, group: str) -> Finding:
+def _group(
+    topics: Topics, config: KafkaConfig, group: str, relations: Sequence[Relation]
+) -> Finding:
     check = f"group {group}"
+    if not topics.operations(group) & {"read", "all"}:
+        return Finding(
+            check,
+            "problem",
+            "we may not read as a member of it. Run: "
+            f"{_allow(config)} --operation Read --group {group}",
+        )
     if members := topics.members(group):
         return Finding(
             check,
@@ -130,6 +144,15 @@ def _group(topics: Topics, group: str) -> Finding:
             f"it has members: {', '.join(members)}. Unless that is this pipeline itself, each of "
             "them gets a part of the messages: give the pipeline a `group` of its own",
         )
-    kept = topics.committed(group)
-    at = "it has read nothing yet" if not kept else f"it has read from {len(kept)} partitions"
-    return Finding(check, "ok", at)
+    return Finding(check, "ok", _standing(topics, config, group, relations))
+
+
+def _standing(
+    topics: Topics, config: KafkaConfig, group: str, relations: Sequence[Relation]
+) -> str:
+    """How far it is, as far as that can be known: of tables is said elsewhere what lacks."""
+    try:
+        kept = topics.committed(group, follow(config, topics, relations).places)
+    except SourceError:
+        return "we may be a member of it"
+    return f"it has read from {len(kept)} partitions" if kept else "it has read nothing yet"

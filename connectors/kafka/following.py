@@ -81,7 +81,8 @@ class Following:
     def assigned(self, places: Sequence[Place]) -> dict[Place, int]:
         """These are ours: read on from what is known of each, or was committed."""
         self.rebalances += bool(places)
-        kept = {place: read_kept(one) for place, one in self._topics.committed(self._group).items()}
+        committed = self._topics.committed(self._group, places)
+        kept = {place: read_kept(one) for place, one in committed.items()}
         begins = self._topics.begins(places)
         ends = self._topics.ends(places)
         standings = {}

@@ -33,7 +33,7 @@ def kept_place(topics: Topics, group: str, followed: Followed, last: Position) -
     the newest one that we have given.
     """
     places = followed.places
-    committed = topics.committed(group)
+    committed = topics.committed(group, places)
     kept = {place: read_kept(committed[place]) for place in places if place in committed}
     if not kept:
         return None

@@ -210,8 +210,16 @@ def _reason(error: KafkaError) -> str:
 
 
 _OTHER_REMEDY: Final = "Check `bootstrap_servers`, `tls`, `sasl` and `settings`"
+_SASL_REMEDY: Final = (
+    "Check `sasl`: the user, its password, and the mechanism, as the brokers have them"
+)
 _GIVE: Final = "kafka-acls --add --allow-principal User:NAME"
 _REMEDIES: Final[Mapping[int, str]] = {
+    KafkaError._SSL: "Check `tls`: `ca` must be of the authority that has signed the certificates "  # noqa: SLF001
+    "of the brokers, which must be for the names in `bootstrap_servers`",
+    KafkaError._AUTHENTICATION: _SASL_REMEDY,  # noqa: SLF001
+    KafkaError.SASL_AUTHENTICATION_FAILED: _SASL_REMEDY,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM: _SASL_REMEDY,
     KafkaError.TOPIC_AUTHORIZATION_FAILED: f"Run: {_GIVE} --operation Read --operation "
     "DescribeConfigs --topic TOPIC (to publish: --operation Write --operation Create)",
     KafkaError.GROUP_AUTHORIZATION_FAILED: f"Run: {_GIVE} --operation Read --group GROUP",

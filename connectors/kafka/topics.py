@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
@@ -25,25 +25,31 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from connectors.kafka.committed import NO_COORDINATOR, PAUSE_SECONDS, Bystander
 from connectors.kafka.session import Heard, client_settings, mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from cdc_daemon.errors import SinkError, SourceError
     from connectors.kafka.session import KafkaSection
 
+Answer = TypeVar("Answer")
+
 ASK_SECONDS: Final = 10.0
 """A healthy cluster answers within milliseconds; one that elects a leader, within seconds."""
 
-LOADING_SECONDS: Final = 0.2
-_LOADING: Final = frozenset(
+_NO_LEADER: Final = frozenset(
     {
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
 )
+"""A partition has none for a moment, or its broker doesn't know yet: its topic was made just now,
+or a broker was killed. librdkafka asks again for messages, not for where they begin and end."""
 
 
 class Place(NamedTuple):
@@ -87,6 +93,7 @@ class Topics:
         self._unusable = unusable
         self._heard = Heard()
         self._client: AdminClient | None = None
+        self._bystander: Bystander | None = None
 
     def cluster_id(self) -> str:
         """Another cluster has another one."""
@@ -168,17 +175,16 @@ class Topics:
             written[place.topic] += end
         return dict(written)
 
-    def committed(self, group: str) -> dict[Place, Committed]:
-        """How far a group is, in each partition of which it has said so."""
+    def committed(self, group: str, places: Iterable[Place]) -> dict[Place, Committed]:
+        """How far a group is, in each of these partitions of which it has said so."""
+        asked = [TopicPartition(*place) for place in places]
+        if not asked:
+            return {}
         with self._mapped(f"read the offsets of group {group}"):
-            found = _of_group(
-                lambda: self._connected().list_consumer_group_offsets(
-                    [ConsumerGroupTopicPartitions(group)], request_timeout=ASK_SECONDS
-                )[group]
-            )
+            found = self._beside(group).committed(asked, ASK_SECONDS)
         return {
             Place(one.topic, one.partition): Committed(one.offset, one.metadata or "")
-            for one in found.topic_partitions or []
+            for one in found
             if one.offset >= 0
         }
 
@@ -191,38 +197,58 @@ class Topics:
         if not said:
             return
         with self._mapped(f"set the offsets of group {group}"):
-            found = _of_group(
-                lambda: self._connected().alter_consumer_group_offsets(
-                    [ConsumerGroupTopicPartitions(group, said)], request_timeout=ASK_SECONDS
-                )[group]
-            )
-            for one in found.topic_partitions or []:
-                if one.error is not None:
-                    raise KafkaException(one.error)
+            self._once_ready(lambda: self._alter(group, said), NO_COORDINATOR)
 
     def forget(self, group: str) -> None:
         """Delete a group that has no members, and how far it is; nothing where there is none."""
-        with self._mapped(f"delete group {group}"):
+
+        def ask() -> bool:
             [answer] = (
                 self._connected()
                 .delete_consumer_groups([group], request_timeout=ASK_SECONDS)
                 .values()
             )
-            _is(answer, KafkaError.GROUP_ID_NOT_FOUND)
+            return _is(answer, KafkaError.GROUP_ID_NOT_FOUND)
+
+        with self._mapped(f"delete group {group}"):
+            self._once_ready(ask, NO_COORDINATOR)
 
     def members(self, group: str) -> list[str]:
         """Who is in a group just now: client and host of each."""
         with self._mapped(f"look at group {group}"):
-            described = _of_group(
-                lambda: self._connected().describe_consumer_groups(
-                    [group], request_timeout=ASK_SECONDS
-                )[group]
-            )
+            described = self._described(group)
         return [f"{one.client_id} on {one.host.lstrip('/')}" for one in described.members]
+
+    def operations(self, group: str) -> frozenset[str]:
+        """What we may do with a group, be it there or not, as Kafka names it in lower case."""
+        with self._mapped(f"look at group {group}"):
+            try:
+                described = self._described(group, include_authorized_operations=True)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                    raise
+                return frozenset()
+        return frozenset(_operation(one) for one in described.authorized_operations or [])
 
     def close(self) -> None:
         """Let go of the connections. Safe to call twice."""
-        self._client = None
+        self._client = self._bystander = None
+
+    def _described(self, group: str, **more: bool) -> Any:
+        def ask() -> Any:
+            asked = self._connected().describe_consumer_groups(
+                [group], request_timeout=ASK_SECONDS, **more
+            )
+            return asked[group].result()
+
+        return self._once_ready(ask, NO_COORDINATOR)
+
+    def _alter(self, group: str, said: list[TopicPartition]) -> None:
+        asked = [ConsumerGroupTopicPartitions(group, said)]
+        found = self._connected().alter_consumer_group_offsets(asked, request_timeout=ASK_SECONDS)
+        for one in found[group].result().topic_partitions or []:
+            if one.error is not None:
+                raise KafkaException(one.error)
 
     def _offsets(
         self,
@@ -232,7 +258,8 @@ class Topics:
     ) -> dict[Place, int]:
         if not places:
             return {}
-        with self._mapped("read where topics begin and end"):
+
+        def ask() -> dict[Place, int]:
             asked = self._connected().list_offsets(
                 {TopicPartition(*place): which for place in places},
                 isolation_level=level,
@@ -242,6 +269,26 @@ class Topics:
                 Place(at.topic, at.partition): int(answer.result().offset)
                 for at, answer in asked.items()
             }
+
+        with self._mapped("read where topics begin and end"):
+            return self._once_ready(ask, _NO_LEADER)
+
+    def _once_ready(self, ask: Callable[[], Answer], not_yet: Collection[int]) -> Answer:
+        """What was asked; where it fails so, again, by a client that knows nothing of before."""
+        until = time.monotonic() + ASK_SECONDS
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
+                if error.args[0].code() not in not_yet or time.monotonic() > until:
+                    raise
+            self._client = None
+            time.sleep(PAUSE_SECONDS)
+
+    def _beside(self, group: str) -> Bystander:
+        if self._bystander is None or self._bystander.group != group:
+            self._bystander = Bystander(self._section, self._client_id, group, self._heard)
+        return self._bystander
 
     def _connected(self) -> AdminClient:
         if self._client is None:
@@ -263,6 +310,7 @@ class Topics:
             if self._client is not None:
                 self._client.poll(0)  # hears why
             heard, self._client, self._heard = self._heard, None, Heard()
+            self._bystander = None
             raise mapped(error.args[0], what, self._unusable, heard) from error
 
 
@@ -283,18 +331,6 @@ def _topic(answer: Any) -> Topic | None:
         replicas=min((len(one.replicas) for one in said.partitions), default=0),
         operations=frozenset(_operation(one) for one in said.authorized_operations or []),
     )
-
-
-def _of_group(ask: Callable[[], Any]) -> Any:
-    """What was asked of a group. The first question that a cluster gets of any takes seconds."""
-    until = time.monotonic() + ASK_SECONDS
-    while True:
-        try:
-            return ask().result()
-        except KafkaException as error:
-            if error.args[0].code() not in _LOADING or time.monotonic() > until:
-                raise
-            time.sleep(LOADING_SECONDS)
 
 
 def _operation(operation: AclOperation) -> str:

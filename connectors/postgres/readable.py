@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from connectors.postgres.session import Connection
 
 # Rows are read by their places, partition by partition: so the rights that count are those on each.
+# Whether there is a right is looked up as of now, and null where the table was dropped after the
+# statement began, which still sees it. Of columns that aren't there nobody has one.
 _RIGHTS: Final = """
 select c.oid, has_schema_privilege(c.relnamespace, 'usage'),
        has_table_privilege(c.oid, 'select')
-       or (select bool_and(has_column_privilege(c.oid, a.attnum, 'select'))
+       or (select count(*) > 0 and bool_and(has_column_privilege(c.oid, a.attnum, 'select'))
            from pg_catalog.pg_attribute a
            where a.attrelid = c.oid and a.attname = any(%(columns)s)),
        case when c.relkind = 'r' then has_table_privilege(c.oid, 'select')
@@ -30,11 +32,11 @@ from pg_catalog.pg_class c where c.oid = any(%(oids)s)
 
 
 class _Rights(NamedTuple):
-    """What the role may do with a table."""
+    """What the role may do with a table; None where it was dropped just now."""
 
-    may_use_schema: bool
-    may_select: bool
-    may_read_places: bool
+    may_use_schema: bool | None
+    may_select: bool | None
+    may_read_places: bool | None
     hides_rows: bool
     role: str
 
@@ -89,14 +91,14 @@ def _of_rights(
 def _lacking(table: Table, rights: _Rights, *, by_places: bool) -> Iterator[str]:
     shown, role = f"{table.schema}.{table.name}", rights.role
     name = sql.Identifier(table.schema, table.name).as_string()
-    if not rights.may_use_schema:
+    if rights.may_use_schema is False:
         yield (
             f"the role {role} may not use schema {table.schema}. "
             f"Run: grant usage on schema {sql.Identifier(table.schema).as_string()} to {role}"
         )
-    if not rights.may_select:
+    if rights.may_select is False:
         yield f"the role {role} may not read table {shown}. Run: grant select on {name} to {role}"
-    elif by_places and not rights.may_read_places:
+    elif by_places and rights.may_read_places is False:
         yield (
             f"the role {role} may read the mapped columns of table {shown}, but not the places of "
             f"its rows, by which they are read. Run: grant select (ctid) on {name} to {role}"

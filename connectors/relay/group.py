@@ -17,7 +17,7 @@ from cdc_daemon.errors import SourceError
 from cdc_daemon.events import Position
 from cdc_daemon.ports import SLOTS, Reached, Seat
 from connectors.kafka.session import Heard, client_settings, mapped_errors
-from connectors.kafka.topics import Topics
+from connectors.kafka.topics import Place, Topics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +53,11 @@ class Seats:
         self._topics = topics
         self._heard = Heard()
         self._consumer: Consumer | None = None
+
+    @property
+    def places(self) -> list[Place]:
+        """All of them, whoever has them."""
+        return [Place(self.name, number) for number in range(self._partitions)]
 
     @property
     def is_there(self) -> bool:
@@ -150,7 +155,7 @@ class RelayGroup:
 
     def told(self) -> Mapping[int, Reached]:
         """What is committed."""
-        found = self._topics.committed(self._sharing.name)
+        found = self._topics.committed(self._sharing.name, self._sharing.places)
         said = ((place.partition, _read(one.metadata)) for place, one in found.items())
         return {slot: reached for slot, reached in said if reached is not None}
 

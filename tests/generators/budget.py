@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DEFAULT_SECONDS = 15.0
 
@@ -30,11 +30,21 @@ def repeatable(seed: int) -> Iterator[None]:
         raise
 
 
+def budget_seconds() -> float:
+    """PROPERTY_SECONDS, or 15 without it."""
+    return float(os.environ.get("PROPERTY_SECONDS") or DEFAULT_SECONDS)
+
+
+def deadline(share: float = 1.0) -> Callable[[], bool]:
+    """Whether `share` of PROPERTY_SECONDS (15 without it) has passed since this call."""
+    end = time.monotonic() + budget_seconds() * share
+    return lambda: time.monotonic() >= end
+
+
 def rounds(share: float = 1.0, *, least: int = 1) -> Iterator[int]:
     """Count rounds until `share` of PROPERTY_SECONDS (15 without it) has passed, and `least`."""
-    seconds = float(os.environ.get("PROPERTY_SECONDS") or DEFAULT_SECONDS) * share
-    deadline = time.monotonic() + seconds
+    is_over = deadline(share)
     number = 0
-    while number < least or time.monotonic() < deadline:
+    while number < least or not is_over():
         yield number
         number += 1

@@ -204,12 +204,20 @@ def _failure(rest: Rest, name: str) -> str | None:
 
 
 def _is_streaming(followed: Followed) -> bool:
-    """Whether rows have been read: only then the slot is taken."""
+    """Whether rows have been read, and changes come from now on.
+
+    The slot alone doesn't say so: while it is made it is taken as well, and what is written then
+    comes with the rows.
+    """
     import psycopg  # noqa: PLC0415 - as the embedded servers do
 
-    active = "select from pg_replication_slots where slot_name = %s and active"
+    streaming = """
+    select from pg_replication_slots slot join pg_stat_replication sender
+        on sender.pid = slot.active_pid
+    where slot.slot_name = %s and sender.state in ('catchup', 'streaming')
+    """
     with psycopg.connect(followed.dsn) as connection:
-        return connection.execute(active, [followed.prefix]).fetchone() is not None
+        return connection.execute(streaming, [followed.prefix]).fetchone() is not None
 
 
 def _quiet(_: str) -> None:

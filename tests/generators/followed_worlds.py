@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from contextlib import ExitStack
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import psycopg
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.generators.searched import Searched
 
-WORLDS = 4
-"""That share a daemon, and its state."""
-COMMITS = 40
-"""Of each world, at least, once the daemon follows."""
-MOST_KILLS = 4
+SLOW_SECONDS = 2.0
+FAST_SECONDS = 0.3
+"""Between two transactions of a session, at most. A daemon that starts needs the machine more than
+they do: commits before are as good as commits after."""
+POLL_SECONDS = 0.05
 SETTLED_SECONDS = 90.0
 SHOWN = 3
 
@@ -82,6 +82,23 @@ class Servers:
         return "a server is killed"
 
 
+class How(NamedTuple):
+    """How worlds are followed."""
+
+    together: int = 12
+    """That share a daemon, and its state: starts and waits are dear, not worlds."""
+    commits: int = 40
+    """Of each world, at least, once the daemon follows after all that happened to it."""
+    most_kills: int = 4
+    each_commit: bool = True
+    """The source tells one transaction from another; else only the end is looked at."""
+    install: Callable[[Path], None] = lambda _: None
+    """Makes what the configuration of that path needs beside it."""
+
+
+ORDINARY = How()
+
+
 class Together:
     """Some worlds, which one daemon follows."""
 
@@ -91,20 +108,17 @@ class Together:
         daemon: Follower,
         searched: Searched,
         rng: Random,
-        *,
-        each_commit: bool,
-        install: Callable[[Path], None],
+        how: How,
     ) -> None:
-        self._each_commit = each_commit
-        self._install = install
+        self._how = how
         self._database, self._daemon, self._searched, self._rng = database, daemon, searched, rng
         self._name = f"w{uuid.uuid4().hex[:8]}"
         self._connection = psycopg.connect(database.dsn, autocommit=True)
         self._worlds = [
-            JoinedWorld(rng, f"{self._name}{at}", self._connection) for at in range(WORLDS)
+            JoinedWorld(rng, f"{self._name}{at}", self._connection) for at in range(how.together)
         ]
         self._journals: list[Journal] = []
-        self._samplers: list[WorldSampler] = []
+        self._sampled: dict[str, Journal] = {}
         self.counts: Counter[str] = Counter()
 
     def make(self) -> None:
@@ -119,11 +133,17 @@ class Together:
         said |= {"name": self._name, "projections": projections, "memory": memory}
         said["backfill"] = {"chunk": self._rng.choice(("8kB", "1MB"))}
         file.write_text(json.dumps(said))
-        self._install(file)
+        self._how.install(file)
         queries = explained(file)
         for each in self._worlds:
+            each.leave_out_large(queries)
             own = {name: queries[name] for name in each.projections}
-            self._journals.append(Journal(self._database.dsn, own))
+            journal = Journal(self._database.dsn, own)
+            self._journals.append(journal)
+            self._sampled |= dict.fromkeys(own, journal)
+        said = json.loads(file.read_text())
+        said["projections"] = {name: projections[name] for name in self._sampled}
+        file.write_text(json.dumps(said))
 
     def described(self) -> str:
         """All that a person needs to see the same."""
@@ -144,8 +164,7 @@ class Together:
                 connection.execute(statement.encode())
         for journal in self._journals:
             journal.close()
-        for each in self._worlds:
-            self._searched.remove(list(each.projections))
+        self._searched.remove(list(self._sampled))
 
     def _slot_is_free(self, connection: psycopg.Connection[Any]) -> bool:
         query = "select from pg_replication_slots where slot_name = %s and active"
@@ -153,23 +172,33 @@ class Together:
 
     def follow(self, servers: Servers | None) -> None:
         """Sessions write while a daemon loads and follows, and is killed now and then."""
-        with ExitStack() as stack:
-            for each, journal in zip(self._worlds, self._journals, strict=True):
-                sampler = WorldSampler(self._searched, list(each.projections))
-                self._samplers.append(stack.enter_context(sampler))
-                writers = Writers(self._database.dsn, each.world, journal, self._rng)
-                stack.enter_context(writers)
+        sampler = WorldSampler(self._searched, self._sampled)
+        with sampler, ExitStack() as stack:
+            writers = [
+                stack.enter_context(
+                    Writers(
+                        *(self._database.dsn, each.world, journal, self._rng),
+                        pause_seconds=SLOW_SECONDS,
+                    )
+                )
+                for each, journal in zip(self._worlds, self._journals, strict=True)
+            ]
             self._daemon.start()
-            until(self._has_started, SETTLED_SECONDS, "it has a slot")
+            until(self._has_started, SETTLED_SECONDS, "it has a slot", POLL_SECONDS)
             for journal in self._journals:
                 journal.followed.set()
             if servers is not None:
-                for _ in range(self._rng.randint(1, MOST_KILLS)):
+                for _ in range(self._rng.randint(1, self._how.most_kills)):
                     self._break(servers)
             self._daemon.wait_until("streaming", SETTLED_SECONDS)
-            enough = [journal.commits + COMMITS for journal in self._journals]
-            until(lambda: self._have_committed(enough), SETTLED_SECONDS, "enough is committed")
-        self._compare()
+            for each in writers:
+                each.pace(FAST_SECONDS)
+            enough = [journal.commits + self._how.commits for journal in self._journals]
+            until(
+                lambda: self._have_committed(enough),
+                *(SETTLED_SECONDS, "enough is committed", POLL_SECONDS),
+            )
+        self._compare(sampler)
 
     def _have_committed(self, enough: list[int]) -> bool:
         return all(
@@ -181,7 +210,7 @@ class Together:
         """At any moment, also while it loads; the daemon also while it starts."""
         is_server = self._rng.random() < 0.2
         if is_server:
-            until(self._has_started, SETTLED_SECONDS, "it goes by what is reachable")
+            until(self._has_started, SETTLED_SECONDS, "it goes by what is reachable", POLL_SECONDS)
         elif self._rng.random() < 0.6:
             self._daemon.wait_until("streaming", SETTLED_SECONDS)
         time.sleep(self._rng.uniform(0, 1))
@@ -193,18 +222,28 @@ class Together:
     def _has_started(self) -> bool:
         return self._daemon.status().get("state") in {"loading", "streaming"}
 
-    def _compare(self) -> None:
-        self._daemon.wait_until("streaming", SETTLED_SECONDS)
-        self._daemon.catch_up(SETTLED_SECONDS)
-        for journal, sampler in zip(self._journals, self._samplers, strict=True):
-            self.counts["worlds"] += 1
+    def _compare(self, sampler: WorldSampler) -> None:
+        self._settle()
+        self.counts["worlds"] += len(self._worlds)
+        self.counts["samples"] += sampler.samples
+        for journal in self._journals:
             self.counts["commits"] += journal.commits
-            self.counts["samples"] += sampler.samples
+            self.counts["models"] += len(journal.judged)
             for name in journal.judged:
                 self._compare_one(name, journal)
-            wrong = sampler.judge(journal) if self._each_commit else []
-            assert not wrong, "\n".join(wrong[:SHOWN])
+        wrong = sampler.judge() if self._how.each_commit else []
+        assert not wrong, "\n".join(wrong[:SHOWN])
         assert not self._daemon.status()["dead_letters"], self._daemon.status()
+
+    def _settle(self) -> None:
+        """Wait until all is searchable and nothing is loaded, which may begin late: what a truncate
+        has done to partitions is noticed within a second, and their read models stand still then.
+        """  # noqa: D205 - one sentence
+        while True:
+            self._daemon.wait_until("streaming", SETTLED_SECONDS)
+            self._daemon.catch_up(SETTLED_SECONDS)
+            if self._daemon.status().get("state") == "streaming":
+                return
 
     def _compare_one(self, name: str, journal: Journal) -> None:
         found = self._searched.hits(name)
@@ -213,7 +252,8 @@ class Together:
         meant = journal.now(name)
         self.counts["documents"] += len(meant)
         for key in documents.keys() | meant:
-            assert documents.get(key) == meant.get(key), f"{name} {key}"
+            found_one, meant_one = documents.get(key), meant.get(key)
+            assert found_one == meant_one, f"{name} {key}: {found_one}\nmeant: {meant_one}"
 
 
 def played(together: Together, servers: Servers | None) -> Counter[str]:
@@ -234,24 +274,15 @@ def play_worlds(
     daemon: Follower,
     searched: Searched,
     servers: Servers | None,
-    *,
-    each_commit: bool = True,
-    install: Callable[[Path], None] = lambda _: None,
+    how: How = ORDINARY,
 ) -> None:
-    """One round after the other, as long as there is time; says what was done, to replay it.
-
-    `each_commit`: the source tells one transaction from another; else only the end is looked at.
-    `install` makes what the configuration of that path needs beside it.
-    """
+    """One round after the other, as long as there is time; says what was done, to replay it."""
     seed, _ = seeded()
     counts: Counter[str] = Counter()
     try:
         for number in rounds(0.5):
             with repeatable(seed + number):
-                rng = Random(seed + number)
-                together = Together(
-                    *(database, daemon, searched, rng), each_commit=each_commit, install=install
-                )
+                together = Together(database, daemon, searched, Random(seed + number), how)
                 counts += played(together, servers)
     finally:
         print(f"\n[worlds: {dict(counts)}; seed {seed}]", file=sys.stderr)  # noqa: T201 - how much, how to replay

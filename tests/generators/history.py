@@ -103,6 +103,8 @@ class Plan:
     """What can't be in a transaction, and comes now and then between two."""
     late_seconds: float = 0.0
     """Some transactions stay open for as long as this before they commit."""
+    tiring: int | None = None
+    """After so many commits a session pauses 4 times as long, after twice as many 9 times."""
     settings: str = SETTINGS
 
 
@@ -171,7 +173,7 @@ class Session(threading.Thread):
                 time.sleep(0.05)
 
     def _work(self, connection: psycopg.Connection) -> None:
-        while not self._stop_asked.wait(self._random.uniform(0, self._pause_seconds)):
+        while not self._stop_asked.wait(self._random.uniform(0, self._longest_pause())):
             try:
                 if self._plan.between and self._random.random() < BETWEEN_SHARE:
                     self._between(connection)
@@ -181,6 +183,10 @@ class Session(threading.Thread):
                     raise
                 connection.rollback()
                 self.rolled_back += 1
+
+    def _longest_pause(self) -> float:
+        tired = self.committed / self._plan.tiring if self._plan.tiring else 0
+        return self._pause_seconds * (1 + tired) ** 2
 
     def _between(self, connection: psycopg.Connection) -> None:
         connection.autocommit = True

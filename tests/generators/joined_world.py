@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 from cdc_daemon.ports import TableRequest
 from connectors.postgres.catalog import describe
@@ -11,6 +14,7 @@ from tests.generators.random_plans import random_plans
 from tests.generators.world_history import WorldHistory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
     from tests.generators.world_history import Connection
@@ -20,9 +24,14 @@ TYPES = frozenset(worlds.VALUES) - {"jsonb"}
 FIRST_TRANSACTIONS = 25
 """They make the rows that are there before a daemon comes."""
 MOST_MODELS = 2
+MOST_BYTES = 50_000
+MOST_MILLISECONDS = 1000
+"""Of a document, and for SQL to make all of a read model. Many times over the same rows, at each of
+several levels, a few rows come to megabytes, and to more nested objects than an index takes."""
 SETTINGS = {
     "mapping.total_fields.limit": 20_000,
     "mapping.nested_fields.limit": 1_000,
+    "mapping.nested_objects.limit": 100_000,
     "number_of_replicas": 0,
 }
 
@@ -51,6 +60,22 @@ class JoinedWorld:
         self.projections = {
             f"{self.name}{name}": self._indexed(mapping) for name, mapping in mappings.items()
         }
+
+    def leave_out_large(self, queries: Mapping[str, str]) -> None:
+        """Those read models whose documents are large by now; `queries`: their SQL, by name."""
+        for name in list(self.projections):
+            if not self._is_bearable(queries[name]):
+                del self.projections[name]
+
+    def _is_bearable(self, query: str) -> bool:
+        largest = f"select max(length(document::text)) from ({query}) d"
+        with suppress(psycopg.errors.QueryCanceled), self._connection.transaction():
+            for setting in (f"statement_timeout = {MOST_MILLISECONDS}", "jit = off"):
+                self._connection.execute(f"set local {setting}".encode())
+            found = self._connection.execute(largest.encode()).fetchone()
+            assert found is not None
+            return (found[0] or 0) <= MOST_BYTES
+        return False
 
     def described(self) -> str:
         """What a person needs to see the same."""

@@ -127,6 +127,8 @@ def _hits(opensearch: Rest, alias: str, within: Mapping[str, Any]) -> Iterator[d
         while page["hits"]["hits"]:
             assert page["_shards"]["failed"].text == "0", page["_shards"]
             yield from page["hits"]["hits"]
+            if len(page["hits"]["hits"]) < PAGE:
+                break
             body = {"scroll": "1m", "scroll_id": page["_scroll_id"]}
             page = parse(opensearch.text("POST", "/_search/scroll", body))
     finally:

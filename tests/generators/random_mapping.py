@@ -27,6 +27,8 @@ EXPRESSIONS = (
     "not flag or n > 10",
 )
 LONGEST_ID = 512
+FRESHNESS = ("20ms", "200ms", "1s")
+"""A refresh costs OpenSearch more than the few documents that it makes searchable."""
 
 
 class ReadModel(NamedTuple):
@@ -70,7 +72,7 @@ def _read_model(
     projection: dict[str, Any] = {
         "from": f"{table.schema}.{table.name}",
         "fields": fields,
-        "freshness": "20ms",
+        "freshness": rng.choice(FRESHNESS),
     }
     if where is not None:
         projection["where"] = where

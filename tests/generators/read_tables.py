@@ -37,12 +37,14 @@ class TableSearch:
         """All that the view of a read model shows."""
         return self._found(name, "'' as _routing, ''")
 
-    def everywhere(self, name: str) -> list[Hit]:
-        """All that is in its tables, shown or not, but for tombstones."""
-        found: list[Hit] = []
-        for table in self._tables([name]):
+    def lately(self, names: Sequence[str]) -> list[tuple[str, Hit]]:
+        """All that is in their tables, shown or not, but for tombstones."""
+        found: list[tuple[str, Hit]] = []
+        for table in self._tables(names):
             with suppress(psycopg.errors.UndefinedTable):  # it was dropped since
-                found += self._found(table, "_routing, tableoid::text")
+                name = table.rpartition("_")[0]
+                hits = self._found(table, "_routing, tableoid::text")
+                found += [(name, hit) for hit in hits]
         return found
 
     def remove(self, names: Sequence[str]) -> None:

@@ -122,7 +122,7 @@ class RunningDaemon:
         """`received`, `durable`, `searchable` or `checkpoint`; 0 while it doesn't say."""
         return lsn(self.status().get("position", {}).get(stage, "0/0"))
 
-    def catch_up(self, seconds: float = 60.0) -> None:
+    def catch_up(self, seconds: float = 60.0, poll_seconds: float = POLL_SECONDS) -> None:
         """Wait until everything committed until now is searchable."""
         with psycopg.connect(self._dsn, autocommit=True) as connection:
             found = connection.execute("select pg_logical_emit_message(true, 'test', '')::text")
@@ -133,6 +133,7 @@ class RunningDaemon:
             lambda: self._lives() and self.position("searchable") >= end,
             seconds,
             f"{row[0]} is searchable",
+            poll_seconds,
         )
 
     def anonymous_bytes(self) -> int:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 TIMEOUT_SECONDS: Final = 60.0
+PAUSE_SECONDS: Final = 0.1
+NO_LEADER: Final = frozenset(
+    {
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
 
 
 class Record(NamedTuple):
@@ -24,9 +34,14 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...]
 
 
-def make_topics(bootstrap_servers: str, names: Iterable[str], partitions: int = 1) -> None:
-    """Make topics, all at once."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+def make_topics(
+    bootstrap_servers: str,
+    names: Iterable[str],
+    partitions: int = 1,
+    login: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Make topics, all at once. `login`: the settings of a user, where the brokers know any."""
+    admin = AdminClient({**login, "bootstrap.servers": bootstrap_servers})
     made = admin.create_topics([NewTopic(name, partitions, 1) for name in names])
     for future in made.values():
         future.result(TIMEOUT_SECONDS)
@@ -45,7 +60,7 @@ def end_of(bootstrap_servers: str, topic: str) -> int:
         return 0
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "tests"})
     try:
-        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), TIMEOUT_SECONDS)[1])
+        return _end(consumer, TopicPartition(topic, 0))
     finally:
         consumer.close()
 
@@ -73,9 +88,27 @@ def records(
         consumer.close()
 
 
+def _end(consumer: Consumer, at: TopicPartition) -> int:
+    """Where it ends by now; it has no leader for a moment where its broker was killed."""
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(at, TIMEOUT_SECONDS)[1])
+        except KafkaException as error:
+            if error.args[0].code() not in NO_LEADER or time.monotonic() > until:
+                raise
+            time.sleep(PAUSE_SECONDS)
+
+
 def _until_ends(consumer: Consumer, topics: list[str]) -> list[Record]:
+    """Up to where each partition ends now: where somebody goes on writing it has no other end."""
     known = consumer.list_topics(timeout=TIMEOUT_SECONDS).topics
-    left = {(name, number) for name in topics for number in known[name].partitions}
+    ends = {
+        (name, number): _end(consumer, TopicPartition(name, number))
+        for name in topics
+        for number in known[name].partitions
+    }
+    left = set(ends)
     consumer.assign([TopicPartition(name, number, 0) for name, number in left])
     found: list[tuple[str, int, Record]] = []
     while left:
@@ -88,6 +121,9 @@ def _until_ends(consumer: Consumer, topics: list[str]) -> list[Record]:
             continue
         headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
         offset = int(message.offset() or 0)
-        record = Record(topic, offset, message.key(), message.value(), tuple(headers))
-        found.append((topic, partition, record))
+        if offset >= ends[topic, partition] - 1:
+            left.discard((topic, partition))
+        if offset < ends[topic, partition]:
+            record = Record(topic, offset, message.key(), message.value(), tuple(headers))
+            found.append((topic, partition, record))
     return [record for *_, record in sorted(found, key=lambda one: (*one[:2], one[2].offset))]

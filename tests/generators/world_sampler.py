@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.generators.rest import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from tests.generators.searched import Searched
     from tests.generators.world_journal import Journal
 
 PAUSE_SECONDS = 0.05
+PAUSE_SHARE = 3
+"""So many times as long as a look took: those that are watched need the machine as well."""
 
 
 class WorldSampler(threading.Thread):
     """Notes every document of every generation, and judges them once all commits are known."""
 
-    def __init__(self, searched: Searched, names: Sequence[str]) -> None:
+    def __init__(self, searched: Searched, journals: Mapping[str, Journal]) -> None:
+        """`journals`: by read model."""
         super().__init__(daemon=True)
         self._searched = searched
-        self._names = names
+        self._journals = journals
         self._seen: dict[tuple[str, str, int], Any] = {}
         self._last: dict[tuple[str, str], int] = {}
         self._stop_asked = threading.Event()
@@ -44,14 +49,14 @@ class WorldSampler(threading.Thread):
 
     def run(self) -> None:
         """Sample until stopped; a server that is away is no matter."""
-        while not self._stop_asked.wait(PAUSE_SECONDS):
-            for name in self._names:
-                try:
-                    found = self._searched.everywhere(name)
-                except (OSError, Refused, AssertionError):
-                    continue
-                for hit in found:
+        pause_seconds = PAUSE_SECONDS
+        names = list(self._journals)
+        while not self._stop_asked.wait(pause_seconds):
+            began = time.monotonic()
+            with suppress(OSError, Refused, AssertionError):
+                for name, hit in self._searched.lately(names):
                     self._note(name, hit)
+            pause_seconds = max(PAUSE_SECONDS, PAUSE_SHARE * (time.monotonic() - began))
 
     def _note(self, name: str, hit: dict[str, Any]) -> None:
         index, key, version = hit["_index"], hit["_id"], int(hit["_version"].text)
@@ -62,10 +67,12 @@ class WorldSampler(threading.Thread):
             self.wrong.append(f"{index} {key} went back to version {version}")
         self._last[index, key] = version
 
-    def judge(self, journal: Journal) -> list[str]:
+    def judge(self) -> list[str]:
         """What is no document of the commit that its version names."""
-        judged = journal.judged
+        judged = {name for name, journal in self._journals.items() if name in journal.judged}
         for (name, key, version), document in self._seen.items():
-            if name in judged and document not in (meant := journal.meant(name, key, version)):
+            if name not in judged:
+                continue
+            if document not in (meant := self._journals[name].meant(name, key, version)):
                 self.wrong.append(f"{name} {key} {version}: {document}\nmeant: {meant}")
         return self.wrong

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from tests.generators.world_journal import Journal
 
 SETTINGS = "-c deadlock_timeout=20ms -c lock_timeout=100ms"
-REWRITES = 1
-"""How often a session truncates where there are partitions: all that shows them is loaded anew."""
+REWRITING_SHARE = 0.1
+"""Of the sessions: they truncate once where there are partitions. All that shows these is loaded
+anew then, and all else waits for the daemon to begin anew."""
+TRUNCATED_SHARE = 0.3
+"""Of the truncates that are drawn: after each there is little to be wrong about for a while."""
 ROLLED_BACK_SHARE = 0.1
 LATE_SHARE = 0.1
 MOST_LATE_SECONDS = 0.5
@@ -38,8 +41,12 @@ class Writer(threading.Thread):
         self._rng = rng
         self._pause_seconds = pause_seconds
         self._stop_asked = threading.Event()
-        self._rewrites = 0
+        self._may_rewrite = rng.random() < REWRITING_SHARE
         self.failure: Exception | None = None
+
+    def pace(self, pause_seconds: float) -> None:
+        """Rest for as long as that at most between two transactions."""
+        self._pause_seconds = pause_seconds
 
     def stop(self) -> None:
         """End after the transaction that is open."""
@@ -81,11 +88,12 @@ class Writer(threading.Thread):
             history.look()
 
     def _may_truncate(self) -> bool:
-        if not self._journal.followed.is_set():
+        if not self._journal.followed.is_set() or self._rng.random() > TRUNCATED_SHARE:
             return False
-        if any(table.partitioned for table in self._world.tables):
-            self._rewrites += 1
-        return self._rewrites <= REWRITES
+        if not any(table.partitioned for table in self._world.tables):
+            return True
+        may, self._may_rewrite = self._may_rewrite, False
+        return may
 
 
 class Writers:
@@ -98,13 +106,18 @@ class Writers:
         journal: Journal,
         rng: Random,
         *,
+        pause_seconds: float,
         sessions: int = 2,
-        pause_seconds: float = 0.3,
     ) -> None:
         self._writers = [
             Writer(dsn, world, journal, Random(rng.getrandbits(32)), pause_seconds)
             for _ in range(sessions)
         ]
+
+    def pace(self, pause_seconds: float) -> None:
+        """Rest for as long as that at most between two transactions of a session."""
+        for writer in self._writers:
+            writer.pace(pause_seconds)
 
     def __enter__(self) -> Self:
         for writer in self._writers:

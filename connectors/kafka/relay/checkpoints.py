@@ -12,6 +12,7 @@ from cdc_daemon.errors import RetryError, SinkError
 from cdc_daemon.events.stored import CHECKPOINT_FORMAT, checkpoint_of
 from connectors.kafka.relay.envelope import Message
 from connectors.kafka.session import Heard, client_settings, mapped_errors
+from connectors.kafka.topics import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,7 +88,8 @@ class LastMessages:
                 consumer.close()
 
     def _last_of(self, consumer: Consumer, topic: str, key: bytes | None) -> bytes | None:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=ASK_SECONDS)
+        place = Place(topic, 0)
+        low, high = self._topics.begins([place])[place], self._topics.ends([place])[place]
         distance = FIRST_LOOK
         while True:
             begin = max(low, high - distance)

@@ -77,10 +77,14 @@ class Shop:
         """Wait until searches show just these hotels."""
         until(lambda: self._is_shown(rows, alias), SECONDS, f"{alias} are {rows}")
 
+    def configuration(self) -> dict[str, Any]:
+        """As it is by now."""
+        configuration: dict[str, Any] = json.loads(self.daemon.file.read_text())
+        return configuration
+
     def change(self, **sections: Any) -> None:
         """Another configuration, for the next start."""
-        configuration = json.loads(self.daemon.file.read_text())
-        self.daemon.file.write_text(json.dumps({**configuration, **sections}))
+        self.daemon.file.write_text(json.dumps({**self.configuration(), **sections}))
 
     def log(self) -> str:
         """All that the daemon has said."""
@@ -99,12 +103,18 @@ def shop_on(
     opensearch: embedded.OpenSearchServer,
     folder: Path,
     *,
+    name: str = "",
     partitions: int = 2,
     **source: Any,
 ) -> Iterator[Shop]:
-    """Topics of hotels and rooms, and a daemon that isn't started."""
-    name = f"k{uuid.uuid4().hex[:8]}"
-    make_topics(kafka.bootstrap_servers, [f"{name}.hotel", f"{name}.room"], partitions)
+    """Topics of hotels and rooms, and a daemon that isn't started.
+
+    `name`: what the names of topics begin with, where the broker is the test's own.
+    """
+    name = name or f"k{uuid.uuid4().hex[:8]}"
+    administrator = kafka.client_settings()
+    topics = [f"{name}.hotel", f"{name}.room"]
+    make_topics(kafka.bootstrap_servers, topics, partitions, administrator)
     file, port = folder / "cdc-daemon.yaml", free_port()
     tables = {
         "hotel": {**HOTEL, "topic": f"{name}.hotel"},
@@ -136,7 +146,7 @@ def shop_on(
         "web": {"listen": f"127.0.0.1:{port}"},
     }
     file.write_text(json.dumps(configuration))
-    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "linger.ms": 0})
+    producer = Producer({**administrator, "linger.ms": 0})
     daemon, rest = RunningDaemon(file, port, ""), Rest(opensearch.url)
     yield Shop(name, kafka.bootstrap_servers, daemon, rest, producer)
     daemon.close()

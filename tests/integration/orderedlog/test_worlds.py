@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.generators.daemons import daemons
-from tests.generators.followed_worlds import Servers, play_worlds
+from tests.generators.followed_worlds import How, Servers, play_worlds
 from tests.generators.searched import IndexSearch
 from tests.generators.world_relay import WorldRelay
 
@@ -36,4 +36,5 @@ def test_random_worlds(
         relay = WorldRelay(make_relay)
         servers = Servers(database.server, kafka)
         with capsys.disabled():
-            play_worlds(database, daemon, IndexSearch(rest), servers, install=relay.install)
+            how = How(install=relay.install)
+            play_worlds(database, daemon, IndexSearch(rest), servers, how)

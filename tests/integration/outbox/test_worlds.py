@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from cdc_daemon.config.loader import load
-from tests.generators.followed_worlds import Servers, play_worlds
+from tests.generators.followed_worlds import How, Servers, play_worlds
 from tests.generators.outboxes import install_outbox
 from tests.generators.searched import IndexSearch
 
@@ -38,6 +38,5 @@ def test_random_worlds(
 
     servers = Servers(database.server)  # the other one has nothing to do with the outbox
     with capsys.disabled():
-        play_worlds(
-            *(database, daemon, IndexSearch(rest), servers), each_commit=False, install=install
-        )
+        how = How(each_commit=False, install=install)
+        play_worlds(database, daemon, IndexSearch(rest), servers, how)

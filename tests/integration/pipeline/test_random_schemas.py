@@ -1,238 +1,87 @@
 """Random tables, which change, and read models under random transactions, with SQL as the oracle.
 
+Several schemas at once, each with a daemon of its own, over the same servers: a history mostly
+waits, and what the others do to the server is one more thing that must not matter.
+
 PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run: its first schema is the one that
 failed. Sessions race, so that the same steps may meet in another order.
 """
 
 from __future__ import annotations
 
-import sys
-import threading
-import time
-import uuid
 from collections import Counter
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from random import Random
+from threading import Event
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
-from tests.generators.budget import repeatable, rounds, seeded
+from tests.generators.budget import deadline, repeatable, seeded
 from tests.generators.controlled_daemon import ControlledDaemon
-from tests.generators.history import Load, Plan
-from tests.generators.oracle import assert_equal, compare
-from tests.generators.random_ddl import EXTRA, SchemaSteps
-from tests.generators.random_mapping import ReadModel, random_read_models
-from tests.generators.random_tables import TYPES, random_table
-from tests.generators.running_daemon import until
+from tests.generators.random_schema import Schema, played
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.conftest import Database
     from tests.generators.rest import Rest
     from tests.integration.pipeline.conftest import StartDaemon
 
-HISTORIES = 12
-"""For one schema: its first one is loaded, the others are streamed and repaired."""
-TRANSACTIONS = 30
-REPAIR_SHARE = 0.3
-CHANGE_SHARES = (0.05, 0.05, 0.5)
-"""How many of the steps that change a schema do so: after each there is something to be loaded."""
-SETTINGS = "-c deadlock_timeout=20ms -c lock_timeout=100ms -c synchronous_commit=off"
-SETTLED_SECONDS = 60.0
-UNDECODABLE = "PostgreSQL fails to decode its log"
-"""The server can stumble over DDL that runs while a slot is made (18.4: "unexpected duplicate for
-tablespace 0, relfilenumber ..."): then what the message says must help."""
+BESIDE = 6
+"""Schemas at once: so many keep the servers busy on two cores."""
 
 
-class Schema:
-    """Random tables with their read models, and a daemon that follows them."""
-
-    def __init__(
-        self, database: Database, daemon: ControlledDaemon, rest: Rest, rng: Random
-    ) -> None:
-        self.dsn = database.dsn
-        self.daemon = daemon
-        self.rest = rest
-        self.rng = rng
-        self.counts: Counter[str] = Counter()
-        self._undecodable = self._told_undecodable()
-        self.name = f"h{uuid.uuid4().hex[:10]}"
-        self.tables = [
-            random_table(rng, self.name, f"t{at}") for at in range(rng.choice((1, 1, 2)))
-        ]
-        share = rng.choice(CHANGE_SHARES)
-        self.changes = [SchemaSteps(table, self.tables, share) for table in self.tables]
-        self.models: list[ReadModel] = [
-            model for table in self.tables for model in random_read_models(rng, table)
-        ]
-
-    def make(self) -> None:
-        """The tables, with some rows, and the configuration."""
-        with psycopg.connect(self.dsn, options=f"-c search_path={self.name}") as connection:
-            connection.execute(f"create schema {self.name}")
-            for statement in (TYPES, *(line for table in self.tables for line in table.ddl())):
-                connection.execute(statement.encode())
-            for table in self.tables:
-                table.fill(connection.cursor(), self.rng)
-        self.daemon.configure(
-            name=self.name,
-            projections={model.name: model.projection for model in self.models},
-            backfill={"chunk": "16kB", "rows_per_second": self.rng.choice((100, 1000, 100_000))},
-            memory={"transaction": self.rng.choice(("20kB", "64MB"))},
-        )
-
-    def remove(self) -> None:
-        """Leave nothing behind."""
-        self.daemon.running.close()
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            slots = "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
-            until(lambda: not self._slot_is_used(connection), 10, "the slot is free")
-            connection.execute(f"{slots} where slot_name = 'cdc_{self.name}'")
-            connection.execute(f"drop publication if exists cdc_{self.name}")
-            connection.execute(f"drop schema {self.name} cascade")
-        for model in self.models:
-            self.rest.delete(f"/{model.name}-*")
-
-    def _slot_is_used(self, connection: psycopg.Connection) -> bool:
-        query = "select from pg_replication_slots where slot_name = %s and active"
-        return connection.execute(query, [f"cdc_{self.name}"]).fetchone() is not None
-
-    def load(self, late_seconds: float) -> Load:
-        """Sessions that write into all tables."""
-        steps = [step for table in self.tables for step in table.steps()]
-        steps += [step for change in self.changes for step in change.all()]
-        if self.rng.random() < 0.3:
-            steps += [table.truncate for table in self.tables]
-        plan = Plan(
-            steps=steps,
-            between=[f"vacuum full {table.sql}" for table in self.tables],
-            late_seconds=late_seconds,
-            settings=f"{SETTINGS} -c search_path={self.name}",
-        )
-        return Load(self.dsn, self.rng.getrandbits(32), pause_seconds=0.02, plan=plan)
-
-    def repair(self) -> threading.Thread:
-        """Ask for one, and don't wait for the answer."""
-        model = self.rng.choice(self.models)
-
-        def ask() -> None:
-            with suppress(OSError):  # it is killed meanwhile
-                self.daemon.ask("start", projection=model.name)
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        self.counts["repairs"] += 1
-        return thread
-
-    def kill(self) -> None:
-        """At any moment, also while it starts."""
-        if self.rng.random() < 0.8:
-            until(lambda: self.daemon.running.status().get("backfill"), 60, "it follows")
-        time.sleep(self.rng.uniform(0, 0.5))
-        self.daemon.running.kill()
-        self.daemon.running.start()
-        self.counts["kills"] += 1
-
-    def history(self, *, kills: bool) -> None:
-        """One history, also where the server can't decode what happened in it."""
-        try:
-            self._write_and_compare(kills=kills)
-        except (AssertionError, ProcessLookupError):
-            if self._told_undecodable() == self._undecodable:
-                raise
-            self._begin_anew()
-        self.counts["histories"] += 1
-
-    def _told_undecodable(self) -> int:
-        return self.daemon.running.said().count(UNDECODABLE)
-
-    def _begin_anew(self) -> None:
-        """As the message says."""
-        until(lambda: not self.daemon.running.is_running, 60, "the daemon has ended")
-        self._undecodable = self._told_undecodable()
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute("select pg_drop_replication_slot(%s)", [f"cdc_{self.name}"])
-        self.daemon.running.start()
-        self.compare()
-        self.counts["undecodable"] += 1
-
-    def _write_and_compare(self, *, kills: bool) -> None:
-        """Transactions until there are enough of them, and then the comparison."""
-        running = self.daemon.running
-        is_first = not running.is_running
-        with self.load(late_seconds=2.0 if kills else 0.2) as load:
-            if is_first:
-                running.start()
-            repair = self.repair() if not is_first and self.rng.random() < REPAIR_SHARE else None
-            if kills:
-                self.kill()
-            until(lambda: running.status().get("backfill"), 60, "it follows")
-            until(lambda: load.committed >= TRANSACTIONS, 60, "enough is committed")
-        if repair is not None:
-            repair.join()
-        self.compare()
-        self.counts["transactions"] += load.committed
-        self.counts["rolled back"] += load.rolled_back
-        self.counts["rows"] += load.rows
-
-    def compare(self) -> None:
-        """Every document equals what SQL makes of its row."""
-        until(self._has_read_all, SETTLED_SECONDS, "all rows are read")
-        self.daemon.running.wait_until("streaming")
-        self.daemon.running.catch_up(SETTLED_SECONDS)
-        queries = {model.name: model.query for model in self.models}
-        with suppress(AssertionError):  # a change of a table is noticed a moment later
-            until(lambda: self._is_equal(queries), SETTLED_SECONDS, "all is equal", 0.2)
-        self.counts["documents"] += assert_equal(self.dsn, self.rest, queries, EXTRA)
-        status = self.daemon.running.status()
-        assert not status["dead_letters"], status
-
-    def _has_read_all(self) -> bool:
-        running = self.daemon.running
-        assert running.is_running, f"the daemon has ended:\n{running.tail()}"
-        return self.daemon.done()
-
-    def _is_equal(self, queries: dict[str, str]) -> bool:
-        found = compare(self.dsn, self.rest, queries, EXTRA)
-        return self.daemon.done() and all(one.none for one in found.values())
-
-
-@pytest.mark.parametrize(
-    ("database", "kills"),
-    [(15, False), (16, True), (18, False), (18, True)],
-    ids=["streamed by 15", "killed on 16", "streamed by 18", "killed on 18"],
-    indirect=["database"],
-)
-def test_random_schemas(
-    database: Database,
-    start_daemon: StartDaemon,
-    rest: Rest,
-    capsys: pytest.CaptureFixture[str],
-    kills: bool,  # noqa: FBT001 - a parameter of the test
-) -> None:
+@pytest.mark.parametrize("database", [15, 16, 18], indirect=True)
+def test_random_schemas(database: Database, start_daemon: StartDaemon, rest: Rest) -> None:
     """Loaded, streamed, repaired, killed: every document equals SQL over the source."""
     seed, _ = seeded()
-    daemon = ControlledDaemon(start_daemon({}, start=False))
-    counts: Counter[str] = Counter()
-    for number in rounds(0.5):
-        counts["schemas"] += 1
-        with repeatable(seed + number):
-            counts += played(Schema(database, daemon, rest, Random(seed + number)), kills=kills)
-    with capsys.disabled():
-        print(f"\n[seed {seed}: {dict(counts)}]", file=sys.stderr)  # noqa: T201 - property tests say what they did
+    players = Players(database.dsn, rest, seed)
+    daemons = [
+        ControlledDaemon(start_daemon({}, start=False, folder=f"beside{number}"))
+        for number in range(BESIDE)
+    ]
+    with ThreadPoolExecutor(BESIDE) as threads:
+        try:
+            counts = sum(threads.map(players.play, daemons), Counter[str]())
+        finally:
+            players.stop()  # also where the run is ended by a signal
+    if players.failures:
+        raise BaseExceptionGroup("random schemas", players.failures)
+    name = database.server.name
+    print(f"random schemas on {name}: {dict(counts)}, PROPERTY_SEED={seed}")  # noqa: T201 - the counts
 
 
-def played(schema: Schema, *, kills: bool) -> Counter[str]:
-    """All histories of a schema, and what they were."""
-    schema.make()
-    try:
-        for _ in range(HISTORIES):
-            schema.history(kills=kills)
-    except BaseException as error:
-        error.add_note("\n".join(line for table in schema.tables for line in table.ddl()))
-        error.add_note("\n".join(f"{model.projection}: {model.query}" for model in schema.models))
-        error.add_note(f"{schema.daemon.running.status()}\n{schema.daemon.running.tail()}")
-        raise
-    schema.remove()
-    return sum((change.done for change in schema.changes), schema.counts)
+class Players:
+    """Threads that play one schema after the other until the time is over, or one has failed."""
+
+    def __init__(self, dsn: str, rest: Rest, seed: int) -> None:
+        self._dsn = dsn
+        self._rest = rest
+        self._seeds: Iterator[int] = count(seed)
+        self._is_late = deadline()
+        self._stop_asked = Event()
+        self.failures: list[BaseException] = []
+
+    def stop(self) -> None:
+        """End after the history that is played."""
+        self._stop_asked.set()
+
+    def play(self, daemon: ControlledDaemon) -> Counter[str]:
+        """At least one schema; all that was counted."""
+        counts: Counter[str] = Counter()
+        while not counts or not self._is_over():
+            seed = next(self._seeds)
+            counts["schemas"] += 1
+            try:
+                with repeatable(seed):
+                    schema = Schema(self._dsn, daemon, self._rest, Random(seed))
+                    counts += played(schema, self._is_over)
+            except BaseException as error:  # noqa: BLE001 - shown beside what others have found
+                self.failures.append(error)
+                self.stop()
+        return counts
+
+    def _is_over(self) -> bool:
+        return self._stop_asked.is_set() or self._is_late()

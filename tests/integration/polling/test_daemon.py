@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from tests.generators.followed_worlds import Servers, play_worlds
+from tests.generators.followed_worlds import How, Servers, play_worlds
 from tests.generators.forked import command
 from tests.generators.running_daemon import until
 from tests.generators.waits import Asker, committed
@@ -57,7 +57,7 @@ def test_random_worlds(
     daemon = start_daemon({}, start=False, source=POLLING)
     with capsys.disabled():
         servers = Servers(postgres_server)
-        play_worlds(database, daemon, tables, servers, each_commit=False)
+        play_worlds(database, daemon, tables, servers, How(each_commit=False))
 
 
 def test_a_role_that_may_only_select_is_enough(

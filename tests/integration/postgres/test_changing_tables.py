@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from cdc_daemon.errors import SourceError
 from cdc_daemon.events import ChangeKind
 from cdc_daemon.ports import TableRequest
+from connectors.postgres.catalog import describe, leaf_partitions, list_tables
+from connectors.postgres.readable import privilege_reasons, reading_reasons
 from tests.integration.postgres.conftest import Connection, MakeSource, read_commits, start
 
 if TYPE_CHECKING:
     from connectors.postgres import PostgresSource
+    from tests.conftest import Database
 
 
 @pytest.mark.usefixtures("item")
@@ -157,3 +161,24 @@ def test_what_was_added_empty_is_null_in_older_rows(
     old, new = read_commits(source, 2)
     assert old.new == [b"1", b'"a"', b'"a"', b"null"]
     assert new.new == [b"2", b'"b"', b'"b"', b"7"]
+
+
+def test_rights_on_a_table_that_is_dropped_while_they_are_read_are_not_lacking(
+    database: Database, connection: Connection
+) -> None:
+    """The query still sees the table, and the server's functions don't: nothing is refused.
+
+    A snapshot that is kept makes what is a moment otherwise last.
+    """
+    connection.execute("create table part (id int primary key) partition by hash (id)")
+    bounds = "partition of part for values with (modulus 1, remainder 0)"
+    connection.execute(f"create table part_0 {bounds}".encode())
+    with psycopg.connect(database.dsn) as earlier:
+        earlier.execute("set transaction isolation level repeatable read")
+        tables = list_tables(earlier)
+        (relation,) = describe(earlier, [TableRequest("part")])
+        part = next(table for table in tables if table.name == "part")
+        leaves = leaf_partitions(earlier, [part], tables)[part.oid]
+        connection.execute("drop table part")
+        assert not list(privilege_reasons(earlier, relation, part))
+        assert not list(reading_reasons(earlier, relation, leaves))

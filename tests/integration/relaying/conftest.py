@@ -49,7 +49,8 @@ class Relayed:
         return [orjson.loads(one.value) for one in self.records(name) if one.value is not None]
 
     def written_so_far(self, name: str) -> int:
-        """About how many messages a table has by now."""
+        """About how many messages a table has by now, while the daemon runs that writes them."""
+        assert self.daemon.is_running, self.daemon.tail()
         return end_of(self._bootstrap_servers, f"{self.prefix}.{name}")
 
     def rows(self, name: str) -> dict[bytes, Any]:

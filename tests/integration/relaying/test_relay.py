@@ -88,6 +88,31 @@ def assert_in_order(relay: Relayed) -> None:
         before[row["id"]] = event["source"]["lsn"], event["op"]
 
 
+def test_existing_rows_are_relayed_while_brokers_are_killed(
+    start_relay: StartRelay,
+    hotels: psycopg.Connection,
+    database: Database,
+    kafka: embedded.KafkaServer,
+) -> None:
+    """With a backlog of changes behind each outage; every row is there at the end, as it is."""
+    hotels.execute(
+        "insert into hotel select i, 'old', 0, 1, repeat('x', 500) from generate_series(1, %s) i",
+        [EXISTING],
+    )
+    relay = start_relay(backfill={"chunk": "50kB", "rows_per_second": EXISTING // 5})
+    with writing_over(database.dsn, EXISTING):
+        for rows in (SOME, 2 * SOME):
+            until(lambda: relay.written_so_far("public.hotel") > rows, 60, "some rows are read")  # noqa: B023 - at once
+            kafka.kill()
+            hotels.execute("update hotel set stars = stars + 1 where id % 10 = 0")
+            kafka.start()
+    relay.daemon.wait_until()
+    relay.daemon.catch_up()
+    assert_in_order(relay)
+    found = {row["id"]: row["stars"] for row in relay.rows("public.hotel").values()}
+    assert found == dict(hotels.execute("select id, stars from hotel").fetchall())
+
+
 def command(name: str, relay: Relayed) -> str:
     """What a command says of a relay."""
     line = [sys.executable, "-m", "cdc_daemon", name, str(relay.daemon.file)]

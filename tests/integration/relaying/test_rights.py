@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from confluent_kafka.admin import (
@@ -21,10 +19,11 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from cdc_daemon.embedded.kafka_users import PASSWORD, KafkaTls
+from cdc_daemon.embedded.kafka_users import KafkaTls
 from tests.generators.certificates import certificates
 from tests.generators.daemons import daemons
 from tests.generators.forked import command
+from tests.generators.kafka_rules import Secured
 from tests.generators.read_tables import TableSearch
 from tests.integration.relaying.conftest import StartRelay
 
@@ -33,18 +32,12 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from cdc_daemon import embedded
     from tests.conftest import Database, StartKafka
     from tests.generators.running_daemon import RunningDaemon
     from tests.integration.relaying.conftest import Relayed
 
 WAIT_SECONDS = 60
 PAGE = (Path(__file__).parents[3] / "docs/how-to/least-privileges.md").read_text(encoding="utf-8")
-KINDS = {
-    "--topic": ResourceType.TOPIC,
-    "--group": ResourceType.GROUP,
-    "--transactional-id": ResourceType.TRANSACTIONAL_ID,
-}
 
 
 def rule(
@@ -132,26 +125,12 @@ def assert_stops(daemon: RunningDaemon) -> None:
     assert "kafka-acls" in daemon.tail()
 
 
-RELAYED, FOLLOWED, SHARED = (
+RELAYED, FOLLOWED, SHARED, _ = (
     block.replace("\\\n", " ").splitlines()
     for block in re.findall(r"```sh\n(kafka-acls.*?)```", PAGE, re.DOTALL)
 )
-"""Commands of the page: for a relay, for a reader of its log, and for replicas."""
-
-
-class Secured(NamedTuple):
-    """A Kafka that speaks TLS, knows users, and has the rules of the page."""
-
-    server: embedded.KafkaServer
-    certificates: Path
-
-    def section(self, user: str) -> dict[str, Any]:
-        """How it is reached."""
-        return {
-            "bootstrap_servers": self.server.bootstrap_servers,
-            "tls": {"ca": str(self.certificates / "authority.pem")},
-            "sasl": {"mechanism": "PLAIN", "user": user, "password": PASSWORD},
-        }
+"""Commands of the page: for a relay, for a reader of its log, for replicas; those for who reads
+topics are tried elsewhere."""
 
 
 @pytest.fixture
@@ -159,37 +138,9 @@ def secured(private_kafka: StartKafka) -> Iterator[Secured]:
     """Users may what the page gives them."""
     with certificates("server") as folder:
         tls = KafkaTls(folder / "server.both", folder / "authority.pem")
-        server = private_kafka(users=("cdc_relay", "cdc_reader"), tls=tls)
-        admin = AdminClient(server.client_settings())
-        rules = [one for line in (*RELAYED, *FOLLOWED, *SHARED) for one in bindings(line)]
-        for made in admin.create_acls(rules).values():
-            made.result(WAIT_SECONDS)
-        yield Secured(server, folder)
-
-
-def bindings(command: str) -> list[AclBinding]:
-    """What `kafka-acls` would make of its arguments."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--operation", action="append")
-    parser.add_argument("--resource-pattern-type", default="literal")
-    for name in ("--bootstrap-server", "--allow-principal", *KINDS):
-        parser.add_argument(name)
-    parser.add_argument("--add", action="store_true")
-    said = vars(parser.parse_args(shlex.split(command)[1:]))
-    ((kind, name),) = [
-        (kind, said[option[2:].replace("-", "_")])
-        for option, kind in KINDS.items()
-        if said[option[2:].replace("-", "_")]
-    ]
-    pattern = ResourcePatternType[said["resource_pattern_type"].upper()]
-    return [
-        AclBinding(
-            *(kind, name, pattern, said["allow_principal"], "*"),
-            AclOperation[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper()],
-            AclPermissionType.ALLOW,
-        )
-        for operation in said["operation"]
-    ]
+        made = Secured(private_kafka(users=("cdc_relay", "cdc_reader"), tls=tls), folder)
+        made.run([*RELAYED, *FOLLOWED, *SHARED])
+        yield made
 
 
 def test_the_rules_of_the_page_are_enough(
@@ -244,4 +195,4 @@ def test_a_broker_that_nobody_trusts_is_refused(
     with daemons(database.dsn, sink, tmp_path) as make:
         relay = make({}, relay={"tables": ["public.hotel"]})
         assert relay.wait(WAIT_SECONDS) == 4
-        assert "Check `bootstrap_servers`, `tls`, `sasl`" in relay.tail()
+        assert "Check `tls`: `ca` must be" in relay.tail()

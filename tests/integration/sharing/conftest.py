@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +21,13 @@ from tests.integration.pipeline.conftest import (  # noqa: F401 - as above
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cdc_daemon.embedded import KafkaServer
     from tests.conftest import Database
     from tests.generators.daemons import StartDaemon
     from tests.generators.running_daemon import RunningDaemon
-
-IS_LONG = float(os.environ.get("PROPERTY_SECONDS") or 0) > 60
-collect_ignore = [] if IS_LONG else ["test_random_worlds.py"]
-"""Its worlds take minutes each, and it isn't known yet how they bear a busy machine: they are run
-when somebody asks for long runs."""
 
 TABLES = ["public.chain", "public.hotel", "public.room", "public.tag", "public.hotel_tag"]
 PROJECTIONS: dict[str, Any] = {
@@ -53,12 +47,12 @@ class Projectors:
         self.projections = PROJECTIONS
         self.all: list[RunningDaemon] = []
 
-    def add(self) -> RunningDaemon:
-        """One more, on a machine of its own."""
+    def add(self, prepare: Callable[[], None] | None = None) -> RunningDaemon:
+        """One more, on a machine of its own; `prepare` as in `RunningDaemon.start`."""
         folder = f"replica{len(self.all)}"
         one = self._start(self.projections, start=False, folder=folder, source=self._source)
         one.options = ("--role", "projector")
-        one.start()
+        one.start(prepare)
         self.all.append(one)
         return one
 
@@ -69,11 +63,11 @@ class Projectors:
 
     def wait_shared(self, *members: RunningDaemon, seconds: float = SECONDS) -> None:
         """Wait until these write all documents, each some of them."""
-        until(
-            lambda: shares([one.status() for one in members]),
-            seconds,
-            f"{len(members)} share the documents",
-        )
+        until(lambda: self.share(*members), seconds, f"{len(members)} share the documents")
+
+    def share(self, *members: RunningDaemon) -> bool:
+        """Whether these write all documents, each some of them."""
+        return shares([one.status() for one in members])
 
     def catch_up(self) -> None:
         """Wait until each of them says that all is searchable."""

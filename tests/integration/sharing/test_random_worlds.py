@@ -12,8 +12,9 @@ import pytest
 
 from cdc_daemon import embedded
 from cdc_daemon.embedded.ports import HOST, free_port
+from tests.generators.budget import budget_seconds
 from tests.generators.daemons import daemons
-from tests.generators.followed_worlds import Servers, play_worlds
+from tests.generators.followed_worlds import How, Servers, play_worlds
 from tests.generators.replicas import Replicas
 from tests.generators.searched import IndexSearch
 from tests.generators.wire import wire_to
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from tests.generators.rest import Rest
     from tests.generators.wire import Wire
     from tests.integration.pipeline.conftest import StartDaemon
+
+
+LARGE = How(together=4)
+"""Each of the replicas keeps the rows of all."""
+SMALL = How(together=1, commits=10, most_kills=2)
+"""Three replicas have to start, load and share the documents: that takes most of the time."""
+LONG_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -86,4 +94,6 @@ def test_random_worlds(
     """Each document is that of the commit which its version names, and that of SQL at the end."""
     servers = Servers(database.server, wired_kafka)
     with capsys.disabled():
-        play_worlds(database, replicas, IndexSearch(rest), servers, install=replicas.relay.install)
+        how = LARGE if budget_seconds() > LONG_SECONDS else SMALL
+        how = how._replace(install=replicas.relay.install)
+        play_worlds(database, replicas, IndexSearch(rest), servers, how)

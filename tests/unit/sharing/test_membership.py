@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,55 +12,13 @@ from cdc_daemon.sharing import membership
 from cdc_daemon.sharing.membership import Membership
 from cdc_daemon.sharing.slots import ALL_SLOTS
 from tests.generators.conditions import wait_until
+from tests.generators.one_member import OneMember
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from cdc_daemon.ports import Reached
+    from collections.abc import Iterator
 
 EVERYTHING = Seat(leads=True, slots=ALL_SLOTS)
 SILENT_SECONDS = 1.0
-
-
-class OneMember:
-    """A group of one, which has everything that it wants."""
-
-    def __init__(self) -> None:
-        self.goes_on = threading.Event()
-        """Cleared, a look takes until it is set: as if the process were frozen meanwhile."""
-        self.goes_on.set()
-        self.is_away = False
-        self._wanted = NOTHING
-
-    def take_part(self, *, leading: bool, sharing: bool) -> None:
-        """It has at once what it wants."""
-        self._wanted = Seat(leading, ALL_SLOTS if sharing else frozenset())
-
-    def look(self, timeout_seconds: float) -> Seat:
-        """What it has."""
-        time.sleep(timeout_seconds / 10)
-        self.goes_on.wait()
-        return self._wanted
-
-    def is_led(self) -> bool:
-        """By itself."""
-        return self._wanted.leads
-
-    def members(self) -> int:
-        """There is one."""
-        return 1
-
-    def tell(self, reached: Mapping[int, Reached]) -> None:
-        """Nobody else hears it."""
-
-    def told(self) -> Mapping[int, Reached]:
-        """Nothing; or it can't be reached."""
-        if self.is_away:
-            raise RetryError("it is away")
-        return {}
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
 
 
 class Member:
