@@ -1,7 +1,7 @@
 """Random worlds under concurrent transactions: what a daemon writes, with SQL as the oracle.
 
-PROPERTY_SECONDS says how long (15), or PROOF_SECONDS for both tests together. PROPERTY_SEED repeats a
-run: its first worlds are those that failed.
+PROPERTY_SECONDS says how long (15), or PROOF_SECONDS for both tests together. PROPERTY_SEED repeats
+a run: its first worlds are those that failed.
 """
 
 from __future__ import annotations

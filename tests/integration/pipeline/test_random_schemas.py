@@ -3,8 +3,8 @@
 Several schemas at once, each with a daemon of its own, over the same servers: a history mostly
 waits, and what the others do to the server is one more thing that must not matter.
 
-PROPERTY_SECONDS says how long on each version (15), or PROOF_SECONDS on all. PROPERTY_SEED repeats a
-run: its first schema is the one that failed. Sessions race, so that the same steps may meet in
+PROPERTY_SECONDS says how long on each version (15), or PROOF_SECONDS on all. PROPERTY_SEED repeats
+a run: its first schema is the one that failed. Sessions race, so that the same steps may meet in
 another order.
 """
 
