@@ -30,20 +30,26 @@ def repeatable(seed: int) -> Iterator[None]:
         raise
 
 
-def budget_seconds() -> float:
-    """PROPERTY_SECONDS, or 15 without it."""
-    return float(os.environ.get("PROPERTY_SECONDS") or DEFAULT_SECONDS)
+def budget_seconds(share: float = 1.0, proof_share: float = 0.0) -> float:
+    """`share` of PROPERTY_SECONDS (15 without it).
+
+    Of a test that is a part of a proof: `proof_share` of PROOF_SECONDS, where that is given.
+    """
+    proof = os.environ.get("PROOF_SECONDS")
+    if proof and proof_share:
+        return float(proof) * proof_share
+    return float(os.environ.get("PROPERTY_SECONDS") or DEFAULT_SECONDS) * share
 
 
-def deadline(share: float = 1.0) -> Callable[[], bool]:
-    """Whether `share` of PROPERTY_SECONDS (15 without it) has passed since this call."""
-    end = time.monotonic() + budget_seconds() * share
+def deadline(share: float = 1.0, proof_share: float = 0.0) -> Callable[[], bool]:
+    """Whether `budget_seconds` have passed since this call."""
+    end = time.monotonic() + budget_seconds(share, proof_share)
     return lambda: time.monotonic() >= end
 
 
-def rounds(share: float = 1.0, *, least: int = 1) -> Iterator[int]:
-    """Count rounds until `share` of PROPERTY_SECONDS (15 without it) has passed, and `least`."""
-    is_over = deadline(share)
+def rounds(share: float = 1.0, *, least: int = 1, proof_share: float = 0.0) -> Iterator[int]:
+    """Count rounds until `budget_seconds` have passed, and `least`."""
+    is_over = deadline(share, proof_share)
     number = 0
     while number < least or not is_over():
         yield number

@@ -89,7 +89,9 @@ class How(NamedTuple):
     """That share a daemon, and its state: starts and waits are dear, not worlds."""
     commits: int = 40
     """Of each world, at least, once the daemon follows after all that happened to it."""
-    most_kills: int = 4
+    most_kills: int = 10
+    proof_share: float = 0.0
+    """Of PROOF_SECONDS; else half of PROPERTY_SECONDS."""
     each_commit: bool = True
     """The source tells one transaction from another; else only the end is looked at."""
     install: Callable[[Path], None] = lambda _: None
@@ -280,7 +282,7 @@ def play_worlds(
     seed, _ = seeded()
     counts: Counter[str] = Counter()
     try:
-        for number in rounds(0.5):
+        for number in rounds(0.5, proof_share=how.proof_share):
             with repeatable(seed + number):
                 together = Together(database, daemon, searched, Random(seed + number), how)
                 counts += played(together, servers)

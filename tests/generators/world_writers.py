@@ -23,6 +23,10 @@ REWRITING_SHARE = 0.1
 anew then, and all else waits for the daemon to begin anew."""
 TRUNCATED_SHARE = 0.3
 """Of the truncates that are drawn: after each there is little to be wrong about for a while."""
+TIRING = 1.1
+MOST_REST_SECONDS = 6.0
+"""Sessions tire until they are told how fast to go: the longer a daemon takes to start, the more it
+needs the machine, and thousands of commits before that show nothing that dozens don't."""
 ROLLED_BACK_SHARE = 0.1
 LATE_SHARE = 0.1
 MOST_LATE_SECONDS = 0.5
@@ -40,13 +44,15 @@ class Writer(threading.Thread):
         self._journal = journal
         self._rng = rng
         self._pause_seconds = pause_seconds
+        self._weary = 1.0
+        self._tires = True
         self._stop_asked = threading.Event()
         self._may_rewrite = rng.random() < REWRITING_SHARE
         self.failure: Exception | None = None
 
     def pace(self, pause_seconds: float) -> None:
-        """Rest for as long as that at most between two transactions."""
-        self._pause_seconds = pause_seconds
+        """From now on rest for as long as that at most between two transactions."""
+        self._pause_seconds, self._tires = pause_seconds, False
 
     def stop(self) -> None:
         """End after the transaction that is open."""
@@ -66,8 +72,15 @@ class Writer(threading.Thread):
         with psycopg.connect(self._dsn, autocommit=True, options=SETTINGS) as connection:
             history = WorldHistory(self._rng, self._world, connection)
             history.look()
-            while not self._stop_asked.wait(self._rng.uniform(0, self._pause_seconds)):
+            while not self._stop_asked.wait(self._rest_seconds()):
                 self._transaction(history, connection)
+
+    def _rest_seconds(self) -> float:
+        most = self._pause_seconds
+        if self._tires:
+            most = min(most * self._weary, MOST_REST_SECONDS)
+            self._weary *= TIRING
+        return self._rng.uniform(0, most)
 
     def _transaction(self, history: WorldHistory, connection: Connection) -> None:
         statements = history.draw()
@@ -115,7 +128,7 @@ class Writers:
         ]
 
     def pace(self, pause_seconds: float) -> None:
-        """Rest for as long as that at most between two transactions of a session."""
+        """From now on a session rests for as long as that at most between two transactions."""
         for writer in self._writers:
             writer.pace(pause_seconds)
 

@@ -1,7 +1,7 @@
 """Random worlds under concurrent transactions: what a daemon writes, with SQL as the oracle.
 
-PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run: its first worlds are those that
-failed.
+PROPERTY_SECONDS says how long (15), or PROOF_SECONDS for both tests together. PROPERTY_SEED repeats
+a run: its first worlds are those that failed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.generators.followed_worlds import Servers, play_worlds
+from tests.generators.followed_worlds import How, Servers, play_worlds
 from tests.generators.searched import IndexSearch
 
 if TYPE_CHECKING:
@@ -39,4 +39,5 @@ def test_random_worlds(
     """Each document is that of the commit which its version names, and that of SQL at the end."""
     daemon = start_daemon({}, start=False)
     with capsys.disabled():
-        play_worlds(database, daemon, IndexSearch(rest), servers if killed else None)
+        how = How(proof_share=0.5)
+        play_worlds(database, daemon, IndexSearch(rest), servers if killed else None, how)

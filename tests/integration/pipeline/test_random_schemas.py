@@ -3,8 +3,9 @@
 Several schemas at once, each with a daemon of its own, over the same servers: a history mostly
 waits, and what the others do to the server is one more thing that must not matter.
 
-PROPERTY_SECONDS says how long (15), PROPERTY_SEED repeats a run: its first schema is the one that
-failed. Sessions race, so that the same steps may meet in another order.
+PROPERTY_SECONDS says how long on each version (15), or PROOF_SECONDS on all. PROPERTY_SEED repeats
+a run: its first schema is the one that failed. Sessions race, so that the same steps may meet in
+another order.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
     from tests.generators.rest import Rest
     from tests.integration.pipeline.conftest import StartDaemon
 
+VERSIONS = [15, 16, 18]
 BESIDE = 6
 """Schemas at once: so many keep the servers busy on two cores."""
 
 
-@pytest.mark.parametrize("database", [15, 16, 18], indirect=True)
+@pytest.mark.parametrize("database", VERSIONS, indirect=True)
 def test_random_schemas(database: Database, start_daemon: StartDaemon, rest: Rest) -> None:
     """Loaded, streamed, repaired, killed: every document equals SQL over the source."""
     seed, _ = seeded()
@@ -60,7 +62,7 @@ class Players:
         self._dsn = dsn
         self._rest = rest
         self._seeds: Iterator[int] = count(seed)
-        self._is_late = deadline()
+        self._is_late = deadline(proof_share=1 / len(VERSIONS))
         self._stop_asked = Event()
         self.failures: list[BaseException] = []
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.integration.pipeline.conftest import StartDaemon
 
 
-LARGE = How(together=4)
+LARGE = How(together=4, most_kills=4)
 """Each of the replicas keeps the rows of all."""
 SMALL = How(together=1, commits=10, most_kills=2)
 """Three replicas have to start, load and share the documents: that takes most of the time."""
