@@ -6,19 +6,21 @@ BIN = $(VENV)/bin
 .PHONY: demo hotel social test check bench format lock clean deploy-tools manifests
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml
+	@echo "$(VENV): installing what tests and checks need (once) ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(VENV)-demo/installed: requirements/demo.txt pyproject.toml
+	@echo "$(VENV)-demo: installing what the demo needs (once) ..."
 	$(PYTHON) -m venv $(VENV)-demo
 	$(VENV)-demo/bin/python -m pip install --quiet --require-hashes -r requirements/demo.txt
 	$(VENV)-demo/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: $(VENV)-demo/installed  ## The main job on real servers, on your screen
-	$(VENV)-demo/bin/cdc-daemon demo
+	$(VENV)-demo/bin/cdc-daemon demo $(DEMO_ARGS)
 
 hotel: $(VENV)-demo/installed  ## A booking site in your browser, with all that it needs
 	$(VENV)-demo/bin/python -m deploy.examples.hotel.app

@@ -22,6 +22,7 @@ from cdc_daemon.covering import covered_tables
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import (
     CdcError,
+    ManyLeftOutError,
     RetentionLimitError,
     RetryError,
     SchemaChangedError,
@@ -163,6 +164,9 @@ class Daemon:
                 except ShareChangedError as change:
                     self._start.again(change)
                     log.info("share_changed", why=str(change))
+                except ManyLeftOutError as many:
+                    self._start.again(many)
+                    log.warning("rows_read_again", table=many.table, why=many.why)
                 except SchemaChangedError as change:
                     self._start.again(change)
                     self.metrics.schema_changed(change.table)
@@ -238,7 +242,7 @@ class Daemon:
         delivery.resume(begun.checkpoint, begun.written)
         joiner = self._joiner(begun, delivery, part)
         backfill = self._backfill(begun, delivery, joiner)
-        filler = self._filler(begun, delivery)
+        filler = self._filler(begun, delivery, leads=part is None or part.seat.leads)
         pipeline = self._pipeline(begun, delivery, backfill, filler, joiner, part)
         watch = self._watch(begun, delivery)
         try:
@@ -275,12 +279,10 @@ class Daemon:
         watch.start()
         return watch
 
-    def _filler(self, begun: Begun, delivery: Delivery) -> HoleFiller:
-        flat = {
-            begun.checkpoint.generations[projection.name].index: projection
-            for projection in begun.compiled.projections
-        }
-        return HoleFiller(self._source, delivery, flat)
+    def _filler(self, begun: Begun, delivery: Delivery, *, leads: bool) -> HoleFiller:
+        made = begun.checkpoint.generations
+        flat = {made[one.name].index: one for one in begun.compiled.projections}
+        return HoleFiller(self._source, delivery, flat, leads=leads)
 
     def _let_wait(self, begun: Begun, delivery: Delivery) -> None:
         """Clients can post, and wait for positions; those who do already wait on this start."""

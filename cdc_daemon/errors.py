@@ -15,6 +15,7 @@
     ├── StartAgainError     what the start went by holds no longer: start again, in this process
     │   ├── ShareChangedError     a replica has other documents to write, or other indices
     │   └── SchemaChangedError    a table isn't what the mappings were compiled for
+    │       └── ManyLeftOutError      nor is what is known of its rows enough: they are read again
     ├── TokenError          what a client waits for isn't understood: say so to them
     │   ├── ForeignTokenError     it was taken in another history than the source's
     │   └── FutureTokenError      the source's log doesn't go so far
@@ -149,6 +150,16 @@ class SchemaChangedError(StartAgainError):
         self.table = table
         """`schema.name`, as `Relation.qualified_name` has it."""
         self.why = why
+
+
+class ManyLeftOutError(SchemaChangedError):
+    """Updates have left out values of more documents than are remembered. Nothing of the table has
+    changed, but what a start does about it is what it does about a change.
+    """  # noqa: D205 - one sentence
+
+    def __init__(self, table: str, most: int, *, shown_by: tuple[int, int]) -> None:
+        why = f"more than {most} documents wait for values that updates left out"
+        super().__init__(table, why, shown_by=shown_by)
 
 
 class RetentionLimitError(SourceError):

@@ -212,6 +212,7 @@ class Pipeline:
             # While anything is held back, look only whether more has come, and don't wait for it.
             events = self._source.read(0.0 if held else self._patience_seconds())
             urgent = self._take(events)
+            self._filler.require_all()
             more = self._joiner is not None and self._joiner.step()
             awaited = self._delivery.take_awaited()
             held = self._hold_back() if (events or more) and not awaited else self._release()

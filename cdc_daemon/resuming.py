@@ -150,7 +150,7 @@ def _gone_on_with(
             continue
         for table in tables_of(projection) & tables.keys():
             if projection.name in unfinished or isinstance(projection, Plan):
-                reasons[projection.name] = f"table {table} has changed: {tables[table]}"
+                reasons[projection.name] = f"table {table} is read again: {tables[table]}"
             else:
                 repaired[table] = (*repaired.get(table, ()), projection.name)
     good = {projection.name: projection for projection in projections}

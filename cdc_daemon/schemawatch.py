@@ -25,6 +25,11 @@ LOOK_SHARE: Final = 20
 """A look is followed by a pause of this many times as long as it took: thousands of partitions make
 one expensive, and no more than 5 % of one of the source's cores goes into them."""
 
+SILENT_LOOKS: Final = 3
+SILENT_SECONDS: Final = 60.0
+"""After so many looks in a row, and so long, without an answer it is said that changes go unseen. A
+source that is away for a moment is said elsewhere."""
+
 
 class SchemaWatch(threading.Thread):
     """One thread that looks once a second or so, until it has found a change or is stopped."""
@@ -45,6 +50,12 @@ class SchemaWatch(threading.Thread):
         self._adopted = adopted
         self._gone: set[str] = set()
         """What wasn't there at the last look: a table that is made anew is away for a moment."""
+        self._unread = 0
+        """How many looks in a row have brought nothing."""
+        self._seen_at = time.monotonic()
+        """When one brought something last."""
+        self._said = False
+        """Whether it was said since."""
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -67,7 +78,9 @@ class SchemaWatch(threading.Thread):
             shapes = dict(self._reader.read(list(self._relations)))
         except CdcError as error:
             log.debug("schema_not_read", error=str(error))
+            self._note_unread(error)
             return
+        self._note_read()
         gone = self._relations.keys() - shapes.keys()
         for table in self._relations.keys() - (gone - self._gone):
             why = difference(self._shapes.get(table), shapes.get(table), self._relations[table])
@@ -77,3 +90,17 @@ class SchemaWatch(threading.Thread):
         if not gone and shapes != self._shapes:
             self._shapes = shapes
             self._adopted(shapes)
+
+    def _note_unread(self, error: CdcError) -> None:
+        """Say once of several in a row that changes of tables go unnoticed."""
+        self._unread += 1
+        seconds = time.monotonic() - self._seen_at
+        if self._said or self._unread < SILENT_LOOKS or seconds < SILENT_SECONDS:
+            return
+        self._said = True
+        log.warning("schema_unseen", looks=self._unread, seconds=round(seconds), error=str(error))
+
+    def _note_read(self) -> None:
+        if self._said:
+            log.info("schema_seen_again", seconds=round(time.monotonic() - self._seen_at))
+        self._unread, self._said, self._seen_at = 0, False, time.monotonic()

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 VERSIONS = (15, 16, 18)
 TEST_HEAP = "768m"
 OF_THE_MACHINE = "[of the machine] "
-"""Begins the reason of a skip that no package would mend: no IPv6, a checkout closed to others."""
+"""Begins the reason of a skip that nobody could mend, so that it fails not even CI.
+
+Only: what the version of PostgreSQL lacks that was asked for, no IPv6, no right to mount a disk.
+"""
 SEED = "PROPERTY_SEED="
 """In the line that a property test prints: how much it tried, and how to try it again."""
 ServerType = TypeVar("ServerType", bound=embedded.Server)
@@ -115,7 +118,7 @@ def _counts(passed: list[pytest.TestReport]) -> list[str]:
 
 
 def _mendable(skipped: list[pytest.TestReport]) -> list[pytest.TestReport]:
-    """Those that an installed package would have run, not those that depend on the machine."""
+    """Those that could have been run, by installing or opening something."""
     return [report for report in skipped if OF_THE_MACHINE not in str(report.longrepr)]
 
 

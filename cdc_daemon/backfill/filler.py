@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.backfill.holes import Answer, Holes
+from cdc_daemon.backfill.holes import Answer, Holes, most_holes
 from cdc_daemon.backfill.nudging import Nudging
 from cdc_daemon.backfill.targets import contents_of
 from cdc_daemon.delivery.retrying import retrying
-from cdc_daemon.errors import CdcError, RetryError, RewrittenError
+from cdc_daemon.errors import CdcError, ManyLeftOutError, RetryError, RewrittenError, StopError
 from cdc_daemon.projection.hole import is_hole, read_key
 
 if TYPE_CHECKING:
@@ -37,14 +37,24 @@ class HoleFiller:
     """The holes of a pipeline. The reader calls it; a thread reads."""
 
     def __init__(
-        self, source: Source, delivery: Delivery, projections: Mapping[str, FlatProjection]
+        self,
+        source: Source,
+        delivery: Delivery,
+        projections: Mapping[str, FlatProjection],
+        *,
+        leads: bool = True,
     ) -> None:
-        """`projections` by their indices."""
+        """`projections` by their indices; `leads`: whether a start of ours has rows read again."""
         self._source = source
         self._delivery = delivery
         self._projections = projections
-        self._holes = Holes()
-        self._xid = 0
+        self._leads = leads
+        self._most = most_holes(leads=leads)
+        self._holes = Holes(self._most)
+        self._too_many: ManyLeftOutError | None = None
+        """Of the first transaction that left out more than is remembered."""
+        self._commit: tuple[int, int] = (0, 0)
+        """Position and number of the transaction that is sent."""
         self._after: Position | None = None
         self._asked: deque[tuple[int, Keys]] = deque(maxlen=1)
         self._answers: deque[tuple[int, Answer]] = deque()
@@ -78,7 +88,7 @@ class HoleFiller:
 
     def begin(self, commit: Commit) -> None:
         """What is sent from now on is of this transaction."""
-        self._xid = commit.xid
+        self._commit = (commit.position, commit.xid)
         self._after = self._delivery.progress.received
 
     def watching(self, index: str, contents: Iterable[Content]) -> Iterable[Content]:
@@ -88,6 +98,23 @@ class HoleFiller:
     def truncated(self, index: str) -> None:
         """All documents from before are gone."""
         self._holes.truncated(index)
+
+    def require_all(self) -> None:
+        """Nothing more is read of the stream once documents wait that aren't remembered.
+
+        Asked between transactions: what one did is written, but for those documents. Raises
+        ManyLeftOutError, on which the rows of the table are read again; StopError where that is
+        for another replica to do, which doesn't know of it.
+        """
+        if self._too_many is None:
+            return
+        if self._leads:
+            raise self._too_many
+        raise StopError(
+            f"{self._too_many}. Only the replica that leads has rows read again, and it has fewer "
+            "of them: it will, once others have our share. Or run: alter table "
+            f"{self._too_many.table} replica identity full"
+        )
 
     def step(self) -> None:
         """Take answers, write what the stream has passed, and ask for more."""
@@ -126,7 +153,11 @@ class HoleFiller:
     def _leave_out(self, index: str, document_id: bytes, content: bytes) -> None:
         """A document lacks a value (the dispatcher calls it)."""
         assert self._after is not None  # noqa: S101 - `begin` comes before anything is sent
-        self._holes.left((index, document_id), read_key(content), self._xid, self._after)
+        name, xid = (index, document_id), self._commit[1]
+        kept = self._holes.left(name, read_key(content), xid, self._after)
+        if not kept and self._too_many is None:
+            table = self._projections[index].relation.qualified_name
+            self._too_many = ManyLeftOutError(table, self._most, shown_by=self._commit)
         self._delivery.progress.unfilled = self._holes.held()
 
     def _watched(self, index: str, contents: Iterable[Content]) -> Iterator[Content]:

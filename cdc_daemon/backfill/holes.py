@@ -12,8 +12,6 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cdc_daemon.errors import StopError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -21,8 +19,11 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import Visibility
 
 MOST_HOLES: Final = 500_000
-"""About 400 bytes each. More come together only where a long backlog updates so many rows of large
-values: until the stream has passed it, none of them can be written."""
+"""About 400 bytes each. They add up over one commit, and over a backlog: none of them can be
+written until the stream has passed where their rows were read, which is beyond either."""
+BESIDE: Final = 2
+"""Who doesn't lead a group of replicas remembers so many times as many: only the leader can have
+rows read again, and has about as many in its share."""
 
 Name = tuple[str, bytes]
 """Index and document id."""
@@ -58,10 +59,19 @@ class Filled(NamedTuple):
     after: Position
 
 
+def most_holes(*, leads: bool) -> int:
+    """How many documents may wait at once."""
+    return MOST_HOLES if leads else BESIDE * MOST_HOLES
+
+
 class Holes:
     """All holes of a pipeline, the oldest first. One thread uses it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """`most` are remembered."""
+        self._most = most
+        self._forgotten: Position | None = None
+        """Where the commit before the first one ends of which some are not."""
         self._holes: dict[Name, Hole] = {}
         self._unasked: dict[Name, None] = {}
         self._answers: dict[Name, Answer] = {}
@@ -73,24 +83,26 @@ class Holes:
     def __contains__(self, name: Name) -> bool:
         return name in self._holes
 
-    def left(self, name: Name, key: tuple[str, ...], xid: int, after: Position) -> None:
-        """A transaction has left out a value of this document."""
+    def left(self, name: Name, key: tuple[str, ...], xid: int, after: Position) -> bool:
+        """A transaction has left out a value of this document; whether that is remembered.
+
+        Where it isn't, nothing from that transaction on counts as durable any more: it must come
+        again, or its rows must be read by other means.
+        """
         hole = self._holes.get(name)
         if hole is None:
-            if len(self._holes) >= MOST_HOLES:
-                raise StopError(
-                    f"more than {MOST_HOLES} documents wait for values that PostgreSQL stores out "
-                    "of line and left out of updates. Run: alter table ... replica identity full; "
-                    f"for the table of index {name[0]}, and load it anew"
-                )
+            if len(self._holes) >= self._most:
+                self._forgotten = after if self._forgotten is None else self._forgotten
+                return False
             self._holes[name] = Hole(key, after, xid)
             self._unasked[name] = None
-            return
+            return True
         hole.xid = xid
         answer = self._answers.get(name)
         if answer is not None and not answer.seen.sees(xid):
             del self._answers[name]
             self._unasked[name] = None
+        return True
 
     def settled(self, name: Name) -> None:
         """The stream has brought the whole document, or its end."""
@@ -148,4 +160,7 @@ class Holes:
 
     def held(self) -> Position | None:
         """Nothing beyond this is durable."""
-        return next((hole.after for hole in self._holes.values()), None)
+        first = next((hole.after for hole in self._holes.values()), None)
+        if first is None or self._forgotten is None:
+            return self._forgotten if first is None else first
+        return min(first, self._forgotten)

@@ -50,7 +50,7 @@ def add(
     key: Mapping[str, Any] | None = None,
     schema: str = DEFAULT_SCHEMA,
 ) -> None:
-    """Say what has become of a row of `table` (`schema.name`, as the mapping names it).
+    """Say what has become of a row of `table`: `schema.name`, or `name` in the schema `public`.
 
     Values are what `json` takes, and by `str` what it doesn't (dates, decimals, UUIDs). Raises
     ValueError where there is neither a row nor a key, and what the driver raises.

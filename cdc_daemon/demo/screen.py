@@ -28,6 +28,8 @@ STAGE_MEANINGS: Final = {
 NAME_WIDTH: Final = 27
 NUMBER_WIDTH: Final = 11
 BAR_WIDTH: Final = 20
+ADDRESSES_WITH_GAPS: Final = 4
+"""Those of one daemon. Where there are more, they have the lines between the blocks."""
 
 
 class Addresses(NamedTuple):
@@ -51,7 +53,8 @@ def screen(figures: Figures | None, addresses: Addresses, duration_seconds: floa
         _addresses(addresses),
         Text("Ctrl-C stops everything.", style="dim"),
     )
-    return Group(*(Padding(block, (0, 0, 1, 1)) for block in blocks))
+    gap = 1 if len(addresses.named) <= ADDRESSES_WITH_GAPS else 0
+    return Group(*(Padding(block, (0, 0, gap, 1)) for block in blocks))
 
 
 def _title(figures: Figures, way: str, duration_seconds: float) -> RenderableType:

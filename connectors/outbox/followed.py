@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import SchemaChangedError, StartAgainError
 from connectors.outbox.noted import Noted
+from connectors.outbox.noting import written_names
 from connectors.outbox.reading import Tables
 from connectors.postgres.database import mapped_errors
 
@@ -50,7 +51,11 @@ class Followed:
 
     def tables(self) -> Tables:
         """By how the outbox names them."""
-        noted = [Noted(each.relation, each.table.oid) for each in self._candidates]
+        names = written_names([each.relation for each in self._candidates])
+        noted = [
+            Noted(each.relation, each.table.oid, names[each.relation.qualified_name])
+            for each in self._candidates
+        ]
         before = self._columns(noted)
 
         def changed() -> Mapping[Relation, str]:
@@ -63,7 +68,7 @@ class Followed:
 
         return Tables(
             {each.oid: each for each in noted},
-            {each.relation.qualified_name: each for each in noted},
+            {name: each for each in noted for name in each.names},
             changed,
         )
 

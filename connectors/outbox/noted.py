@@ -50,6 +50,8 @@ class Noted:
 
     relation: Relation
     oid: int
+    names: tuple[str, ...]
+    """What an application may call it in the outbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,10 @@ class NotedChanges:
         self._outbox = selection.table
         name = sql.Identifier(noted.relation.schema, noted.relation.name)
         self._type = f"null::{name.as_string()}"
-        written = sql.Literal(noted.relation.qualified_name).as_string()
-        self._where = f'(c.relation = {noted.oid} or c."table" = {written}) and {selection.where}'
+        written = ", ".join(sql.Literal(each).as_string() for each in noted.names)
+        self._where = (
+            f'(c.relation = {noted.oid} or c."table" in ({written})) and {selection.where}'
+        )
         self._last = 0
         """The number of the last change that was given."""
         self._page = FIRST_PAGE

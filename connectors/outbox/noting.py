@@ -32,6 +32,18 @@ def who_notes(config: OutboxConfig, candidates: Sequence[Candidate]) -> Noting:
     return Noting(by_triggers, by_applications)
 
 
+def written_names(relations: Sequence[Relation]) -> dict[str, tuple[str, ...]]:
+    """By `schema.name`: what an application may call each in the outbox, as mappings name tables.
+
+    One of the schema `public` needs no schema, unless its own name reads as that of another one.
+    """
+    whole = {relation.qualified_name for relation in relations}
+    return {
+        name: (name,) if short in whole else (name, short)
+        for name, short in ((each, each.removeprefix("public.")) for each in sorted(whole))
+    }
+
+
 def unknown_tables(config: OutboxConfig, relations: Sequence[Relation]) -> Iterator[str]:
     """Tables that are left to applications, and that no mapping reads."""
     known = {relation.qualified_name for relation in relations}

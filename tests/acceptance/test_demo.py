@@ -32,6 +32,8 @@ COMMAND = (sys.executable, "-m", "cdc_daemon", "demo")
 SUMMARY = re.compile(
     r"^Check: every document equals its row: ([\d,]+) compared, 0 differ$", re.MULTILINE
 )
+STAGES = ("received", "projected", "indexed", "searchable", "found by a search")
+FIGURE = r" +(?:\d\.\d|[\d,]+) ms"
 TIMEOUT_SECONDS = 400
 """Most of it is for OpenSearch to start, on a machine that does other things as well."""
 
@@ -64,6 +66,11 @@ def test_it_runs_checks_and_leaves_nothing(temporary: Path) -> None:
     assert int(found[1].replace(",", "")) > 4000
     assert re.search(r"^ 0:\d\d .* transactions .* documents", result.stdout, re.MULTILINE)
     assert " 0 dead letters" in result.stdout
+    for stage in STAGES:
+        assert re.search(rf"^  {stage}{FIGURE}{FIGURE}", result.stdout, re.MULTILINE), result.stdout
+    assert re.search(r" [1-9]\d* probes, from outside$", result.stdout, re.MULTILINE), result.stdout
+    for name in ("Status", "Metrics", "Search"):
+        assert f"\n{name}: http://127.0.0.1:" in result.stderr
     assert "First load: 20,878 rows" in result.stderr
     assert list(temporary.iterdir()) == []
 

@@ -149,7 +149,7 @@ def _python() -> str:
                 capture_output=True,
             )
             return candidate
-    pytest.skip("[of the machine] no Python 3.11 with ensurepip that another user may run")
+    pytest.skip("no Python 3.11 with ensurepip that another user may run: python3-venv has one")
 
 
 def _sealed(place: Path, prefix: Path) -> Installed:

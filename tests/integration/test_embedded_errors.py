@@ -8,9 +8,12 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MANY_BYTES = 1 << 60
+LARGE_BYTES = 9_000_000
+"""Worth a line: more than `fetch.QUIET_BYTES`."""
 CLOSED_PROXY = "http://127.0.0.1:9"
 
 
@@ -62,6 +67,42 @@ def archive(cache: Path) -> Archive:
     return Archive("org.example", "thing", "1.0", digest, 1_000, 1_000)
 
 
+class Repository(SimpleHTTPRequestHandler):
+    """A Maven repository: its files, and not a word of who asks for them."""
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def remote(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a Maven repository that is reached by HTTP, in place of the central one."""
+    folder = cache.parent / "remote"
+    folder.mkdir()
+    with ThreadingHTTPServer((HOST, 0), partial(Repository, directory=str(folder))) as server:
+        settings = cache.parent / "home" / ".config" / "jgo.conf"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(f"[repositories]\ncentral = http://{HOST}:{server.server_port}\n")
+        monkeypatch.setenv("HOME", str(cache.parent / "home"))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, HOST)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield folder
+        server.shutdown()
+        thread.join()
+
+
+def published(remote: Path, size: int) -> Archive:
+    """An archive of so many bytes in that repository."""
+    file = remote / "org/example/large/1.0/large-1.0.zip"
+    file.parent.mkdir(parents=True)
+    with zipfile.ZipFile(file, "w") as content:
+        content.writestr("large", bytes(size))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Archive("org.example", "large", "1.0", digest, file.stat().st_size, size)
+
+
 def quiet(_: str) -> None:
     """Progress isn't what is tested here."""
 
@@ -87,6 +128,25 @@ def test_archive_is_unpacked_once(archive: Archive, cache: Path) -> None:
     shutil.rmtree(cache.parent / "maven")
     assert unpacked(archive, said.append) == first
     assert len(said) == 1
+
+
+def test_a_large_download_is_said_with_its_progress(remote: Path) -> None:
+    """What is fetched, how much that is, and five times how far it has come."""
+    said: list[str] = []
+    folder = unpacked(published(remote, LARGE_BYTES), said.append)
+    assert said == [
+        "large-1.0: fetching 9 MB, for this once",
+        *(f"large-1.0.zip: {done} MB of 9 MB fetched" for done in (2, 4, 5, 7, 9)),
+        "large-1.0: unpacking 9 MB",
+    ]
+    assert (folder / "large").stat().st_size == LARGE_BYTES
+
+
+def test_a_small_download_is_only_said_to_be_unpacked(remote: Path) -> None:
+    """It is over before anybody could read how far it has come."""
+    said: list[str] = []
+    unpacked(published(remote, 1_000_000), said.append)
+    assert said == ["large-1.0: unpacking 1 MB"]
 
 
 def test_other_checksum_is_refused(archive: Archive, cache: Path) -> None:

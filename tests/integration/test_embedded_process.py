@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cdc_daemon.embedded import EmbeddedError, Server
+from cdc_daemon.embedded import EmbeddedError, Server, process
 from cdc_daemon.embedded.ports import free_port
 from cdc_daemon.embedded.process import Launch
 from cdc_daemon.embedded.process_tree import is_alive, tree
@@ -91,6 +92,26 @@ def test_never_ready_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
         server.start()
     assert pids[0] is not None
     assert not is_alive(pids[0])
+
+
+def test_a_long_start_is_said_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits sees that it goes on: that it starts, how long it has taken so far, the end."""
+    monkeypatch.setattr(process, "NOTICE_SECONDS", 0.05)
+    said: list[str] = []
+    # Ready once it has been said twice, however slow the machine is.
+    slow = launch(tmp_path, ["sleep", "600"], lambda: len(said) > 2)
+    with Server(slow, said.append) as server:
+        server.start()
+    expected = (
+        rf"Test server: starting on 127\.0\.0\.1:{slow.port}",
+        r"Test server: still starting, \d+ s so far",
+        r"Test server: still starting, \d+ s so far",
+        r"Test server: ready after \d+\.\d s",
+    )
+    assert len(said) == len(expected), said
+    assert all(map(re.fullmatch, expected, said)), said
 
 
 def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from cdc_daemon.cli import app
 from cdc_daemon.config import load
+from tests.deploy.metrics_page import HISTOGRAM_SUFFIXES, metric_sections
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -25,6 +26,8 @@ IN_LINE = re.compile(r"`[^`\n]+`")
 COMMAND = re.compile(r"^(?:`|\$ )?cdc-daemon ([a-z]+)", re.MULTILINE)
 TARGET = re.compile(r"^`?(?:[A-Z_]+=\S+ )*make ([a-z][a-z-]*)", re.MULTILINE)
 REPOSITORY_PATH = re.compile(r"`((?:tests|connectors|cdc_daemon|deploy|helm|docs|\.ci)/[\w./-]*)`")
+OURS = re.compile(r"(?<![\w:])cdc_[a-z0-9_]*[a-z0-9]\b(?![*_{<])")
+UNITS = ("_bytes", "_ratio", "_seconds", "_total", *HISTOGRAM_SUFFIXES)
 PACKAGE = re.compile(r"^[A-Za-z0-9._-]+")
 
 
@@ -72,6 +75,20 @@ def test_every_proof_of_a_promise_exists() -> None:
     tests = {path.name for path in (ROOT / "tests" / "integration" / "pipeline").glob("test_*.py")}
     assert named
     assert named - tests == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_every_metric_exists(page: Path) -> None:
+    """What a page names as a metric is on the page of all metrics, which is that of the code.
+
+    A metric is told from other names of ours by its first words, or by a unit at its end.
+    """
+    sections = metric_sections(ROOT / "docs" / "reference" / "metrics.md")
+    known = {name for section in sections.values() for name in (section.name, *section.series)}
+    families = tuple({"_".join(name.split("_")[:2]) + "_" for name in sections} - {"cdc_daemon_"})
+    named = {name for name in OURS.findall(read(page)) if name.startswith(families)}
+    named |= {name for name in OURS.findall(read(page)) if name.endswith(UNITS)}
+    assert named - known == set()
 
 
 def test_every_command_in_the_top_level_pages_exists() -> None:

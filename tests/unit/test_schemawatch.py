@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cdc_daemon import schemawatch
 from cdc_daemon.errors import RetryError, SchemaChangedError
@@ -16,7 +17,7 @@ from tests.generators.by_hand import table
 from tests.generators.conditions import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, MutableMapping, Sequence
 
 ITEM = table("id", name="item")
 SHAPE = Shape("1", "key", {"id": ColumnShape(1, "int", "70")}, "1")
@@ -106,6 +107,34 @@ def test_a_source_that_is_away_is_no_change(catalog: Catalog, heard: Heard) -> N
     catalog.shape = SHAPE
     assert wait_until(lambda: catalog.looks > looks + 5)
     assert heard.found == heard.adopted == []
+
+
+def test_that_changes_go_unseen_is_said_once(
+    catalog: Catalog, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at once: a source is away for a moment now and then. And again when it happens again."""
+    with capture_logs() as said:
+        catalog.shape = RetryError("canceling statement due to statement timeout")
+        looks = catalog.looks
+        assert wait_until(lambda: catalog.looks > looks + 5)
+        assert warnings(said) == []
+        monkeypatch.setattr(schemawatch, "SILENT_SECONDS", 0.0)
+        looks = catalog.looks
+        assert wait_until(lambda: catalog.looks > looks + 5)
+        (first,) = warnings(said)
+        assert first["looks"] >= schemawatch.SILENT_LOOKS
+        assert "statement timeout" in first["error"]
+        catalog.shape = SHAPE
+        assert wait_until(lambda: any(one["event"] == "schema_seen_again" for one in said))
+        catalog.shape = RetryError("away")
+        assert wait_until(lambda: len(warnings(said)) == 2)
+        assert warnings(said)[1]["looks"] == schemawatch.SILENT_LOOKS
+    assert heard.found == heard.adopted == []
+
+
+def warnings(said: Sequence[MutableMapping[str, Any]]) -> list[MutableMapping[str, Any]]:
+    """What a person is told."""
+    return [one for one in said if one["event"] == "schema_unseen"]
 
 
 def test_a_table_that_is_made_anew_may_be_away_for_a_moment(catalog: Catalog, heard: Heard) -> None:

@@ -46,6 +46,18 @@ def table_of(sql: LiteralString) -> Technique:
     )
 
 
+def in_tables(name: str) -> Technique:
+    """That technique, with its documents in a table of the database instead of OpenSearch."""
+    [_, technique] = chosen(name)
+    return replace(
+        technique,
+        sink=READ_TABLES,
+        read_model=lambda places: Selected(
+            places.dsn, f"select id, revision, batch from read_models.{technique.read_model_name}"
+        ),
+    )
+
+
 @pytest.fixture
 def stage(postgres_server: embedded.PostgresServer) -> Stage:
     """PostgreSQL alone: nothing of these is searched."""
@@ -70,21 +82,37 @@ def test_a_technique_that_misses_nothing_has_all_its_figures(stage: Stage) -> No
 
 def test_an_outbox_that_only_the_application_writes_misses_nothing(stage: Stage) -> None:
     """Neither at full speed, nor steadily, nor while its daemon is away; no trigger is there."""
-    [_, technique] = chosen("outbox-application")
-    in_tables = replace(
-        technique,
-        sink=READ_TABLES,
-        read_model=lambda places: Selected(
-            places.dsn, f"select id, revision, batch from read_models.{technique.read_model_name}"
-        ),
-    )
-    figures = tried(in_tables, stage, Options(seconds=1.0, rate=50.0, away_seconds=1.0))
+    technique = in_tables("outbox-application")
+    figures = tried(technique, stage, Options(seconds=1.0, rate=50.0, away_seconds=1.0))
     assert figures.is_right, figures
     assert figures.missed
     assert not any(figures.missed.counts.values())
     assert figures.away
     assert figures.away.changes > 0 < figures.away.kept_bytes
     assert figures.drained_per_second
+
+
+def test_an_application_that_posts_beside_cdc_misses_nothing(stage: Stage) -> None:
+    """Nor while the daemon is away, and takes no posts: the stream brings what they had."""
+    technique = in_tables("application-cdc")
+    figures = tried(technique, stage, Options(seconds=1.0, rate=20.0, away_seconds=1.0))
+    assert figures.is_right, figures
+    assert figures.missed
+    assert not any(figures.missed.counts.values())
+    assert figures.away
+    assert figures.away.changes > 0
+
+
+def test_an_application_that_nobody_repairs_loses_what_it_posts_to_nobody(stage: Stage) -> None:
+    """Existing rows are posted first; while the daemon is away posts are lost, and counted so."""
+    technique = in_tables("application")
+    figures = tried(technique, stage, Options(seconds=1.0, rate=20.0, away_seconds=1.0))
+    assert figures.is_right, figures
+    assert figures.missed
+    assert figures.missed.compared >= ROWS_OF_THE_STORE
+    assert figures.away
+    assert figures.away.changes > 0
+    assert sum(figures.away.lost.values()) > 0
 
 
 def test_a_delete_that_is_forgotten_is_counted(stage: Stage) -> None:

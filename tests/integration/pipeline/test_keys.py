@@ -113,7 +113,7 @@ def test_keys_of_every_type(database: Database, start_daemon: StartDaemon, rest:
                 connection.execute(statement.encode())
         daemon.catch_up()
         compared = assert_equal(database.dsn, rest, expected)
-    print(f"{len(tables)} types, {compared} documents, seed {seed}")  # noqa: T201 - the counts
+    print(f"keys: {len(tables)} types, {compared} documents, PROPERTY_SEED={seed}")  # noqa: T201 - the counts
     assert not daemon.status()["dead_letters"]
 
 

@@ -6,12 +6,14 @@ import random
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import psycopg
 import pytest
 
 from tests.generators.budget import rounds, seeded
+from tests.generators.few_holes import FEW, remember_few
 from tests.generators.oracle import assert_equal, documents
 from tests.generators.rest import Refused
 from tests.generators.running_daemon import until
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Database
     from tests.generators.rest import Rest
+    from tests.generators.running_daemon import RunningDaemon
     from tests.integration.pipeline.conftest import StartDaemon
 
 WAITING = (
@@ -28,6 +31,10 @@ WAITING = (
     "and database = (select oid from pg_database where datname = current_database())"
 )
 LARGE = "(select string_agg(md5(i::text), '') from generate_series(1, 500) i)"
+MANY = 200
+"""Rows of a table where a daemon remembers `FEW` documents that wait."""
+PAGES = {"pages": {"from": "page", "fields": "*", "freshness": "20ms"}}
+PAGES_EXPECTED = {"pages": "select id::text, to_jsonb(page) from page"}
 
 
 @pytest.fixture
@@ -175,6 +182,83 @@ def test_kills_and_writers_with_large_values(
             f"\n[seed {seed}: {kills} kills, {compared} compared, {sampled} sampled]",
             file=sys.stderr,
         )
+
+
+def fill(connection: psycopg.Connection) -> None:
+    """More rows than a daemon remembers then."""
+    connection.execute(f"insert into page select i, 0, {LARGE} from generate_series(2, {MANY}) i")
+    connection.execute("update page set body = body || '|0'")
+
+
+def has_said(daemon: RunningDaemon, event: str, times: int) -> bool:
+    """Whether it has logged that so often by now."""
+    return len(daemon.events(event)) >= times
+
+
+def is_idle(daemon: RunningDaemon) -> bool:
+    """Whether nothing is loaded any more."""
+    status = daemon.status()
+    return status.get("state") == "streaming" and status["backfill"]["loads"] == []
+
+
+def test_a_commit_that_leaves_out_more_than_is_remembered(
+    connection: psycopg.Connection, database: Database, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """Rows are read again beside the stream, in place; what comes meanwhile and after is right."""
+    fill(connection)
+    slowly = {"chunk": "100kB", "rows_per_second": 100}
+    lengths = {"from": "page", "fields": {"n": None, "l": {"expression": "length(body)"}}}
+    daemon = start_daemon({**PAGES, "lengths": lengths}, start=False, backfill=slowly)
+    daemon.start(remember_few)
+    daemon.wait_until("streaming")
+    pid = daemon.pid
+    connection.execute("update page set n = n + 1")
+    until(lambda: daemon.events("rows_read_again"), 30, "it is more than it remembers")
+    connection.execute("update page set n = n + 1 where id % 40 = 0")
+    connection.execute(f"update page set n = n + 1000, body = {LARGE} || '|1' where id % 3 = 0")
+    connection.execute("delete from page where id % 7 = 0")
+    until(lambda: sample(rest) and daemon.events("repaired"), 60, "all rows are read again")
+    until(lambda: is_idle(daemon), 30, "nothing is loaded")
+    connection.execute("update page set n = n + 1 where id <= 9")
+    daemon.catch_up()
+    (again,) = daemon.events("rows_read_again")
+    assert (again["table"], again["why"][:22]) == ("public.page", f"more than {FEW} documents")
+    assert not daemon.events("schema_changed")
+    expected = "select id::text, jsonb_build_object('n', n, 'l', length(body)) from page"
+    assert assert_equal(database.dsn, rest, {**PAGES_EXPECTED, "lengths": expected})
+    assert daemon.pid == pid
+    assert not daemon.total("cdc_dead_letters_total")
+    assert not daemon.total("cdc_schema_changes_total")
+
+
+def test_kills_where_more_is_left_out_than_is_remembered(
+    connection: psycopg.Connection, database: Database, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """As soon as it is noticed, and while rows are read again; with a backlog of small commits."""
+    fill(connection)
+    slowly = {"chunk": "100kB", "rows_per_second": 100}
+    daemon = start_daemon(PAGES, start=False, backfill=slowly)
+    daemon.start(remember_few)
+    daemon.wait_until("streaming")
+    for moment in ("rows_read_again", "loading"):
+        known = len(daemon.events(moment))
+        connection.execute("update page set n = n + 1")
+        until(partial(has_said, daemon, moment, known + 1), 60, moment)
+        sample(rest)
+        daemon.kill()
+        for key in range(1, 3 * FEW):
+            connection.execute("update page set n = n + 1 where id = %s", [key])
+        change = (
+            f"update page set n = n / 1000 * 1000 + 1000, body = {LARGE} || '|' || n / 1000 + 1"
+        )
+        connection.execute(f"{change} where id % 3 = 0")
+        daemon.start(remember_few)
+        until(lambda: sample(rest) and is_idle(daemon), 90, "it goes on by itself")
+    daemon.catch_up()
+    until(lambda: is_idle(daemon), 60, "nothing is loaded")
+    daemon.catch_up()
+    assert assert_equal(database.dsn, rest, PAGES_EXPECTED) == MANY
+    assert daemon.terminate() == 0
 
 
 def sample(rest: Rest) -> int:

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from cdc_daemon.errors import RetryError, SchemaChangedError, SettingError, SourceError
-from cdc_daemon.events import ChangeKind
+from cdc_daemon.events import Change, ChangeKind, Commit
 from cdc_daemon.ports import Polling, TableRequest
 from tests.conformance.upstream import Delete, Insert, Truncate, Update
 from tests.generators.existing_rows import planned, read_chunks
 
 if TYPE_CHECKING:
+    from cdc_daemon.events import Event
     from cdc_daemon.ports import Source
-    from tests.integration.polling.conftest import Poll
+    from tests.integration.polling.conftest import Poll, Polled
 
 BY_COLUMN = {"column": "updated_at", "overlap": "1h"}
 
@@ -193,6 +195,37 @@ def test_nothing_is_read_while_nothing_is_written(poll: Poll) -> None:
     assert polled.source.poll_report().polls == polls
 
 
+def test_a_poll_sees_all_tables_at_one_moment(poll: Poll) -> None:
+    """What is committed to two tables while the first is being read comes with the next poll."""
+    polled = poll()
+    polled.upstream.write("create table other (id text primary key)")
+    source = polled.source
+    relations = source.describe([TableRequest("item"), TableRequest("other")])
+    source.prepare(relations)
+    source.start(relations, source.create_place())
+    polled.upstream.write("insert into item (id) values ('before')")
+    found = read_until(source, Change)
+    assert tables_of(found) == {"item"}, "the other one isn't read yet"
+    polled.upstream.write("insert into item (id) values ('a'); insert into other values ('b')")
+    assert tables_of(read_until(source, Commit)) == set()
+    assert tables_of(read_until(source, Commit)) == {"item", "other"}
+
+
+def read_until(source: Source, kind: type[Event]) -> list[Event]:
+    """What is read until one of these has come."""
+    found: list[Event] = []
+    deadline = time.monotonic() + 60
+    while not any(isinstance(event, kind) for event in found):
+        assert time.monotonic() < deadline, found
+        found.extend(source.read(0.2))
+    return found
+
+
+def tables_of(events: list[Event]) -> set[str]:
+    """Those that have changed."""
+    return {event.relation.name for event in events if isinstance(event, Change)}
+
+
 def test_a_table_that_is_rewritten_amid_a_poll_is_polled_again(poll: Poll) -> None:
     """A snapshot that is older reads it as empty: that isn't taken for deletes."""
     polled = poll()
@@ -241,6 +274,58 @@ def test_what_cannot_say_what_is_new_is_refused(poll: Poll, how: dict[str, Any],
     """With what would do instead."""
     with pytest.raises(SettingError, match=re.escape(said)):
         poll(**how)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"by": "comparison"}, []),
+        ({"by": "xmin"}, ["rows that are deleted aren't noticed"]),
+        ({"by": "xmin", "compare": "1d"}, []),
+        ({"by": "xmin", "deleted": "deleted_at is not null"}, []),
+        (
+            {"by": BY_COLUMN},
+            [
+                "missed for good if it is committed more than 3600 seconds after its updated_at",
+                "rows that are deleted aren't noticed",
+            ],
+        ),
+        (
+            {"by": BY_COLUMN, "compare": "1d"},
+            ["a change is found only when all is compared (source.tables.public.item.compare)"],
+        ),
+        (
+            {"by": {"column": "number", "overlap": 7}, "deleted": "deleted_at is not null"},
+            ["more than 7 numbers after its number was set"],
+        ),
+    ],
+)
+def test_what_polls_miss_is_said(poll: Poll, how: dict[str, Any], said: list[str]) -> None:
+    """At each start in the log, and by `check`; nothing where nothing is missed."""
+    polled = poll(**how)
+    with capture_logs() as logged:
+        polled.source.prepare(polled.relations)
+    missed = [line["why"] for line in logged if line["event"] == "polls_miss"]
+    findings = polled.upstream.source().examine(polled.relations)
+    warned = [each.message for each in findings if each.level == "warning"]
+    assert [each for each in warned if "no index" not in each] == missed
+    assert len(missed) == len(said), missed
+    assert all(part in why for part, why in zip(said, missed, strict=True)), missed
+
+
+def test_a_column_without_an_index_is_said(poll: Poll) -> None:
+    """With the statement that makes one, after which nothing is said of it."""
+    polled = poll(by={"column": "number", "overlap": 7}, compare="1d")
+    [advice] = slow_polls(polled)
+    assert "no index begins with column number" in advice
+    polled.upstream.write(advice.partition("Run: ")[2])
+    assert slow_polls(polled) == []
+
+
+def slow_polls(polled: Polled) -> list[str]:
+    """What `check` says of polls that search whole tables."""
+    found = [each.message for each in polled.upstream.source().examine(polled.relations)]
+    return [each for each in found if "every poll searches the whole table" in each]
 
 
 def test_tables_that_nobody_maps_are_refused(poll: Poll) -> None:

@@ -78,12 +78,11 @@ def test_what_came_from_elsewhere_is_left_out(
     assert ids == [*range(5001, 8001), 10_000]
 
 
+@pytest.mark.parametrize("database", [15], indirect=True)
 def test_a_server_that_can_not_tell_is_refused(
     connection: Connection, make_source: MakeSource
 ) -> None:
     """Before anything is touched, and by `cdc-daemon check`."""
-    if connection.info.server_version >= ORIGIN_VERSION:
-        pytest.skip(f"{OF_THE_MACHINE}needs PostgreSQL 15: run with --postgres 15")
     connection.execute("create table item (id int primary key)")
     source = make_source(origin="none")
     assert "that came with 16. Set it to any" in alarms(source, "public.item")["origin"]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from cdc_daemon.backfill import holes as module
 from cdc_daemon.backfill.holes import Answer, Holes
 from cdc_daemon.backfill.nudging import Nudging
-from cdc_daemon.errors import StopError
 from cdc_daemon.events import Position
+
+if TYPE_CHECKING:
+    import pytest
 
 INDEX = "i"
 KEYS = [b"a", b"b", b"c"]
@@ -45,9 +46,14 @@ class Write:
 class History(RuleBasedStateMachine):
     """A source whose commits become visible late, and a sink of versions."""
 
+    most = 100
+    """Holes that are remembered."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.holes = Holes()
+        self.holes = Holes(self.most)
+        self.forgot = False
+        """Whether one was left that isn't remembered."""
         self.log: list[Write] = []
         self.sent = 0
         self.visible: set[int] = set()
@@ -87,7 +93,8 @@ class History(RuleBasedStateMachine):
         self.sent += 1
         name = (INDEX, write.key)
         if write.small is not None and write.large is None:
-            self.holes.left(name, (write.key.decode(),), write.xid, Position(self.received))
+            key, after = (write.key.decode(),), Position(self.received)
+            self.forgot = not self.holes.left(name, key, write.xid, after) or self.forgot
         else:
             self.holes.settled(name)
             body = None if write.small is None else write.small + (write.large or b"")
@@ -158,9 +165,18 @@ class History(RuleBasedStateMachine):
             self.release()
             self.read()
         assert not len(self.holes)
-        assert self.holes.held() is None
+        self.nothing_counts_too_early()
+        assert (self.holes.held() is not None) == self.forgot
+        if self.forgot:
+            return
         found = {key: body for key, (_, body) in self.sink.items() if body is not None}
         assert found == {key: b"".join(values) for key, values in self.rows.items()}
+
+
+class Crowded(History):
+    """More rows than are remembered: whatever is forgotten, nothing counts as durable too early."""
+
+    most = 1
 
 
 def apply(table: dict[bytes, tuple[bytes, bytes]], write: Write) -> None:
@@ -174,11 +190,13 @@ def apply(table: dict[bytes, tuple[bytes, bytes]], write: Write) -> None:
 
 TestHistory = History.TestCase
 TestHistory.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestCrowded = Crowded.TestCase
+TestCrowded.settings = TestHistory.settings
 
 
 def test_no_more_rows_are_read_than_can_wait() -> None:
     """While the stream is far behind, documents don't pile up in memory."""
-    holes = Holes()
+    holes = Holes(100)
     for number in range(30):
         holes.left((INDEX, b"%d" % number), (str(number),), 1, Position(5))
     asked = holes.to_ask(10)
@@ -193,20 +211,25 @@ def test_no_more_rows_are_read_than_can_wait() -> None:
 
 def test_a_truncate_settles_all_holes_of_an_index() -> None:
     """Their documents are gone."""
-    holes = Holes()
+    holes = Holes(100)
     holes.left((INDEX, b"a"), ("a",), 1, Position(5))
     holes.left(("other", b"a"), ("a",), 1, Position(7))
     holes.truncated(INDEX)
     assert holes.held() == 7
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It stops, and says what to do."""
-    monkeypatch.setattr(module, "MOST_HOLES", 1)
-    holes = Holes()
-    holes.left((INDEX, b"a"), ("a",), 1, Position(5))
-    with pytest.raises(StopError, match="replica identity full"):
-        holes.left((INDEX, b"b"), ("b",), 1, Position(5))
+def test_memory_is_bounded() -> None:
+    """What isn't remembered has to come again: from it on nothing counts, whatever is filled."""
+    holes = Holes(1)
+    assert holes.left((INDEX, b"a"), ("a",), 1, Position(5))
+    assert holes.left((INDEX, b"a"), ("a",), 2, Position(6)), "it waits already"
+    assert not holes.left((INDEX, b"b"), ("b",), 2, Position(6))
+    assert not holes.left((INDEX, b"c"), ("c",), 3, Position(7))
+    assert (len(holes), holes.held()) == (1, 5)
+    holes.settled((INDEX, b"a"))
+    assert (len(holes), holes.held()) == (0, 6)
+    assert holes.left((INDEX, b"d"), ("d",), 4, Position(8))
+    assert holes.held() == 6
 
 
 def test_a_stream_that_stands_still_is_nudged(monkeypatch: pytest.MonkeyPatch) -> None:
