@@ -23,7 +23,8 @@ class PolicyConfig(Section):
 
     strategy: Literal["eventual", "causal", "strong"] = Field(
         description="`eventual`: a read waits for nothing. `causal`: until it shows what its own "
-        "client has written or seen. `strong`: the COMMIT has waited, so a read needn't."
+        "client has written or seen. `strong`: the COMMIT has waited, so a read needn't; needs "
+        "`consistency.strong`."
     )
     timeout: Duration | None = Field(
         default=None,
@@ -84,6 +85,17 @@ class ConsistencyConfig(Section):
                 meant = nearest(name, known)
                 guess = f'did you mean "{meant}"?' if meant else f"there are: {sorted(known)}"
                 raise ValueError(f'there is no policy "{name}" in `policies`; {guess}')
+        return self
+
+    @model_validator(mode="after")
+    def _lets_commits_wait_where_reads_rely_on_it(self) -> ConsistencyConfig:
+        relying = [name for name, one in self.policies.items() if one.strategy == "strong"]
+        if relying and self.strong is None:
+            raise ValueError(
+                f'policy "{relying[0]}" has `strategy: strong`, and no commit can wait without '
+                "`consistency.strong`: add `strong: {}`, which needs a source of type postgres, or "
+                "make it `causal`"
+            )
         return self
 
     @model_validator(mode="after")

@@ -24,7 +24,8 @@ class StrongConfig(Section):
 
     exclude: list[Annotated[str, Field(min_length=1)]] = Field(
         default_factory=list,
-        description="Projections that commits don't wait for: theirs come as `freshness` says.",
+        description="Projections that commits at `remote_apply` don't wait for: theirs come as "
+        "`freshness` says. Commits at `on` wait until they are durable in these, too.",
     )
     # Strict: what a COMMIT has returned for can be found, as long as nothing is loaded anew.
     when_away: Literal["strict", "degrade"] = Field(

@@ -46,6 +46,28 @@ class Strong:
         """Whether a commit may wait for us now: then nothing is held back."""
         return self.standing.named
 
+    def why_not(self, projection: str | None, *, is_loaded: bool) -> str:
+        """Why a COMMIT that returns now doesn't wait for a read model; empty if it does.
+
+        `is_loaded`: searches see the index that is written to. Without a projection: of all that
+        commits are to wait for.
+        """
+        if not self.standing.named:
+            return "commits don't wait for the daemon: cdc-daemon strong enable lets them"
+        if not self.standing.synchronous:
+            return (
+                "commits don't wait for the daemon now: it is catching up, or the source can't be "
+                "asked"
+            )
+        if projection in self.excluded:
+            return f"commits don't wait for {projection}: consistency.strong.exclude names it"
+        if not (self.covers_all if projection is None else is_loaded):
+            return (
+                "existing rows are being loaded, and commits don't wait for a read model that "
+                "searches don't see yet"
+            )
+        return ""
+
     def sampled(self, standing: Standing) -> None:
         """The source was asked."""
         before, self.standing = self.standing, standing

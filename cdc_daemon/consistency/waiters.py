@@ -87,11 +87,17 @@ class Waiters:
                     f"{self._most} requests wait already (consistency.max_waiters): ask again, and "
                     "look whether clients ask without end for what can't be reached"
                 )
-            waiter.position = _position(waiter, reader)
+            waiter.position = _position(waiter.tokens, reader)
             self._all[waiter] = None
             self._place(waiter, pipeline)
         pipeline.hurry(waiter.position, waiter.what.projections)
         self.look()
+
+    def read(self, tokens: Collection[str]) -> Position:
+        """What they stand for, where nobody waits. Raises TokenError or NobodyServesError."""
+        with self._lock:
+            _, reader = self._serving()
+        return _position(tokens, reader)
 
     def forget(self, waiter: Waiter) -> None:
         """It waits no longer. Quiet if it was woken."""
@@ -150,7 +156,7 @@ class Waiters:
     def _reads_again(self, waiter: Waiter, tokens: TokenReader) -> bool:
         """Another start may be in another history."""
         try:
-            waiter.position = _position(waiter, tokens)
+            waiter.position = _position(waiter.tokens, tokens)
         except TokenError as error:
             waiter.refused = error
         return waiter.refused is None
@@ -194,6 +200,6 @@ class Waiters:
             self.wake(woken)
 
 
-def _position(waiter: Waiter, tokens: TokenReader) -> Position:
-    """What its tokens stand for, all together."""
-    return max((tokens.read(token) for token in waiter.tokens), default=NOWHERE)
+def _position(tokens: Collection[str], reader: TokenReader) -> Position:
+    """What they stand for, all together."""
+    return max((reader.read(token) for token in tokens), default=NOWHERE)

@@ -104,6 +104,18 @@ class Status:
             return None
         return self._monitor.delays.delay(projection=projection or PIPELINE)
 
+    def why_not_strong(self, projection: str | None) -> str:
+        """Why commits don't wait for a read model, or for all; empty if they do.
+
+        Raises NobodyServesError.
+        """
+        pipeline = self.waiters.pipeline
+        if self._monitor is None:
+            return "the daemon has not asked yet whether commits wait for it"
+        unpublished = pipeline.progress.unpublished
+        is_loaded = projection is None or pipeline.indices[projection] not in unpublished
+        return self._monitor.strong.why_not(projection, is_loaded=is_loaded)
+
     def position(self, position: Position) -> str:
         """As people know it."""
         return "" if self._source is None else self._source.show(position)

@@ -84,7 +84,7 @@ class Desk:
     async def _answer(self, asked: Asked, request: Request) -> Response:
         """Raises one of `STATUS_OF`."""
         if asked.policy.strategy != "causal":
-            return self._shown(asked, why="")
+            return self._unawaited(asked)
         waiter = Waiter(asked.tokens, asked.what)
         if not await self._wait_for(waiter, asked.timeout_seconds, request):
             return Response(status_code=GONE)
@@ -94,6 +94,13 @@ class Desk:
             return self._shown(asked, why="")
         projection = asked.what.projection
         return self._shown(asked, reason(self._waiters.pipeline, waiter.position, projection))
+
+    def _unawaited(self, asked: Asked) -> Response:
+        """Where nothing is waited for. Raises TokenError or NobodyServesError."""
+        self._waiters.read(asked.tokens)  # a mistake, though nobody needs them here
+        is_strong = asked.policy.strategy == "strong"
+        projection = asked.what.projection
+        return self._shown(asked, self._status.why_not_strong(projection) if is_strong else "")
 
     async def _wait_for(self, waiter: Waiter, timeout_seconds: float, request: Request) -> bool:
         """Until it is woken, or too long; whether whoever asked is still there."""

@@ -51,6 +51,20 @@ def test_it_compares_and_leaves_nothing(temporary: Path, tmp_path: Path) -> None
     assert list(temporary.iterdir()) == []
 
 
+def test_strong_is_paid_by_who_writes(tmp_path: Path) -> None:
+    """Neither causal nor strong lets anybody miss what it promises; only strong's COMMIT waits."""
+    figures = tmp_path / "prices.json"
+    chosen = ("--strategies", "causal,strong", "--duration", "3s", "--rate", "50")
+    result = price(*chosen, "--json", str(figures))
+    assert result.returncode == 0, result.stdout + result.stderr
+    causal, strong = json.loads(figures.read_text())
+    assert (causal["strategy"], strong["strategy"]) == ("causal", "strong")
+    assert causal["faults"] == strong["faults"] == []
+    assert causal["violations"]["read_your_writes"] == 0
+    assert strong["violations"] == dict.fromkeys(strong["violations"], 0)
+    assert strong["commit_p50_seconds"] > causal["commit_p50_seconds"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

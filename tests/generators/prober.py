@@ -51,6 +51,8 @@ class Said(NamedTuple):
     delay: float
     maximum: float
     bound: float
+    clock_error: float
+    """By how much commit times may be wrong, which are the source's."""
 
 
 class Prober:
@@ -104,7 +106,8 @@ def said(daemon: RunningDaemon, projection: str = "", stage: str = "searchable")
         metrics.get(f"cdc_replication_delay{what}_seconds{labels}", float("nan"))
         for what in ("", "_max", "_bound")
     )
-    return Said(asked, answered, delay, maximum, bound)
+    clock_error = metrics.get("cdc_source_clock_offset_error_seconds", float("nan"))
+    return Said(asked, answered, delay, maximum, bound, clock_error)
 
 
 def watched(look: Callable[[], Said], seconds: float, every: float = 0.25) -> list[Said]:

@@ -227,6 +227,29 @@ def test_policies_say_what_is_waited_for(database: Database, daemon: RunningDaem
     assert metrics["cdc_waiters"] == 0
 
 
+def test_a_token_is_read_though_nobody_waits_for_it(
+    database: Database, daemon: RunningDaemon
+) -> None:
+    """An eventual policy waits for nothing; one that is none, or foreign, is a mistake there."""
+    asker = Asker(daemon.file)
+    token = committed(database.dsn, "insert into entry values (1)")
+    epoch, _, place = token.rpartition(":")
+    system, _, timeline = epoch.partition("/")
+    for asked in ({"policy": "fresh"}, {"function": "trends"}):
+        assert asker.ask(token, **asked).status in {200, 504}  # nobody knows how stale it is, yet
+        for status, why, wrong in (
+            (400, "not a token", "soon"),
+            (400, "not a token", f"{system}:{place}"),
+            (409, "another database cluster", f"1{system}/{timeline}:{place}"),
+            (409, "failover", f"{system}/{int(timeline) + 1}:{place}"),
+        ):
+            waited = asker.ask(token, wrong, **asked)
+            assert (waited.status, why in waited.body["error"]) == (status, True), waited
+    refused = 'cdc_wait_seconds_count{outcome="refused",policy="%s"}'
+    counted = daemon.metrics()
+    assert [counted[refused % name] for name in ("fresh", "eventual")] == [4, 4]
+
+
 def test_a_wait_that_takes_too_long_says_why(
     database: Database, opensearch: OpenSearchServer, daemon: RunningDaemon
 ) -> None:

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cdc_daemon.embedded.ports import free_port
+from connectors.postgres.session import connect
 from tests.generators.rest import Rest
-from tests.generators.running_daemon import until
+from tests.generators.running_daemon import PATIENCE, until
 from tests.integration.strong.conftest import (
     DEGRADING,
     ITEMS,
@@ -23,11 +24,28 @@ from tests.integration.strong.conftest import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cdc_daemon import embedded
     from tests.integration.pipeline.conftest import StartDaemon
-    from tests.integration.strong.conftest import Cluster, StartCommit, StartGuard
+    from tests.integration.strong.conftest import Cluster, Commit, StartCommit, StartGuard
 
 HANGS_SECONDS = 1.0
 """What still waits then waits for good: without the daemon a COMMIT takes a millisecond."""
+KILLED_SECONDS = 2.0
+"""After so long the policy holds where the daemon was killed."""
+FROZEN_SECONDS = float(DEGRADING["strong"]["release_after"].removesuffix("s")) + 2.0
+"""And where it is frozen: far less than the 60 s that the server has by default."""
+LATE = {"strong": {**DEGRADING["strong"], "release_after": "5m"}}
+"""A silence alone lets nobody go within a test."""
+
+
+def released(commits: Sequence[Commit], began: float, seconds: float) -> float:
+    """Wait until they have returned, so many seconds after `began` at most; how many it took."""
+    most = seconds * PATIENCE
+    for each in commits:
+        each.returned(max(began + most - time.monotonic(), 0.0))
+    return time.monotonic() - began
 
 
 def shown_by_guard(listen: str) -> tuple[bool, dict[str, float]]:
@@ -47,7 +65,7 @@ def test_strict_commits_wait_until_the_daemon_is_back(
     enable(daemon)
     name = standby_name(daemon)
     daemon.kill()
-    until(lambda: cluster.state_of(name) is None, PATIENCE_SECONDS, "the server has noticed")
+    until(lambda: cluster.state_of(name) is None, KILLED_SECONDS, "the server has noticed")
     waiting = [commit(f"insert into item values ({number}, 7)") for number in range(5)]
     local = commit("insert into item values (100, 7)", level="local")
     local.returned()
@@ -69,7 +87,7 @@ def test_degrading_commits_return_without_the_daemon(
     start_guard: StartGuard,
 ) -> None:
     """Killed with -9, the guard stands in; when it is back it is waited for again, by itself."""
-    daemon = start_daemon(ITEMS, consistency=DEGRADING)
+    daemon = start_daemon(ITEMS, consistency=LATE)
     daemon.wait_until("streaming")
     listen = f"127.0.0.1:{free_port()}"
     guard = start_guard(daemon, "--listen", listen)
@@ -80,11 +98,10 @@ def test_degrading_commits_return_without_the_daemon(
     frozen = commit("insert into item values (1, 8)")
     frozen.join(HANGS_SECONDS)
     assert frozen.waits
-    daemon.kill()
     began = time.monotonic()
-    frozen.returned()
-    commit("insert into item values (2, 8)").returned()
-    print(f"released {time.monotonic() - began:.2f} s after kill -9")  # noqa: T201 - for people
+    daemon.kill()
+    took = released([frozen, commit("insert into item values (2, 8)")], began, KILLED_SECONDS)
+    print(f"released {took:.2f} s after kill -9")  # noqa: T201 - for people
     assert cluster.state_of(name.replace(":", "-guard:")) == "sync"
     assert found(rest, "n:8") == 0
     until(lambda: shown_by_guard(listen)[1]["cdc_guard_stands_in"], PATIENCE_SECONDS, "alarm")
@@ -108,8 +125,19 @@ def test_a_frozen_daemon_is_given_up(
     enable(daemon)
     daemon.signal(signal.SIGSTOP)
     began = time.monotonic()
-    commit("insert into item values (1, 9)").returned()
-    print(f"released {time.monotonic() - began:.2f} s after SIGSTOP")  # noqa: T201 - for people
+    took = released([commit("insert into item values (1, 9)")], began, FROZEN_SECONDS)
+    print(f"released {took:.2f} s after SIGSTOP")  # noqa: T201 - for people
     daemon.signal(signal.SIGCONT)
     daemon.catch_up()
     assert found(rest, "n:9") == 1
+
+
+def test_the_server_is_told_how_long_a_silence_may_be(
+    postgres_server: embedded.PostgresServer,
+) -> None:
+    """By the walsender's own setting; who doesn't say so has the server's."""
+    for silence, expected in ((4.0, "4s"), (None, "1min")):
+        with connect(
+            postgres_server.dsn, name="silent", replication=True, silence_seconds=silence
+        ) as walsender:
+            assert walsender.execute("show wal_sender_timeout").fetchone() == (expected,)

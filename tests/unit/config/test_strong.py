@@ -44,6 +44,24 @@ def test_mistakes_are_told(mistakes: Mistakes, minimal: str, section: str, said:
     assert said in mistake
 
 
+def test_a_policy_that_relies_on_waiting_commits_needs_them(
+    mistakes: Mistakes, minimal: str
+) -> None:
+    """Otherwise reads would count as strong, and nobody would have waited; said with its line."""
+    policies = "policies: {mine: {strategy: causal}, rooms: {strategy: strong}}"
+    (mistake,) = mistakes(f"{minimal}consistency:\n  {policies}\n")
+    assert 'consistency: policy "rooms" has `strategy: strong`' in mistake
+    assert mistake.partition(": ")[0].rpartition(":")[2].isdecimal()
+    assert "add `strong: {}`" in mistake
+
+
+def test_a_policy_may_rely_on_commits_that_wait(load_text: Load, minimal: str) -> None:
+    """Where the section is there."""
+    policies = "policies: {rooms: {strategy: strong}}"
+    loaded = load_text(f"{minimal}consistency: {{strong: {{}}, {policies}}}\n")
+    assert loaded.configuration.consistency.policies["rooms"].strategy == "strong"
+
+
 def test_columns_may_not_be_missing_where_rows_are_kept(mistakes: Mistakes, minimal: str) -> None:
     """As with every read model whose rows are kept."""
     text = f"{minimal}    missing_columns: null\nconsistency: {{strong: {{}}}}\n"

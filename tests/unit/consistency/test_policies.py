@@ -52,7 +52,7 @@ def test_what_is_not_said_has_a_default() -> None:
     assert made.named("own") == ("own", "causal", 2.0, "error", None)
     assert made.named("eventual") == ("eventual", "eventual", 5.0, "error", None)
     assert made.named("other") is None
-    other = policies(policies={"eventual": {"strategy": "strong"}})
+    other = policies(policies={"eventual": {"strategy": "strong"}}, strong={})
     assert other.chosen(None, None).strategy == "strong"
 
 
@@ -64,6 +64,7 @@ def test_what_is_not_said_has_a_default() -> None:
         ({"policies": {"own": {"strategy": "causal", "timeout": "2m"}}}, "which is 1m"),
         ({"policies": {"own": {"strategy": "weak"}}}, "eventual"),
         ({"policies": {"own": {}}}, "strategy"),
+        ({"policies": {"own": {"strategy": "strong"}}}, "add `strong: {}`"),
         ({"policies": {"": {"strategy": "causal"}}}, "at least 1"),
         ({"max_waiters": 0}, "greater than or equal"),
         ({"max_timeout": 0}, "greater than 0"),

@@ -40,6 +40,47 @@ def test_it_is_shown_where_it_is_expected_or_asked_for(metrics: Metrics) -> None
     assert shown(other, "cdc_strong_active") == 0
 
 
+@pytest.mark.parametrize(
+    ("standing", "covers_all", "projection", "is_loaded", "why"),
+    [
+        (SYNCHRONOUS, True, None, True, ""),
+        (SYNCHRONOUS, True, "rooms", True, ""),
+        (Standing(), True, "rooms", True, "strong enable"),
+        (NAMED, True, "rooms", True, "catching up"),
+        (NAMED, True, None, True, "catching up"),
+        (SYNCHRONOUS, True, "hotels", True, "exclude names it"),
+        (SYNCHRONOUS, False, None, True, "being loaded"),
+        (SYNCHRONOUS, True, "rooms", False, "being loaded"),
+        (SYNCHRONOUS, False, "rooms", True, ""),
+    ],
+)
+def test_why_commits_do_not_wait_is_said(
+    metrics: Metrics,
+    standing: Standing,
+    covers_all: bool,  # noqa: FBT001 - a parameter of the test
+    projection: str | None,
+    is_loaded: bool,  # noqa: FBT001 - a parameter of the test
+    why: str,
+) -> None:
+    """Of a read model, or of all that they are to wait for; another one's load is no reason."""
+    strong = Strong(metrics, StrongConfig(exclude=["hotels"]))
+    assert strong.why_not(projection, is_loaded=is_loaded)
+    strong.covers_all = covers_all
+    strong.sampled(standing)
+    said = strong.why_not(projection, is_loaded=is_loaded)
+    assert why in said
+    assert bool(said) == bool(why)
+
+
+def test_commits_that_may_wait_for_a_lost_source_count_as_none(metrics: Metrics) -> None:
+    """Nobody knows whether they do."""
+    strong = Strong(metrics, StrongConfig())
+    strong.sampled(SYNCHRONOUS)
+    assert not strong.why_not(None, is_loaded=True)
+    strong.lost()
+    assert "can't be asked" in strong.why_not(None, is_loaded=True)
+
+
 def test_its_beginning_and_its_end_are_said_once(metrics: Metrics) -> None:
     """Each with a line in the log; a source that is lost ends it, and commits may wait still."""
     strong = Strong(metrics, StrongConfig())
