@@ -94,6 +94,7 @@ def followed(
     """A database of its own for each test."""
     with fresh_database(pair.primary) as database:
         made = Followed(pair, database, start_daemon, rest)
+        pair.wait_replayed()  # a daemon that comes before its database ends
         yield made
         made.close()
 
@@ -104,6 +105,7 @@ def items(followed: Followed) -> Iterator[psycopg.Connection]:
     with psycopg.connect(followed.dsn, autocommit=True) as connection:
         connection.execute("create table item (id int primary key, n int)")
         connection.execute("insert into item select i, i from generate_series(1, %s) i", [ROWS])
+        followed.servers.wait_replayed()
         yield connection
 
 
