@@ -272,7 +272,7 @@ class Daemon:
         watch = SchemaWatch(
             self._start.shapes,
             begun.compiled.relations,
-            begun.checkpoint.shapes,
+            begun.checkpoint,
             delivery.fail,
             delivery.checkpointer.adopt,
         )

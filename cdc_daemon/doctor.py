@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cdc_daemon import registry
 from cdc_daemon.errors import CdcError, ConfigurationError, SettingError, SourceError
+from cdc_daemon.keyless import keyless
 from cdc_daemon.localfiles import why_unusable
 from cdc_daemon.ports import Doctor, Finding, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
@@ -121,9 +122,10 @@ class _Examination:
             return None, [Diagnosis("mapping", each) for each in found]
         self.models = compiled.models
         names = ", ".join(model.name for model in self.models)
-        return compiled, [
-            Diagnosis("mapping", Finding("read models", "ok", f"{names}: they fit the tables"))
-        ]
+        found = [Finding("read models", "ok", f"{names}: they fit the tables")]
+        for each in keyless(compiled):
+            found.append(Finding(f"table {each.table}", "warning", each.message))
+        return compiled, [Diagnosis("mapping", each) for each in found]
 
 
 def _sink(sink: Sink | Relay, subjects: Sequence[ReadModel | Relation]) -> Iterator[Diagnosis]:

@@ -1,4 +1,7 @@
-"""Compares the catalog of the mapped tables with what the mappings were compiled for."""
+"""Compares the catalog of the mapped tables with what the mappings were compiled for.
+
+And whether each is in the stream as it was at the start: what isn't streamed shows nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from cdc_daemon.errors import CdcError, SchemaChangedError
+from cdc_daemon.ports import ReadsMemberships
 from cdc_daemon.shapes import difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cdc_daemon.events import Relation, Shape
+    from cdc_daemon.events import Checkpoint, Relation, Shape
     from cdc_daemon.ports import ShapeReader
 
 log = structlog.get_logger(__name__)
@@ -30,6 +34,9 @@ SILENT_SECONDS: Final = 60.0
 """After so many looks in a row, and so long, without an answer it is said that changes go unseen. A
 source that is away for a moment is said elsewhere."""
 
+LEFT: Final = "it was taken out of what the source streams, or has come in anew"
+"""Changes of it may be missing, whoever has put it back meanwhile."""
+
 
 class SchemaWatch(threading.Thread):
     """One thread that looks once a second or so, until it has found a change or is stopped."""
@@ -38,14 +45,16 @@ class SchemaWatch(threading.Thread):
         self,
         reader: ShapeReader,
         relations: Sequence[Relation],
-        before: Mapping[str, Shape],
+        before: Checkpoint,
         found: Callable[[BaseException], None],
         adopted: Callable[[Mapping[str, Shape]], None],
     ) -> None:
+        """`before`: what the start has found."""
         super().__init__(name="schema", daemon=True)
         self._reader = reader
         self._relations = {relation.qualified_name: relation for relation in relations}
-        self._shapes = dict(before)
+        self._shapes = dict(before.shapes)
+        self._members = dict(before.memberships)
         self._found = found
         self._adopted = adopted
         self._gone: set[str] = set()
@@ -76,6 +85,7 @@ class SchemaWatch(threading.Thread):
     def _look(self) -> None:
         try:
             shapes = dict(self._reader.read(list(self._relations)))
+            members = self._memberships()
         except CdcError as error:
             log.debug("schema_not_read", error=str(error))
             self._note_unread(error)
@@ -86,10 +96,18 @@ class SchemaWatch(threading.Thread):
             why = difference(self._shapes.get(table), shapes.get(table), self._relations[table])
             if why is not None:
                 raise SchemaChangedError(table, why, in_catalog=True)
+        for table, member in members.items():
+            if member != self._members.get(table, member):
+                raise SchemaChangedError(table, LEFT, in_catalog=True)
         self._gone = gone
         if not gone and shapes != self._shapes:
             self._shapes = shapes
             self._adopted(shapes)
+
+    def _memberships(self) -> Mapping[str, str]:
+        if not isinstance(self._reader, ReadsMemberships):
+            return {}
+        return self._reader.memberships(list(self._relations.values()))
 
     def _note_unread(self, error: CdcError) -> None:
         """Say once of several in a row that changes of tables go unnoticed."""

@@ -27,6 +27,7 @@ from cdc_daemon.errors import (
 )
 from cdc_daemon.events import NOWHERE, Load
 from cdc_daemon.generations import create, drop, publish
+from cdc_daemon.keyless import keyless
 from cdc_daemon.pipeline import Stopped
 from cdc_daemon.ports import BringsRowsOnce, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
@@ -232,6 +233,8 @@ class Start:
         )
         for projection, field in compiled.missing:
             log.warning("column_missing", projection=projection, field=field)
+        for table, why, statement in keyless(compiled):
+            log.warning("large_values_unreadable", table=table, why=why, sql=statement)
         return compiled, shapes
 
     def _resume(

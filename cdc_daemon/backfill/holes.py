@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import Visibility
 
 MOST_HOLES: Final = 500_000
-"""About 400 bytes each. They add up over one commit, and over a backlog: none of them can be
+"""400 to 450 bytes each. They add up over one commit, and over a backlog: none of them can be
 written until the stream has passed where their rows were read, which is beyond either."""
 BESIDE: Final = 2
 """Who doesn't lead a group of replicas remembers so many times as many: only the leader can have

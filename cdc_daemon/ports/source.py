@@ -222,6 +222,18 @@ class ShapeReader(Protocol):
         """Release the connection. Safe to call twice."""
 
 
+@runtime_checkable
+class ReadsMemberships(Protocol):
+    """A `ShapeReader` of a source that somebody may take a table out of while it is followed."""
+
+    def memberships(self, relations: Sequence[Relation]) -> Mapping[str, str]:
+        """How each belongs to the stream, as `Source.prepare` says it; those are left out that
+        aren't there. Locks nothing.
+
+        Raises RetryError when the source can't be reached.
+        """  # noqa: D205 - one sentence
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Whether commits of the source wait until we confirm them (strong consistency)."""

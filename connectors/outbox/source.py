@@ -36,7 +36,7 @@ from connectors.outbox.noting import require_known, who_notes
 from connectors.outbox.reading import BEGIN, Reading, look_at_end
 from connectors.outbox.rights import rights_reasons
 from connectors.postgres.claiming import position_of_read
-from connectors.postgres.database import Database, take_lock
+from connectors.postgres.database import Database, of_whole_rows, take_lock
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.reads import Reads
 from connectors.postgres.standbynames import daemon_name
@@ -89,7 +89,7 @@ class OutboxSource:
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up in the catalog; what the rules of `columns` protect comes protected."""
-        return self._database.describe(tables)
+        return of_whole_rows(self._database.describe(tables))
 
     def identity(self) -> str:
         """System identifier and timeline."""

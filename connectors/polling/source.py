@@ -23,7 +23,7 @@ from connectors.polling.polls import Followed, Polls
 from connectors.polling.preflight import examine, require_readable, warn_of_unseen
 from connectors.polling.session import Session
 from connectors.postgres.claiming import position_of_read
-from connectors.postgres.database import Database
+from connectors.postgres.database import Database, of_whole_rows
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.standbynames import daemon_name
 
@@ -72,7 +72,7 @@ class PollingSource:
 
     def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
         """Look tables up in the catalog; rows are told apart by their primary key."""
-        relations = [_by_primary_key(one) for one in self._database.describe(tables)]
+        relations = [_by_primary_key(one) for one in of_whole_rows(self._database.describe(tables))]
         fitted(self._asking(), self._config, relations)
         return relations
 

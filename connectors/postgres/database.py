@@ -5,6 +5,7 @@ It needs no REPLICATION: which history the server is in, plain SQL says as well.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -51,6 +52,7 @@ __all__ = [
     "DatabaseClock",
     "holder_of",
     "mapped_errors",
+    "of_whole_rows",
     "take_lock",
 ]
 
@@ -223,6 +225,14 @@ class Database:
         if self._queries is not None:
             self._queries.close()
             self._queries = None
+
+
+def of_whole_rows(relations: Sequence[Relation]) -> list[Relation]:
+    """As they are where every change has the whole row: large values, too."""
+    return [
+        replace(one, columns=tuple(replace(column, out_of_line=False) for column in one.columns))
+        for one in relations
+    ]
 
 
 def holder_of(connection: Connection, lock: str) -> str | None:

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.ports import Finding
+from connectors.postgres.inheriting import children, left_out
 from connectors.postgres.membership import unmapped_members
 from connectors.postgres.preflight import (
     Candidate,
@@ -47,6 +48,9 @@ _READ_ONLY: Final = "set default_transaction_read_only = on; set statement_timeo
 _WHERE: Final = """
 select version(), current_database()::text, current_user::text, pg_is_in_recovery()
 """
+_FITS: Final = (
+    ". Whether that fits the checkpoint, and what a start would load, says cdc-daemon plan"
+)
 # As the owner of the tables and of the publication, or of a database to make one in.
 _MAY_PUBLISH: Final = """
 select (select coalesce(bool_and(pg_has_role(relowner, 'usage')), true)
@@ -159,7 +163,11 @@ def _tables(
     candidates, missing = find_candidates(connection, relations)
     for reason in (*missing, *overlap_reasons(candidates)):
         yield Finding("tables", "problem", reason)
+    inheriting = children(connection, relations)
     for candidate in candidates:
+        name = candidate.relation.qualified_name
+        if name in inheriting:
+            yield Finding(f"table {name}", "warning", left_out(inheriting[name]))
         yield from _table(connection, candidate, state)
 
 
@@ -270,7 +278,8 @@ def _may_publish(connection: Connection, patient: Patient, relations: Sequence[R
 def _slot(patient: Patient, state: SlotState | None) -> Iterator[Finding]:
     check = f"slot {patient.slot}"
     if state is None:
-        yield Finding(check, "ok", "there is none yet: the daemon makes it when it first loads")
+        said = f"there is none yet: the daemon makes it when it first loads{_FITS}"
+        yield Finding(check, "ok", said)
         return
     if state.plugin != "pgoutput" or not state.here:
         yield Finding(check, "problem", next(meanings(state, patient.config.wal.bounds())))
@@ -285,9 +294,10 @@ def _slot(patient: Patient, state: SlotState | None) -> Iterator[Finding]:
         )
     elif state.active:
         yield Finding(check, "ok", f"a daemon follows it (pid {state.active_pid})")
-    said = list(meanings(state, patient.config.wal.bounds()))
-    alarming = said if state.active or state.lost else said[1:]  # the first: nobody reads it
+    meant = list(meanings(state, patient.config.wal.bounds()))
+    alarming = meant if state.active or state.lost else meant[1:]  # the first: nobody reads it
     for each in alarming:
         yield Finding(check, "warning", each)
     if not state.active and not alarming:
-        yield Finding(check, "ok", f"it keeps {state.retained_bytes or 0:,} bytes; {said[0]}")
+        kept = f"it keeps {state.retained_bytes or 0:,} bytes; {meant[0]}{_FITS}"
+        yield Finding(check, "ok", kept)

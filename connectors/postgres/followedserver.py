@@ -18,9 +18,9 @@ from connectors.postgres.history import (
     timeline_history,
 )
 from connectors.postgres.primary import Primary
+from connectors.postgres.publishedshapes import PublishedShapeReader
 from connectors.postgres.replayed import Replayed
 from connectors.postgres.session import connect
-from connectors.postgres.shapes import PostgresShapeReader
 from connectors.postgres.standbychunks import StandbyChunkReader
 from connectors.postgres.standbyclock import StandbyClock
 from connectors.postgres.timelines import Timeline, read_timeline
@@ -156,10 +156,10 @@ class FollowedServer:
             return StandbyChunkReader(self.dsn, self._name, chunk_bytes, primary, self._replayed)
         return PostgresChunkReader(self.dsn, self._name, before, chunk_bytes, self._timeline)
 
-    def shape_reader(self) -> PostgresShapeReader:
-        """Reads what tables look like."""
-        return PostgresShapeReader(
-            self.dsn, self._name, lambda: self._timeline, lambda: self._known_kind
+    def shape_reader(self, publication: str) -> PublishedShapeReader:
+        """Reads what tables look like, and whether they are published."""
+        return PublishedShapeReader(
+            *(self.dsn, self._name, publication), lambda: self._timeline, lambda: self._known_kind
         )
 
     def starts_after(self, position: Position) -> None:

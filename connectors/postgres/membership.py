@@ -25,12 +25,16 @@ _OF_SCHEMA: Final = """(
   where s.pnpubid = p.oid and s.pnnspid = c.relnamespace
 )"""
 # The table's own number, too: a publication of all tables says nothing when one is made anew.
+# It is asked for once a second, so only the lines of these tables are looked at.
 _MEMBERSHIPS: Final = """
-select c.oid, concat_ws('/', p.oid, coalesce(r.oid, {of_schema}, 0), c.oid)
-from pg_catalog.pg_publication p
-cross join pg_catalog.pg_class c
+select n.nspname || '.' || c.relname,
+       concat_ws('/', p.oid, coalesce(r.oid, {of_schema}, 0), c.oid)
+from unnest(%(schemas)s::text[], %(names)s::text[]) as asked (schema, name)
+join pg_catalog.pg_namespace n on n.nspname = asked.schema
+join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = asked.name
+join pg_catalog.pg_publication p on p.pubname = %(publication)s
 left join pg_catalog.pg_publication_rel r on r.prpubid = p.oid and r.prrelid = c.oid
-where p.pubname = %s and c.oid = any(%s)
+where c.relkind in ('r', 'p', 'v', 'm', 'f')
 """
 
 _UNMAPPED: Final = """
@@ -48,12 +52,15 @@ def memberships(
     connection: Connection, publication: str, relations: Sequence[Relation]
 ) -> dict[str, str]:
     """How each of `relations`, by its qualified name, is a member of the publication."""
-    tables = {oid: relation for relation, oid in table_oids(connection, relations).items()}
+    asked = {
+        "publication": publication,
+        "schemas": [relation.schema for relation in relations],
+        "names": [relation.name for relation in relations],
+    }
     has_schemas = connection.info.server_version >= SCHEMAS_VERSION
     query = _MEMBERSHIPS.format(of_schema=_OF_SCHEMA if has_schemas else "null")
     with mapped_errors("read the members of the publication"):
-        lines = connection.execute(query.encode(), [publication, list(tables)]).fetchall()
-    return {tables[oid].qualified_name: membership for oid, membership in lines}
+        return dict(connection.execute(query.encode(), asked).fetchall())
 
 
 def unmapped_members(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -110,21 +111,41 @@ def condition_is_blamed(
     connection.execute(f"set local statement_timeout = '{CONDITION_TIMEOUT_SECONDS}s'".encode())
     try:
         yield
-    except (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName) as error:
-        raise SourceError(f"the condition can't be run any more: {_said(error)}") from error
-    except errors.QueryCanceled as error:
-        raise SourceError(
-            f"reading some rows of {chunk.table} by the condition was cut off ({_said(error)}; the "
-            f"limit is {CONDITION_TIMEOUT_SECONDS} s): write one that can use an index or a "
-            "simpler one, or read all rows"
-        ) from error
-    except psycopg.OperationalError as error:
-        if (error.sqlstate or _CUT_OFF).startswith(_OF_NO_CONDITION):
+    except psycopg.Error as error:
+        if not (error.sqlstate or _CUT_OFF).startswith(_OF_NO_CONDITION):
+            raise SourceError(_blaming(error, chunk)) from error
+        if error.diag.context is None:
             raise
-        raise SourceError(
-            f"reading some rows of {chunk.table} by the condition failed: {_said(error)}. It would "
-            "fail again: write another one, or read all rows"
-        ) from error
+        # It was in a function of somebody's, which can have said it in its own words.
+        why = f"could not read table {chunk.table} by the condition: {_kind(error)}"
+        raise RetryError(why, reason="unavailable") from error
+
+
+def _blaming(error: psycopg.Error, chunk: Chunk) -> str:
+    """Why rows can't be read by a condition, without any value of a row.
+
+    What the server says of a row has its values, also those of protected columns. Not so where it
+    points to a place in the statement: that is then before any row was read.
+    """
+    if error.diag.statement_position is not None:
+        return f"the condition can't be run any more: {_said(error)}"
+    if isinstance(error, errors.QueryCanceled):
+        return (
+            f"reading some rows of {chunk.table} by the condition was cut off (the limit is "
+            f"{CONDITION_TIMEOUT_SECONDS} s): write one that can use an index or a simpler one, or "
+            "read all rows"
+        )
+    return (
+        f"reading some rows of {chunk.table} by the condition failed: {_kind(error)}. PostgreSQL's "
+        "own words may hold values of a row: they are in its log. It would fail again: write "
+        "another one, or read all rows"
+    )
+
+
+def _kind(error: psycopg.Error) -> str:
+    """What the server calls such errors: `division by zero (SQLSTATE 22012)`."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+    return f"{words} (SQLSTATE {error.sqlstate})"
 
 
 def _said(error: psycopg.Error) -> str:

@@ -17,6 +17,7 @@ from connectors.postgres.config import PostgresConfig
 from connectors.postgres.doctor import Patient, examine
 from connectors.postgres.followedserver import FollowedServer
 from connectors.postgres.heldcommits import committed_before
+from connectors.postgres.inheriting import warn_of_children
 from connectors.postgres.located import located
 from connectors.postgres.lsn import format_lsn
 from connectors.postgres.membership import memberships
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from cdc_daemon.ports import Finding, TableRequest, Visibility
     from connectors.postgres.chunkreader import PostgresChunkReader
     from connectors.postgres.clock import PostgresClock
-    from connectors.postgres.shapes import PostgresShapeReader
+    from connectors.postgres.publishedshapes import PublishedShapeReader
     from connectors.postgres.standbyclock import StandbyClock
     from connectors.postgres.visibility import SnapshotVisibility
 
@@ -151,6 +152,7 @@ class PostgresSource:
             publish(connection, self._publication, relations, manage=manage)
         else:
             publish_on_primary(primary, connection, self._publication, relations, manage=manage)
+        warn_of_children(connection, relations)
         for table, column, types in unknown_columns(relations):
             log.warning("type_unknown", table=table, column=column, types=types)
         return memberships(connection, self._publication, relations)
@@ -315,9 +317,9 @@ class PostgresSource:
         """Positions are those of commits, so what is read before one can be a version."""
         return PostgresVersions(self.token_reader())
 
-    def shape_reader(self) -> PostgresShapeReader:
-        """Reads what tables look like, for another thread."""
-        return self._server.shape_reader()
+    def shape_reader(self) -> PublishedShapeReader:
+        """Reads what tables look like, and whether they are published, for another thread."""
+        return self._server.shape_reader(self._publication)
 
     def coverage(self) -> Coverage:
         """What is visible now."""

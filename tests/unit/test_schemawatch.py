@@ -11,13 +11,15 @@ from structlog.testing import capture_logs
 
 from cdc_daemon import schemawatch
 from cdc_daemon.errors import RetryError, SchemaChangedError
-from cdc_daemon.events import ColumnShape, Shape
+from cdc_daemon.events import NOWHERE, Checkpoint, ColumnShape, Shape
 from cdc_daemon.schemawatch import SchemaWatch
 from tests.generators.by_hand import table
 from tests.generators.conditions import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping, Sequence
+
+    from cdc_daemon.events import Relation
 
 ITEM = table("id", name="item")
 SHAPE = Shape("1", "key", {"id": ColumnShape(1, "int", "70")}, "1")
@@ -32,6 +34,7 @@ class Catalog:
         """For so many looks there is no table."""
         self.looks = 0
         self.look_seconds = 0.0
+        self.member = "1/1/1"
 
     def read(self, tables: Sequence[str]) -> dict[str, Shape]:
         """The one table."""
@@ -44,6 +47,10 @@ class Catalog:
             self.away -= 1
             return {}
         return {"public.item": self.shape}
+
+    def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
+        """Of the one table, while it is there."""
+        return {} if self.away else {one.qualified_name: self.member for one in relations}
 
     def close(self) -> None:
         """Nothing to release."""
@@ -68,9 +75,12 @@ def heard(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
     """A watch runs."""
     monkeypatch.setattr(schemawatch, "LOOK_SECONDS", 0.005)
     said = Heard()
-    watch = SchemaWatch(
-        catalog, [ITEM], {"public.item": SHAPE}, said.found.append, said.adopted.append
+    before = Checkpoint(
+        *("pipe", NOWHERE, "s/1"),
+        shapes={"public.item": SHAPE},
+        memberships={"public.item": catalog.member},
     )
+    watch = SchemaWatch(catalog, [ITEM], before, said.found.append, said.adopted.append)
     watch.start()
     yield said
     watch.stop()
@@ -87,6 +97,18 @@ def test_a_change_ends_it(catalog: Catalog, heard: Heard) -> None:
     (change,) = heard.found
     assert isinstance(change, SchemaChangedError)
     assert (change.table, change.in_catalog) == ("public.item", True)
+
+
+def test_a_table_that_leaves_the_stream_ends_it(catalog: Catalog, heard: Heard) -> None:
+    """Also where it has been put back before anybody looks: what was between is missing."""
+    assert wait_until(lambda: catalog.looks > 2)
+    assert not heard.found
+    catalog.member = "1/2/1"
+    assert wait_until(lambda: bool(heard.found))
+    (change,) = heard.found
+    assert isinstance(change, SchemaChangedError)
+    assert (change.table, change.in_catalog) == ("public.item", True)
+    assert "taken out of what the source streams" in change.why
 
 
 def test_what_takes_long_is_done_less_often(catalog: Catalog, heard: Heard) -> None:

@@ -156,6 +156,53 @@ def test_a_table_that_left_the_publication_for_a_while_is_loaded_anew(
     assert "not in the stream all the time" in anew["reason"]
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["out", "out and in"])
+def test_a_table_that_leaves_the_publication_while_it_is_followed_is_noticed(
+    connection: psycopg.Connection,
+    database: Database,
+    uuid_before: str,
+    start_daemon: StartDaemon,
+    rest: Rest,
+    back: bool,  # noqa: FBT001 - whether somebody puts it back
+) -> None:
+    """No row brings it, and no restart is needed: it is published again, and loaded anew."""
+    daemon = start_daemon(BOTH)
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    name = publication(connection)
+    with connection.transaction():
+        connection.execute(f"alter publication {name} drop table only item".encode())
+    connection.execute("update item set n = -n where id < 100; delete from item where id > 400")
+    if back:
+        connection.execute(f"alter publication {name} add table only item".encode())
+    until(lambda: bool(daemon.events("schema_changed")), 60, "it is noticed")
+    connection.execute("update item set n = 0 where id = 200")
+    finish(daemon, database, rest)
+    assert uuid_of(rest) == uuid_before
+    (changed,) = daemon.events("schema_changed")
+    assert changed["table"] == "public.item"
+    assert "taken out of what the source streams" in changed["why"]
+    *_, anew = daemon.events("new_generation")
+    assert anew["projection"] == "items"
+    assert "not in the stream all the time" in anew["reason"]
+    members = connection.execute("select tablename from pg_publication_tables order by 1")
+    assert members.fetchall() == [("item",), ("old",)]
+
+
+def test_a_publication_that_is_not_ours_to_alter_stops_the_daemon(
+    connection: psycopg.Connection,
+    uuid_before: str,
+    start_daemon: StartDaemon,
+) -> None:
+    """A table is taken out of it: nothing more can be followed, and that is said with the SQL."""
+    assert uuid_before
+    daemon = start_daemon(OLD, source={"publication": {"manage": False}})
+    daemon.wait_until("streaming")
+    connection.execute(f"alter publication {publication(connection)} drop table only old".encode())
+    assert daemon.wait(60) == 3
+    assert 'add table only "public"."old"' in daemon.said()
+
+
 def publication(connection: psycopg.Connection) -> str:
     """The daemon's."""
     found = connection.execute("select pubname from pg_publication").fetchone()

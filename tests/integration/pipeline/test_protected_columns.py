@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
+from tests.generators.controlled_daemon import ControlledDaemon
 from tests.generators.oracle import assert_equal, documents
+from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +105,22 @@ def letters(rest: Rest, daemon: RunningDaemon) -> list[dict[str, Any]]:
     return [hit["_source"] for hit in found["hits"]["hits"]]
 
 
+def _has_ended_more(daemon: ControlledDaemon, before: int) -> bool:
+    return len(daemon.ended()) > before
+
+
+def fail_repairs(daemon: ControlledDaemon) -> None:
+    """By conditions that are good until they meet a value, which PostgreSQL then names."""
+    for where in ("email::int > 0", "note::regclass is not null"):
+        before = len(daemon.ended())
+        daemon.start(table="public.person", where=where)
+        until(partial(_has_ended_more, daemon, before), 60, "the repair has failed")
+    assert daemon.ended().count("failed") == 2
+    errors = [event["error"] for event in daemon.running.events("repair_failed")]
+    assert "invalid text representation (SQLSTATE 22P02)" in errors[0]
+    assert len(errors) == 2
+
+
 def test_no_value_is_seen_anywhere(
     connection: psycopg.Connection, start_daemon: StartDaemon, rest: Rest
 ) -> None:
@@ -114,8 +135,11 @@ def test_no_value_is_seen_anywhere(
     for statement in poison:
         connection.execute(statement.format("'loaded'", undecodable))
         connection.execute(statement.format("'loaded too'", f"'{HIDDEN}'"))
-    daemon = start_daemon({**PEOPLE, **POISONED}, source={"columns": RULES}, log={"level": "debug"})
-    daemon.wait_until("streaming")
+    daemon = start_daemon(
+        {**PEOPLE, **POISONED}, start=False, source={"columns": RULES}, log={"level": "debug"}
+    )
+    controlled = ControlledDaemon(daemon)
+    controlled.load()
     for statement in poison:
         connection.execute(statement.format("'streamed'", undecodable))
         connection.execute(statement.format("'streamed too'", f"'{HIDDEN}'"))
@@ -126,6 +150,7 @@ def test_no_value_is_seen_anywhere(
     )
     connection.execute("delete from person where visits = 1")
     daemon.catch_up()
+    fail_repairs(controlled)
     stored = letters(rest, daemon)
     # Division by zero, a text that is no integer, values that aren't UTF-8: none says the value.
     assert {letter["projection"] for letter in stored} == {"people", *POISONED}
@@ -169,6 +194,31 @@ def test_hashed_keys_move_and_go(
     daemon.catch_up()
     assert assert_equal(database.dsn, rest, ALL_PEOPLE) == 3
     assert len(daemon.events("new_generation")) == 1
+
+
+def test_a_protected_key_beside_large_values_is_warned_of(
+    connection: psycopg.Connection, start_daemon: StartDaemon
+) -> None:
+    """At the start and by `check`, before an update makes the daemon stop."""
+    daemon = start_daemon(PEOPLE, source={"columns": RULES})
+    daemon.wait_until("streaming")
+    (event,) = daemon.events("large_values_unreadable")
+    assert (event["level"], event["table"]) == ("warning", "public.person")
+    assert "of note leaves it out" in event["why"]
+    assert f"warning mapping table public.person: {event['why']}" in checked(daemon)
+    assert daemon.terminate() == 0
+    connection.execute(event["sql"])
+    assert event["why"] not in checked(daemon)
+    daemon.start()
+    daemon.wait_until("streaming")
+    assert len(daemon.events("large_values_unreadable")) == 1
+
+
+def checked(daemon: RunningDaemon) -> str:
+    """What `cdc-daemon check` says, with single blanks."""
+    command = [sys.executable, "-m", "cdc_daemon", "check", str(daemon.file)]
+    said = subprocess.run(command, check=False, capture_output=True, text=True)
+    return " ".join(said.stdout.split())
 
 
 def test_another_rule_loads_anew(

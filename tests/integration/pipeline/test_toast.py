@@ -231,6 +231,34 @@ def test_a_commit_that_leaves_out_more_than_is_remembered(
     assert not daemon.total("cdc_schema_changes_total")
 
 
+def test_a_joined_read_model_of_a_table_that_is_read_again(
+    connection: psycopg.Connection, database: Database, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """Its state has had the very commit already: it is made anew, and shows it all the same."""
+    fill(connection)
+    connection.execute("create table shelf (id int primary key, name text)")
+    connection.execute("insert into shelf select i, 'a' || i from generate_series(1, 250) i")
+    embedded = {"shelf": {"one": "shelf", "on": {"id": "id"}, "fields": ["name"]}}
+    placed = {"from": "page", "fields": ["n", "body"], "embed": embedded}
+    daemon = start_daemon({**PAGES, "placed": placed}, start=False)
+    daemon.start(remember_few)
+    daemon.wait_until("streaming")
+    with connection.transaction():
+        connection.execute("update shelf set name = 'b' || id where id % 2 = 0")
+        connection.execute("update page set n = n + 1")
+        connection.execute("delete from page where id % 7 = 0")
+    until(lambda: has_said(daemon, "rows_read_again", 1), 30, "it is more than it remembers")
+    connection.execute("update shelf set name = 'c' || id where id % 3 = 0")
+    connection.execute("update page set n = n + 1 where id % 40 = 0")
+    until(lambda: has_said(daemon, "repaired", 1) and is_idle(daemon), 60, "all is read again")
+    daemon.catch_up()
+    query = (
+        "select page.id::text, jsonb_build_object('n', n, 'body', body, 'shelf',"
+        " jsonb_build_object('name', name)) from page join shelf using (id)"
+    )
+    assert assert_equal(database.dsn, rest, {**PAGES_EXPECTED, "placed": query})
+
+
 def test_kills_where_more_is_left_out_than_is_remembered(
     connection: psycopg.Connection, database: Database, start_daemon: StartDaemon, rest: Rest
 ) -> None:

@@ -67,6 +67,8 @@ def test_nothing_is_wrong_before_the_first_start_nor_after_it(
         source.close()
         found = examined(source, "item")
         assert [each for each in found if each.level != "ok"] == []
+        left = next(each for each in found if each.check == "slot well")
+        assert "cdc-daemon plan" in left.message, "the checkpoint isn't looked at"
 
 
 @pytest.mark.usefixtures("item")

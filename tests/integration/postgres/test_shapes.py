@@ -10,7 +10,10 @@ import pytest
 
 from cdc_daemon.shapes import altered
 from connectors.postgres.catalog import leaf_partitions, list_tables
+from connectors.postgres.membership import memberships
+from connectors.postgres.publishedshapes import PublishedShapeReader
 from connectors.postgres.shapes import PostgresShapeReader
+from tests.generators import by_hand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,3 +204,30 @@ def test_a_look_at_ten_tables_is_cheap(
         took.append(time.perf_counter() - began)
     print(f"{min(took) * 1000:.1f} to {max(took) * 1000:.1f} ms")  # noqa: T201 - shown with -s
     assert min(took) < 0.05
+
+
+def test_who_looks_at_published_tables_sees_them_leave_and_come_again(
+    connection: psycopg.Connection, database: Database
+) -> None:
+    """What a member is called is what the source said at its start; no publication, no member."""
+    reader = PublishedShapeReader(database.dsn, "test", "pub", lambda: None, lambda: False)
+    relations = [by_hand.table("id", name=name) for name in ("item", "parted", "gone")]
+    looks = []
+    for statement in (
+        "select",
+        "create publication pub for table item, parted",
+        "vacuum item",
+        "alter publication pub drop table item",
+        "alter publication pub add table item",
+        "drop publication pub",
+    ):
+        connection.execute(statement.encode())
+        looks.append(reader.memberships(relations))
+        assert looks[-1] == memberships(connection, "pub", relations)
+    reader.close()
+    before, made, same, out, again, dropped = looks
+    assert (before, dropped) == ({}, {})
+    assert made == same
+    assert made.keys() == {"public.item", "public.parted"}
+    assert len({made["public.item"], out["public.item"], again["public.item"]}) == 3
+    assert {one["public.parted"] for one in (made, out, again)} == {made["public.parted"]}
