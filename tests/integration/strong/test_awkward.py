@@ -136,6 +136,21 @@ def test_excluded_projections_are_not_waited_for(
     assert (found(rest, "n:6"), found(rest, "n:6", "later")) == (2, 0)
 
 
+@pytest.mark.usefixtures("item")
+def test_nothing_is_excluded_from_what_is_durable(
+    start_daemon: StartDaemon, commit: StartCommit, rest: Rest
+) -> None:
+    """A COMMIT at the level `on` waits until its documents are in an excluded index, too."""
+    both: dict[str, Any] = {"items": ITEMS["items"], "later": ITEMS["items"]}
+    enable(start_daemon(both, consistency={"strong": {"exclude": ["later"]}}))
+    rest.put("/later-000001/_settings", {"index.blocks.write": True})
+    durable = commit("insert into item values (1, 12)", level="on")
+    durable.join(HANGS_SECONDS)
+    assert durable.waits
+    rest.put("/later-000001/_settings", {"index.blocks.write": False})
+    durable.returned()
+
+
 def test_the_daemon_does_not_wait_for_itself(
     database: Database, item: psycopg.Connection, start_daemon: StartDaemon, rest: Rest
 ) -> None:
