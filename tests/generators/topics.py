@@ -6,8 +6,16 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +30,8 @@ NO_LEADER: Final = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
     }
 )
+
+NOT_YET: Final = NO_LEADER | {KafkaError.UNKNOWN_TOPIC_OR_PART}
 
 
 class Record(NamedTuple):
@@ -40,11 +50,15 @@ def make_topics(
     partitions: int = 1,
     login: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Make topics, all at once. `login`: the settings of a user, where the brokers know any."""
+    """Make topics, all at once. `login`: the settings of a user, where the brokers know any.
+
+    They are there when it returns: a broker that has just started takes a moment to know of them.
+    """
     admin = AdminClient({**login, "bootstrap.servers": bootstrap_servers})
     made = admin.create_topics([NewTopic(name, partitions, 1) for name in names])
     for future in made.values():
         future.result(TIMEOUT_SECONDS)
+    until(lambda: _are_known(admin, list(made)), TIMEOUT_SECONDS, "the topics are there")
 
 
 def topic_names(bootstrap_servers: str, beginning: str) -> list[str]:
@@ -86,6 +100,19 @@ def records(
         return _until_ends(consumer, list(topics))
     finally:
         consumer.close()
+
+
+def _are_known(admin: AdminClient, names: list[str]) -> bool:
+    found = admin.describe_topics(
+        TopicCollection(names), include_authorized_operations=True, request_timeout=TIMEOUT_SECONDS
+    )
+    try:
+        described = [future.result(TIMEOUT_SECONDS) for future in found.values()]
+    except KafkaException as error:
+        if error.args[0].code() not in NOT_YET:
+            raise
+        return False
+    return all(each.partitions and each.authorized_operations for each in described)
 
 
 def _end(consumer: Consumer, at: TopicPartition) -> int:
