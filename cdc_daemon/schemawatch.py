@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Checkpoint, Relation, Shape
     from cdc_daemon.ports import ShapeReader
+
+Answer = TypeVar("Answer")
 
 log = structlog.get_logger(__name__)
 
@@ -83,22 +85,34 @@ class SchemaWatch(threading.Thread):
         self._ended.set()
 
     def _look(self) -> None:
+        """Shapes first: one that has changed is noticed also where memberships can't be read."""
+        shapes = self._answer(lambda: dict(self._reader.read(list(self._relations))))
+        if shapes is None:
+            return
+        self._compare_shapes(shapes)
+        members = self._answer(self._memberships)
+        if members is None:
+            return
+        self._note_read()
+        for table, member in members.items():
+            if member != self._members.get(table, member):
+                raise SchemaChangedError(table, LEFT, in_catalog=True)
+
+    def _answer(self, ask: Callable[[], Answer]) -> Answer | None:
+        """What the source says; None where it can't."""
         try:
-            shapes = dict(self._reader.read(list(self._relations)))
-            members = self._memberships()
+            return ask()
         except CdcError as error:
             log.debug("schema_not_read", error=str(error))
             self._note_unread(error)
-            return
-        self._note_read()
+            return None
+
+    def _compare_shapes(self, shapes: dict[str, Shape]) -> None:
         gone = self._relations.keys() - shapes.keys()
         for table in self._relations.keys() - (gone - self._gone):
             why = difference(self._shapes.get(table), shapes.get(table), self._relations[table])
             if why is not None:
                 raise SchemaChangedError(table, why, in_catalog=True)
-        for table, member in members.items():
-            if member != self._members.get(table, member):
-                raise SchemaChangedError(table, LEFT, in_catalog=True)
         self._gone = gone
         if not gone and shapes != self._shapes:
             self._shapes = shapes
