@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ITEM = table("id", name="item")
 SHAPE = Shape("1", "key", {"id": ColumnShape(1, "int", "70")}, "1")
+LOCKED = "locked"
+"""A membership that can't be read."""
 
 
 class Catalog:
@@ -50,6 +52,8 @@ class Catalog:
 
     def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
         """Of the one table, while it is there."""
+        if self.member == LOCKED:
+            raise RetryError("canceling statement due to statement timeout")
         return {} if self.away else {one.qualified_name: self.member for one in relations}
 
     def close(self) -> None:
@@ -86,6 +90,19 @@ def heard(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
     watch.stop()
     watch.join(5)
     assert not watch.is_alive()
+
+
+def test_a_change_is_noticed_where_memberships_can_not_be_read(
+    catalog: Catalog, heard: Heard
+) -> None:
+    """As while somebody has locked the publication: its table may change meanwhile."""
+    catalog.member = LOCKED
+    looks = catalog.looks
+    assert wait_until(lambda: catalog.looks > looks + 2)
+    assert not heard.found
+    catalog.shape = replace(SHAPE, table="2")
+    assert wait_until(lambda: bool(heard.found))
+    assert isinstance(heard.found[0], SchemaChangedError)
 
 
 def test_a_change_ends_it(catalog: Catalog, heard: Heard) -> None:
