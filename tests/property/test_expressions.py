@@ -129,7 +129,7 @@ def test_random_expressions_mean_the_same_as_in_postgresql(connection: psycopg.C
     counts: Counter[str] = Counter()
     relation, expressions = _relation(connection), Expressions(rng)
     with repeatable(seed):
-        for _ in rounds(proof_share=1 / 3):
+        for _ in rounds(proof_share=1 / 6):
             rows = _new_rows(connection, rng)
             for _ in range(4):
                 batch = [expressions.whole() for _ in range(BATCH)]

@@ -221,7 +221,7 @@ def test_streamed_and_copied_rows_equal_to_jsonb(
     counts: Counter[str] = Counter()
     with repeatable(seed):
         least = math.ceil(len(wanted) / COLUMNS)
-        for number in rounds(0.5, least=least, proof_share=1 / 9):
+        for number in rounds(0.5, least=least, proof_share=1 / 18):
             if not queue:
                 queue = rng.sample(sorted(wanted), len(wanted))
             names, queue = queue[:COLUMNS], queue[COLUMNS:]

@@ -243,7 +243,7 @@ def test_folded_transactions_equal_select(
         follower = Follower(source, relations, tmp_path / "spill", counts)
         follower.start(source.create_place(), 0)
         try:
-            for number in rounds(proof_share=1 / 3):
+            for number in rounds(proof_share=1 / 6):
                 check_round(database, connection, rng, follower, number, counts)
         except BaseException:
             print(f"PROPERTY_SEED={seed}")  # noqa: T201 - to repeat it

@@ -223,7 +223,7 @@ def test_every_type_is_encoded_as_to_jsonb_does(connection: Connection) -> None:
     types |= {f"_{name}": array_of(one) for name, one in types.items()}
     checkers = {name: Checker(resolve(connection, one)) for name, one in types.items()}
     with repeatable(seed):
-        for _ in rounds(0.4, proof_share=0.15):
+        for _ in rounds(0.4, proof_share=0.08):
             for name, one in types.items():
                 for _ in range(5):
                     check_value(connection, rng, one, checkers[name])
@@ -237,7 +237,7 @@ def test_random_types_are_encoded_as_to_jsonb_does(connection: Connection) -> No
     seed, rng = seeded()
     checkers = []
     with repeatable(seed):
-        for _ in rounds(0.4, proof_share=0.15):
+        for _ in rounds(0.4, proof_share=0.08):
             one = random_type(rng)
             if not created(connection, one):
                 continue
@@ -325,7 +325,7 @@ def test_canonical_keys_of_random_values(connection: Connection) -> None:
     resolved = {name: resolve(connection, one) for name, one in types.items()}
     pairs = 0
     with repeatable(seed):
-        for _ in rounds(0.2, proof_share=0.1):
+        for _ in rounds(0.2, proof_share=0.05):
             for name, one in types.items():
                 pairs += check_pair(connection, rng, one, resolved[name])
     print(f"canonical keys: {pairs} random pairs, PROPERTY_SEED={seed}")  # noqa: T201 - the count
