@@ -7,17 +7,7 @@ import pytest
 from cdc_daemon.consistency import freshness as module
 from cdc_daemon.consistency.freshness import Freshness
 from cdc_daemon.consistency.rolling import MAXIMUM_OVER_SECONDS, RollingMaximum
-
-
-class Clock:
-    """Time that is set."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        """As set."""
-        return self.now
+from tests.generators.set_clock import Clock
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from connectors.http import HttpSource
 from connectors.http.config import HttpConfig
 from tests.generators.memory_sink import MemorySink
 from tests.generators.posts import post
+from tests.generators.set_clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,17 +33,6 @@ web: {changes: {keys: {shop: shop-key, script: script-key}, requests_per_second:
 NOBODY_TAKES_THEM = 503
 TOO_MANY = 429
 CHANGE = {"transactions": [{"changes": [{"table": "hotel", "op": "upsert", "row": {"id": 1}}]}]}
-
-
-class Clock:
-    """By hand: a machine that is busy must not bring the next request too late."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        """Of all requests."""
-        return self.now
 
 
 @pytest.fixture
