@@ -157,7 +157,8 @@ class Daemon:
 
     def times(self, event: str) -> list[float]:
         """The Unix times at which it logged `event`."""
-        lines = [line for line in self.log().splitlines() if f'"event": "{event}"' in line]
+        whole = self.log().rpartition("\n")[0].splitlines()  # the last may still be being written
+        lines = [line for line in whole if f'"event": "{event}"' in line]
         stamps = (json.loads(line)["timestamp"].replace("Z", "+00:00") for line in lines)
         return [datetime.fromisoformat(stamp).timestamp() for stamp in stamps]
 

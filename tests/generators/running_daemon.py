@@ -181,13 +181,12 @@ class RunningDaemon:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """What it logged under `name`, oldest first."""
-        found = []
-        for line in self.said().splitlines():
-            if line.startswith("{"):
-                event = json.loads(line)
-                if event["event"] == name:
-                    found.append(event)
-        return found
+        return [event for event in self.logged() if event["event"] == name]
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Its log, oldest first, without a line that is still being written."""
+        lines = self.said().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line[0] == "{" and line[-1] == "\n"]
 
     def said(self) -> str:
         """The whole log."""

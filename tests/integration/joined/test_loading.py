@@ -51,10 +51,9 @@ def is_streaming(daemon: RunningDaemon) -> bool:
 def loaded_since(daemon: RunningDaemon, starts: int) -> list[str]:
     """The tables of which rows were read after so many starts."""
     found: list[str] = []
-    for line in daemon.said().splitlines():
-        event = json.loads(line) if line.startswith("{") else {}
-        starts -= event.get("event") == "starting"
-        if starts < 0 and event.get("event") == "loading":
+    for event in daemon.logged():
+        starts -= event["event"] == "starting"
+        if starts < 0 and event["event"] == "loading":
             found.append(event["table"])
     return found
 
