@@ -1,7 +1,7 @@
 """Steps that change the schema of a random table while others write into it.
 
-No read model names the columns that come and go (`EXTRA`): those of `"*"` show them. The type of a
-column is in its name, so that no field of an index ever needs another mapping.
+No read model names columns that come and go: those of `"*"` show them. The type of a column is in
+its name, so that no field of an index ever needs another mapping.
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ EXTRA = {
     **{f"xw{at}": ("timestamptz", "clock_timestamp()") for at in range(2)},
 }
 """Name to type and default; the last kind of default makes PostgreSQL rewrite the table."""
+GENERATED = {
+    "xg0": ("int", "length(label)"),
+    "xg1": ("boolean", "not coalesce(flag, false)"),
+    "xg2": ("text", "md5(body)"),
+}
+"""Name to type and expression, which may be of a value that an update leaves out."""
+COMING_AND_GOING = (*EXTRA, *GENERATED)
+"""Columns that a row may lack: then a document may have a null, or nothing."""
+MORE_KEY_SHARE = 0.3
 
 
 class SchemaSteps:
@@ -43,6 +52,8 @@ class SchemaSteps:
         steps: list[Step] = [
             *(self.add_column, self.add_column, self.drop_column, self.rename_column),
             *(self.retype_column, self.retype_mapped_column, self.make_anew, self.rename_label),
+            *(self.add_generated, self.add_generated, self.drop_generated, self.make_plain),
+            *(self.change_key, self.retype_key),
         ]
         if self._table.identity != "index":
             steps.append(self.change_identity)
@@ -83,6 +94,37 @@ class SchemaSteps:
     def retype_mapped_column(self, cursor: psycopg.Cursor, rng: Random) -> None:
         """One that read models name: the index needs another mapping."""
         self._alter(cursor, f"alter column n type {rng.choice(('int', 'bigint'))}")
+
+    def add_generated(self, cursor: psycopg.Cursor, rng: Random) -> None:
+        """Stored: PostgreSQL writes all rows anew."""
+        name, (kind, expression) = rng.choice(list(GENERATED.items()))
+        self._alter(cursor, f"add column {name} {kind} generated always as ({expression}) stored")
+
+    def drop_generated(self, cursor: psycopg.Cursor, rng: Random) -> None:
+        """If it is there."""
+        self._alter(cursor, f"drop column {rng.choice(list(GENERATED))}")
+
+    def make_plain(self, cursor: psycopg.Cursor, rng: Random) -> None:
+        """A generated column: it keeps its values, and nothing computes them any more."""
+        self._alter(cursor, f"alter column {rng.choice(list(GENERATED))} drop expression")
+
+    def change_key(self, cursor: psycopg.Cursor, rng: Random) -> None:
+        """Its columns in another order, sometimes with one more: documents get other ids.
+
+        The one more is changed by updates, and by those of rows whose large values aren't sent.
+        """
+        names = [name for name, _ in self._table.key]
+        if rng.random() < MORE_KEY_SHARE:
+            names.append("n")
+        rng.shuffle(names)
+        other = f"add primary key ({', '.join(names)})"
+        self._alter(cursor, f"drop constraint {self._table.name}_pkey, {other}")
+
+    def retype_key(self, cursor: psycopg.Cursor, rng: Random) -> None:
+        """A column of it, to a type that takes the same values, and may write them differently."""
+        name, kind = rng.choice(self._table.key)
+        if kind.others:
+            self._alter(cursor, f"alter column {name} type {rng.choice(kind.others)}")
 
     def change_identity(self, cursor: psycopg.Cursor, rng: Random) -> None:
         """Old rows come whole from now on, or only their keys."""

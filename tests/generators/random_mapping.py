@@ -32,11 +32,18 @@ FRESHNESS = ("20ms", "200ms", "1s")
 
 
 class ReadModel(NamedTuple):
-    """A projection of the configuration, and the query that gives id and document."""
+    """A projection of the configuration, and the SQL of what its documents must be."""
 
     name: str
     projection: dict[str, Any]
-    query: str
+    table: RandomTable
+    document: str
+    where: str
+
+    def query(self, key: Sequence[str]) -> str:
+        """What gives id and document of each row, where the primary key has these columns."""
+        identifier = document_id(self.projection.get("id", key))
+        return f"select {identifier}, {self.document} from {self.table.sql} t where {self.where}"
 
 
 def random_read_models(rng: Random, table: RandomTable) -> list[ReadModel]:
@@ -77,10 +84,8 @@ def _read_model(
     if where is not None:
         projection["where"] = where
     if table.identity == "index":
-        projection["id"] = list(table.id_columns)
-    key = document_id(table.id_columns)
-    query = f"select {key}, {document} from {table.sql} t where {where or 'true'}"
-    return ReadModel(name, projection, query)
+        projection["id"] = ["u"]
+    return ReadModel(name, projection, table, document, where or "true")
 
 
 def document_id(columns: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ import psycopg
 
 from tests.generators.history import Load, Plan
 from tests.generators.oracle import assert_equal, compare
-from tests.generators.random_ddl import EXTRA, SchemaSteps
+from tests.generators.random_ddl import COMING_AND_GOING, SchemaSteps
 from tests.generators.random_mapping import ReadModel, random_read_models
 from tests.generators.random_tables import TYPES, random_table
 from tests.generators.running_daemon import until
@@ -49,6 +49,12 @@ others have something to do meanwhile."""
 UNDECODABLE = "PostgreSQL fails to decode its log"
 """The server can stumble over DDL that runs while a slot is made (18.4: "unexpected duplicate for
 tablespace 0, relfilenumber ..."): then what the message says must help."""
+
+KEY = """
+select attname from pg_index, unnest(indkey) with ordinality as part (number, at), pg_attribute
+where indrelid = %s::regclass and indisprimary and attrelid = indrelid and attnum = number
+order by at
+"""
 
 
 class Schema:
@@ -190,12 +196,21 @@ class Schema:
         until(self._has_read_all, SETTLED_SECONDS, "all rows are read", POLL_SECONDS)
         self.daemon.running.wait_until("streaming")
         self.daemon.running.catch_up(SETTLED_SECONDS, POLL_SECONDS)
-        queries = {model.name: model.query for model in self.models}
+        queries = self._queries()
         with suppress(AssertionError):  # a change of a table is noticed a moment later
             until(lambda: self._is_equal(queries), SETTLED_SECONDS, "all is equal", POLL_SECONDS)
-        self.counts["documents"] += assert_equal(self.dsn, self.rest, queries, EXTRA)
+        self.counts["documents"] += assert_equal(self.dsn, self.rest, queries, COMING_AND_GOING)
         status = self.daemon.running.status()
         assert not status["dead_letters"], status
+
+    def _queries(self) -> dict[str, str]:
+        """Of all read models, by the keys that the tables have now."""
+        with psycopg.connect(self.dsn) as connection:
+            keys = {
+                table.sql: [name for (name,) in connection.execute(KEY, [table.sql])]
+                for table in self.tables
+            }
+        return {model.name: model.query(keys[model.table.sql]) for model in self.models}
 
     def _has_read_all(self) -> bool:
         running = self.daemon.running
@@ -203,7 +218,7 @@ class Schema:
         return self.daemon.done()
 
     def _is_equal(self, queries: dict[str, str]) -> bool:
-        found = compare(self.dsn, self.rest, queries, EXTRA)
+        found = compare(self.dsn, self.rest, queries, COMING_AND_GOING)
         return self.daemon.done() and all(one.none for one in found.values())
 
 
@@ -217,7 +232,7 @@ def played(schema: Schema, is_over: Callable[[], bool]) -> Counter[str]:
             schema.history()
     except BaseException as error:
         error.add_note("\n".join(line for table in schema.tables for line in table.ddl()))
-        error.add_note("\n".join(f"{model.projection}: {model.query}" for model in schema.models))
+        error.add_note("\n".join(map(str, schema.models)))
         error.add_note(f"{schema.daemon.running.status()}\n{schema.daemon.running.tail()}")
         raise
     schema.remove()

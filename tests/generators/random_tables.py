@@ -49,6 +49,8 @@ class KeyKind:
 
     sql: str
     value: Callable[[int], str]
+    others: tuple[str, ...] = ()
+    """Types that the column may have: all take such a value."""
 
 
 def _day(number: int) -> str:
@@ -61,14 +63,14 @@ def _odd_text(number: int) -> str:
 
 
 KEY_KINDS = (
-    KeyKind("int", str),
+    KeyKind("int", str, ("int", "bigint")),
     KeyKind("bigint", lambda number: str((number - 50) * 10**12)),
     KeyKind("text", lambda number: literal(_odd_text(number))),
-    KeyKind("varchar(20)", lambda number: literal(f"{number}\\{number}|")),
+    KeyKind("varchar(20)", lambda number: literal(f"{number}\\{number}|"), ("varchar(20)", "text")),
     KeyKind("char(9)", lambda number: literal(f"é{number}")),
     KeyKind("numeric", lambda number: f"{number}.{number % 4}0"),
     KeyKind("uuid", lambda number: literal(str(uuid.UUID(int=number * 0x1234567)))),
-    KeyKind("date", lambda number: literal(_day(number))),
+    KeyKind("date", lambda number: literal(_day(number)), ("date", "timestamp")),
     KeyKind("timestamptz", lambda number: literal(f"{_day(number)} 12:00:00.5+02")),
     KeyKind("bytea", lambda number: literal(f"\\x{number:08x}")),
 )
@@ -128,11 +130,6 @@ class RandomTable:
     def sql(self) -> str:
         """The table, quoted."""
         return f'"{self.schema}"."{self.name}"'
-
-    @property
-    def id_columns(self) -> tuple[str, ...]:
-        """What makes the document id."""
-        return ("u",) if self.identity == "index" else tuple(name for name, _ in self.key)
 
     def ddl(self) -> list[str]:
         """The statements that make it."""
@@ -238,8 +235,8 @@ class RandomTable:
         values = ", ".join(f"({', '.join([*key, *self._values(rng)])})" for key in sorted(keys))
         key_names = ", ".join(name for name, _ in self.key)
         insert = f"insert into {self.sql} ({', '.join(names)}) values {values}"
-        taken = rng.choice(("nothing", "update set n = excluded.n, flag = excluded.flag"))
-        _run(cursor, f"{insert} on conflict ({key_names}) do {taken}")
+        update = f"({key_names}) do update set n = excluded.n, flag = excluded.flag"
+        _run(cursor, f"{insert} on conflict {rng.choice(('do nothing', update))}")
 
     def _values(self, rng: Random) -> list[str]:
         return [_value(rng, kind, nullable) for _, kind, nullable in self.columns]

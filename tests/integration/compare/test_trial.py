@@ -80,6 +80,23 @@ def test_a_technique_that_misses_nothing_has_all_its_figures(stage: Stage) -> No
     assert figures.table_bytes > 0
 
 
+@pytest.mark.parametrize(
+    "name", ["cdc-tables", "outbox", "outbox-notify", "polling-xmin", "polling-comparison"]
+)
+def test_a_daemon_misses_no_more_than_its_way_is_known_to(stage: Stage, name: str) -> None:
+    """Nor while it is away: what was committed meanwhile comes after its start."""
+    options = Options(seconds=1.0, rate=50.0, away_seconds=1.0)
+    figures = tried(in_tables(name), stage, options)
+    assert figures.is_right, figures
+    assert figures.missed
+    assert figures.missed.compared >= ROWS_OF_THE_STORE
+    assert {STALE: 0, INVENTED: 0, ROWS: 0}.items() <= figures.missed.counts.items()
+    assert (figures.missed.counts[DELETES] == 0) == (name != "polling-xmin")
+    assert figures.away
+    assert figures.away.changes > 0
+    assert figures.drained_per_second
+
+
 def test_an_outbox_that_only_the_application_writes_misses_nothing(stage: Stage) -> None:
     """Neither at full speed, nor steadily, nor while its daemon is away; no trigger is there."""
     technique = in_tables("outbox-application")
