@@ -10,12 +10,12 @@ import psycopg
 from cdc_daemon.compare.footprint import footprint
 from cdc_daemon.compare.setting import CATCH_UP_SECONDS
 from cdc_daemon.compare.steady import work
-from cdc_daemon.compare.workload import Workload
 from cdc_daemon.errors import StopError
 
 if TYPE_CHECKING:
     from cdc_daemon.compare.journal import Change
     from cdc_daemon.compare.setting import Setting
+    from cdc_daemon.compare.workload import Workload
     from cdc_daemon.outside.daemon_process import DaemonProcess
 
 TRANSACTION_ROWS: Final = 100
@@ -51,20 +51,21 @@ def drain(setting: Setting, rows: int) -> float:
     return rows / (time.monotonic() - began)
 
 
-def be_away(
-    setting: Setting, daemon: DaemonProcess, seconds: float, rate: float, first_key: int
-) -> Absence:
-    """Stop the consumer for so long while clients write, and start it again."""
+def be_away(setting: Setting, daemon: DaemonProcess, workload: Workload, seconds: float) -> Absence:
+    """Stop the consumer for so long while clients write, and start it again.
+
+    `workload` has run before: so rows that can be found already are changed and deleted too.
+    """
     daemon.stop()
     before = footprint(setting.dsn).kept_bytes
-    workload = Workload(setting.application, rate, first_key)
+    known = len(workload.journal)
     work(workload, seconds)
     kept = footprint(setting.dsn).kept_bytes - before
     began = time.monotonic()
     daemon.start()
     setting.catch_up()
     took = time.monotonic() - began if setting.technique.reads_source else None
-    return Absence(workload.journal, max(0, kept), took)
+    return Absence(workload.journal[known:], max(0, kept), took)
 
 
 def _write_backlog(setting: Setting, rows: int) -> None:

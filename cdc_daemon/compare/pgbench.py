@@ -52,14 +52,18 @@ def _run(dsn: str, script: Path, seconds: int, rate: float | None) -> None:
         *("--log", f"--log-prefix={script.parent / 'log'}", f"--file={script}"),
         *([] if rate is None else [f"--rate={rate}"]),
     ]
-    done = subprocess.run(  # noqa: S603 - a command of ours, not of users
-        command,
-        env={"PATH": os.defpath, **_environment(dsn)},
-        capture_output=True,
-        text=True,
-        timeout=seconds + PATIENCE_SECONDS,
-        check=False,
-    )
+    patience = seconds + PATIENCE_SECONDS
+    try:
+        done = subprocess.run(  # noqa: S603 - a command of ours, not of users
+            command,
+            env={"PATH": os.defpath, **_environment(dsn)},
+            capture_output=True,
+            text=True,
+            timeout=patience,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StopError(f"pgbench has not ended within {patience:.0f} s") from error
     if done.returncode != 0:
         raise StopError(f"pgbench ended with {done.returncode}: {done.stderr.strip()}")
 

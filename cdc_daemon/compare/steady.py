@@ -10,13 +10,11 @@ import psycopg
 
 from cdc_daemon.compare.footprint import PerChange, footprint, per_change
 from cdc_daemon.compare.prober import Prober
-from cdc_daemon.compare.workload import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cdc_daemon.compare.journal import Change
     from cdc_daemon.compare.setting import Setting
+    from cdc_daemon.compare.workload import Workload
 
 SETTLE_SECONDS: Final = 30.0
 """A technique has so long to show what was committed; what it doesn't show then, it has missed."""
@@ -38,13 +36,12 @@ class Steady:
     per_change: PerChange
 
 
-def run_steadily(setting: Setting, seconds: float, rate: float, keys: Iterator[int]) -> Steady:
+def run_steadily(setting: Setting, workload: Workload, seconds: float, first_key: int) -> Steady:
     """Let clients and a prober work for so long, and wait until it has had its time.
 
-    `keys`: the first of keys that nobody else has, for one workload after the other.
+    `first_key`: of keys that nobody else has, for the prober.
     """
-    workload = Workload(setting.application, rate, next(keys))
-    prober = _prober(setting, next(keys))
+    prober = _prober(setting, first_key)
     _flush(setting.dsn)
     before, received = footprint(setting.dsn), setting.received()
     began = time.monotonic()

@@ -19,7 +19,7 @@ from cdc_daemon.compare.outage import be_away, drain
 from cdc_daemon.compare.rounds import Rounds
 from cdc_daemon.compare.setting import installed
 from cdc_daemon.compare.steady import run_steadily
-from cdc_daemon.compare.workload import KEYS_OF_A_WORKLOAD
+from cdc_daemon.compare.workload import KEYS_OF_A_WORKLOAD, Workload
 from cdc_daemon.errors import CdcError, StopError
 from cdc_daemon.outside.percentiles import percentiles
 
@@ -63,7 +63,9 @@ class Trial:
         self._options = options
         self._figures = figures
         self._journal: list[Change] = []
-        self._keys = count(store.FIRST_NEW_KEY, KEYS_OF_A_WORKLOAD)
+        keys = count(store.FIRST_NEW_KEY, KEYS_OF_A_WORKLOAD)
+        self._workload = Workload(setting.application, options.rate, next(keys))
+        self._first_probe = next(keys)
 
     def run(self) -> None:
         """First what makes the servers warm, then what is measured in milliseconds."""
@@ -92,7 +94,9 @@ class Trial:
 
     def _run_steadily(self) -> None:
         figures = self._figures
-        steady = run_steadily(self._setting, self._options.seconds, self._options.rate, self._keys)
+        steady = run_steadily(
+            self._setting, self._workload, self._options.seconds, self._first_probe
+        )
         self._journal += steady.journal
         figures.changes, figures.per_change = len(steady.journal), steady.per_change
         if self._setting.technique.read_model is None:
@@ -104,9 +108,7 @@ class Trial:
 
     def _be_away(self, daemon: DaemonProcess) -> None:
         options, technique = self._options, self._setting.technique
-        absence = be_away(
-            self._setting, daemon, options.away_seconds, options.rate, next(self._keys)
-        )
+        absence = be_away(self._setting, daemon, self._workload, options.away_seconds)
         self._journal += absence.journal
         lost = self._judged().since(self._figures.missed)
         self._figures.faults += [

@@ -42,7 +42,10 @@ KEYS_OF_A_WORKLOAD: Final = (CLIENTS + 1) * KEYS_OF_A_CLIENT
 
 
 class Workload:
-    """Runs from `start` to `stop`, about `rate` transactions a second, and keeps the journal."""
+    """Runs from `start` to `stop`, about `rate` transactions a second, and keeps the journal.
+
+    Started once more, its clients go on with the rows that they have.
+    """
 
     def __init__(self, make: Callable[[], Application], rate: float, first_key: int) -> None:
         """`first_key`: of the KEYS_OF_A_WORKLOAD keys that nobody else has."""
@@ -51,10 +54,12 @@ class Workload:
         late, *steady = (Client(make, self.journal, first) for first in firsts)
         interval = CLIENTS / rate
         work = [partial(each.run, interval_seconds=interval) for each in steady]
-        self._actors = Actors("client", [late.run_late, *work])
+        self._work: list[Callable[[threading.Event], None]] = [late.run_late, *work]
+        self._actors = Actors("client", ())
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, or go on."""
+        self._actors = Actors("client", self._work)
         self._actors.start()
 
     def stop(self) -> None:

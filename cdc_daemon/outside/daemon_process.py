@@ -95,16 +95,21 @@ class DaemonProcess(Server):
     def command(self, *arguments: str) -> None:
         """Run another command on its configuration. Raises StopError if that fails."""
         command = [sys.executable, "-m", "cdc_daemon", *arguments, str(self.folder / CONFIGURATION)]
-        done = subprocess.run(  # noqa: S603 - our own program
-            command,
-            env=self._launch.environment,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
+        name = " ".join(arguments)
+        try:
+            done = subprocess.run(  # noqa: S603 - our own program
+                command,
+                env=self._launch.environment,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StopError(
+                f"cdc-daemon {name} has not ended within {COMMAND_SECONDS:.0f} s"
+            ) from error
         if done.returncode != 0:
-            name = " ".join(arguments)
             raise StopError(f"cdc-daemon {name} ended with {done.returncode}: {done.stderr}")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cdc_daemon.compare import readtable
+from cdc_daemon.compare import pgbench, readtable
 from cdc_daemon.compare.judging import DELETES, INVENTED, ROWS, STALE
 from cdc_daemon.compare.readmodel import Selected
 from cdc_daemon.compare.setting import Stage
@@ -94,6 +94,7 @@ def test_a_daemon_misses_no_more_than_its_way_is_known_to(stage: Stage, name: st
     assert (figures.missed.counts[DELETES] == 0) == (name != "polling-xmin")
     assert figures.away
     assert figures.away.changes > 0
+    assert (figures.away.lost[DELETES] == 0) == (name != "polling-xmin")
     assert figures.drained_per_second
 
 
@@ -139,6 +140,13 @@ def test_a_delete_that_is_forgotten_is_counted(stage: Stage) -> None:
     wrong = {kind: count for kind, count in figures.missed.counts.items() if count}
     assert [*wrong] == [DELETES]
     assert figures.faults == [f"{wrong[DELETES]} deleted rows are still found, while it ran"]
+
+
+def test_a_technique_that_hangs_says_so(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of the others aren't lost by it."""
+    monkeypatch.setattr(pgbench, "PATIENCE_SECONDS", -0.9)
+    figures = tried(table_of(readtable.CREATE), stage, SHORT)
+    assert "pgbench has not ended within" in (figures.failed or "")
 
 
 def test_a_technique_that_fails_says_why(stage: Stage) -> None:

@@ -114,6 +114,20 @@ def test_rows_are_made_changed_deleted_and_given_up() -> None:
     assert clients == {*range(CLIENTS + 1)}
 
 
+def test_clients_go_on_with_the_rows_that_they_have() -> None:
+    """Of what was there before a pause some is changed, and some deleted, by who comes after it."""
+    shelf = Shelf()
+    workload = worked(shelf)
+    known, before = len(workload.journal), {*shelf.rows}
+    workload.start()
+    until(lambda: len(workload.journal) >= 2 * known, 60, "clients have written more")
+    workload.stop()
+    later = workload.journal[known:]
+    assert any(change.key in before and change.revision for change in later)
+    assert any(change.key in before and change.revision is None for change in later)
+    assert contradiction(workload.journal, shelf.rows) is None
+
+
 def test_a_client_that_fails_is_told() -> None:
     """An error of the source ends the workload, which says so."""
     shelf = Shelf(psycopg.OperationalError("away"))
