@@ -347,12 +347,11 @@ def _changes(held: Sequence[Held[Place]]) -> list[Event]:
     """With the version of each message, where they have no common one."""
     if _is_comparable(held):
         return [change for one in held for change in one.said.changes]
-    return [
-        event
-        for one in held
-        if one.said.changes
-        for event in (*one.said.changes, OwnVersion(one.said.version))
-    ]
+    events: list[Event] = []
+    for one in held:
+        if one.said.changes:
+            events += [*one.said.changes, OwnVersion(one.said.version)]
+    return events
 
 
 def _is_comparable(held: Sequence[Held[Place]]) -> bool:

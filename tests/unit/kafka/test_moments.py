@@ -98,7 +98,7 @@ class Forgotten(Topics):
     _kept: AdminClient | None = None
 
     @property
-    def _client(self) -> AdminClient | None:  # type: ignore[override]  # looked at is what counts
+    def _client(self) -> AdminClient | None:
         kept, self._kept = self._kept, None
         return kept
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cdc_daemon.values import read_json
 from connectors.messages.debezium import transaction_of
 from connectors.messages.message import Said, Transaction
 from connectors.messages.transactions import (
@@ -130,7 +131,7 @@ def test_transactions_of_other_databases_are_told_apart(first: str, second: str)
     """By the whole of their ids: what stands before a colon may be the same for all of them."""
     transactions: Transactions[str] = Transactions(["public.hotel"])
     for number, order in ((first, 2), (first, 1), (second, 1)):
-        block = transaction_of({"id": number, "total_order": order})
+        block = transaction_of(read_json(json.dumps({"id": number, "total_order": order}).encode()))
         assert block is not None
         transactions.hold(Held("hotel", 0, Said(transaction=block), 100), block.number, NOW)
     for number, count in ((first, 2), (second, 1)):
