@@ -38,7 +38,9 @@ web: {changes: {keys: {shop: shop-key, script: script-key}, requests_per_second:
 """
 NOBODY_TAKES_THEM = 503
 TOO_MANY = 429
-CHANGE = {"transactions": [{"changes": [{"table": "hotel", "op": "upsert", "row": {"id": 1}}]}]}
+CHANGE = {
+    "transactions": [{"changes": [{"table": "public.hotel", "op": "upsert", "row": {"id": 1}}]}]
+}
 
 
 @pytest.fixture
