@@ -49,7 +49,7 @@ def test_a_condition_leaves_rows_out(
     """One that fails is blamed for it, and not for a key that its type doesn't have any more."""
     (relation,) = describe(source, "item")
     keys = [("large", "abc"), ("small", "abc")]
-    found = reader.read_keys(relation, ["kind", "code"], keys, "item.n > 1 -- the large one")
+    found = reader.read_keys(relation, ["kind", "code"], keys, "item.n > 1")
     assert [row[relation.index_of("n")] for row in found.rows] == [b"2"]
     with pytest.raises(SourceError, match="by the condition failed: division by zero"):
         reader.read_keys(relation, ["kind", "code"], keys, "1 / (n - n) > 0")
