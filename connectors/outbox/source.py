@@ -330,10 +330,10 @@ class OutboxSource:
         now = time.monotonic()
         if self._durable <= self._cleaned or now - self._cleaned_at < CLEAN_SECONDS:
             return
-        self._cleaned_at, self._cleaned = now, self._durable
-        confirmed = self._journal.forget_before(session, self._durable)
-        if confirmed is not None:
-            empty_parts(session, self._schema, confirmed)
+        self._cleaned_at, durable = now, self._durable
+        confirmed = self._journal.forget_before(session, durable)
+        if confirmed is None or empty_parts(session, self._schema, confirmed):
+            self._cleaned = durable
 
     def _streaming(self) -> tuple[PureConnection, Reading, Followed]:
         if self._session is None or self._reading is None or self._followed is None:
