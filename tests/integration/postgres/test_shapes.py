@@ -112,6 +112,7 @@ def test_what_alters_no_value(
         ("alter table item add later int default 5; vacuum full item", "later was added with"),
         ("alter table item add later float default random()", "later was added with values"),
         ("alter type mood rename value 'sad' to 'blue'", "mood is of another type"),
+        ("alter type mood add value 'so-so' before 'happy'", "mood is of another type"),
         (
             (
                 "alter type mood rename value 'sad' to 'blue'; "
