@@ -19,6 +19,7 @@ from cdc_daemon.errors import RetryError, StartAgainError
 from cdc_daemon.events import (
     Change,
     Commit,
+    OwnVersion,
     Position,
     StreamAbort,
     StreamStart,
@@ -270,6 +271,8 @@ class Pipeline:
             return event.urgent
         if isinstance(event, StreamStart | StreamStop | StreamAbort):
             self._transactions.follow(event)
+        if isinstance(event, OwnVersion):
+            self._transactions.number(event.version)
         return False
 
     def _settle(self) -> None:

@@ -28,7 +28,6 @@ from cdc_daemon.delivery.requests import Requests
 from cdc_daemon.delivery.sender import Sender
 from cdc_daemon.delivery.telling import Telling
 from cdc_daemon.errors import SchemaChangedError, StartAgainError
-from cdc_daemon.events import Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.delivery.lane import Batch, Lane
     from cdc_daemon.delivery.letters import Projection
-    from cdc_daemon.events import Checkpoint
+    from cdc_daemon.events import Checkpoint, Position
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import CheckpointStore, Sink
 
@@ -297,11 +296,9 @@ class Delivery:
         self.progress.touched(index)
         self._refreshers.wake()
 
-    def clear_before(self, index: str, position: Position) -> None:
-        """TRUNCATE: wait until everything from before `position` is there, and delete it."""
+    def clear_before(self, index: str, version: Position) -> None:
+        """TRUNCATE: wait until all that was sent is there, and delete what is below `version`."""
         self.settle()
-        # One below: nothing has that version, so what this transaction writes stays above it.
-        version = Position(position - 1)
         self.aside(
             lambda: log.info("truncated", index=index, documents=self.delete_before(index, version))
         )

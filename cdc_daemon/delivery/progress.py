@@ -248,5 +248,9 @@ class Progress:
 
     def has_shown(self, index: str, refresh: int) -> bool:
         """Whether that refresh has succeeded, or a later one."""
+        return self.shown_by(index) >= refresh
+
+    def shown_by(self, index: str) -> int:
+        """The last refresh of the index that has succeeded."""
         with self._lock:
-            return self._shown[index] >= refresh
+            return self._shown[index]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cdc_daemon.delivery.fold import Fold
+from cdc_daemon.delivery.numbered import Numbered
+from cdc_daemon.delivery.route import Route
 from cdc_daemon.events import ChangeKind, StreamAbort, StreamStart, StreamStop
 from cdc_daemon.spilling import require_room
 
@@ -41,15 +43,6 @@ class RowTaker(Protocol):
 
     def take_misfit(self, change: Change) -> None:
         """The same of a table in another shape than it was known in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One projection, its index, and what a transaction makes of its documents."""
-
-    projection: FlatProjection
-    index: str
-    fold: Fold
 
 
 class Destination:
@@ -129,6 +122,8 @@ class OpenTransactions:
         """Changes by kind, of all transactions."""
         self._whole = self._begin()
         self._in_parts: dict[int, OpenTransaction] = {}
+        self._numbered: dict[str, Numbered] = {}
+        """What of the whole one has versions of its own, by the names of read models."""
         self.destinations = self._whole.destinations
         """Where the changes that come now go."""
 
@@ -160,6 +155,21 @@ class OpenTransactions:
         else:
             self.destinations = self._whole.destinations
 
+    def number(self, version: int) -> None:
+        """What has come of the transaction that comes whole, since this was called, has a version.
+
+        Nothing of it is spilled: who has put the transaction together holds all of it in memory.
+        """
+        for route in self._whole.routes:
+            if route.fold:
+                name = route.projection.name
+                self._numbered.setdefault(name, Numbered(route)).add(version)
+
+    def take_numbered(self) -> Sequence[Numbered]:
+        """All that has versions of its own, of the transaction that has ended."""
+        numbered, self._numbered = self._numbered, {}
+        return [*numbered.values()]
+
     def committed(self, xid: int) -> Sequence[Route]:
         """What a transaction has made of the documents, to be drained before it is `ended`."""
         return self._in_parts.get(xid, self._whole).routes
@@ -177,6 +187,7 @@ class OpenTransactions:
             transaction.forget()
         self._whole = self._begin()
         self._in_parts = {}
+        self._numbered = {}
         self.destinations = self._whole.destinations
 
     def spill_if_large(self) -> int:

@@ -123,7 +123,20 @@ class StreamAbort:
     """The same as `xid` where all of it was rolled back. Perhaps nothing came of it."""
 
 
-Event: TypeAlias = Change | Begin | Commit | Watermark | StreamStart | StreamStop | StreamAbort
+@dataclass(frozen=True, slots=True)
+class OwnVersion:
+    """The changes since the last one of these, or the last `Commit`, have this version.
+
+    Of a transaction whose changes bring versions that can't be compared with each other: only those
+    of one row can. It comes whole, and what of it has no such version has that of the `Commit`.
+    """
+
+    version: int
+
+
+Event: TypeAlias = (
+    Change | Begin | Commit | Watermark | StreamStart | StreamStop | StreamAbort | OwnVersion
+)
 
 
 @dataclass(slots=True)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from cdc_daemon.events import NOWHERE, ChangeKind, Commit, Watermark
+from cdc_daemon.events import NOWHERE, ChangeKind, Commit, OwnVersion, Watermark
 from cdc_daemon.ports import PartReport
 from connectors.kafka.standing import Standing
-from connectors.messages.falls import Falls
+from connectors.messages.falls import WHY, Falls
 from connectors.messages.fromstart import Reread
 from connectors.messages.journal import Journal
 from connectors.messages.marks import Marks
@@ -258,8 +258,7 @@ class Stream:
                 offset=read.offset,
                 version=said.lsn,
                 newest=standing.newest,
-                why="what was committed later has a lower place in the log: another server is "
-                "behind the connector, and what it sends is taken for older than what is there",
+                why=WHY,
             )
 
     def _said(self, read: Read, message: Message) -> Said:
@@ -299,7 +298,7 @@ class Stream:
 
     def _committed(self, held: Sequence[Held[Place]]) -> list[Event]:
         """Changes and their commit; what says nothing is durable with what came before it."""
-        changes: list[Event] = [change for one in held for change in one.said.changes]
+        changes = _changes(held)
         position = self._marks.next(time.time()) if changes else self._numbering.last
         for one in held:
             standing = self._standings.get(one.place)
@@ -321,7 +320,7 @@ class Stream:
             time.time() if was_there or not said_at else said_at,
             position,
             next((one.said.traceparent for one in held if one.said.traceparent), ""),
-            max(one.said.version for one in held),
+            max(one.said.version for one in held) if _is_comparable(held) else 0,
         )
 
     def _sent(self, place: Place) -> int:
@@ -342,6 +341,26 @@ class Stream:
             and all(self._sent(place) >= end for place, end in self._ends.items())
         ):
             self._reread_to = self._numbering.last
+
+
+def _changes(held: Sequence[Held[Place]]) -> list[Event]:
+    """With the version of each message, where they have no common one."""
+    if _is_comparable(held):
+        return [change for one in held for change in one.said.changes]
+    events: list[Event] = []
+    for one in held:
+        if one.said.changes:
+            events += [*one.said.changes, OwnVersion(one.said.version)]
+    return events
+
+
+def _is_comparable(held: Sequence[Held[Place]]) -> bool:
+    """Whether the highest version can be that of all: places in one log can, and one alone.
+
+    Offsets can't: each partition counts its own, and what comes next of a row would be lower.
+    """
+    said = [one.said for one in held if one.said.changes and not one.said.poison]
+    return len(said) <= 1 or all(one.lsn for one in said)
 
 
 def _message(read: Read, standing: Standing) -> Message:

@@ -286,16 +286,20 @@ class Topics:
             time.sleep(PAUSE_SECONDS)
 
     def _beside(self, group: str) -> Bystander:
-        if self._bystander is None or self._bystander.group != group:
-            self._bystander = Bystander(self._section, self._client_id, group, self._heard)
-        return self._bystander
+        bystander = self._bystander
+        if bystander is None or bystander.group != group:
+            bystander = Bystander(self._section, self._client_id, group, self._heard)
+            self._bystander = bystander
+        return bystander
 
     def _connected(self) -> AdminClient:
-        if self._client is None:
+        """Another thread's question may fail meanwhile, and have the client forgotten."""
+        client = self._client
+        if client is None:
             settings = client_settings(self._section, self._client_id, self._heard)
-            self._client = AdminClient(settings)
-        self._client.poll(0)
-        return self._client
+            client = self._client = AdminClient(settings)
+        client.poll(0)
+        return client
 
     @contextmanager
     def _mapped(self, what: str) -> Iterator[None]:
@@ -307,9 +311,10 @@ class Topics:
         try:
             yield
         except KafkaException as error:
-            if self._client is not None:
-                self._client.poll(0)  # hears why
-            heard, self._client, self._heard = self._heard, None, Heard()
+            client, heard = self._client, self._heard
+            if client is not None:
+                client.poll(0)  # hears why
+            self._client, self._heard = None, Heard()
             self._bystander = None
             raise mapped(error.args[0], what, self._unusable, heard) from error
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cdc_daemon.values import read_json
 from connectors.messages.message import MessageError, Said, Transaction
 from connectors.messages.paths import ABSENT
+from connectors.messages.transactions import number_in
 from connectors.messages.versions import number_at, number_of
 
 if TYPE_CHECKING:
@@ -63,15 +64,15 @@ class DebeziumReader:
         return self._truncated() if operation == "t" else None
 
     def _truncated(self) -> Change:
-        """It has no key: its partition may be ahead of those that have what it deletes."""
+        """It has no key: where it comes may be ahead of where that comes which it deletes."""
         if self._is_ordered:
             return self.rows.truncate()
         raise MessageError(
             "truncate_unordered",
-            f"table {self.rows.relation.qualified_name} has several partitions, so nobody knows "
-            "which rows were there before this TRUNCATE, and documents of deleted rows stay. "
-            "Delete rows by DELETE instead, or give the table one partition; to have it right, "
-            "delete its topics, and let the connector take a new snapshot",
+            f"messages of table {self.rows.relation.qualified_name} come by several partitions or "
+            "queues, so nobody knows which rows were there before this TRUNCATE, and documents of "
+            "deleted rows stay. Delete rows by DELETE instead, or give the table one partition, or "
+            "one queue; to have it right, have the connector take a new snapshot into new ones",
         )
 
     def _deleted(self, before: Any, parsed: Parsed) -> Change:
@@ -137,7 +138,7 @@ def transaction_of(block: Any) -> Transaction | None:
     """That of an event: `{"id": "793:28635936", "total_order": 1, ...}`."""
     if not isinstance(block, dict) or not isinstance(block.get("id"), str):
         return None
-    return Transaction(block["id"].partition(":")[0], number_of(block.get("total_order")) or 0)
+    return Transaction(number_in(block["id"]), number_of(block.get("total_order")) or 0)
 
 
 def _place_in_log(source: dict[str, Any]) -> int:

@@ -19,6 +19,12 @@ ENOUGH: Final = 2
 """Transactions in a row. What one says of the commit before it may be old, where its connector has
 just started; and where we have, it may be the rest of a transaction that was begun to be read."""
 
+WHY: Final = (
+    "what was committed later has a lower place in the log: another server is behind the "
+    "connector, and what it sends is taken for older than what is there"
+)
+"""What is said of it."""
+
 PlaceType = TypeVar("PlaceType", bound="Hashable")
 
 

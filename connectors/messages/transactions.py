@@ -7,6 +7,7 @@ by somebody else, it is too large) goes on as far as it has come.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
@@ -29,6 +30,8 @@ SHORT_PATIENCE_SECONDS: Final = 2.0
 be of it. The topics are read side by side, so what is there of it has come by then, mostly."""
 MOST_REMEMBERED: Final = 10_000
 """Transactions that are over: what comes of them later goes on by itself."""
+
+_POSTGRES_ID: Final = re.compile(r"([0-9]+):[0-9]+")
 
 PlaceType = TypeVar("PlaceType", bound="Hashable")
 
@@ -107,7 +110,7 @@ class Transactions(Generic[PlaceType]):
     def told(self, value: bytes | None, held: Held[PlaceType], now: float) -> None:
         """A message of the topic of transactions; `held` is where it was."""
         said = self._metadata(value)
-        number = str(said.get("id", "")).partition(":")[0]
+        number = number_in(str(said.get("id", "")))
         if said.get("status") == "BEGIN":
             self._over.pop(number, None)
         if not number or not self.hold(held, number, now):
@@ -175,6 +178,17 @@ class Transactions(Generic[PlaceType]):
             self._size_bytes -= one.size_bytes
             self._held[one.place].remove(one.offset)
         return sorted(taken.held, key=_order)
+
+
+def number_in(transaction_id: str) -> str:
+    """What all messages of a transaction say of it, of the id that each has.
+
+    PostgreSQL's has the place in the log behind it, of each message its own: `571:53195832`. Those
+    of other databases are the same in all of them, and what looks so may be its server's name: as
+    in a GTID of MySQL, `3e11fa47-71ca-11e1-9e33-c80aa9429562:23`.
+    """
+    found = _POSTGRES_ID.fullmatch(transaction_id)
+    return transaction_id if found is None else found[1]
 
 
 def _order(held: Held[PlaceType]) -> int:

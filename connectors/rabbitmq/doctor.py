@@ -32,6 +32,23 @@ def examine(config: RabbitConfig, name: str) -> Iterator[Finding]:
         yield from _queue(config, name, queue)
     if config.stream is not None:
         yield from _stream(config, name, config.stream)
+    yield order(config)
+
+
+def order(config: RabbitConfig) -> Finding:
+    """In which order messages count, and what is shown together."""
+    said = "each message is shown by itself"
+    if len(config.queues) > 1:
+        said += (
+            ", and queues have no order among each other: which message of a row is newer, its "
+            "version says, and a TRUNCATE becomes a dead letter"
+        )
+    return Finding(
+        "order",
+        "ok",
+        f"{said}. What rows show together converges, and isn't what the database was at one moment "
+        "(docs/reference/rabbitmq.md)",
+    )
 
 
 def _queue(config: RabbitConfig, name: str, queue: str) -> Iterator[Finding]:

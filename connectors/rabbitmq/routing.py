@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from connectors.messages.falls import Falls
 from connectors.messages.message import Message, Said
 from connectors.messages.reading import TableReader, TopicReader
 from connectors.messages.tables import configured_relations
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from connectors.rabbitmq.deliveries import Delivery
 
 
+class Fallen(NamedTuple):
+    """A message that was committed later than those before it, and has a lower place in the log."""
+
+    queue: str
+    version: int
+    newest: int
+
+
 class Routing:
     """Reads the messages of one start."""
 
@@ -24,13 +33,20 @@ class Routing:
         self._tables = config.message_tables
         self._shown = frozenset(relations)
         shown = {relation.qualified_name: relation for relation in relations}
+        is_ordered = len(config.queues) <= 1  # among queues nobody knows of an order
         self._readers = {
-            name: TableReader(shown.get(name, relation), config, self._tables[name])
+            name: TableReader(
+                shown.get(name, relation), config, self._tables[name], is_ordered=is_ordered
+            )
             for name, relation in configured_relations(self._tables).items()
         }
         self._by_key: dict[str, TopicReader | None] = {}
         self._passed_over: list[str] = []
         self._floor = self._newest = self._poison = 0
+        self._falls: Falls[str] = Falls()
+        self._newest_of: dict[str, int] = {}
+        """The highest place in the log that has come, by queues: each may have its own server."""
+        self._fallen: list[Fallen] = []
 
     def read(self, delivery: Delivery) -> Said:
         """What it says; no changes where it is of no table that is read."""
@@ -41,6 +57,7 @@ class Routing:
         if reader is None:
             return Said(time=delivery.arrived_at)
         said = reader.read(self._message(delivery))
+        self._look_whether_fallen(delivery.queue, said)
         self._floor = max(self._floor, said.floor)
         self._newest = max(self._newest, said.version)
         self._poison += bool(said.poison)
@@ -56,6 +73,22 @@ class Routing:
         """How many messages weren't understood since the last call."""
         poison, self._poison = self._poison, 0
         return poison
+
+    @property
+    def fallen(self) -> int:
+        """Messages of which the version has fallen."""
+        return self._falls.total
+
+    def take_fallen(self) -> list[Fallen]:
+        """The first one of each queue, once."""
+        fallen, self._fallen = self._fallen, []
+        return fallen
+
+    def _look_whether_fallen(self, queue: str, said: Said) -> None:
+        newest = self._newest_of.get(queue, 0)
+        if self._falls.look(queue, said, newest):
+            self._fallen.append(Fallen(queue, said.lsn, newest))
+        self._newest_of[queue] = max(newest, said.lsn)
 
     def _reader_of(self, key: str) -> TopicReader | None:
         words = key.split(".")

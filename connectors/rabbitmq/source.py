@@ -14,6 +14,7 @@ import structlog
 from cdc_daemon.errors import RetryError
 from cdc_daemon.events import NOWHERE, Coverage, Watermark
 from cdc_daemon.ports import CHUNK_BYTES, MessageReport, PartReport
+from connectors.messages.falls import WHY
 from connectors.messages.history import GivenTokens, shown
 from connectors.messages.nothing import ConfiguredShapes, NoRows, SeenUntil
 from connectors.messages.tables import configured_relations, described
@@ -68,7 +69,9 @@ class RabbitSource:
         self._told = NOWHERE
         """The newest position that the reader knows to have come to."""
         self._heard_at = 0.0
-        self._messages = self._poison = 0
+        self._messages = self._poison = self._fallen = 0
+        self._fallen_before = 0
+        """In the connections before."""
         self._read_of: dict[str, float] = {}
         """When the last message came that was read of each queue."""
         self._woken = threading.Event()
@@ -135,6 +138,7 @@ class RabbitSource:
         self._told = after
         self._heard_at = time.monotonic()
         self._routing = Routing(self._config, relations)
+        self._fallen_before = self._fallen
         self._transactions = Transactions(self._routing, self._config.queues)
 
     def read(self, timeout_seconds: float) -> list[Event]:
@@ -164,6 +168,7 @@ class RabbitSource:
         return MessageReport(
             messages=self._messages,
             poison=self._poison,
+            fallen=self._fallen,
             parts=[
                 PartReport(name, waiting, now - read_of.get(name, now) if waiting else 0.0)
                 for name, waiting in self._feed.waiting.items()
@@ -233,11 +238,14 @@ class RabbitSource:
             self._again += [one.delivery for one in some if one.delivery.redelivered]
             self._messages += len(some)
             self._poison += self._routing.take_poison()
+            self._fallen = self._fallen_before + self._routing.fallen
             self._read_of |= {one.delivery.queue: one.delivery.arrived_at for one in some}
             self._told = some[-1].position
             self._feed.passed_on(some[-1].delivery)
         for key in self._routing.take_passed_over():
             log.warning("message_of_no_table", routing_key=key)
+        for one in self._routing.take_fallen():
+            log.warning("versions_fell", **one._asdict(), why=WHY)
         return events
 
     def _hear(self, timeout_seconds: float) -> None:

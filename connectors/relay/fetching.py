@@ -66,7 +66,7 @@ class Fetching:
         }
         self._offset = offset
         self._wake_fd = os.dup(wake_fd)
-        self._ready: queue.Queue[list[Message] | CdcError] = queue.Queue(1)
+        self._ready: queue.Queue[list[Message] | Exception] = queue.Queue(1)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log of the relay", daemon=True)
         self._thread.start()
@@ -77,7 +77,7 @@ class Fetching:
             found = self._ready.get_nowait()
         except queue.Empty:
             return ()
-        if isinstance(found, CdcError):
+        if isinstance(found, Exception):
             self._ready.put(found)  # for whoever asks again
             raise found
         return [Fetched(int(one.offset() or 0), one.value() or b"") for one in found]
@@ -98,7 +98,7 @@ class Fetching:
                 consumer.close()
         except KafkaException as error:
             self._put(mapped(error.args[0], self._what, SourceError, self._heard))
-        except CdcError as error:
+        except (CdcError, Exception) as error:  # noqa: BLE001 - whoever reads would wait for ever
             self._put(error)
         finally:
             os.close(self._wake_fd)
@@ -147,7 +147,7 @@ class Fetching:
         if messages:
             self._put(messages)
 
-    def _put(self, found: list[Message] | CdcError) -> None:
+    def _put(self, found: list[Message] | Exception) -> None:
         while not self._stopping.is_set():
             try:
                 self._ready.put(found, timeout=POLL_SECONDS)

@@ -59,6 +59,11 @@ class KafkaRelayConfig(KafkaSection):
         default=True,
         description="After a delete write an empty message, so that compaction forgets the key.",
     )
+    truncates: StrictBool = Field(
+        default=True,
+        description="Write an event of each TRUNCATE; `false` is Debezium's `skipped.operations: "
+        "t`. It has no key: a topic that is compacted refuses it. The ordered log has it anyway.",
+    )
     decimals: Literal["precise", "string", "double"] = Field(
         default="precise", description="How numeric is written: Debezium's `decimal.handling.mode`."
     )

@@ -38,25 +38,52 @@ def examine(
     yield Finding("cluster", "ok", f"{topics.cluster_id()} at {config.bootstrap_servers}")
     wanted = list(names.wanted(relations))
     there = topics.describe(topic.name for topic in wanted)
+    keyless = {relation.qualified_name for relation in relations if not relation.key}
     for topic in wanted:
+        lacks = keys_lacking(config, topic, has_key=topic.table not in keyless)
         if topic.name not in there:
-            yield _to_be_made(names, topics, topic)
+            yield _to_be_made(names, topics, topic, lacks)
         elif why := _misfit(topic, there[topic.name]):
             yield Finding(f"topic {topic.name}", "problem", why)
         else:
-            yield _as_it_is(config, topics, topic, there[topic.name])
+            yield _as_it_is(config, topics, topic, there[topic.name], lacks)
     for relation in relations:
         if not relation.key:
             yield _keyless(relation)
 
 
-def _to_be_made(names: RelayTopics, topics: Topics, wanted: WantedTopic) -> Finding:
+def keys_lacking(config: KafkaRelayConfig, wanted: WantedTopic, *, has_key: bool) -> str:
+    """Which messages of a topic have no key, and what to do where it is compacted; else empty."""
+    delete = (
+        f"kafka-configs --alter --entity-type topics --entity-name {wanted.name} --add-config "
+        "cleanup.policy=delete"
+    )
+    if wanted.name == config.log:
+        return f"those of the log have none. {delete}"
+    if wanted.table and not has_key:
+        return f"those of its table have none. {delete}"
+    if wanted.table and config.truncates:
+        return f"a TRUNCATE has none. Set `sink.truncates: false`; or {delete}"
+    return ""
+
+
+def compaction(settings: Mapping[str, str], lacks: str) -> Iterator[str]:
+    """What a topic would refuse, as it is set."""
+    if lacks and "compact" in settings.get("cleanup.policy", ""):
+        yield (
+            "It is compacted, and takes no message without a key: the daemon would stop at the "
+            f"first one, and {lacks}"
+        )
+
+
+def _to_be_made(names: RelayTopics, topics: Topics, wanted: WantedTopic, lacks: str) -> Finding:
     check = f"topic {wanted.name}"
     try:
         names.create(wanted, topics, only_try=True)
     except CdcError as error:
         return Finding(check, "problem", f"it isn't there, and can't be made: {error}")
-    return Finding(check, "ok", "it isn't there yet, and will be made")
+    said = ["it isn't there yet, and will be made", *compaction(wanted.settings, lacks)]
+    return Finding(check, "warning" if len(said) > 1 else "ok", ". ".join(said))
 
 
 def _misfit(wanted: WantedTopic, topic: Topic) -> str | None:
@@ -78,14 +105,18 @@ def _misfit(wanted: WantedTopic, topic: Topic) -> str | None:
 
 
 def _as_it_is(
-    config: KafkaRelayConfig, topics: Topics, wanted: WantedTopic, topic: Topic
+    config: KafkaRelayConfig, topics: Topics, wanted: WantedTopic, topic: Topic, lacks: str
 ) -> Finding:
     said, settings = "it is there, and we may write to it", dict[str, str]()
     try:
         settings = topics.configuration(topic.name)
     except CdcError as error:
         said = f"it is there; its settings can't be read ({error})"
-    warnings = [*_size(config, wanted, settings), *risks(topic, settings)]
+    warnings = [
+        *_size(config, wanted, settings),
+        *risks(topic, settings),
+        *compaction(settings, lacks),
+    ]
     check = f"topic {topic.name}"
     return (
         Finding(check, "warning", ". ".join(warnings)) if warnings else Finding(check, "ok", said)

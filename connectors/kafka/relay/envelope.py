@@ -59,12 +59,19 @@ class Envelopes:
     """Of one stream: the transaction that is being read, and the tables that were met."""
 
     def __init__(
-        self, shape: Shape, marks: Marks, *, with_transactions: bool, with_tombstones: bool
+        self,
+        shape: Shape,
+        marks: Marks,
+        *,
+        with_transactions: bool,
+        with_tombstones: bool,
+        with_truncates: bool,
     ) -> None:
         self._shape = shape
         self._marks = marks
         self._with_transactions = with_transactions
         self._with_tombstones = with_tombstones
+        self._with_truncates = with_truncates
         self._tables: dict[Relation, _Table] = {}
         self._last_commit: Position | None = None
         self._begun: Begin | None = None
@@ -157,7 +164,10 @@ class Envelopes:
         return Message(rows.topic, rows.key(row), value)
 
     def change(self, change: Change, micros: int) -> list[Message]:
-        """The messages of one change, at that time of ours: more than one where its key changed."""
+        """The messages of one change, at that time of ours: more than one where its key changed.
+
+        None of a TRUNCATE that isn't wanted.
+        """
         table = self._tables.get(change.relation) or self._meet(change.relation)
         kind, rows = change.kind, table.rows
         new, old = change.new, change.old
@@ -175,6 +185,8 @@ class Envelopes:
         if kind is ChangeKind.DELETE and old is not None:
             value = self._value(table, change.at, rows.old_row(old), NULL, b"d", micros)
             return self._gone(table, rows.key(old), value, None)
+        if not self._with_truncates:
+            return []
         value = self._value(table, change.at, NULL, NULL, b"t", micros)
         return [Message(rows.topic, None, value)]
 

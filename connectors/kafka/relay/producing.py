@@ -174,20 +174,35 @@ class Transactions:
             )
         if code in _NO_TOPIC:
             return StartAgainError(f"could not {what}: a topic is gone ({error.str()})")
+        remedy = self._remedy(code)
+        if remedy is not None:
+            return SinkError(f"could not {what} ({error.str()}): {remedy}")
+        return mapped(error, what, SinkError, self._heard)
+
+    def _remedy(self, code: int) -> str | None:
+        """What a person is to do, where no waiting mends it."""
         if code == KafkaError.MSG_SIZE_TOO_LARGE:
-            return SinkError(
-                f"could not {what}: a row makes a larger message than the topic takes "
-                f"({error.str()}). Nothing is left out: raise `max_message_bytes` of the sink and "
-                "`max.message.bytes` of the topic (kafka-configs --alter --entity-type topics "
-                "--entity-name TOPIC --add-config max.message.bytes=N), and start again"
+            return (
+                "a row makes a larger message than the topic takes. Nothing is left out: raise "
+                "`max_message_bytes` of the sink and `max.message.bytes` of the topic "
+                "(kafka-configs --alter --entity-type topics --entity-name TOPIC --add-config "
+                "max.message.bytes=N), and start again"
+            )
+        if code == KafkaError.INVALID_RECORD:
+            return (
+                "a topic refuses a message. One that is compacted takes none without a key, and a "
+                "TRUNCATE has none, nor has any change of a table without a primary key. Set "
+                "`truncates: false` of the sink; or, for a table without a key too, run: "
+                "kafka-configs --alter --entity-type topics --entity-name TOPIC --add-config "
+                "cleanup.policy=delete; and start again"
             )
         if code == KafkaError.INVALID_TRANSACTION_TIMEOUT:
-            return SinkError(
-                f"could not {what}: the brokers allow no transaction as long as "
-                f"`transaction_timeout` ({self._config.transaction_timeout:g} s): set it to "
-                "transaction.max.timeout.ms of the brokers, or raise that"
+            return (
+                "the brokers allow no transaction as long as `transaction_timeout` "
+                f"({self._config.transaction_timeout:g} s): set it to transaction.max.timeout.ms "
+                "of the brokers, or raise that"
             )
-        return mapped(error, what, SinkError, self._heard)
+        return None
 
     def _expired(self, what: str) -> CdcError:
         """What is larger than the buffer has got through in part: then no broker was away.

@@ -107,6 +107,7 @@ class KafkaRelay:
             Marks(__version__, database),
             with_transactions=config.transactions,
             with_tombstones=config.tombstones,
+            with_truncates=config.truncates,
         )
         had = set() if before is None else before.topics.keys() - lost.keys()
         self._begin_log(relations, checkpoint, goes_on=self._names.log in had)

@@ -44,9 +44,14 @@ class RunBoth(Protocol):
         tables: Sequence[str],
         statements: Sequence[str],
         settings: Mapping[str, str],
+        *,
+        existing: bool = False,
         **sink: Any,
     ) -> Written:
-        """`settings` are Debezium's, `sink` is ours; the tables are there."""
+        """`settings` are Debezium's, `sink` is ours; the tables are there.
+
+        `existing`: with the rows that they have by now.
+        """
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +83,8 @@ def run_both(
         tables: Sequence[str],
         statements: Sequence[str],
         settings: Mapping[str, str],
+        *,
+        existing: bool = False,
         **sink: Any,
     ) -> Written:
         all_tables = [*tables, LAST]
@@ -87,7 +94,7 @@ def run_both(
         followed = Followed(database.dsn, theirs.prefix)
         given = {"type": "kafka", "bootstrap_servers": kafka.bootstrap_servers}
         with daemons(database.dsn, given, tmp_path) as make:
-            relay = {"tables": all_tables, "snapshot": "never"}
+            relay = {"tables": all_tables, "snapshot": "initial" if existing else "never"}
             daemon = make({}, sink={"topic_prefix": ours.prefix, **sink}, relay=relay)
             with connect.following(followed, settings):
                 daemon.wait_until()

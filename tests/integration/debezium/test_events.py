@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.integration.debezium.conftest import RunBoth
 
 TRANSACTIONS = {"provide.transaction.metadata": "true"}
+OF_CHUNKS = ("snapshot", "txId", "lsn", "sequence", "ts_ms", "ts_us", "ts_ns")
+"""What the source block says of a snapshot: ours has a snapshot for each chunk."""
 
 
 @pytest.mark.parametrize("schemas", [False, True], ids=["plain", "schemas"])
@@ -29,6 +31,30 @@ def test_every_operation_is_the_same_event(
     settings = {**TRANSACTIONS, **(WITH_SCHEMAS if schemas else WITHOUT_SCHEMAS)}
     ours, theirs = run_both(FOLLOWED, STATEMENTS, settings, schemas=schemas)
     assert len(ours) > len(STATEMENTS)
+    assert differences(ours, theirs) == []
+
+
+def test_existing_rows_are_the_same_events(
+    run_both: RunBoth, connection: psycopg.Connection
+) -> None:
+    """But for what docs/reference/relay.md lists: which row is the last, and when it was read."""
+    connection.execute(TABLES)
+    connection.execute("insert into plain select i, 'old', i from generate_series(1, 3) i")
+    connection.execute("insert into two_keys values ('a', 1, 2)")
+    tables, settings = ["public.plain", "public.two_keys"], {**TRANSACTIONS, **WITHOUT_SCHEMAS}
+    ours, theirs = (
+        sorted(some, key=lambda one: (one["topic"], str(one["key"])))
+        for some in run_both(tables, [], settings, existing=True)
+    )
+    told = [
+        [{name: one["value"]["source"].pop(name) for name in OF_CHUNKS} for one in some]
+        for some in (ours, theirs)
+    ]
+    ours_told, theirs_told = ([one["snapshot"] for one in some] for some in told)
+    assert ours_told == ["true"] * 4
+    assert {"first_in_data_collection", "last_in_data_collection", "last"} <= {*theirs_told}
+    assert [one["txId"] is None for some in told for one in some] == [True] * 4 + [False] * 4
+    assert [one["value"]["op"] for one in ours] == ["r"] * 4
     assert differences(ours, theirs) == []
 
 

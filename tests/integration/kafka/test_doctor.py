@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from cdc_daemon import embedded
 
 
-def findings(kafka: embedded.KafkaServer, topic: str, format_: str) -> list[tuple[str, str]]:
-    """Level and message of each that is of the table."""
+def findings(
+    kafka: embedded.KafkaServer, topic: str, format_: str, check: str = "table public.hotel"
+) -> list[tuple[str, str]]:
+    """Level and message of each that is of the table, or of what else is looked at."""
     section = {
         "type": "kafka",
         "bootstrap_servers": kafka.bootstrap_servers,
@@ -26,7 +28,7 @@ def findings(kafka: embedded.KafkaServer, topic: str, format_: str) -> list[tupl
     source = KafkaSource(KafkaConfig.model_validate(section), pipeline="checked")
     found = list(source.examine(source.describe([TableRequest("hotel")])))
     source.close()
-    return [(one.level, one.message) for one in found if one.check == "table public.hotel"]
+    return [(one.level, one.message) for one in found if one.check == check]
 
 
 def test_a_truncate_that_would_have_no_order_is_foretold(kafka: embedded.KafkaServer) -> None:
@@ -40,3 +42,12 @@ def test_a_truncate_that_would_have_no_order_is_foretold(kafka: embedded.KafkaSe
     assert len(findings(kafka, f"{name}.two", "debezium")) == 2
     assert len(findings(kafka, f"{name}.one", "debezium")) == 1
     assert len(findings(kafka, f"{name}.two", "events")) == 1
+
+
+def test_what_only_converges_is_said(kafka: embedded.KafkaServer) -> None:
+    """Of one table as well: its rows may be joined with each other, and have partitions."""
+    name = f"checked-{uuid.uuid4().hex[:8]}"
+    make_topics(kafka.bootstrap_servers, [name], 2)
+    [(level, said)] = findings(kafka, name, "debezium", "order")
+    assert level == "ok"
+    assert "what rows show together converges, and isn't what the database was" in said

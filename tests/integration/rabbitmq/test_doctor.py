@@ -27,11 +27,11 @@ def publisher(rabbitmq: embedded.RabbitServer) -> Iterator[Publisher]:
 
 
 def findings(url: str, **section: Any) -> list[tuple[str, str]]:
-    """Level and message of each, but for the connection's."""
+    """Level and message of each, but for those of the connection and the order."""
     given = {"type": "rabbitmq", "url": url, "format": "events", "tables": {"hotel": HOTEL}}
     source = RabbitSource(RabbitConfig.model_validate({**given, **section}), pipeline="checked")
-    connection, *others = source.examine([])
-    assert connection.level == "ok"
+    connection, *others, order = source.examine([])
+    assert (connection.level, order.level, order.check) == ("ok", "ok", "order")
     return [(finding.level, finding.message) for finding in others]
 
 

@@ -22,6 +22,8 @@ from tests.generators.kafka_played import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from confluent_kafka.admin import AdminClient
+
 PLACES: Final = [Place("shop.hotel", 0), Place("shop.hotel", 1)]
 NO_COORDINATOR: Final = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -88,3 +90,26 @@ def test_what_no_moment_mends_is_an_error(played: PlayedKafka, topics: Topics) -
     played.fail(LIST_OFFSETS, KafkaError.KAFKA_STORAGE_ERROR)
     with pytest.raises(RetryError, match="where topics begin and end"):
         topics.ends(PLACES)
+
+
+class Forgotten(Topics):
+    """Whenever its client was looked at, another thread's question fails."""
+
+    _kept: AdminClient | None = None
+
+    @property
+    def _client(self) -> AdminClient | None:
+        kept, self._kept = self._kept, None
+        return kept
+
+    @_client.setter
+    def _client(self, client: AdminClient | None) -> None:
+        self._kept = client
+
+
+def test_a_client_that_another_thread_has_given_up(played: PlayedKafka) -> None:
+    """Who has it already asks it all the same."""
+    section = KafkaSection(bootstrap_servers=played.bootstrap_servers)
+    asking = Forgotten(section, "tests", SourceError)
+    assert asking.ends(PLACES) == dict.fromkeys(PLACES, 0)
+    asking.close()

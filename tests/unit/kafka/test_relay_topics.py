@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.kafka.relay.config import KafkaRelayConfig
-from connectors.kafka.relay.doctor import risks
+from connectors.kafka.relay.doctor import compaction, keys_lacking, risks
 from connectors.kafka.relay.topics import RelayTopics
 from connectors.kafka.topics import Topic
 from tests.generators.by_hand import table
@@ -58,3 +58,32 @@ def test_a_topic_that_may_lose_messages_is_said(
 def test_a_topic_that_is_safe_or_unreadable_is_not(settings: dict[str, str]) -> None:
     """What isn't known is no warning."""
     assert not list(risks(Topic("store.public.hotel", "id", 1, 3, frozenset()), settings))
+
+
+@pytest.mark.parametrize(
+    ("keys", "table_has_key", "topic", "said"),
+    [
+        ({}, True, "store.public.hotel", "`sink.truncates: false`"),
+        ({"truncates": False}, True, "store.public.hotel", None),
+        ({"truncates": False}, False, "store.public.hotel", "those of its table have none"),
+        ({"log": "log"}, True, "log", "those of the log have none"),
+        ({}, True, "store.transaction", None),
+        ({}, True, "store.checkpoint", None),
+    ],
+)
+def test_a_topic_that_would_refuse_what_has_no_key_is_said(
+    keys: dict[str, object],
+    table_has_key: bool,  # noqa: FBT001 - a case of the table
+    topic: str,
+    said: str | None,
+) -> None:
+    """Where it is compacted: before the first such message stops the daemon."""
+    section = {"type": "kafka", "bootstrap_servers": "kafka:9092", **keys}
+    config = KafkaRelayConfig.model_validate(section)
+    wanted = RelayTopics(config, "store").wanted([table("id")])
+    [one] = [one for one in wanted if one.name == topic]
+    lacks = keys_lacking(config, one, has_key=table_has_key)
+    assert not list(compaction({"cleanup.policy": "delete"}, lacks))
+    found = list(compaction({"cleanup.policy": "compact,delete"}, lacks))
+    assert [said in each for each in found if said] == ([] if said is None else [True])
+    assert bool(found) == (said is not None)

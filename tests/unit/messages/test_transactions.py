@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from cdc_daemon.values import read_json
+from connectors.messages.debezium import transaction_of
 from connectors.messages.message import Said, Transaction
 from connectors.messages.transactions import (
     PATIENCE_SECONDS,
@@ -111,6 +115,36 @@ def test_what_waits_holds_its_offsets_back() -> None:
     tell(transactions, "END", "7", hotel=2)
     assert whole(transactions) == [[1, 2]]
     assert transactions.first_held("hotel") is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("3e11fa47-71ca-11e1-9e33-c80aa9429562:22", "3e11fa47-71ca-11e1-9e33-c80aa9429562:23"),
+        ("00000025:00000d98:00a2", "00000025:00000d98:00a3"),
+        ("file=mysql-bin.000003,pos=1", "file=mysql-bin.000003,pos=2"),
+        ("0-1-270", "0-1-271"),
+    ],
+    ids=["MySQL with GTID", "SQL Server", "MySQL without", "MariaDB"],
+)
+def test_transactions_of_other_databases_are_told_apart(first: str, second: str) -> None:
+    """By the whole of their ids: what stands before a colon may be the same for all of them."""
+    transactions: Transactions[str] = Transactions(["public.hotel"])
+    for number, order in ((first, 2), (first, 1), (second, 1)):
+        block = transaction_of(read_json(json.dumps({"id": number, "total_order": order}).encode()))
+        assert block is not None
+        transactions.hold(Held("hotel", 0, Said(transaction=block), 100), block.number, NOW)
+    for number, count in ((first, 2), (second, 1)):
+        counted = [{"data_collection": "public.hotel", "event_count": count}]
+        said = json.dumps({"status": "END", "id": number, "data_collections": counted})
+        transactions.told(said.encode(), Held("transaction", 0, Said(), 10), NOW)
+    assert whole(transactions) == [[1, 2], [1]]
+
+
+def test_places_in_the_log_tell_no_transactions_apart() -> None:
+    """PostgreSQL's id has one of its own in each message."""
+    for one in ("571:53195832", "571:53195904", "571"):
+        assert transaction_of({"id": one}) == ("571", 0)
 
 
 def test_a_number_that_is_given_again_is_another_transaction() -> None:

@@ -17,12 +17,13 @@ from pydantic import ValidationError
 
 from cdc_daemon.errors import CdcError, RetryError, SourceError
 from cdc_daemon.events import Commit, Position
+from connectors.messages.falls import FAR_BYTES
 from connectors.messages.tables import configured_relations
 from connectors.rabbitmq.arrivals import Arrivals
 from connectors.rabbitmq.config import RabbitConfig
 from connectors.rabbitmq.declared import Declared
 from connectors.rabbitmq.deliveries import Arrived, Delivery
-from connectors.rabbitmq.doctor import warnings
+from connectors.rabbitmq.doctor import order, warnings
 from connectors.rabbitmq.offsets import BEGINNING, offset_at, position_before, position_of
 from connectors.rabbitmq.routing import Routing, matches
 from connectors.rabbitmq.session import mapped_errors
@@ -146,6 +147,44 @@ def test_messages_of_debezium_say_their_table_themselves() -> None:
         said = reads.read(delivery({"op": "c", "after": {"id": 1, "name": "x"}, "source": source}))
         assert (len(said.changes), said.version) == (changes, 9 * changes)
     assert reads.read(delivery(b"no json")).poison == "no_json"
+
+
+@pytest.mark.parametrize(
+    ("consumed", "poison"),
+    [
+        ({"queues": ["a"]}, ""),
+        ({"queues": None, "stream": "all"}, ""),
+        ({"queues": ["a", "b"]}, "truncate_unordered"),
+    ],
+)
+def test_a_truncate_is_taken_where_messages_come_in_one_order(
+    consumed: dict[str, Any], poison: str
+) -> None:
+    """By another queue rows may come later that were there before it: they would stay."""
+    envelope = {"op": "t", "source": {"schema": "public", "table": "hotel", "lsn": 9}}
+    said = routing(format="debezium", **consumed).read(delivery(envelope))
+    assert (said.poison, said.version) == (poison, 0 if poison or "stream" in consumed else 9)
+
+
+def test_another_server_behind_the_connector_is_told() -> None:
+    """Once of each queue, each of which may have a server of its own; every message counts."""
+    reads = routing(format="debezium", queues=["hotels", "others"])
+    for number, (queue, lsn) in enumerate(
+        [("hotels", 9 * FAR_BYTES), ("others", 5), ("hotels", 6), ("hotels", 7), ("others", 8)]
+    ):
+        source = {"schema": "public", "table": "hotel", "lsn": lsn, "ts_ms": 1000 + number}
+        envelope = {"op": "c", "after": {"id": 1, "name": "x"}, "source": source}
+        reads.read(delivery(envelope, queue=queue))
+    assert reads.take_fallen() == [("hotels", 6, 9 * FAR_BYTES)]
+    assert (reads.take_fallen(), reads.fallen) == ([], 2)
+
+
+def test_what_only_converges_is_said() -> None:
+    """Each message is shown by itself; what several queues lack is said besides."""
+    for queues, says in ((["a"], False), (["a", "b"], True)):
+        found = order(config(queues=queues))
+        assert (found.level, "a TRUNCATE becomes a dead letter" in found.message) == ("ok", says)
+        assert "What rows show together converges" in found.message
 
 
 def events(*arrived: Arrived, returning: tuple[str, ...] = ("hotels",)) -> list[list[Event]]:

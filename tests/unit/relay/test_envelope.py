@@ -36,13 +36,16 @@ KEY: Row = [b"1", b"null", b"null"]
 ROW: Row = [b"1", b'"a"', b"null"]
 
 
-def envelopes(*, tombstones: bool = True, schemas: bool = False) -> Envelopes:
+def envelopes(
+    *, tombstones: bool = True, truncates: bool = True, schemas: bool = False
+) -> Envelopes:
     """An encoder whose transaction has begun."""
     made = Envelopes(
         Shape("store", Modes(), schemas),
         Marks("1.2", "shop"),
         with_transactions=True,
         with_tombstones=tombstones,
+        with_truncates=truncates,
     )
     made.begin(Begin(90, TIME / 1e6, 7))
     return made
@@ -133,6 +136,14 @@ def test_a_truncate_has_no_rows() -> None:
     (message,) = written(Change(ODD, ChangeKind.TRUNCATE))
     assert message.key is None
     assert [value(message)[name] for name in ("before", "after", "op")] == [None, None, "t"]
+
+
+def test_a_truncate_that_is_left_out_isnt_counted() -> None:
+    """A topic that is compacted would refuse it: it has no key."""
+    made = envelopes(truncates=False)
+    assert made.change(Change(ODD, ChangeKind.TRUNCATE), TIME) == []
+    (ended,) = made.commit(Commit(Position(120), TIME / 1e6, 7))
+    assert value(ended)["event_count"] == 0
 
 
 def test_transactions_say_where_they_begin_and_end() -> None:
