@@ -176,6 +176,7 @@ def test_who_waits_for_a_table_heeds_a_pause(read: Callable[[str], Reading]) -> 
 def test_who_has_no_connection_keeps_no_work(read: Callable[[str], Reading]) -> None:
     """Nobody waits for what it sees; it comes back by itself."""
     reading = read("read")
+    reading.brought()
     reading.reader.is_away = True
     assert wait_until(lambda: reading.loads.news().away == {0}, 5)
     assert reading.loads.out == 0
