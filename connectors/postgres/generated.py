@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cdc_daemon.errors import RetryError
 from cdc_daemon.events import Generated
 from connectors.postgres.session import mapped_errors
 
@@ -49,12 +50,17 @@ def read_generated(
     """The generated columns of tables, by table and name.
 
     `leaves`: the partitions of each table, which may generate the column in other ways than it.
+    Raises RetryError where one of them is dropped meanwhile.
     """
     streams = connection.info.server_version >= STREAMED_VERSION
     oids = [*leaves, *(leaf for some in leaves.values() for leaf in some)]
     with mapped_errors("read the generated columns"), connection.transaction():
         connection.execute(_SEARCH_PATH)
         lines = connection.execute(_GENERATED, [oids]).fetchall()
+    if any(expression is None for *_, expression, _ in lines):
+        raise RetryError(
+            "a table with generated columns was dropped while the catalog was read", reason="away"
+        )
     made = {
         (oid, name): Making(Generated(expression.strip(), tuple(inputs)), stored and streams)
         for oid, name, stored, expression, inputs in lines

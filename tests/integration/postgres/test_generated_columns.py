@@ -9,9 +9,10 @@ import pytest
 import structlog
 from psycopg import sql
 
-from cdc_daemon.errors import SourceError
+from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Generated
 from cdc_daemon.ports import TableRequest
+from connectors.postgres.generated import read_generated
 from tests.conftest import OF_THE_MACHINE
 from tests.generators.existing_rows import existing_rows
 from tests.integration.postgres.conftest import (
@@ -272,3 +273,18 @@ def test_partitions_may_generate_in_other_ways(
     (relation,) = describe(source, "t")
     (made,) = [each for each in (*relation.columns, *relation.computed) if each.generated]
     assert made.generated == Generated("", ("a", "b"))
+
+
+@pytest.mark.usefixtures("item")
+def test_a_table_that_is_dropped_while_it_is_looked_at_is_looked_at_again(
+    connection: Connection, database: Database
+) -> None:
+    """The server then has no text of the expression: what it has by now is not what we read."""
+    ((oid,),) = connection.execute("select 'item'::regclass::oid::int").fetchall()
+    with psycopg.connect(database.dsn) as looking:
+        looking.execute("set transaction isolation level repeatable read")
+        looking.execute("select")
+        assert read_generated(looking, {oid: []})
+        connection.execute("drop table item")
+        with pytest.raises(RetryError, match="was dropped"):
+            read_generated(looking, {oid: []})
