@@ -35,6 +35,12 @@ GENERATED = {
 COMING_AND_GOING = (*EXTRA, *GENERATED)
 """Columns that a row may lack: then a document may have a null, or nothing."""
 MORE_KEY_SHARE = 0.3
+OPTIONS = (
+    *("publish = 'insert'", "publish = 'update, delete, truncate'"),
+    *("publish = 'insert, update, delete, truncate'",) * 2,
+    *("publish_via_partition_root = false", "publish_via_partition_root = true"),
+)
+"""Of a publication: what leaves changes out, and what sets it right."""
 
 
 class SchemaSteps:
@@ -53,7 +59,7 @@ class SchemaSteps:
             *(self.add_column, self.add_column, self.drop_column, self.rename_column),
             *(self.retype_column, self.retype_mapped_column, self.make_anew, self.rename_label),
             *(self.add_generated, self.add_generated, self.drop_generated, self.make_plain),
-            *(self.change_key, self.retype_key),
+            *(self.change_key, self.retype_key, self.alter_publication),
         ]
         if self._table.identity != "index":
             steps.append(self.change_identity)
@@ -125,6 +131,10 @@ class SchemaSteps:
         name, kind = rng.choice(self._table.key)
         if kind.others:
             self._alter(cursor, f"alter column {name} type {rng.choice(kind.others)}")
+
+    def alter_publication(self, cursor: psycopg.Cursor, rng: Random) -> None:
+        """Of all tables: what it leaves out for a while is in no stream."""
+        _run(cursor, f"alter publication cdc_{self._table.schema} set ({rng.choice(OPTIONS)})")
 
     def change_identity(self, cursor: psycopg.Cursor, rng: Random) -> None:
         """Old rows come whole from now on, or only their keys."""
