@@ -45,7 +45,8 @@ class Progress:
         self.sending = NOWHERE
         """Nothing of a later commit has been put into lanes. Only the reader sets it."""
         self.held: Position | None = None
-        """No more than this may be confirmed, durable or not. Only the reader sets it."""
+        """No more than this may be confirmed, durable or not: what comes after it is still needed.
+        Only the reader sets it."""
         self.unfilled: Position | None = None
         """Beyond this documents lack a value. Only the reader sets it."""
         self.incomplete: Mapping[str, Position] = MappingProxyType({})
