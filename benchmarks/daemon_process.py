@@ -61,9 +61,10 @@ class Daemon:
             raise RuntimeError(f"the daemon has ended:\n{self._log.read_text()[-3000:]}")
         return self._process.pid
 
-    def add(self, name: str, table: str) -> None:
+    def add(self, name: str, table: str, **projection: Any) -> None:
         """Another read model, of all columns of another table, from the next start on."""
-        self._configuration["projections"][name] = {"from": table, "fields": "*"}
+        made = {"from": table, "fields": "*", **projection}
+        self._configuration["projections"][name] = made
         self._write()
 
     def configure(self, **sections: Any) -> None:

@@ -3,8 +3,9 @@
 A workload of 200 transactions a second runs beside it. One client commits a row, takes a token,
 waits for its document, and checks that a search finds it; again and again. Meanwhile 0, 10 or 1,000
 others wait, half of them for a document, for a read model that is being loaded all the time: so
-nothing wakes them, and all that they cost is that they are there. The read model is refreshed once
-a minute but for those who wait.
+nothing wakes them, and all that they cost is that they are there. Then 1,000 wait for documents of
+a read model that is searched, each for its own, which have been received: its sink takes no writes,
+and the other one goes on. The read model is refreshed once a minute but for those who wait.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from quantiles import Quantiles, quantiles
 from search import Search
 from servers import Servers, servers
 
+from connectors.postgres.lsn import parse_lsn
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,9 +44,13 @@ FRESHNESS: Final = "1m"
 LOADING: Final = "loading"
 """The read model that nobody ever sees."""
 LOADING_ROWS_PER_SECOND: Final = 1
+HELD: Final = "held"
+"""The read model whose sink takes nothing."""
 TIMEOUT_SECONDS: Final = 60
 """As long as `consistency.max_timeout` lets a request wait."""
 PAUSE_SECONDS: Final = 0.02
+Query = dict[str, str]
+"""Of a request that waits."""
 _END: Final = "select pg_current_wal_insert_lsn()::text"
 
 
@@ -59,7 +66,10 @@ class Waited(NamedTuple):
 class Result(NamedTuple):
     """What was measured beside so many waiters."""
 
-    waiters: int
+    beside: str
+    """Whom."""
+    alone: bool
+    """Nobody waited."""
     waits: Quantiles
     missed: int
     cpu_share: float
@@ -83,53 +93,97 @@ def run(both: Servers, waiters: Sequence[int], seconds: float) -> tuple[list[Res
     daemon.configure(backfill=slow)
     with daemon:
         daemon.wait_until_loading()
-        beside(both, daemon, 0, seconds)  # Java compiles what it has run often
-        results = [beside(both, daemon, number, seconds) for number in waiters]
-    return results, floor
+        beside(both, daemon, [], seconds, "nobody")  # Java compiles what it has run often
+        results = [
+            beside(both, daemon, loading(number, both), seconds, f"{number} waiters")
+            for number in waiters
+        ]
+    return [*results, *beside_held(both, max(waiters), seconds)], floor
 
 
-def beside(both: Servers, daemon: Daemon, waiters: int, seconds: float) -> Result:
-    """Work, commit and wait, while so many others wait."""
+def loading(number: int, both: Servers) -> list[Query]:
+    """So many who wait for what is being loaded."""
+    token = _end(both.database)
+    return [_query(LOADING, token, str(one) if one % 2 else None) for one in range(number)]
+
+
+def beside_held(both: Servers, number: int, seconds: float) -> list[Result]:
+    """The same beside a sink that takes nothing, and with as many who wait for it."""
+    both.database.execute("create table held (id int primary key)")
+    daemon = Daemon(both.folder, "beside_held", both.source.dsn, both.sink.url, freshness=FRESHNESS)
+    search = {"type": "opensearch", "hosts": [both.sink.url]}
+    tables = {"type": "postgres", "dsn": both.source.dsn}
+    daemon.configure(sink=None, sinks={"search": search, "tables": tables})
+    daemon.add(HELD, "public.held", sink="tables")
+    with daemon, psycopg.connect(both.source.dsn) as holding:
+        daemon.wait_until_streaming()
+        holding.execute(f"lock table read_models.{HELD}_000001 in exclusive mode")
+        both.database.execute("insert into held select generate_series(1, %s)", [number])
+        token = _end(both.database)
+        while _received(daemon) < parse_lsn(token):
+            time.sleep(0.1)
+        waiting = [_query(HELD, token, str(one + 1)) for one in range(number)]
+        return [
+            beside(both, daemon, [], seconds, "a sink that takes nothing"),
+            beside(both, daemon, waiting, seconds, f"it, and {number} who wait for it"),
+        ]
+
+
+def _received(daemon: Daemon) -> int:
+    return parse_lsn(daemon.status()["position"]["received"])
+
+
+def _end(database: psycopg.Connection) -> str:
+    row: tuple[str] = database.execute(_END).fetchone() or ("",)
+    return row[0]
+
+
+def _query(projection: str, token: str, document: str | None) -> Query:
+    query = {"token": token, "projection": projection, "timeout": str(TIMEOUT_SECONDS)}
+    return query if document is None else {**query, "id": document}
+
+
+def beside(
+    both: Servers, daemon: Daemon, waiting: Sequence[Query], seconds: float, whom: str
+) -> Result:
+    """Work, commit and wait, while others wait."""
     context = multiprocessing.get_context("spawn")
     worked: Any = context.SimpleQueue()
     waited: Any = context.SimpleQueue()
     dsn, url = both.source.dsn, both.sink.url
     worker = context.Process(target=delay.work, args=(delay.ITEMS, dsn, seconds, RATE, worked))
-    client = context.Process(target=_client, args=(dsn, url, daemon.address, seconds, waited))
+    to = (dsn, url, daemon.address, daemon.name)
+    client = context.Process(target=_client, args=(*to, seconds, waited))
     with ExitStack() as stack:
-        token = both.database.execute(_END).fetchone() or ("",)
-        for number in range(waiters):
-            stack.enter_context(_waiter(daemon.address, token[0], number))
+        for query in waiting:
+            stack.enter_context(_waiter(daemon.address, query))
         worker.start()
         client.start()
         time.sleep(1)  # both have connected by now
         shares = Shares(daemon=daemon.pid, OpenSearch=both.sink.pid or 0)
         time.sleep(seconds - 2)
         cpu_share, shown = shares.cpu_seconds("daemon") / (seconds - 2), str(shares)
-        there = daemon.metrics()['cdc_waiters{pipeline="waiting"}']
+        there = daemon.metrics()[f'cdc_waiters{{pipeline="{daemon.name}"}}']
         waits: list[Waited] = waited.get()
         worked.get()
     worker.join()
     client.join()
-    if there < waiters:
+    if there < len(waiting):
         raise RuntimeError(f"only {there:.0f} waited at the end: fewer --seconds would do")
     took = quantiles([one.reached for one in waits])
     missed = sum(not one.found for one in waits)
-    return Result(waiters, took, missed, cpu_share, shown)
+    return Result(whom, not waiting, took, missed, cpu_share, shown)
 
 
-def _waiter(address: str, token: str, number: int) -> socket.socket:
+def _waiter(address: str, query: Query) -> socket.socket:
     """One that waits until it hangs up."""
-    query = {"token": token, "projection": LOADING, "timeout": TIMEOUT_SECONDS}
-    if number % 2:
-        query["id"] = str(number)
     host, _, port = address.rpartition(":")
     connection = socket.create_connection((host, int(port)))
     connection.sendall(f"GET /api/v1/wait?{urlencode(query)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     return connection
 
 
-def _client(dsn: str, url: str, address: str, seconds: float, answer: Any) -> None:
+def _client(dsn: str, url: str, address: str, name: str, seconds: float, answer: Any) -> None:
     """Commit, wait and search, again and again."""
     search, daemon = Search(url), http.client.HTTPConnection(address)
     waits: list[Waited] = []
@@ -144,17 +198,17 @@ def _client(dsn: str, url: str, address: str, seconds: float, answer: Any) -> No
             committed = time.monotonic()
             token = connection.execute(_END).fetchone() or ("",)
             connection.rollback()
-            _wait(daemon, token[0], -number)
+            _wait(daemon, name, token[0], -number)
             reached = time.monotonic()
-            path = "/waiting/_search?size=0&filter_path=hits.total.value"
+            path = f"/{name}/_search?size=0&filter_path=hits.total.value"
             said = search.send("POST", path, query, {"Content-Type": "application/json"})
             waits.append(Waited(reached - committed, b'"value":1' in said))
             time.sleep(PAUSE_SECONDS)
     answer.put(waits)
 
 
-def _wait(daemon: http.client.HTTPConnection, token: str, row: int) -> None:
-    query = urlencode({"token": token, "projection": "waiting", "id": row})
+def _wait(daemon: http.client.HTTPConnection, name: str, token: str, row: int) -> None:
+    query = urlencode({"token": token, "projection": name, "id": row})
     daemon.request("GET", f"/api/v1/wait?{query}")
     answer = daemon.getresponse()
     body = json.loads(answer.read())
@@ -167,7 +221,9 @@ def lines(results: Sequence[Result], floor: Quantiles) -> list[tuple[str, str, s
     alone = results[0].cpu_share
     shown = [("waiting: floor, a bulk of one with refresh", str(floor), "")]
     for result in results:
-        at = f"waiting: {RATE}/s beside {result.waiters} waiters"
+        at = f"waiting: {RATE}/s beside {result.beside}"
+        if result.alone:
+            alone = result.cpu_share
         waits = result.waits
         ratios = f"{waits.p50 / floor.p50:.1f} and {waits.p99 / floor.p99:.1f} times the floor's"
         more = result.cpu_share - alone
@@ -193,7 +249,7 @@ def main() -> None:
     with servers() as both:
         results, floor = run(both, options.waiters, options.seconds)
     for result in results:
-        print(f"{result.waiters} waiters; machine: {result.shares}")
+        print(f"beside {result.beside}; machine: {result.shares}")
     for name, figure, aim in lines(results, floor):
         print(f"{name:45} {figure:90} {aim}")
 

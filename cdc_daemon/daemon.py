@@ -92,7 +92,8 @@ class Daemon:
         self._stop = self._lifetime.stopping
         self._replica = None if role == "alone" else self._as_replica()
         self._before: Delivery | None = None
-        """That of the start before, where this one is in place."""
+        self._loads_before: Backfill | None = None
+        """Those of the start before, where this one is in place."""
         self._recent: deque[int] = deque(maxlen=RECENT)
         """Outlives a start in place: `Backfill.recent`."""
         self._start = Start(
@@ -353,26 +354,29 @@ class Daemon:
 
     def _backfill(self, begun: Begun, delivery: Delivery, joiner: Joiner | None) -> Backfill:
         compiled, checkpoint = begun.compiled, begun.checkpoint
-        config = self._configuration
         joined = None
         if joiner is not None:
             joined = JoinedLoads(
                 joiner, compiled.plans, delivery.indices, checkpoint.building, delivery.dispatcher
             )
         backfill = Backfill(
-            config=config.backfill,
+            config=self._configuration.backfill,
             source=self._source,
             sink=self._sink,
             delivery=delivery,
             generations=checkpoint.generations,
             all_loaded=self._all_loaded,
             recent=self._recent,
+            unseen=checkpoint.unseen,
             joined=joined,
         )
         backfill.begin(checkpoint.loads, compiled)
         backfill.begin_joined()
+        if self._loads_before is not None and self._loads_before.is_paused:
+            backfill.pause(paused=bool(backfill.loads))  # until somebody resumes them
+        self._loads_before = backfill
         self.status.load(backfill, Control(backfill, compiled, delivery))
-        if config.backfill.mode == "only" and not backfill.loads:
+        if not backfill.loads:
             self._all_loaded()
         return backfill
 

@@ -255,6 +255,8 @@ def _carried_over(kept: Checkpoint, found: Found) -> Checkpoint:
             )
             for table, coverage in kept.covered.items()
         },
+        # A commit that waited there is visible here; the number of one that was lost is another's.
+        unseen=kept.unseen if kept.source_id == found.source_id else (),
     )
 
 

@@ -36,7 +36,10 @@ SILENT_SECONDS: Final = 60.0
 """After so many looks in a row, and so long, without an answer it is said that changes go unseen. A
 source that is away for a moment is said elsewhere."""
 
-LEFT: Final = "it was taken out of what the source streams, or has come in anew"
+LEFT: Final = (
+    "it was taken out of what the source streams, has come in anew, or what is streamed of it was "
+    "altered"
+)
 """Changes of it may be missing, whoever has put it back meanwhile."""
 
 

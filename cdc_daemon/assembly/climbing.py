@@ -88,7 +88,10 @@ class Climb:
             return hop.find(batch, packed)
         if (node.way, group) in self._wide:
             return ()
-        keys = list(islice(hop.keys(batch, group), self.left + 1))
+        keys = []
+        for key in islice(hop.keys(batch, group), self.left + 1):
+            batch.look_up()
+            keys.append(key)
         if len(keys) > self.left:
             self._wide[node.way, group] = batch.applying
             return ()

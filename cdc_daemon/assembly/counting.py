@@ -185,8 +185,9 @@ class PathCount:
                 yield key
                 continue
             for row in (old, new):
-                if row is not None:
-                    yield from (found for found, _ in climb.up(node, row))
+                for found, _ in () if row is None else climb.up(node, row):
+                    batch.look_up()
+                    yield found
 
     def _move(
         self, batch: Batch, table: Table, key: bytes, packed: bytes | None, sign: int
@@ -227,6 +228,7 @@ class PathCount:
     ) -> Iterator[Path]:
         """Those to a counted row that is read with the row of this key, and those over it."""
         for counted in self._keys:
+            batch.look_up()
             is_own = counted == key and table is self._table
             row = packed if is_own else self._table.row(batch.txn, counted)
             if row is not None:
@@ -236,6 +238,7 @@ class PathCount:
         seen = set()
         for at in self._places:
             for path in self._over(batch, (key, packed), at):
+                batch.look_up()
                 keys = tuple(one for one, _ in path)
                 if keys[-1] not in self._keys and keys not in seen:
                     seen.add(keys)

@@ -69,6 +69,14 @@ class Documents:
                 raise
             return rejection(error, self._plan.root.relation, self._whole.row(packed))
 
+    def shown_at(self, batch: Batch, address: bytes, key: bytes) -> bytes | None:
+        """The same for people: a rejection, too, where a value isn't known yet."""
+        try:
+            return self.at(batch, address, key)
+        except RejectedError as error:
+            packed = self._table.row(batch.txn, key) or b""
+            return rejection(error, self._plan.root.relation, self._whole.row(packed))
+
     def _assembled(self, batch: Batch, packed: bytes) -> bytes | None:
         row = self._rows.counted(batch, packed)
         if row is None:

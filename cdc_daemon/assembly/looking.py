@@ -98,7 +98,7 @@ class Look:
             return Document(batch.position, None, None, pending)
         address = one.documents.address(found[1])
         pending = batch.pending.get(one.number, address) is not None
-        body = one.documents.at(batch, address, found[0])
+        body = one.documents.shown_at(batch, address, found[0])
         return Document(batch.position, body, _routing(address), pending)
 
     def _row(

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from cdc_daemon.backfill.activeload import ActiveLoad
 from cdc_daemon.backfill.endings import Endings
-from cdc_daemon.backfill.loads import ActiveLoad, Loads
+from cdc_daemon.backfill.loads import Loads
 from cdc_daemon.backfill.nudging import Nudging
 from cdc_daemon.backfill.releasing import Releasing
 from cdc_daemon.backfill.report import report, report_ended
 from cdc_daemon.backfill.requests import Requests
 from cdc_daemon.backfill.targets import IndexTarget, note_touched, state_name
-from cdc_daemon.backfill.window import Window
+from cdc_daemon.backfill.window import MOST_KEPT, Window
 from cdc_daemon.backfill.worker import workers
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cdc_daemon.backfill.joinedloads import JoinedLoads
     from cdc_daemon.backfill.report import Ended, UnderWay
@@ -58,14 +59,17 @@ class Backfill:
         generations: Mapping[str, Generation],
         all_loaded: Callable[[], None],
         recent: deque[int],
+        unseen: Collection[int] = (),
         joined: JoinedLoads | None = None,
     ) -> None:
+        """`unseen`: as `Checkpoint` has it."""
         self._config = config
         self._source = source
         self._delivery = delivery
         self._generations = generations
         self._all_loaded = all_loaded
         self._joined = joined
+        self._unseen = unseen
         self._prepare()
         self._endings = Endings(delivery, sink, generations, source.wake)
         self.requests = Requests(source.wake)
@@ -83,6 +87,7 @@ class Backfill:
         workers = self._config.workers
         self._loads = Loads(workers, self._source.wake)
         self._window = Window(workers)
+        self._delivery.checkpointer.unseen = self._window.unseen
         self._releasing = Releasing(self._loads, self._window, self._delivery, self._joined)
 
     @property
@@ -206,7 +211,7 @@ class Backfill:
     def _start_reading(self, begun: Sequence[object]) -> None:
         self._is_filling = bool(self.loads)
         if begun and self._loads.active:
-            self._window.doubt(filter(None, self.recent), self._delivery.progress.received)
+            self._window.doubt({*filter(None, self.recent), *self._unseen})
         if self._loads.active and not self._workers:
             self._start_workers()
 
@@ -252,8 +257,17 @@ class Backfill:
             return None
         transaction = self._window.transaction(xid, self._delivery.progress.received)
         # Before anything of it is sent: whoever waits for room meanwhile reports what is confirmed.
-        self._delivery.progress.held = self._window.held()
+        self._hold()
         return transaction
+
+    def _hold(self) -> None:
+        """Have what is remembered come again after a crash.
+
+        Where commits wait for what is confirmed, that would make them wait for what waits for them:
+        nobody sees them before. So their numbers are kept in the checkpoint.
+        """
+        kept = MOST_KEPT if self._delivery.monitor.strong.waited_for else 0
+        self._delivery.progress.held = self._window.held(kept)
 
     def connected_again(self) -> None:
         """The stream has a new connection: perhaps after a crash of the source.
@@ -275,7 +289,7 @@ class Backfill:
             return
         self._give_up_failed()
         self._take()
-        self._delivery.progress.held = self._window.held()
+        self._hold()
         self._is_pressing = self._releasing.release()
         if self._joined is not None:
             may_write = self._releasing.has_room and not self.is_paused
@@ -314,7 +328,11 @@ class Backfill:
             worker.start()
 
     def _take(self) -> None:
-        for worker, seen, chunk in self._loads.arrivals():
+        news = self._loads.news()
+        # Who has come back meanwhile counts already: what was read is older than what others saw.
+        came = {worker for worker, *_ in (*news.arrivals, *news.snapshots)}
+        self._window.leave_out(self._window.left_out & news.away - came)
+        for worker, seen, chunk in news.arrivals:
             if self._loads.of(chunk) is None:
                 continue
             if chunk.connection != self._loads.connection:
@@ -323,8 +341,9 @@ class Backfill:
             if not self._window.arrived(chunk):
                 self._loads.again(chunk, wait_seconds=AGAIN_SECONDS)
             self._window.snapshot_taken(worker, seen)
-        for worker, seen in self._loads.snapshots():
+        for worker, seen in news.snapshots:
             self._window.snapshot_taken(worker, seen)
+        self._window.leave_out(news.away)
 
     def note_durable(self) -> None:
         """Have the checkpoint say which rows needn't be read again."""

@@ -19,7 +19,7 @@ from cdc_daemon.events import Load
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.backfill.activeload import ActiveLoad
     from cdc_daemon.backfill.report import UnderWay
     from cdc_daemon.backfill.statechunks import Beginning
     from cdc_daemon.backfill.window import LoadedChunk

@@ -9,12 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cdc_daemon.backfill.speed import Speed
-from cdc_daemon.backfill.targets import StateTarget
-from cdc_daemon.backfill.todo import blocks, is_done, merged, resumed, without
+from cdc_daemon.backfill.activeload import ActiveLoad, Work
+from cdc_daemon.backfill.todo import blocks, merged, resumed, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,132 +29,15 @@ IDLE_SECONDS: Final = 1.0
 """How often a worker that has nothing to read takes a snapshot, so that the window can forget."""
 
 
-@dataclass(slots=True)
-class ActiveLoad:
-    """One load, and where it is."""
+class News(NamedTuple):
+    """What workers have brought, all at one moment: what they read from then on is read later."""
 
-    number: int
-    relation: Relation
-    targets: Mapping[str, Target]
-    """By the name of what is filled: an index, or a table of the state."""
-    asked: Load
-    """What is to be done, and how far it was when it was begun or gone on with."""
-    todo: tuple[Chunk, ...] | None
-    settled: bool
-    rows: int
-    blocks: int
-    settler: ChunkReader | None = None
-    """What waits until all is visible from before a load that began beside the stream; workers
-    that read already don't look back so far."""
-    queue: deque[Chunk] = field(default_factory=deque)
-    postponed: list[tuple[float, Chunk]] = field(default_factory=list)
-    """Chunks that are read again, each from a moment on."""
-    lacking: tuple[tuple[str, ...], ...] = ()
-    """Keys of rows that are to be read once more, because the state lacks a value of them."""
-    lacked: tuple[tuple[str, ...], ...] = ()
-    """Those that were read so last."""
-    lacking_at: float = 0.0
-    """From this moment on."""
-    planned: bool = False
-    out: int = 0
-    """Chunks that are being read, wait, or aren't durable."""
-    speed: Speed = field(default_factory=Speed)
-    cancelled: bool = False
-    failure: Exception | None = None
-    """Why the rest of a repair can't be read: no reason to end what streams."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether everything is read and durable."""
-        left = self.queue or self.postponed or self.lacking or self.out
-        return self.planned and not left and is_done(self.todo or ())
-
-    @property
-    def phase(self) -> str:
-        """What it does: `planning`, `reading`, or `finishing` (all rows are durable)."""
-        if not self.planned:
-            return "planning"
-        return "finishing" if self.is_done else "reading"
-
-    def take_up_postponed(self, now: float) -> None:
-        """Chunks whose moment has come are next."""
-        due = [chunk for moment, chunk in self.postponed if moment <= now]
-        if due:
-            self.queue.extend(due)
-            self.postponed = [one for one in self.postponed if one[0] > now]
-
-    @property
-    def share_done(self) -> float:
-        """0.0 to 1.0, by blocks."""
-        if self.todo is None:
-            return 0.0
-        return 1 - self.blocks_left / self.blocks if self.blocks else 1.0
-
-    @property
-    def blocks_left(self) -> int:
-        """About how much is neither read nor durable."""
-        return blocks(self.todo or ())
-
-    @property
-    def repairs(self) -> bool:
-        """As `Load.repairs` is."""
-        return self.asked.repairs
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The projections that it is for."""
-        return tuple(name for target in self.targets.values() for name in target.projections)
-
-    @property
-    def fills(self) -> frozenset[str]:
-        """The names of its targets."""
-        return frozenset(self.targets)
-
-    @property
-    def state(self) -> StateTarget | None:
-        """The table of the state that it fills, if it does."""
-        target = next(iter(self.targets.values()))
-        return target if isinstance(target, StateTarget) else None
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """The columns of `lacking`."""
-        return () if self.state is None else self.state.key
-
-    def settle(self, reader: ChunkReader) -> None:
-        """Wait, as `ChunkReader.settle` does, unless that has been waited for."""
-        if self.settled:
-            return
-        (self.settler or reader).settle(self.relation if self.asked.joined else None)
-        self.settled = True
-        self.end_settling()
-
-    def end_settling(self) -> None:
-        """Close the connection that waited."""
-        if self.settler is not None:
-            self.settler.close()
-
-    def stored(self) -> Load:
-        """As the checkpoint keeps it."""
-        return replace(
-            self.asked,
-            projections=self.names,
-            todo=None if self.todo is None else merged(self.todo),
-            settled=self.settled,
-            rows=self.rows,
-            blocks=self.blocks,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a worker is to do: plan a load, read a chunk or rows of it, or only take a snapshot."""
-
-    load: ActiveLoad | None = None
-    chunk: Chunk | None = None
-    keys: tuple[tuple[str, ...], ...] = ()
-    connection: int = 0
-    """Which connection of the stream it is given out under."""
+    arrivals: list[tuple[int, Visibility, LoadedChunk]]
+    """The chunks, each with its worker and the snapshot that it was read in."""
+    snapshots: list[tuple[int, Visibility]]
+    """The last snapshot of each worker that read nothing in it."""
+    away: frozenset[int]
+    """The workers that have no connection."""
 
 
 class Loads:
@@ -170,6 +51,7 @@ class Loads:
         self._arrived: deque[tuple[int, Visibility, LoadedChunk]] = deque()
         self._snapshots: dict[int, tuple[int, Visibility]] = {}
         """What idle workers see: connection and snapshot of each."""
+        self._away: set[int] = set()
         self.connection = 0
         """Counts the connections of the stream. Only the reader changes it."""
         self._number = 0
@@ -231,7 +113,10 @@ class Loads:
                     work = Work(connection=self.connection)
                 if work is not None:
                     return work
-                self._changed.wait(idle_at - time.monotonic())
+                now = time.monotonic()
+                moments = (at for load in self._active.values() for at in load.moments())
+                soonest = min((at for at in moments if at > now), default=idle_at)
+                self._changed.wait(min(soonest, idle_at) - now)
             return None
 
     def _next(self) -> Work | None:
@@ -240,7 +125,7 @@ class Loads:
         now = time.monotonic()
         for load in self._active.values():
             load.take_up_postponed(now)
-            if not load.planned and not load.out:
+            if not load.planned and not load.out and load.plan_at <= now:
                 load.out += 1
                 return Work(load, connection=self.connection)
             if load.planned and load.queue:
@@ -263,6 +148,7 @@ class Loads:
             done = [chunk for chunk in load.todo or () if chunk.first == chunk.end]
             load.todo = merged([*left, *done])
             load.planned = True
+            load.failures.clear()
             load.out -= 1
             self._changed.notify_all()
         self._on_arrived()
@@ -276,6 +162,25 @@ class Loads:
             load.out -= 1
             self._changed.notify_all()
 
+    def put_off(self, work: Work) -> None:
+        """A worker can't do that now: somebody does after a while, and other work meanwhile."""
+        with self._changed:
+            if work.load is not None:
+                work.load.out -= 1
+                work.load.put_off(work, time.monotonic())
+            self._changed.notify_all()
+
+    def left(self, worker: int) -> None:
+        """A worker has no connection: nobody waits for what it sees."""
+        with self._changed:
+            self._away.add(worker)
+        self._on_arrived()
+
+    def came_back(self, worker: int) -> None:
+        """It has one again, and has read nothing by it yet."""
+        with self._changed:
+            self._away.discard(worker)
+
     def failed(self, load: ActiveLoad, error: Exception) -> None:
         """A worker has found that only a person can make the load go on."""
         load.failure = error
@@ -286,6 +191,8 @@ class Loads:
         with self._changed:
             self._arrived.append((worker, seen, chunk))
             load = self._active.get(chunk.load)
+            if load is not None:
+                load.failures.pop(chunk.chunk.table if chunk.chunk else "", None)
             if load is not None and chunk.rest is not None:
                 load.queue.appendleft(chunk.rest)
                 self._changed.notify_all()
@@ -297,23 +204,18 @@ class Loads:
             self._snapshots[worker] = (connection, seen)
         self._on_arrived()
 
-    def arrivals(self) -> list[tuple[int, Visibility, LoadedChunk]]:
-        """The chunks that workers have brought since the last call. The reader calls it."""
+    def news(self) -> News:
+        """What has come since the last call. The reader calls it."""
         with self._changed:
-            arrived = list(self._arrived)
-            self._arrived.clear()
-            return arrived
-
-    def snapshots(self) -> list[tuple[int, Visibility]]:
-        """The last snapshot of each worker that read nothing in it, since the last call."""
-        with self._changed:
-            taken = [
+            snapshots = [
                 (worker, seen)
                 for worker, (connection, seen) in self._snapshots.items()
                 if connection == self.connection
             ]
+            news = News(list(self._arrived), snapshots, frozenset(self._away))
+            self._arrived.clear()
             self._snapshots.clear()
-            return taken
+            return news
 
     def again(self, chunk: LoadedChunk, *, wait_seconds: float = 0.0) -> None:
         """The chunk must be read once more, after a while."""

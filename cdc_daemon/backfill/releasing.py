@@ -6,8 +6,9 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from cdc_daemon.backfill.activeload import ActiveLoad
     from cdc_daemon.backfill.joinedloads import JoinedLoads
-    from cdc_daemon.backfill.loads import ActiveLoad, Loads
+    from cdc_daemon.backfill.loads import Loads
     from cdc_daemon.backfill.window import LoadedChunk, Window
     from cdc_daemon.delivery.delivery import Delivery
 

@@ -19,7 +19,7 @@ from cdc_daemon.projection.rejection import MARK_BYTE as REJECTED
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from cdc_daemon.backfill.loads import ActiveLoad
+    from cdc_daemon.backfill.activeload import ActiveLoad
     from cdc_daemon.backfill.window import LoadedChunk
     from cdc_daemon.events import Relation
     from cdc_daemon.projection.joined.plan import Plan

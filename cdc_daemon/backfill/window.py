@@ -5,7 +5,8 @@ A transaction that the snapshot doesn't see is newer than the chunk's rows, what
 commits become visible in another order than they are in the log, and where they wait for a
 synchronous standby long after the stream has shown them. So each one takes the documents, or rows
 of the state, that it touches out of the chunks that don't see it, also out of those that are read
-later: it is remembered until every worker has taken a snapshot that sees it.
+later: it is remembered until every worker has taken a snapshot that sees it. Where commits wait for
+us, it is confirmed meanwhile, and doesn't come again: its number is in the checkpoint then.
 
 The procedure, and why it is right: `docs/explanation/backfill.md`.
 """
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from cdc_daemon.backfill.targets import Contents
     from cdc_daemon.delivery.fold import Content
@@ -32,6 +33,10 @@ something: a chunk that doesn't see such a transaction is read again, until it d
 
 MOST_TRANSACTIONS: Final = 20_000
 """Transactions that are remembered one by one, some 500 bytes each."""
+
+MOST_KEPT: Final = MOST_TRANSACTIONS // 2
+"""Whose numbers a checkpoint holds, 10 bytes each. What comes after them is confirmed once earlier
+ones are forgotten, which they are: those are confirmed, so their commits no longer wait for us."""
 
 
 @dataclass(slots=True)
@@ -76,8 +81,12 @@ class Window:
         self._workers = workers
         self._floors: dict[int, Visibility] = {}
         """Each worker's last snapshot: its next one sees at least as much."""
+        self.left_out = frozenset[int]()
+        """The workers that have none, and read nothing before they have taken one."""
         self._waiting: deque[LoadedChunk] = deque()
         self._remembered: deque[Remembered] = deque()
+        self._doubted: set[int] = set()
+        """Of these only the numbers are known, and they don't come again."""
         self._ids_remembered = 0
 
     def __len__(self) -> int:
@@ -98,6 +107,8 @@ class Window:
 
     def arrived(self, chunk: LoadedChunk) -> bool:
         """Let a chunk wait; False if it has to be read again, later."""
+        if not all(map(chunk.seen.sees, self._doubted)):
+            return False
         unseen = [one for one in self._remembered if not one.is_seen(chunk.seen)]
         if not all(one.whole for one in unseen):
             return False
@@ -112,9 +123,20 @@ class Window:
     def snapshot_taken(self, worker: int, seen: Visibility) -> None:
         """A worker's next snapshot is later than this one: forget what all of them see."""
         self._floors[worker] = seen
+        self._forget()
+
+    def leave_out(self, workers: frozenset[int]) -> None:
+        """These can't read now: what they read later they see later than what others have seen."""
+        self.left_out = workers
+        for worker in workers:
+            self._floors.pop(worker, None)
+        self._forget()
+
+    def _forget(self) -> None:
         while self._remembered and all(map(self._is_seen_by_all, self._remembered[0].xids)):
             forgotten = self._remembered.popleft()
             self._ids_remembered -= sum(map(len, forgotten.touched.values()))
+        self._doubted = {xid for xid in self._doubted if not self._is_seen_by_all(xid)}
 
     def ready(self, received: Position) -> LoadedChunk | None:
         """The first chunk that the stream has passed, if any. It waits until it is `released`."""
@@ -135,18 +157,29 @@ class Window:
         self._floors.clear()
         return chunks
 
-    def doubt(self, xids: Iterable[int], after: Position) -> None:
+    def doubt(self, xids: Iterable[int]) -> None:
         """These came before anybody looked: a chunk that doesn't see one of them is read again."""
-        if unseen := [xid for xid in xids if not self._is_seen_by_all(xid)]:
-            self._remembered.append(Remembered(array("Q", unseen), after, whole=False))
+        self._doubted.update(xid for xid in xids if not self._is_seen_by_all(xid))
 
     def forget(self, load: int) -> None:
         """Nobody wants this load any longer: its chunks wait for nothing."""
         self._waiting = deque(chunk for chunk in self._waiting if chunk.load != load)
 
-    def held(self) -> Position | None:
-        """Confirm no more than this: what is remembered must come again after a crash."""
-        return self._remembered[0].after if self._remembered else None
+    def held(self, kept: int = 0) -> Position | None:
+        """Confirm no more than this: what is remembered must come again after a crash.
+
+        But for the first `kept` transactions, whose numbers are in the checkpoint.
+        """
+        return self._remembered[kept].after if kept < len(self._remembered) else None
+
+    def unseen(self, position: Position) -> Collection[int]:
+        """The numbers of those that don't come again after a crash, if a checkpoint is there."""
+        numbers = list(self._doubted)
+        for one in self._remembered:
+            if one.after >= position:
+                break
+            numbers.extend(one.xids)
+        return numbers
 
     def remember(self, one: Remembered, index: str, document_id: bytes) -> None:
         """Note what a transaction touched, while there is room."""
@@ -172,9 +205,10 @@ class Window:
         one.touched.clear()
 
     def _is_seen_by_all(self, xid: int) -> bool:
-        return len(self._floors) == self._workers and all(
-            seen.sees(xid) for seen in self._floors.values()
-        )
+        # Where nobody can read, nobody has seen it either.
+        if not self._floors or len(self._floors) + len(self.left_out) < self._workers:
+            return False
+        return all(seen.sees(xid) for seen in self._floors.values())
 
 
 class Transaction:

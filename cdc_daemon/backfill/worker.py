@@ -17,7 +17,8 @@ from cdc_daemon.errors import CdcError, RetryError, RewrittenError, StopError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cdc_daemon.backfill.loads import ActiveLoad, Loads, Work
+    from cdc_daemon.backfill.activeload import ActiveLoad, Work
+    from cdc_daemon.backfill.loads import Loads
     from cdc_daemon.config.models import BackfillConfig
     from cdc_daemon.events import Chunk
     from cdc_daemon.ports import ChunkReader, ChunkRows, FoundRows
@@ -47,24 +48,22 @@ class Worker(threading.Thread):
         """Read until there will be no more work."""
         try:
             while (work := self._loads.take()) is not None:
-                for attempt in retrying():
-                    with attempt:
-                        self._try(work)
+                if not self._try(work):
+                    self._stay_away()
         except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
             self._failed(error)
         finally:
             self._reader.close()
 
-    def _try(self, work: Work) -> None:
-        if self._loads.closed:  # while it was tried again
-            return
+    def _try(self, work: Work) -> bool:
+        """Do it, or leave it for later; whether there is a connection for more."""
         try:
             self._do(work)
         except RewrittenError as error:
-            if work.keys:
-                raise RetryError(str(error)) from error
             log.warning("table_rewritten", reason=str(error))
-            if work.load is not None:
+            if work.keys:
+                self._loads.put_off(work)
+            elif work.load is not None:
                 self._loads.rewritten(work.load)
         except StopError as error:
             if work.load is None or not work.load.repairs or work.load.asked.why:
@@ -72,10 +71,34 @@ class Worker(threading.Thread):
             work.load.end_settling()
             self._loads.failed(work.load, error)
         except RetryError as error:
-            log.warning("backfill_retry", reason=error.reason, error=str(error))
-            # While it waits, the window must be able to forget.
-            with suppress(RetryError):
-                self._look(work)
+            _warn(error)
+            self._loads.put_off(work)
+            return self._can_look(work)
+        return True
+
+    def _can_look(self, work: Work) -> bool:
+        """So the window can forget also while nothing can be read."""
+        try:
+            self._look(work)
+        except RetryError:
+            return False
+        return True
+
+    def _stay_away(self) -> None:
+        """Until there is a connection again: others do the work, and the window forgets."""
+        self._loads.left(self._number)
+        for attempt in retrying():
+            with attempt:
+                self._try_to_come_back()
+        self._loads.came_back(self._number)
+
+    def _try_to_come_back(self) -> None:
+        if self._loads.closed:
+            return
+        try:
+            self._reader.visibility()
+        except RetryError as error:
+            _warn(error)
             raise
 
     def _do(self, work: Work) -> None:
@@ -137,6 +160,10 @@ class Worker(threading.Thread):
             if left > IDLE_SECONDS:
                 with suppress(RetryError):  # the chunk is there: it must not be tried again
                     self._look(work)
+
+
+def _warn(error: RetryError) -> None:
+    log.warning("backfill_retry", reason=error.reason, error=str(error))
 
 
 def workers(

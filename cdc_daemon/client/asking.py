@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.client.steps import Answer, Ask, Pause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from cdc_daemon.client.daemons import Daemons
     from cdc_daemon.client.steps import Steps
@@ -24,6 +24,9 @@ ANSWER_PART: Final = 0.1
 MOST_ANSWER_SECONDS: Final = 0.1
 """What the daemon gets less than we have, so that its reason is here before our time is up."""
 
+DONE: Final = frozenset({200, 504})
+"""What was asked for, or how far that got in time. Gateways answer by these as well."""
+
 Parameters = tuple[tuple[str, str], ...]
 
 
@@ -33,10 +36,12 @@ def ask(
     parameters: Callable[[float], Parameters],
     timeout_seconds: float,
     clock: Callable[[], float],
+    keys: Collection[str],
 ) -> Steps[Answer]:
     """The first answer that isn't "ask another", or the last that is when time is up.
 
-    `parameters` is given how long the daemon may take.
+    `parameters` is given how long the daemon may take. `keys`: what it always says, and what
+    answers in its place doesn't.
     """
     deadline = clock() + max(timeout_seconds, LEAST_SECONDS)
     pause = PAUSE_SECONDS
@@ -45,6 +50,9 @@ def ask(
             left = max(deadline - clock(), 0.0)
             for_daemon = min(timeout_seconds, left - min(left * ANSWER_PART, MOST_ANSWER_SECONDS))
             answer: Answer = yield Ask(url + path, parameters(for_daemon), left)
+            if answer.status in DONE and not answer.body.keys() >= set(keys):
+                said = f"what answers at {url} is no daemon: HTTP {answer.status}"
+                answer = Answer(0, {"error": said})
             if answer.status not in TRY_ANOTHER:
                 daemons.epoch = answer.body.get("epoch", daemons.epoch)
                 return answer

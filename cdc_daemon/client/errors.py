@@ -47,11 +47,15 @@ class NotCommittedError(ClientError):
 
 
 class NotReplicatedError(ClientError):
-    """Nobody has confirmed that searches show it: committed for good where there is a token."""
+    """Nobody has confirmed that searches show it."""
 
-    def __init__(self, reason: str, token: Token | None = None) -> None:
+    def __init__(
+        self, reason: str, token: Token | None = None, *, is_committed: bool = False
+    ) -> None:
         super().__init__(reason)
         self.token = token
+        self.is_committed = is_committed or token is not None
+        """For good; else nothing was done."""
 
 
 class CookieError(ClientError):

@@ -18,6 +18,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from cdc_daemon.client.changes import as_json
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -52,8 +54,9 @@ def add(
 ) -> None:
     """Say what has become of a row of `table`: `schema.name`, or `name` in the schema `public`.
 
-    Values are what `json` takes, and by `str` what it doesn't (dates, decimals, UUIDs). Raises
-    ValueError where there is neither a row nor a key, and what the driver raises.
+    Values are what drivers give of PostgreSQL's: texts, numbers, dates, bytes, enums, lists. Raises
+    ValueError where there is neither a row nor a key, ClientError where nobody knows what a value
+    is in JSON, and what the driver raises.
     """
     if row is None and key is None:
         raise ValueError("expected `row`, what is there now, or `key`, whose row is gone")
@@ -81,4 +84,4 @@ def _execute(
 
 
 def _json(values: Mapping[str, Any] | None) -> str | None:
-    return None if values is None else json.dumps(values, default=str)
+    return None if values is None else json.dumps(as_json(values), allow_nan=False)

@@ -21,7 +21,7 @@ class Outcome:
     why: str = ""
     """Why it isn't reached, in one sentence."""
     searchable: Token | None = None
-    """Everything up to here could be found."""
+    """Everything up to here could be found; None: not known, since rows are being loaded."""
     policy: str | None = None
     strategy: str = "causal"
     on_timeout: str = "error"

@@ -78,7 +78,8 @@ def post(
         for url in daemons.in_order():
             left = max(deadline - clock(), _TRANSIT_SECONDS)
             for_daemon = max(left - _TRANSIT_SECONDS, 0.0)
-            answer: Answer = yield Ask(url + POST_PATH, (), left, body(for_daemon), key)
+            came: Answer = yield Ask(url + POST_PATH, (), left, body(for_daemon), key)
+            answer = _of_daemon(came, url)
             if answer.status not in TRY_ANOTHER:
                 return answer
             daemons.failed(url)
@@ -89,11 +90,31 @@ def post(
 
 def posted(token: Token, answer: Answer, *, searchable: bool) -> Posted:
     """What an answer says of the one transaction."""
-    if answer.status not in {TAKEN, NOT_IN_TIME}:
+    outcome = _outcome(answer)
+    if outcome is None:
         return Posted(token, "left", answer.reason or f"HTTP {answer.status}", told=answer.body)
-    (transaction,) = answer.body["transactions"]
-    outcome = str(transaction["outcome"])
     if outcome == "given_up":
         return Posted(token, "left", "the sink didn't take it in time", told=answer.body)
     shown = searchable and outcome in _THERE and answer.status == TAKEN
     return Posted(token, outcome, searchable=shown, told=answer.body)
+
+
+def _of_daemon(answer: Answer, url: str) -> Answer:
+    """With status 0 where it has the status of a daemon's that has taken it, and isn't one.
+
+    A gateway answers in JSON too, when nobody behind it does in its time.
+    """
+    if answer.status not in {TAKEN, NOT_IN_TIME} or _outcome(answer) is not None:
+        return answer
+    said = answer.reason or f"{url} answers HTTP {answer.status}, and it isn't a daemon's answer"
+    return Answer(0, {**answer.body, "error": said})
+
+
+def _outcome(answer: Answer) -> str | None:
+    """Of the one transaction; None where nobody has taken it."""
+    if answer.status not in {TAKEN, NOT_IN_TIME}:
+        return None
+    match answer.body:
+        case {"transactions": [{"outcome": str(outcome)}]}:
+            return outcome
+    return None

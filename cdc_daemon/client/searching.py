@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cdc_daemon.client.steps import Answer, Steps
 
 POLICIES_PATH: Final = "/api/v1/policies"
+POLICIES_KEYS: Final = frozenset({"policies", "rules", "default"})
 POLICIES_SECONDS: Final = 2.0
 """How long policies are waited for where none are known: longer than any daemon needs."""
 WITHOUT_POLICY: Final = Policy(on_timeout="source")
@@ -146,7 +147,7 @@ class Reader:
             most = POLICIES_SECONDS if daemons.policies is None else LEAST_SECONDS
             seconds = most if timeout_seconds is None else min(most, timeout_seconds)
             answer: Answer = yield from ask(
-                daemons, POLICIES_PATH, lambda _: (), seconds, self._clock
+                daemons, POLICIES_PATH, lambda _: (), seconds, self._clock, POLICIES_KEYS
             )
             told = Policies.parse(answer.body) if answer.status == REACHED else None
             daemons.told_policies(told, self._clock())

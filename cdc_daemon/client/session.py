@@ -5,7 +5,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from cdc_daemon.client.signing import DEFAULT_LIFETIME_SECONDS, sign, verified
+from cdc_daemon.client.signing import (
+    DEFAULT_LIFETIME_SECONDS,
+    MOST_SIGNED_CHARACTERS,
+    sign,
+    verified,
+)
 from cdc_daemon.client.tokens import Token
 
 if TYPE_CHECKING:
@@ -68,6 +73,16 @@ class Session:
             self._seen = {p: t for p, t in self._seen.items() if t.system != system}
             self.has_new_tokens = self.has_new_positions = True
 
+    def carry_over(self, now: Token) -> None:
+        """What was kept of earlier timelines is waited for in that of `now`.
+
+        There it lies below these positions as well, if it wasn't lost.
+        """
+        with self._lock:
+            self._tokens = {s: _carried(t, now) for s, t in self._tokens.items()}
+            self._seen = {p: _carried(t, now) for p, t in self._seen.items()}
+            self.has_new_tokens = self.has_new_positions = True
+
     def merge(self, other: Session) -> None:
         """Take over what another one of the same client knows."""
         for token in other.tokens:
@@ -104,9 +119,17 @@ class Session:
         return [*(() if seen is None else (seen,)), *self.tokens]
 
     def to_cookie(self, secrets: Secrets) -> str:
-        """As text that only who has the secret can make; of several the first one signs."""
+        """As text that only who has the secret can make; of several the first one signs.
+
+        Where it would be longer than a cookie, what was seen longest ago is left out.
+        """
+        tokens = [str(token) for token in self.tokens]
         seen = {projection: str(position) for projection, position in self.seen.items()}
-        return sign({_TOKENS: [str(token) for token in self.tokens], _SEEN: seen}, secrets)
+        while True:
+            text = sign({_TOKENS: tokens, _SEEN: seen}, secrets)
+            if len(text) <= MOST_SIGNED_CHARACTERS or not seen:
+                return text
+            del seen[next(iter(seen))]
 
     @classmethod
     def from_cookie(
@@ -116,6 +139,11 @@ class Session:
         said = verified(text, secrets, lifetime_seconds)
         seen = {projection: Token.parse(token) for projection, token in said[_SEEN].items()}
         return cls([Token.parse(token) for token in said[_TOKENS]], seen)
+
+
+def _carried(token: Token, now: Token) -> Token:
+    is_earlier = token.system == now.system and token.timeline < now.timeline
+    return Token(now.epoch, token.lsn) if is_earlier else token
 
 
 def _keep(kept: dict[Key, Token], key: Key, token: Token, most: int) -> bool:

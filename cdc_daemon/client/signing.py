@@ -20,6 +20,8 @@ DEFAULT_LIFETIME_SECONDS: Final = 86_400.0
 LEAST_SECRET_CHARACTERS: Final = 16
 LONGEST_CHARACTERS: Final = 4096
 """As much as browsers keep of a cookie."""
+MOST_SIGNED_CHARACTERS: Final = LONGEST_CHARACTERS - 256
+"""That counts the name of the cookie, too."""
 
 _PURPOSE: Final = b"cdc-daemon session 1\0"
 """A signature of the same secret for something else isn't one of a session."""

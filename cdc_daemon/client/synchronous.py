@@ -46,6 +46,9 @@ _UNCONFIRMED: Final = (
     "committed, but within {seconds:g} s nobody has confirmed that searches show it: they will, or "
     "wait(token) for it"
 )
+_LOST_BEHIND: Final = (
+    "committed, then the connection was lost before the position of the commit was known: {said}"
+)
 _LOST: Final = "committed, then the connection was lost while it waited for searches: {said}"
 
 
@@ -180,8 +183,11 @@ def _finish(connection: Connection[Any], timeout: float, confirmation: Confirmat
         except connection.OperationalError as error:
             if not warnings:
                 raise
-            raise NotReplicatedError(_LOST.format(said=warnings[0])) from error
-    confirmation.token = token_of(connection)
+            raise _lost(_LOST, warnings[0]) from error
+    try:
+        confirmation.token = token_of(connection)
+    except connection.OperationalError as error:
+        raise _lost(_LOST_BEHIND, error) from error
     confirmation.confirmed = not warnings
 
 
@@ -196,9 +202,16 @@ async def _finish_async(
         except connection.OperationalError as error:
             if not warnings:
                 raise
-            raise NotReplicatedError(_LOST.format(said=warnings[0])) from error
-    confirmation.token = await token_of_async(connection)
+            raise _lost(_LOST, warnings[0]) from error
+    try:
+        confirmation.token = await token_of_async(connection)
+    except connection.OperationalError as error:
+        raise _lost(_LOST_BEHIND, error) from error
     confirmation.confirmed = not warnings
+
+
+def _lost(what: str, said: object) -> NotReplicatedError:
+    return NotReplicatedError(what.format(said=said), is_committed=True)
 
 
 def _require_open(connection: AnyConnection) -> None:

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 """As daemons have it: long beside a delay that is in order, short beside patience."""
 WAIT_PATH: Final = "/api/v1/wait"
+WAIT_KEYS: Final = frozenset({"reached", "searchable", "staleness_seconds", "epoch"})
 REACHED: Final = 200
 NOT_REACHED: Final = 504
 OTHER_EPOCH: Final = 409
@@ -62,12 +63,19 @@ class Wish:
         chosen = self.chosen_seconds
         return DEFAULT_TIMEOUT_SECONDS if chosen is None else chosen
 
+    @property
+    def _told_strategy(self) -> str | None:
+        """Of a policy that the daemon doesn't know, where it isn't what it takes for granted."""
+        strategy = self.policy.strategy
+        return None if self.policy_name is not None or strategy == "causal" else strategy
+
     def parameters(self, tokens: Sequence[Token], timeout_seconds: float) -> Parameters:
         """The query of the request; a daemon's own timeout may be less than ours."""
         named = {
             "projection": self.projection,
             "id": self.id,
             "policy": self.policy_name,
+            "strategy": self._told_strategy,
             "timeout": None if self.chosen_seconds is None else f"{timeout_seconds:.3f}",
         }
         given = ((name, value) for name, value in named.items() if value is not None)
@@ -126,6 +134,7 @@ class Waiting:
             lambda seconds: wish.parameters(tokens, seconds),
             self._left(),
             self._clock,
+            WAIT_KEYS,
         )
 
     def _left(self) -> float:
@@ -156,13 +165,17 @@ class Waiting:
     ) -> list[Token]:
         """What is left to wait for, where the daemon refuses what the session holds.
 
-        Of another database it may be another pipeline's, and stays. What was lost of this one
-        can't be waited for by anybody: the session begins anew.
+        Of another database it may be another pipeline's, and stays. What a failover may have lost
+        is waited for on the new timeline. What lies beyond the end of that can't be waited for by
+        anybody: the session begins anew.
         """
         given, followed = self._given(), _epoch(answer)
         system = None if followed is None else followed.system
         if answer.status == OTHER_EPOCH and all(token.system != system for token in refused):
             return given if system is None else [*given, *self._held(system)]
+        if followed is not None and _are_earlier(refused, followed):
+            session.carry_over(followed)
+            return [*given, *self._held(system)]
         logger.warning("positions of this session were lost with a history: %s", answer.reason)
         for token in refused:
             session.forget(token.system)
@@ -177,9 +190,10 @@ class Waiting:
 
     def _told(self, answer: Answer) -> Outcome:
         body, most = answer.body, self._wish.policy.max_staleness_seconds
-        searchable = Token.parse(f"{body['epoch']}:{body['searchable']}")
-        if self._session is not None and self._wish.projection is not None:
-            self._session.saw(self._wish.projection, searchable)
+        position, session = body["searchable"], self._session
+        searchable = None if position is None else Token.parse(f"{body['epoch']}:{position}")
+        if searchable is not None and session is not None and self._wish.projection is not None:
+            session.saw(self._wish.projection, searchable)
         outcome = self._made(
             reached=answer.status == REACHED,
             why=str(body.get("why", "")),
@@ -207,6 +221,11 @@ def _epoch(answer: Answer) -> Token | None:
     """The history that this daemon follows, as a position at its beginning; None: unknown."""
     epoch = answer.body.get("epoch")
     return None if epoch is None else Token(epoch, 0)
+
+
+def _are_earlier(tokens: Sequence[Token], followed: Token) -> bool:
+    """Whether there are some of a timeline before the one that is followed."""
+    return any(t.system == followed.system and t.timeline < followed.timeline for t in tokens)
 
 
 def _is_behind(tokens: Sequence[Token], answer: Answer) -> bool:

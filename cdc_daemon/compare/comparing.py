@@ -13,7 +13,7 @@ from cdc_daemon.embedded.progress import to_stderr
 from cdc_daemon.outside.signals import ignore_signals, interruptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cdc_daemon.compare.figures import Figures
     from cdc_daemon.compare.technique import Technique
@@ -26,8 +26,10 @@ AROUND_SECONDS: Final = 20.0
 """About what a technique takes beside what is chosen: set up, load, settle, compare."""
 
 
-def compare(techniques: Sequence[Technique], options: Options, rows: int) -> list[Figures]:
-    """The figures of each technique, in their order; a store has so many rows.
+def compare(
+    techniques: Sequence[Technique], options: Options, rows: int, came: Callable[[Figures], object]
+) -> None:
+    """Try each technique, in their order, with a store of so many rows; `came` gets its figures.
 
     Raises StopError if the servers can't be started; Interrupted when a signal came. Either way
     all is stopped.
@@ -42,10 +44,8 @@ def compare(techniques: Sequence[Technique], options: Options, rows: int) -> lis
             kafka = stack.enter_context(embedded.kafka()).bootstrap_servers
         stack.callback(ignore_signals)
         stage = Stage(source, sink.url, kafka, rows)
-        return [
-            _try(f"{number}/{len(techniques)}", technique, stage, options)
-            for number, technique in enumerate(techniques, 1)
-        ]
+        for number, technique in enumerate(techniques, 1):
+            came(_try(f"{number}/{len(techniques)}", technique, stage, options))
 
 
 def expected_seconds(techniques: Sequence[Technique], options: Options) -> float:

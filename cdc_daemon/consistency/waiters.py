@@ -1,7 +1,8 @@
 """All who wait until searches show something: woken in one go by whatever makes them show it.
 
 The threads that write and refresh look here whenever a position may have moved. So looking costs
-nothing where nobody waits, and next to nothing where everybody waits for what has yet to come.
+nothing where nobody waits, and next to nothing where everybody waits for what has yet to come: to
+be received, written, or refreshed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from cdc_daemon.consistency.hindered import Hindered
 from cdc_daemon.consistency.waiting import may_be_shown, position_of
 from cdc_daemon.consistency.waitqueue import WaitQueue
 from cdc_daemon.errors import CdcError, FutureTokenError, RetryError, TokenError
@@ -42,7 +44,7 @@ class Waiters:
         """Who waits for a position, by the read model."""
         self._unread: WaitQueue[Waiter] = WaitQueue()
         """Who waits for a document, while the position has not been received."""
-        self._documents: dict[str | None, dict[Waiter, None]] = {}
+        self._documents: dict[str | None, Hindered] = {}
         """And since then, by the read model."""
         self.wake: Callable[[Sequence[Waiter]], None] = lambda _: None
         """Called with those who wait no longer; whoever lets them wait sets it."""
@@ -175,7 +177,8 @@ class Waiters:
             if waiter not in self._all:
                 continue  # it is in no queue: its place is somebody else's by now
             del self._all[waiter]
-            self._documents.get(waiter.what.projection, {}).pop(waiter, None)
+            if (hindered := self._documents.get(waiter.what.projection)) is not None:
+                hindered.leave(waiter)
             queue = self._queues.get(waiter.what.projection)
             if waiter.document is not None:
                 self._unread.leave(waiter.place)
@@ -190,10 +193,10 @@ class Waiters:
             if nearest is not None and nearest <= received and may_be_shown(pipeline, projection):
                 yield from queue.take(position_of(pipeline, projection))
         for waiter in self._unread.take(received):
-            self._documents.setdefault(waiter.what.projection, {})[waiter] = None
+            self._documents.setdefault(waiter.what.projection, Hindered()).add(waiter)
         for projection, there in self._documents.items():
             if there and may_be_shown(pipeline, projection):
-                yield from [one for one in there if one.document and one.document.is_shown()]
+                yield from there.take_shown()
 
     def _tell(self, woken: Sequence[Waiter]) -> None:
         if woken:

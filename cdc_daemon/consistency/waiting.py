@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from cdc_daemon.consistency.hindered import Hindrance
     from cdc_daemon.errors import CdcError
     from cdc_daemon.events import Position
 
@@ -39,6 +40,12 @@ class Document(Protocol):
 
     def is_shown(self) -> bool:
         """Whether a search finds it as it is to be; asked by one thread at a time."""
+
+    def hindrance(self) -> Hindrance | None:
+        """Without what it isn't shown; None: nobody knows, so it must be asked again and again.
+
+        When it has come somebody looks.
+        """
 
 
 class Pipeline(Protocol):

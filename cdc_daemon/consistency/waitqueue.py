@@ -1,13 +1,10 @@
-"""Who waits for which position, the nearest first. Pure."""
+"""Who waits for which position, or another number that grows, the nearest first. Pure."""
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from cdc_daemon.events import Position
+from typing import Final, Generic, TypeVar
 
 FEW: Final = 64
 """So many that have left stay in the queue, whatever its size: it is put in order seldom."""
@@ -16,10 +13,10 @@ T = TypeVar("T")
 
 
 class WaitQueue(Generic[T]):
-    """Of one read model, or one pipeline. Its owner holds a lock."""
+    """Of one number. Its owner holds a lock."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[Position, int, T]] = []
+        self._heap: list[tuple[int, int, T]] = []
         self._there: dict[int, None] = {}
         self._numbers = count()
 
@@ -27,11 +24,11 @@ class WaitQueue(Generic[T]):
         return len(self._there)
 
     @property
-    def nearest(self) -> Position | None:
+    def nearest(self) -> int | None:
         """Nobody waits for less; None where nobody waits."""
         return self._heap[0][0] if self._there else None
 
-    def put(self, position: Position, waiter: T) -> int:
+    def put(self, position: int, waiter: T) -> int:
         """Somebody waits; by this number they can leave."""
         number = next(self._numbers)
         heappush(self._heap, (position, number, waiter))
@@ -45,7 +42,7 @@ class WaitQueue(Generic[T]):
             self._heap = [one for one in self._heap if one[1] in self._there]
             heapify(self._heap)
 
-    def take(self, reached: Position) -> list[T]:
+    def take(self, reached: int) -> list[T]:
         """Those who have waited for this, or less: they are in the queue no longer."""
         taken = []
         while self._heap and self._heap[0][0] <= reached:

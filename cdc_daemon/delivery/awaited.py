@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cdc_daemon.consistency.hindered import Hindrance
+from cdc_daemon.events import BEYOND
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -60,6 +63,24 @@ class AwaitedDocument:
             and (self._is_ours or self._progress.others_searchable(self._index) >= self._position)
         )
 
+    def hindrance(self) -> Hindrance | None:
+        """What has to come before it is worth while to ask again; None: nobody knows."""
+        progress, position = self._progress, self._position
+        if self._pending is None:
+            # Until it is received nobody asks.
+            return Hindrance("unfilled", position, lambda: _filled_up_to(progress))
+        for lane, number in self._pending:
+            if lane.done_number < number:
+                return Hindrance(lane, number, lambda: lane.done_number)  # noqa: B023 - it is returned at once
+        index = self._index
+        if self._refresh is None:
+            return None
+        if not progress.has_shown(index, self._refresh):
+            return Hindrance((index, "shown"), self._refresh, lambda: progress.shown_by(index))
+        if not self._is_ours and progress.others_searchable(index) < position:
+            return Hindrance((index, "others"), position, lambda: progress.others_searchable(index))
+        return None
+
     def _is_durable(self) -> bool:
         """Once it is received and nothing lacks, all of it is in lanes: what comes later isn't
         waited for.
@@ -76,3 +97,9 @@ class AwaitedDocument:
             return False
         unfilled = progress.unfilled  # only now: it is set before what lacks is received
         return unfilled is None or unfilled >= self._position
+
+
+def _filled_up_to(progress: Progress) -> Position:
+    """No document of an earlier commit lacks a value."""
+    unfilled = progress.unfilled
+    return BEYOND if unfilled is None else unfilled

@@ -15,7 +15,7 @@ from cdc_daemon.errors import CdcError
 from cdc_daemon.events import NOWHERE, Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from cdc_daemon.events import Load, Position, Shape
     from cdc_daemon.ports import CheckpointStore
@@ -46,7 +46,11 @@ class Checkpointer(threading.Thread):
         self._on_stored = stored
         self._failed = failed
         self._changed = threading.Condition()
+        self.unseen: Callable[[Position], Collection[int]] = lambda _: ()
+        """What `Checkpoint.unseen` is at a position. Whoever offers and notes is asked then."""
         self._wanted = NOWHERE
+        self._wanted_unseen: Collection[int] = ()
+        """Of all up to `_wanted`."""
         self._wanted_loads: tuple[Load, ...] = ()
         self._wanted_building: tuple[str, ...] = ()
         self._written: Position | None = None
@@ -61,6 +65,7 @@ class Checkpointer(threading.Thread):
         """Start from `checkpoint`, which is stored already."""
         self._checkpoint = checkpoint
         self._wanted = checkpoint.position
+        self._wanted_unseen = checkpoint.unseen
         self._wanted_loads = checkpoint.loads
         self._wanted_building = checkpoint.building
         self.start()
@@ -81,6 +86,7 @@ class Checkpointer(threading.Thread):
             return
         with self._changed:
             self._wanted = max(position, self._wanted)
+            self._wanted_unseen = self.unseen(self._wanted)
             self._awaited = awaited
             idle = documents == self._documents
             self._documents = documents
@@ -114,6 +120,7 @@ class Checkpointer(threading.Thread):
         with self._changed:
             if (loads, building) != (self._wanted_loads, self._wanted_building):
                 self._wanted_loads, self._wanted_building = loads, building
+                self._wanted_unseen = self.unseen(self._wanted)
                 # One that is done is waited for: searches are to see it.
                 left = len(loads) + len(building)
                 before = len(self.stored_loads) + len(self.stored_building)
@@ -158,6 +165,7 @@ class Checkpointer(threading.Thread):
                         position=max(self._wanted, self.stored),
                         loads=self._wanted_loads,
                         building=self._wanted_building,
+                        unseen=tuple(sorted(self._wanted_unseen)),
                         written=self._written,
                     )
                 self._changed.wait(wait if new else None)

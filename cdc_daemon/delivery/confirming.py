@@ -89,6 +89,8 @@ class Confirming:
         progress = self._delivery.progress
         searchable = progress.searchable_of(self._awaited_indices.values())
         durable = min(progress.confirmable(), self._delivery.checkpointer.stored)
+        # A load may hold back what nobody waits for any more: what was told isn't taken back.
+        durable = max(durable, self._told.durable)
         return Confirmed(progress.received, durable, searchable)
 
     def _tell(self, reached: Confirmed) -> None:

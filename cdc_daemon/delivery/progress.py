@@ -45,7 +45,8 @@ class Progress:
         self.sending = NOWHERE
         """Nothing of a later commit has been put into lanes. Only the reader sets it."""
         self.held: Position | None = None
-        """No more than this may be confirmed, durable or not. Only the reader sets it."""
+        """No more than this may be confirmed, durable or not: what comes after it is still needed.
+        Only the reader sets it."""
         self.unfilled: Position | None = None
         """Beyond this documents lack a value. Only the reader sets it."""
         self.incomplete: Mapping[str, Position] = MappingProxyType({})
@@ -247,5 +248,9 @@ class Progress:
 
     def has_shown(self, index: str, refresh: int) -> bool:
         """Whether that refresh has succeeded, or a later one."""
+        return self.shown_by(index) >= refresh
+
+    def shown_by(self, index: str) -> int:
+        """The last refresh of the index that has succeeded."""
         with self._lock:
-            return self._shown[index] >= refresh
+            return self._shown[index]

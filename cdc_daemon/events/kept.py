@@ -156,6 +156,9 @@ class Checkpoint:
     """The state of joined read models that it goes with; empty where there is none."""
     building: tuple[str, ...] = ()
     """The joined projections whose generation isn't searched yet: how far it is, the state says."""
+    unseen: tuple[int, ...] = ()
+    """The numbers of transactions up to `position` that rows may not show yet which are being read:
+    their commits wait for a synchronous standby. Rows count once they do."""
 
 
 @dataclass(frozen=True, slots=True)

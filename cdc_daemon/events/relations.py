@@ -86,6 +86,9 @@ class Column:
     protection: Protection | None = None
     plain: bool = True
     """As `ColumnShape.plain`: a row that lacks the column holds null."""
+    equal_by_text: bool = True
+    """Whether the source takes values for equal by their text; not under a nondeterministic
+    collation, which may take 'a' and 'A' for one."""
 
 
 ReplicaIdentity: TypeAlias = Literal["default", "full", "index", "nothing"]

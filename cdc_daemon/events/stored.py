@@ -49,6 +49,7 @@ def checkpoint_of(kept: Mapping[str, Any]) -> Checkpoint:
         covered={table: _coverage(parts) for table, parts in kept.get("covered", {}).items()},
         state_id=kept.get("state_id", ""),
         building=tuple(kept.get("building", ())),
+        unseen=tuple(kept.get("unseen", ())),
     )
 
 

@@ -80,7 +80,11 @@ class ChunkReader(Protocol):
         """
 
     def read_keys(
-        self, relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+        self,
+        relation: Relation,
+        columns: Sequence[str],
+        keys: Sequence[tuple[str, ...]],
+        where: str = "",
     ) -> FoundRows:
         """The rows whose `columns` have these values (the source's text), as `read` does."""
 

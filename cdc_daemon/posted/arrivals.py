@@ -25,12 +25,18 @@ class Arrivals:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[Arrival] = []
+        self._stopped = False
 
     def add(self, arrival: Arrival, now: float) -> None:
-        """Let one wait; it may be there already."""
+        """Let one wait; it may be there already. Once nothing moves any more it is told so."""
         with self._lock:
-            self._waiting.append(arrival)
-        self.look(now)
+            stopped = self._stopped
+            if not stopped:
+                self._waiting.append(arrival)
+        if stopped:  # nobody looks after it: what was under way at the stop comes here as late
+            arrival.ended(False)  # noqa: FBT003 - whether it was there
+        else:
+            self.look(now)
 
     def look(self, now: float) -> None:
         """Tell those that are there, and those whose time is up. Costs nothing where none waits."""
@@ -48,8 +54,9 @@ class Arrivals:
             arrival.ended(arrival in there)
 
     def stop(self) -> None:
-        """Nothing moves any more: tell all of them."""
+        """Nothing moves any more: tell all of them, and those that are yet to come."""
         with self._lock:
+            self._stopped = True
             left, self._waiting = self._waiting, []
         for arrival in left:
             arrival.ended(False)  # noqa: FBT003 - whether it was there

@@ -82,6 +82,8 @@ class Item(NamedTuple):
 class Beside:
     """Of one start. Any thread calls it."""
 
+    unknown = "given_up"
+
     def __init__(
         self,
         *,

@@ -50,6 +50,8 @@ class GivenSource(NamedTuple):
 class InStream:
     """Of one start. Any thread calls it."""
 
+    unknown = "not_yet"
+
     def __init__(self, *, bodies: Bodies, given: GivenSource, pipeline: Pipeline) -> None:
         self.bodies = bodies
         self._given = given
@@ -91,7 +93,7 @@ class InStream:
         shown: list[dict[str, Any]] = [
             {"outcome": "written", "position": show(at)}
             if at <= durable
-            else {"outcome": "not_yet"}
+            else {"outcome": self.unknown}
             for at in positions
         ]
         last = positions[-1]

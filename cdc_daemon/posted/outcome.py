@@ -77,6 +77,8 @@ class Taker(Protocol):
 
     bodies: Bodies
     """Reads the requests."""
+    unknown: str
+    """The outcome of a transaction where nothing better is known when time is up."""
 
     @property
     def epoch(self) -> str:

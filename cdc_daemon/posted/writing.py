@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.ports import SourceClock, Writer, WriteResult
     from cdc_daemon.posted.beside import Beside, Item
+    from cdc_daemon.posted.outcome import Result
 
 log = structlog.get_logger(__name__)
 
@@ -57,17 +58,21 @@ class Writing(threading.Thread):
         self._failed = failed
         self._log_end = NOWHERE
         self._said = Seldom()
+        self._in_hand: dict[int, Item] = {}
+        """Of which nothing is known yet."""
 
     def run(self) -> None:
         """Write what is posted until nothing more is taken."""
         try:
             while items := self._beside.next_items(MOST_TOGETHER):
+                self._in_hand = {id(item): item for item in items}
                 for writer in set(self._writers.values()):
                     here = [item for item in items if self._writer_of(item) is writer]
                     while here := self._in_time(here):
                         here = self._write(here, writer)
         except Exception as error:  # noqa: BLE001 - the daemon must not go on without us
-            self._failed(error)
+            self._failed(error)  # first: what has failed may fail once more
+            self._settle([*self._in_hand.values()], "given_up")
         finally:
             for writer in set(self._writers.values()):
                 writer.close()
@@ -89,8 +94,8 @@ class Writing(threading.Thread):
                 late.append(item)
             else:
                 left.append(item)
-        self._beside.settle(passed, "superseded")
-        self._beside.settle(late, "given_up")
+        self._settle(passed, "superseded")
+        self._settle(late, "given_up")
         return left
 
     def _write(self, items: Sequence[Item], writer: Writer) -> list[Item]:
@@ -114,7 +119,7 @@ class Writing(threading.Thread):
         real: list[Item] = []
         for item in items:
             if item.operation.version > self._log_end:
-                self._beside.refuse(item, "version_beyond_the_log", BEYOND_THE_END)
+                self._refuse(item, "version_beyond_the_log", BEYOND_THE_END)
             else:
                 real.append(item)
         return real
@@ -124,12 +129,24 @@ class Writing(threading.Thread):
         left = {id(item.operation): item for item in items}
         for rejection in result.rejected:
             item = left.pop(id(rejection.operation))
-            self._beside.refuse(item, rejection.reason, rejection.explanation)
+            self._refuse(item, rejection.reason, rejection.explanation)
         again = [left.pop(id(operation)) for operation in result.retry]
         stale = [left.pop(id(operation)) for operation in result.stale]
         self._beside.stream.wrote({item.operation.index for item in left.values()})
-        self._beside.settle(list(left.values()), "written")
-        self._beside.settle(stale, "superseded")
+        self._settle(list(left.values()), "written")
+        self._settle(stale, "superseded")
         if again:
             time.sleep(PAUSE_SECONDS)
         return again
+
+    def _settle(self, items: Sequence[Item], result: Result) -> None:
+        self._let_go(items)
+        self._beside.settle(items, result)
+
+    def _refuse(self, item: Item, reason: str, explanation: str) -> None:
+        self._let_go([item])
+        self._beside.refuse(item, reason, explanation)
+
+    def _let_go(self, items: Sequence[Item]) -> None:
+        for item in items:
+            del self._in_hand[id(item)]

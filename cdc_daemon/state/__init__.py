@@ -12,6 +12,7 @@ from cdc_daemon.state.knowing import Known, known_of
 from cdc_daemon.state.mark import boot_id
 from cdc_daemon.state.opening import Home, folder_of
 from cdc_daemon.state.ordering import key_encoder
+from cdc_daemon.state.rows import differ as values_differ
 from cdc_daemon.state.rows import is_odd, unpacker, value_at, values_at
 from cdc_daemon.state.schema import (
     AggregateWanted,
@@ -60,4 +61,5 @@ __all__ = [
     "unpacker",
     "value_at",
     "values_at",
+    "values_differ",
 ]

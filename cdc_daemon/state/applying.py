@@ -34,7 +34,7 @@ KNOWN: Final = b"known "
 """And of what is known of the documents of projections."""
 
 BEAT_ROWS: Final = 1_000
-"""Between two calls of `Batch.meanwhile`: about 50 ms."""
+"""Between two calls of `Batch.meanwhile`: about 50 ms, or 20 where they are only looked at."""
 
 
 class Listener(Protocol):
@@ -91,6 +91,12 @@ class Batch:
         self.meanwhile: Callable[[], None] = lambda: None
         """Called every so many rows; it must not touch the state."""
         self._looked_at = 0
+
+    def look_up(self) -> None:
+        """One more row is looked at, be it to be changed or on behalf of one that is."""
+        self._looked_at += 1
+        if not self._looked_at % BEAT_ROWS:
+            self.meanwhile()
 
     def apply(self, staged: Staged, position: Position, listener: Listener) -> None:
         """Apply a transaction that ends at `position`; one that was applied before is left out."""
@@ -195,10 +201,8 @@ class Batch:
                 self._put(table, cursor.key(), None, listener)
 
     def _put(self, table: Table, key: bytes, new: bytes | None, listener: Listener) -> None:
+        self.look_up()
         txn = self.txn
-        self._looked_at += 1
-        if not self._looked_at % BEAT_ROWS:
-            self.meanwhile()
         old = txn.get(key, db=table.database)
         if old == new:
             self.same += new is not None

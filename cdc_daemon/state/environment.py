@@ -35,6 +35,11 @@ Transaction: TypeAlias = "lmdb.Transaction[bytes]"
 Database: TypeAlias = "lmdb._Database"  # noqa: SLF001 - its only name
 
 
+def may_lock(folder: Path) -> bool:
+    """Whether a reader can say what it reads, so that a writer beside it leaves that alone."""
+    return os.access(folder, os.W_OK)
+
+
 class FullError(CdcError):
     """The map is full: the transaction is undone, and can be repeated once the map has grown."""
 
@@ -54,7 +59,7 @@ class Environment:
                 sync=False,
                 readonly=readonly,
                 create=not readonly,
-                lock=not readonly or os.access(folder, os.W_OK),
+                lock=not readonly or may_lock(folder),
             )
 
     def _first_map(self) -> int:

@@ -14,7 +14,7 @@ from cdc_daemon.errors import StateError
 from cdc_daemon.events import NOWHERE
 from cdc_daemon.state.applying import position_in
 from cdc_daemon.state.deciding import Here, Rebuild, reason_not_to_open
-from cdc_daemon.state.environment import DATA, Environment, size_of
+from cdc_daemon.state.environment import DATA, Environment, may_lock, size_of
 from cdc_daemon.state.mark import boot_id, owned, owner, read_mark, sync_folder, write_mark
 from cdc_daemon.state.opening import decided, file_bytes
 from cdc_daemon.state.schema import (
@@ -107,11 +107,12 @@ def foreseen(
     reason = reason_not_to_open(mark, here, file_bytes(folder))
     if reason is not None or mark is None:
         return reason, Schema()
-    env = Environment(folder, most_bytes=None, readonly=True)
+    env = _opened(folder)
     try:
         decision = decided(env, mark, here, show)
-        reason = decision.reason if isinstance(decision, Rebuild) else None
-        return reason, View(env, {name: env.kept(name) for name in TREES}).schema
+        if isinstance(decision, Rebuild):
+            return decision.reason, Schema()
+        return None, View(env, {name: env.kept(name) for name in TREES}).schema
     finally:
         env.close()
 
@@ -121,7 +122,7 @@ def viewed(folder: Path, wanted: Wanted) -> Iterator[View]:
     """What is wanted of a state, to be read. Raises StateError where it doesn't have all of it."""
     mark = _required_mark(folder)
     reason = _reason(mark, folder)
-    env = None if reason else Environment(folder, most_bytes=None, readonly=True)
+    env = None if reason else _opened(folder)
     try:
         view = None if env is None else View(env, {name: env.kept(name) for name in TREES})
         if env is None or view is None or not _has(view.schema, wanted):
@@ -174,6 +175,20 @@ def rebuild(folder: Path) -> None:
         write_mark(folder, replace(mark, lost=ASKED_FOR))
 
 
+def _opened(folder: Path) -> Environment:
+    """To be read, also beside the daemon. Raises StateError for who could only read what that one
+    is just writing over: LMDB's readers write where they are.
+    """  # noqa: D205 - one sentence
+    used_by = None if may_lock(folder) else owner(folder)
+    if used_by is not None:
+        raise StateError(
+            f"the state in {folder} is used by another process (pid {used_by}), and this account "
+            "may not write there: what is read without a word to that process, it may overwrite "
+            "meanwhile. Ask with an account that may, such as the daemon's, or once that has ended"
+        )
+    return Environment(folder, most_bytes=None, readonly=True)
+
+
 def _copy(folder: Path, beside: Path) -> int:
     env = Environment(folder, most_bytes=None)
     try:
@@ -202,7 +217,7 @@ def _reason(mark: Mark, folder: Path) -> str | None:
 
 
 def _looked_into(shell: Inspection) -> Inspection:
-    env = Environment(shell.folder, most_bytes=None, readonly=True)
+    env = _opened(shell.folder)
     try:
         with env.reading() as txn:
             meta = env.found(META, txn)

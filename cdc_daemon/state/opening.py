@@ -11,7 +11,7 @@ from cdc_daemon.state.applying import position_in
 from cdc_daemon.state.deciding import GoOn, Rebuild, decide, reason_not_to_open
 from cdc_daemon.state.environment import DATA, LOCK, DamagedError, Environment
 from cdc_daemon.state.mark import FORMAT, Mark, owned, read_mark, write_mark
-from cdc_daemon.state.schema import META
+from cdc_daemon.state.schema import META, TREES
 from cdc_daemon.state.store import Store
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ class Home:
         state_id = uuid.uuid4().hex
         env = Environment(self._folder, most_bytes=self._most)
         with env.writing() as txn:
-            txn.put(STATE_ID, state_id.encode(), db=env.made(META, txn))
+            # All of them before there is a mark: who looks meanwhile, or after a crash, finds them.
+            trees = {name: env.made(name, txn) for name in TREES}
+            txn.put(STATE_ID, state_id.encode(), db=trees[META])
         env.sync()
         boot = here.boot_id
         mark = Mark(FORMAT, here.pipeline, state_id, here.source_id, boot, clean=True, file_bytes=0)

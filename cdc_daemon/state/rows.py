@@ -18,7 +18,7 @@ from cdc_daemon.events import UNCHANGED, Special, Unchanged, Unreadable
 from cdc_daemon.values.special import special
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cdc_daemon.events import Row, Value
 
@@ -79,6 +79,22 @@ def value_at(packed: bytes, place: int) -> Value:
     begin, end = _PAIRS[form].unpack_from(packed, 1 + place * _WIDTHS[form])
     value = packed[begin:end]
     return _untagged(value) if form == _ODD else value
+
+
+def stored_at(packed: bytes, place: int) -> bytes:
+    """One value as it is stored in rows that hold anything, whatever row it is of."""
+    form = packed[0]
+    begin, end = _PAIRS[form].unpack_from(packed, 1 + place * _WIDTHS[form])
+    return packed[begin:end] if form == _ODD else _PLAIN + packed[begin:end]
+
+
+def differ(old: bytes, new: bytes, places: Iterable[int]) -> bool:
+    """Whether two rows have other values there; NULL and NaN are two, though both `null`."""
+    at = stored_at if old[0] == _ODD or new[0] == _ODD else value_at
+    for place in places:  # noqa: SIM110 - `any` takes twice as long, and each change comes here
+        if at(old, place) != at(new, place):
+            return True
+    return False
 
 
 def values_at(packed: bytes, places: Sequence[int]) -> list[Value]:

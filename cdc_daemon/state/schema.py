@@ -16,7 +16,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from cdc_daemon.events import ColumnType, Relation
+    from cdc_daemon.events import Column, ColumnType, Relation
 
 META, HOLES, COUNTERS, PENDING, FAN_OUTS = "meta", "holes", "counters", "pending", "fanouts"
 FAN_OUT_AGES = "fanoutages"
@@ -94,7 +94,7 @@ class TableKept:
 
     number: int
     columns: tuple[tuple[str, str], ...]
-    """Name and type; no name where nobody reads it any longer."""
+    """Name, and type with what protects the values; no name where nobody reads it any longer."""
     key: tuple[str, ...]
     loaded: bool = False
     """Whether its rows are all there; otherwise some are, and the rest must be read."""
@@ -219,7 +219,8 @@ def tree_of_index(number: int) -> str:
 def fitted(kept: Schema, wanted: Wanted, anew: Collection[str] = ()) -> Schema:
     """The schema for what is wanted, with all of what is kept that can be gone on with.
 
-    A table goes on if its key and every wanted column are as they were, and it isn't one of those
+    A table goes on if its key and every wanted column are as they were, with the same rules that
+    protect their values, if it holds no column that is excluded now, and if it isn't one of those
     to be loaded `anew`. A new table is to be loaded, a new index to be built unless its table is
     new and brings it along, a new aggregate to be counted. An aggregate is counted anew, too, where
     its ways lead over an index that isn't there yet; another one on its tables is no matter.
@@ -296,9 +297,11 @@ def place_of(part: str) -> tuple[str, bytes]:
 
 
 def _table(kept: TableKept | None, relation: Relation, numbers: _Numbers) -> TableKept:
-    columns = tuple((column.name, _type_text(column.type)) for column in relation.columns)
+    columns = tuple((column.name, _values_text(column)) for column in relation.columns)
     key = identity_of(relation)
     if kept is None or kept.key != key or not set(columns) <= set(kept.columns):
+        return TableKept(numbers.take(), columns, key)
+    if not {name for name, _ in kept.columns}.isdisjoint(relation.excluded):
         return TableKept(numbers.take(), columns, key)
     known = [(n if (n, t) in columns else _NOBODY_READS, t) for n, t in kept.columns]
     return replace(kept, columns=tuple(known))
@@ -313,6 +316,12 @@ def identity_of(relation: Relation) -> tuple[str, ...]:
 
 def _numbered(kept: dict[str, int], wanted: Iterable[str], numbers: _Numbers) -> dict[str, int]:
     return {name: kept[name] if name in kept else numbers.take() for name in wanted}
+
+
+def _values_text(column: Column) -> str:
+    """All that the JSON of its values depends on: rows are kept as rules have made them."""
+    kind = _type_text(column.type)
+    return kind if column.protection is None else f"{kind} {column.protection.digest}"
 
 
 def _type_text(type: ColumnType, *, labels: bool = False) -> str:  # noqa: A002 - as in `values`

@@ -19,7 +19,7 @@ from cdc_daemon.state.keys import (
     row_key_of,
 )
 from cdc_daemon.state.ordering import inverted, key_encoder, order_encoder
-from cdc_daemon.state.rows import pack, pack_odd, value_at, values_at
+from cdc_daemon.state.rows import differ, pack, pack_odd, value_at, values_at
 from cdc_daemon.values.scalars import NULL
 
 if TYPE_CHECKING:
@@ -178,12 +178,8 @@ class Index:
 
     def move(self, txn: Transaction, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """A row has changed: its entry follows. 0.5 us where none of its columns has."""
-        if old is not None and new is not None:
-            for place in self._places:
-                if value_at(old, place) != value_at(new, place):
-                    break
-            else:
-                return
+        if old is not None and new is not None and not differ(old, new, self._places):
+            return
         before = None if old is None else self.entry_of(key, old)
         now = None if new is None else self.entry_of(key, new)
         if before == now:

@@ -1,7 +1,7 @@
 """The canonical form of a key: two values are equal to PostgreSQL exactly when theirs are.
 
 Limits: citext folds letters one by one, as most locales do, not as every collation does; equality
-under a nondeterministic collation can't be known here.
+under a nondeterministic collation can't be known here, so no rows are found by such columns.
 """
 
 from __future__ import annotations

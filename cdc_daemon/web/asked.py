@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, get_args
 
 import orjson
 
+from cdc_daemon.consistency.policies import Strategy
 from cdc_daemon.consistency.waiting import What
 from cdc_daemon.nearest import nearest
 from cdc_daemon.quantities import duration_text, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from cdc_daemon.consistency.policies import Policies, Policy
 
-NAMES: Final = ("token", "projection", "id", "timeout", "policy", "function", "user")
+NAMES: Final = ("token", "projection", "id", "timeout", "policy", "function", "user", "strategy")
 _BAD: Final = 400
 _UNKNOWN: Final = 404
 
@@ -50,7 +51,7 @@ class Asking:
         """What the query of a request says that has come `now`. Raises RefusedError."""
         tokens = tuple(value for name, value in query if name == "token")
         given = self._once([one for one in query if one[0] != "token"])
-        policy = self._policy(given.get("policy"), given.get("function"), given.get("user"))
+        policy = self._policy(given)
         return Asked(
             tokens,
             self._what(given.get("projection"), given.get("id")),
@@ -79,7 +80,15 @@ class Asking:
             raise RefusedError(_UNKNOWN, _no_such("projection", projection, self._projections))
         return What(projection, None if document_id is None else orjson.dumps(document_id))
 
-    def _policy(self, name: str | None, function: str | None, user: str | None) -> Policy:
+    def _policy(self, given: Mapping[str, str]) -> Policy:
+        name, function, user = (given.get(key) for key in ("policy", "function", "user"))
+        if (strategy := given.get("strategy")) is not None:
+            if {"policy", "function", "user"} & given.keys():
+                raise RefusedError(
+                    _BAD,
+                    "give a strategy, or a policy, which has one (or function and user): not both",
+                )
+            return self._unnamed(strategy)
         if name is None:
             if function is None and user is None:
                 return self._policies.unnamed
@@ -92,6 +101,13 @@ class Asking:
         if found is None:
             raise RefusedError(_UNKNOWN, _no_such("policy", name, self._policies.names))
         return found
+
+    def _unnamed(self, strategy: str) -> Policy:
+        """That of whoever keeps their policies themselves."""
+        for one in get_args(Strategy):
+            if one == strategy:
+                return self._policies.unnamed._replace(strategy=one)
+        raise RefusedError(_BAD, _no_such("strategy", strategy, get_args(Strategy)))
 
     def _timeout(self, given: str | None, policy: Policy) -> float:
         if given is None:

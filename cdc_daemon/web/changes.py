@@ -17,13 +17,14 @@ from cdc_daemon.errors import ForeignTokenError, TokenError
 from cdc_daemon.log import Seldom
 from cdc_daemon.posted.answers import Answers, OtherRequestError
 from cdc_daemon.posted.body import MistakesError
-from cdc_daemon.posted.outcome import NotServingError, TooManyPostsError
+from cdc_daemon.posted.outcome import Done, NotServingError, TooManyPostsError
 from cdc_daemon.posted.rates import Rates
 from cdc_daemon.web.access import NO_KEY, WRONG_KEY, brought, who
 from cdc_daemon.web.connections import LEAVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
 
     from pydantic import SecretStr
     from starlette.requests import Request
@@ -39,6 +40,8 @@ OWNER: Final = "web.api_key"
 """The name of who has the key for everything."""
 RETRY_AFTER_SECONDS: Final = 1
 """A start in place takes about as long."""
+GRACE_SECONDS: Final = 1.0
+"""After its time is up: whoever writes may be amid a request to the sink, and knows more then."""
 DISCARDED: Final = 4
 """How many times the largest body is read to the end."""
 NOT_TAKEN: Final = (
@@ -145,7 +148,7 @@ class ChangesDesk:
     async def _do(self, taker: Taker, post: Post, began: float) -> Response:
         deadline = began + post.timeout_seconds
         future = await run_in_threadpool(taker.take, post, deadline)
-        done = await asyncio.shield(asyncio.wrap_future(future))  # it is done, whoever hangs up
+        done = await _awaited(future, taker, deadline) or _unknown(post, taker)
         self._metrics.posted_transactions([one["outcome"] for one in done.transactions])
         shown: dict[str, Any] = {
             "transactions": done.transactions,
@@ -154,6 +157,20 @@ class ChangesDesk:
             **done.told,
         }
         return JSONResponse(shown, WRITTEN if done.in_time else NOT_IN_TIME)
+
+
+async def _awaited(future: Future[Done], taker: Taker, deadline: float) -> Done | None:
+    """What it has come to, or None if nobody says so in time. It is done, whoever hangs up."""
+    left = max(deadline + GRACE_SECONDS - time.monotonic(), 0.0)
+    await asyncio.wait((asyncio.wrap_future(future),), timeout=left)
+    if not future.done():
+        await run_in_threadpool(taker.look)  # nothing moves: nobody else tells those who are late
+    return future.result() if future.done() else None
+
+
+def _unknown(post: Post, taker: Taker) -> Done:
+    """What is answered then: it may come to something yet."""
+    return Done([{"outcome": taker.unknown} for _ in post.transactions], in_time=False, told={})
 
 
 async def _body(request: Request, most: int) -> bytes | None:

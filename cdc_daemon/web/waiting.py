@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from cdc_daemon.consistency.waiters import NobodyServesError, TooManyError
-from cdc_daemon.consistency.waiting import Waiter, position_of, reason, unsearched
+from cdc_daemon.consistency.waiting import Waiter, may_be_shown, position_of, reason, unsearched
 from cdc_daemon.errors import CdcError, ForeignTokenError, FutureTokenError, TokenError
 from cdc_daemon.web.asked import Asking, RefusedError
 from cdc_daemon.web.connections import LEAVE
@@ -131,10 +131,9 @@ class Desk:
         projection, policy = asked.what.projection, asked.policy
         staleness = self._status.staleness(projection)
         why = why or _too_stale(staleness, policy.max_staleness_seconds)
-        position = position_of(self._waiters.pipeline, projection)
         body: dict[str, Any] = {
             "reached": not why,
-            "searchable": self._status.position(position),
+            "searchable": self._searchable(projection),
             "waited_seconds": round(time.monotonic() - asked.began, 6),
             "staleness_seconds": staleness,
             "epoch": self._waiters.epoch,
@@ -146,6 +145,13 @@ class Desk:
         if why:
             body |= {"why": why, "on_timeout": policy.on_timeout}
         return JSONResponse(body, NOT_REACHED if why else REACHED)
+
+    def _searchable(self, projection: str | None) -> str | None:
+        """How far searches are; None while positions don't say that."""
+        pipeline = self._waiters.pipeline
+        if not may_be_shown(pipeline, projection):
+            return None
+        return self._status.position(position_of(pipeline, projection))
 
     def _refusal(self, error: CdcError) -> Response:
         body = {"error": str(error), "epoch": self._waiters.epoch}

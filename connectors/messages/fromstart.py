@@ -82,6 +82,7 @@ class FromStart:
         relation: Relation,  # noqa: ARG002 - the port
         columns: Sequence[str],  # noqa: ARG002 - the port
         keys: Sequence[tuple[str, ...]],  # noqa: ARG002 - the port
+        where: str = "",  # noqa: ARG002 - the port
     ) -> FoundRows:
         """None can be had but by the stream."""
         return FoundRows([], self.visibility(), self._stream.last)

@@ -60,6 +60,7 @@ class NoRows:
         relation: Relation,  # noqa: ARG002 - the port
         columns: Sequence[str],  # noqa: ARG002 - the port
         keys: Sequence[tuple[str, ...]],  # noqa: ARG002 - the port
+        where: str = "",  # noqa: ARG002 - the port
     ) -> FoundRows:
         """None: rows come whole, so nobody asks."""
         return FoundRows([], self.visibility(), self.numbered.last)

@@ -29,13 +29,18 @@ do $$ begin
   if not exists (select from {part} where {unseen}) then
     truncate {part};
   end if;
-exception when lock_not_available then null;
-end $$
+exception when lock_not_available then perform set_config('cdc_daemon.in_use', 'yes', true);
+end $$;
+select current_setting('cdc_daemon.in_use', true) = 'yes'
 """
 
 
-def empty_parts(session: PureConnection, schema: str, confirmed: Entry) -> None:
-    """Empty those whose changes `confirmed` saw, each by one statement: nothing stays locked."""
+def empty_parts(session: PureConnection, schema: str, confirmed: Entry) -> bool:
+    """Empty those whose changes `confirmed` saw, each by itself: nothing stays locked.
+
+    False where one was in use, so that it is to be tried again although nothing more is confirmed.
+    """
+    none_in_use = True
     query = sql.SQL(_FULL).format(
         parts=sql.Literal(PARTS),
         part_changes=sql.Literal(PART_CHANGES),
@@ -44,6 +49,8 @@ def empty_parts(session: PureConnection, schema: str, confirmed: Entry) -> None:
     )
     for (number,) in session.rows(query.as_string(), "look at the parts of the outbox"):
         part = part_name(schema, int(number or 0))
-        session.rows(
+        [(in_use,)] = session.rows(
             _EMPTY.format(part=part, unseen=confirmed.unseen), "empty a part of the outbox"
         )
+        none_in_use = none_in_use and in_use != "t"
+    return none_in_use

@@ -1,7 +1,8 @@
 """The journal of the reader: which position each read has, and what its snapshot saw.
 
-An entry is on disk before anything of its read is given out, so a read that comes again has the
-same changes and the same position, whatever is committed meanwhile.
+An entry is on disk before the commit of its read is given out, behind its changes. So a read that
+comes again has the same changes and the same position, whatever is committed meanwhile; one that
+was cut short before has never been.
 """
 
 from __future__ import annotations

@@ -83,6 +83,8 @@ class OutboxSource:
         self._pieces: Iterator[list[Event]] = iter(())
         """Of the read that isn't over."""
         self._followed: Followed | None = None
+        self._shared: dict[int, Position] = {}
+        """Up to where earlier timelines are shared at least, as far as we have followed on."""
         self._durable = NOWHERE
         self._cleaned_at = 0.0
         self._cleaned = NOWHERE
@@ -99,7 +101,9 @@ class OutboxSource:
         """How far the log is; after a failover, the last read that this server knows of."""
         here, other = self._database.identity(), read_timeline(source_id)
         if here.system == other.system and here.number > other.number:
-            return max((entry.position for entry in self._entries()), default=NOWHERE)
+            last = max((entry.position for entry in self._entries()), default=NOWHERE)
+            # The first answer: later on the journal has what was read in this timeline, too.
+            return self._shared.setdefault(other.number, last)
         return self._database.shared_until(source_id)
 
     def prepare(self, relations: Sequence[Relation]) -> dict[str, str]:
@@ -260,8 +264,8 @@ class OutboxSource:
         )
 
     def token_reader(self) -> TokenReader:
-        """Knows the server's timeline."""
-        return self._database.token_reader()
+        """Knows the server's timeline, and of those before it what the journal did."""
+        return self._database.token_reader(self._shared)
 
     def shape_reader(self) -> ShapeReader:
         """Reads what tables look like, for another thread."""
@@ -326,10 +330,10 @@ class OutboxSource:
         now = time.monotonic()
         if self._durable <= self._cleaned or now - self._cleaned_at < CLEAN_SECONDS:
             return
-        self._cleaned_at, self._cleaned = now, self._durable
-        confirmed = self._journal.forget_before(session, self._durable)
-        if confirmed is not None:
-            empty_parts(session, self._schema, confirmed)
+        self._cleaned_at, durable = now, self._durable
+        confirmed = self._journal.forget_before(session, durable)
+        if confirmed is None or empty_parts(session, self._schema, confirmed):
+            self._cleaned = durable
 
     def _streaming(self) -> tuple[PureConnection, Reading, Followed]:
         if self._session is None or self._reading is None or self._followed is None:

@@ -48,17 +48,25 @@ class PollingChunkReader:
 
     def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
         """As of one snapshot; rows that count as deleted are left out."""
-        conditions = [where] if where else []
-        if deleted := self._config.of_table(relation.qualified_name).deleted:
-            conditions.append(f"({deleted}) is not true")
-        condition = " and ".join(f"({one})" for one in conditions)
+        condition = self._not_deleted(relation, where)
         return self._noted(relation, self._reader.read(relation, chunk, condition))
 
     def read_keys(
-        self, relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+        self,
+        relation: Relation,
+        columns: Sequence[str],
+        keys: Sequence[tuple[str, ...]],
+        where: str = "",
     ) -> FoundRows:
-        """As of one snapshot."""
-        return self._noted(relation, self._reader.read_keys(relation, columns, keys))
+        """As of one snapshot; rows that count as deleted are left out here as well."""
+        condition = self._not_deleted(relation, where)
+        return self._noted(relation, self._reader.read_keys(relation, columns, keys, condition))
+
+    def _not_deleted(self, relation: Relation, where: str) -> str:
+        conditions = [where] if where else []
+        if deleted := self._config.of_table(relation.qualified_name).deleted:
+            conditions.append(f"({deleted}) is not true")
+        return " and ".join(f"({one})" for one in conditions)
 
     def _noted(self, relation: Relation, found: Rows) -> Rows:
         reached = self._begun()  # only now: a poll that it sees had begun

@@ -221,11 +221,17 @@ class Memory:
             run("delete from poll where number < ?", [oldest or 0])
 
     def undo(self) -> None:
-        """The poll came to nothing. Quiet where none has begun."""
-        if self._opened is not None and self._opened.in_transaction:
-            self._opened.execute("rollback")
-            self._tables = {}
-        self._let_note()
+        """The poll came to nothing. Where none has begun, nothing: others may be noting rows."""
+        with self._turn:
+            if not self._polling:
+                return
+            try:
+                with self._mapped():
+                    if self._opened is not None and self._opened.in_transaction:
+                        self._opened.execute("rollback")
+            finally:
+                self._tables = {}
+                self._let_note()
 
     def note(self, table: str, rows: Sequence[tuple[bytes, bytes]]) -> int:
         """Somebody else has read rows, given by key and values of the key: any thread calls it.
@@ -249,10 +255,11 @@ class Memory:
 
     def close(self) -> None:
         """Let the file go. Safe to call twice."""
-        self.undo()
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        with self._turn:
+            self.undo()
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
 
     @property
     def _connection(self) -> sqlite3.Connection:

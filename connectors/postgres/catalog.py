@@ -87,8 +87,9 @@ order by k.place
 
 _COLUMNS: Final = """
 select attrelid, attname::text, atttypid, atttypmod, attnotnull, attstorage::text <> 'p',
-       pg_catalog.format_type(atttypid, atttypmod)
+       pg_catalog.format_type(atttypid, atttypmod), coalesce(c.collisdeterministic, true)
 from pg_catalog.pg_attribute
+left join pg_catalog.pg_collation c on c.oid = attcollation
 where attrelid = any(%s) and attnum > 0 and not attisdropped
 order by attrelid, attnum
 """
@@ -250,7 +251,7 @@ def _columns(
     shapes = read_shapes(connection, [f"{each.schema}.{each.name}" for each in tables])
     plain = {int(shape.table): shape.columns for shape in shapes.values()}
     found = {oid: Columns([], []) for oid in by_oid}
-    for oid, name, type_oid, modifier, not_null, out_of_line, declared in lines:
+    for oid, name, type_oid, modifier, not_null, out_of_line, declared, by_text in lines:
         making = made.get((oid, name))
         is_sent = making is None or making.is_streamed
         in_identity = by_oid[oid].identity == "full" or name in by_oid[oid].identity_columns
@@ -262,6 +263,7 @@ def _columns(
             out_of_line=out_of_line,
             generated=None if making is None else making.how,
             plain=name in plain.get(oid, {}) and plain[oid][name].plain,
+            equal_by_text=by_text,
         )
         (found[oid].of_rows if is_sent else found[oid].computed).append(column)
     return found

@@ -38,6 +38,7 @@ from connectors.postgres.rowstatements import (
     copy_keys,
     lock_chunk,
     lock_table,
+    look_at_keys,
 )
 from connectors.postgres.session import connect, mapped_errors
 from connectors.postgres.settling import Settling
@@ -179,14 +180,18 @@ class PostgresChunkReader:
                 if may_lock:
                     connection.execute(lock_chunk(chunk))
                 seen = self._seeing_to(sees_to, _snapshot(connection, chunk))
-                with condition_is_blamed(connection, relation, chunk, where):
+                with condition_is_blamed(connection, relation, chunk.table, where):
                     statement = copy_chunk(relation, chunk, where)
                     text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
         return _chunk_rows(chunk, text, seen, reached)
 
     def read_keys(
-        self, relation: Relation, columns: Sequence[str], keys: Sequence[tuple[str, ...]]
+        self,
+        relation: Relation,
+        columns: Sequence[str],
+        keys: Sequence[tuple[str, ...]],
+        where: str = "",
     ) -> FoundRows:
         """The rows with these keys, by COPY in a transaction that is as short as that."""
         connection = self._connected()
@@ -209,8 +214,11 @@ class PostgresChunkReader:
                 require_same_types(connection, relation, [oid])
                 [(snapshot,)] = connection.execute(_SNAPSHOT)
                 types = key_types(connection, relation, columns, oid)
-                statement = copy_keys(relation, columns, types, keys)
-                text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
+                if where:  # else the condition would be blamed for a key that is none
+                    connection.execute(look_at_keys(types, keys))
+                with condition_is_blamed(connection, relation, name, where):
+                    statement = copy_keys(relation, columns, types, keys, where)
+                    text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             [(end,)] = connection.execute(_END_OF_LOG)
         reached = self._pages.last_end(int(end))
         return FoundRows(text.rows, self._seeing_to(sees_to, snapshot), reached)

@@ -6,6 +6,7 @@ It needs no REPLICATION: which history the server is in, plain SQL says as well.
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -35,7 +36,7 @@ from connectors.postgres.tokens import PostgresTokens
 from connectors.postgres.visibility import read_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cdc_daemon.events import Coverage, Relation
     from cdc_daemon.ports import TableRequest
@@ -65,6 +66,7 @@ from pg_control_system()
 _SERVER: Final = """
 select current_setting('server_version_num')::int, current_setting('server_encoding')
 """
+_NOTHING: Final[Mapping[int, Position]] = MappingProxyType({})
 _END: Final = "select pg_current_wal_flush_lsn() - '0/0'"
 _LOCK: Final = "select pg_try_advisory_lock(hashtextextended('{}', 0))"
 _HOLDER: Final = """
@@ -200,9 +202,9 @@ class Database:
         """The server's clock, for another thread."""
         return DatabaseClock(self.dsn, self.name)
 
-    def token_reader(self) -> PostgresTokens:
-        """Knows the server's timeline, and no earlier one."""
-        return PostgresTokens(self.identity(), "", self.wal_pages())
+    def token_reader(self, shared: Mapping[int, Position] = _NOTHING) -> PostgresTokens:
+        """Knows the server's timeline, and how far earlier ones are `shared` at least."""
+        return PostgresTokens(self.identity(), shared, self.wal_pages(), is_exact=False)
 
     def shape_reader(self) -> PostgresShapeReader:
         """Reads what tables look like, for another thread."""

@@ -23,7 +23,7 @@ from connectors.postgres.replayed import Replayed
 from connectors.postgres.session import connect
 from connectors.postgres.standbychunks import StandbyChunkReader
 from connectors.postgres.standbyclock import StandbyClock
-from connectors.postgres.timelines import Timeline, read_timeline
+from connectors.postgres.timelines import Timeline, places_left, read_timeline
 from connectors.postgres.tokens import PostgresTokens
 from connectors.postgres.visibility import SEES_ALL, read_replayed, read_snapshot
 from connectors.postgres.waitingcommits import commits_let_go
@@ -109,7 +109,8 @@ class FollowedServer:
         pages = wal_pages(self.queries())
         with self.replication() as replication:
             here = identify(replication, may_be_standby=self._may_be_standby).timeline
-            return PostgresTokens(here, timeline_history(replication, here), pages)
+            left = places_left(timeline_history(replication, here))
+            return PostgresTokens(here, left, pages)
 
     def require_same(self, replication: Connection) -> None:
         """Raise RetryError unless that connection goes to the server that was asked last.

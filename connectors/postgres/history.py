@@ -9,7 +9,7 @@ from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import NOWHERE, Position
 from connectors.postgres.lsn import parse_lsn
 from connectors.postgres.session import mapped_errors
-from connectors.postgres.timelines import Timeline, left_at
+from connectors.postgres.timelines import Timeline, places_left
 
 if TYPE_CHECKING:
     from connectors.postgres.session import Connection
@@ -155,7 +155,7 @@ def shared_until(
             "drop and start again: everything is loaded anew",
             reason="left_behind",
         )
-    return left_at(timeline_history(replication, here.timeline), other.number) or NOWHERE
+    return places_left(timeline_history(replication, here.timeline)).get(other.number, NOWHERE)
 
 
 def _require_whole_log(replication: Connection) -> None:
@@ -180,7 +180,7 @@ def _follows(replication: Connection) -> bool:
 
 
 def timeline_history(replication: Connection, timeline: Timeline) -> str:
-    """Where those before it were left: for `left_at`."""
+    """Where those before it were left: for `places_left`."""
     if timeline.number == FIRST_TIMELINE:
         return ""  # it has no such file
     with mapped_errors("read the history of the server's timelines"):

@@ -1,7 +1,9 @@
 """How each table belongs to the publication, as text: another text means that changes may lack.
 
 A table that was taken out of the publication and put in again is in it as before, and what changed
-in between is in no stream: the catalog tells by the numbers of the rows that make it a member.
+in between is in no stream: the catalog tells by the numbers of the rows that make it a member. So
+it is where the publication was altered to leave out deletes, say, and altered back: its own row is
+another version then.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ _OF_SCHEMA: Final = """(
   select s.oid from pg_catalog.pg_publication_namespace s
   where s.pnpubid = p.oid and s.pnnspid = c.relnamespace
 )"""
-# The table's own number, too: a publication of all tables says nothing when one is made anew.
+# The table's own number, too: a publication of all tables says nothing when one is made anew. Each
+# ALTER of the options makes a new version of the publication's row (xmin), as do another name and
+# another owner; VACUUM, also FREEZE and FULL, does not, nor do tables that come and go.
 # It is asked for once a second, so only the lines of these tables are looked at.
 _MEMBERSHIPS: Final = """
 select n.nspname || '.' || c.relname,
-       concat_ws('/', p.oid, coalesce(r.oid, {of_schema}, 0), c.oid)
+       concat_ws('/', p.oid, coalesce(r.oid, {of_schema}, 0), c.oid, p.xmin)
 from unnest(%(schemas)s::text[], %(names)s::text[]) as asked (schema, name)
 join pg_catalog.pg_namespace n on n.nspname = asked.schema
 join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = asked.name

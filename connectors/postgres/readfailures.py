@@ -95,9 +95,12 @@ def refused_is_told() -> Iterator[None]:
 
 @contextmanager
 def condition_is_blamed(
-    connection: Connection, relation: Relation, chunk: Chunk, where: str
+    connection: Connection, relation: Relation, table: str, where: str
 ) -> Iterator[None]:
-    """Neither a new plan nor a start can mend a condition: who asked for it is to know."""
+    """Neither a new plan nor a start can mend a condition: who asked for it is to know.
+
+    `table`, as SQL names it, is the relation or a partition of it.
+    """
     if not where:
         yield
         return
@@ -107,21 +110,21 @@ def condition_is_blamed(
         raise SourceError(f"the condition isn't the one that was checked: {error}") from error
     # It holds a lock, also for a role that can't take one by itself: so what isn't there from now
     # on, though it was when the condition was checked, only the condition names.
-    connection.execute(look_at_columns(relation, chunk))
+    connection.execute(look_at_columns(relation, table))
     connection.execute(f"set local statement_timeout = '{CONDITION_TIMEOUT_SECONDS}s'".encode())
     try:
         yield
     except psycopg.Error as error:
         if not (error.sqlstate or _CUT_OFF).startswith(_OF_NO_CONDITION):
-            raise SourceError(_blaming(error, chunk)) from error
+            raise SourceError(_blaming(error, table)) from error
         if error.diag.context is None:
             raise
         # It was in a function of somebody's, which can have said it in its own words.
-        why = f"could not read table {chunk.table} by the condition: {_kind(error)}"
+        why = f"could not read table {table} by the condition: {_kind(error)}"
         raise RetryError(why, reason="unavailable") from error
 
 
-def _blaming(error: psycopg.Error, chunk: Chunk) -> str:
+def _blaming(error: psycopg.Error, table: str) -> str:
     """Why rows can't be read by a condition, without any value of a row.
 
     What the server says of a row has its values, also those of protected columns. Not so where it
@@ -131,12 +134,12 @@ def _blaming(error: psycopg.Error, chunk: Chunk) -> str:
         return f"the condition can't be run any more: {_said(error)}"
     if isinstance(error, errors.QueryCanceled):
         return (
-            f"reading some rows of {chunk.table} by the condition was cut off (the limit is "
+            f"reading some rows of {table} by the condition was cut off (the limit is "
             f"{CONDITION_TIMEOUT_SECONDS} s): write one that can use an index or a simpler one, or "
             "read all rows"
         )
     return (
-        f"reading some rows of {chunk.table} by the condition failed: {_kind(error)}. PostgreSQL's "
+        f"reading some rows of {table} by the condition failed: {_kind(error)}. PostgreSQL's "
         "own words may hold values of a row: they are in its log. It would fail again: write "
         "another one, or read all rows"
     )

@@ -25,11 +25,16 @@ def check_condition(relation: Relation, where: str) -> sql.Composed:
     )
 
 
-def look_at_columns(relation: Relation, chunk: Chunk) -> sql.Composed:
-    """What `copy_chunk` takes of the table is there, and stays until the transaction ends."""
+def look_at_columns(relation: Relation, table: str) -> sql.Composed:
+    """What is copied of the table is there, and stays until the transaction ends."""
     return sql.SQL("select {} from {} limit 0").format(
-        _columns_and_place(relation), _only(chunk.table, relation)
+        _columns_and_place(relation), _only(table, relation)
     )
+
+
+def look_at_keys(types: Sequence[str], keys: Sequence[tuple[str, ...]]) -> sql.Composed:
+    """The values of keys are of these types."""
+    return sql.SQL("select from unnest({}) limit 0").format(_values(types, keys))
 
 
 def _only(table: str, relation: Relation) -> sql.Composed:
@@ -74,25 +79,30 @@ def copy_keys(
     columns: Sequence[str],
     types: Sequence[str],
     keys: Sequence[tuple[str, ...]],
+    where: str,
 ) -> sql.Composed:
     """The rows whose `columns` have these values, and last, as in a chunk, the place of each.
 
     `types` are those of the columns, as the server calls them now.
     """
     names = [sql.Identifier(name) for name in columns]
-    values = [
-        sql.SQL("{}::{}[]").format(sql.Literal(_array(some)), sql.SQL(type_))
-        for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
-    ]
-    comma = sql.SQL(", ")
     return sql.SQL(
-        "copy (select {} from {}{} where ({}) in (select * from unnest({}))) to stdout"
+        "copy (select {} from {}{} where ({}) in (select * from unnest({})){}) to stdout"
     ).format(
         _columns_and_place(relation),
         sql.SQL("" if relation.kind == "partitioned" else "only "),
         sql.Identifier(relation.schema, relation.name),
-        comma.join(names),
-        comma.join(values),
+        sql.SQL(", ").join(names),
+        _values(types, keys),
+        sql.SQL(" and {}").format(_condition(where)) if where else sql.SQL(""),
+    )
+
+
+def _values(types: Sequence[str], keys: Sequence[tuple[str, ...]]) -> sql.Composed:
+    """Of each column of the keys one array."""
+    return sql.SQL(", ").join(
+        sql.SQL("{}::{}[]").format(sql.Literal(_array(some)), sql.SQL(type_))
+        for some, type_ in zip(zip(*keys, strict=True), types, strict=True)
     )
 
 

@@ -195,9 +195,13 @@ def consequences(
     if databases:
         yield Finding(
             "other databases",
-            "ok",
+            "warning",
             f"the setting is the server's: commits in {', '.join(databases)} that wait for a "
-            "standby wait for the daemon's answer as well, which doesn't depend on its read models",
+            "standby wait for the daemon's answer as well. It comes in milliseconds while the sink "
+            "takes writes. While it takes none they hang, too, though nothing of theirs is mapped: "
+            "at on until the daemon has stored there how far it is, at remote_apply until all "
+            "before them is searchable. To let them wait for nobody: alter database ... set "
+            "synchronous_commit = local",
         )
     if state.names.without_daemon(state.daemon_name, state.guard_name).names:
         yield _other_standbys(state, terms)

@@ -31,14 +31,15 @@ def read_timeline(text: str) -> Timeline:
     return Timeline(system, int(number))
 
 
-def left_at(history: str, number: int) -> Position | None:
-    """Where timeline `number` was left, by the history file of a later one.
+def places_left(history: str) -> dict[int, Position]:
+    """Where each earlier timeline was left, by the history file of a later one.
 
-    None where the later one doesn't descend from it. The file has a line for each ancestor:
-    its number, the position at which the next one began, and why.
+    The file has a line for each ancestor: its number, the position at which the next one began, and
+    why. Of what isn't there the later one doesn't descend.
     """
+    places: dict[int, Position] = {}
     for line in history.splitlines():
         ancestor, *rest = line.split("#")[0].split(maxsplit=2) or [""]
-        if ancestor == str(number) and rest:
-            return parse_lsn(rest[0])
-    return None
+        if ancestor and rest:
+            places.setdefault(int(ancestor), parse_lsn(rest[0]))
+    return places

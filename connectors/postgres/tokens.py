@@ -2,7 +2,8 @@
 
 `SYSTEM/TIMELINE:LSN`, the history and the position after a COMMIT, or the LSN alone. One that was
 taken before a failover is good as far as its timeline is the server's own: what lies beyond the
-place where that was left was lost.
+place where that was left was lost. Who can't ask the server for that place knows a part of it at
+most, and refuses what lies beyond: a failover mustn't be mistaken for success.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from cdc_daemon.errors import ForeignTokenError, TokenError
 from connectors.postgres.lsn import format_lsn, parse_lsn
-from connectors.postgres.timelines import Timeline, left_at, read_timeline
+from connectors.postgres.timelines import Timeline, read_timeline
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cdc_daemon.events import Position
     from connectors.postgres.walpages import WalPages
 
@@ -38,9 +41,11 @@ class PostgresTokens:
     """A `TokenReader` of the history that a server is in."""
 
     timeline: Timeline
-    history: str
-    """What the server says of where earlier timelines were left; empty for the first one."""
+    left: Mapping[int, Position]
+    """Where earlier timelines were left, by their numbers."""
     pages: WalPages
+    is_exact: bool = True
+    """Or else they are shared so far at least, and those that aren't there may be as well."""
 
     @property
     def epoch(self) -> str:
@@ -72,14 +77,25 @@ class PostgresTokens:
                 "failover that it has yet to follow (ask again), or its source.dsn still leads to "
                 "the old primary"
             )
-        left = left_at(self.history, other.number)
+        left = self.left.get(other.number)
         if left is None or position > left:
+            raise ForeignTokenError(self._lost(position, other.number, left))
+
+    def _lost(self, position: Position, number: int, left: Position | None) -> str:
+        here, at = self.timeline.number, format_lsn(position)
+        if self.is_exact:
             where = "not a part of it" if left is None else f"left at {format_lsn(left)}"
-            raise ForeignTokenError(
-                f"the commit was lost in a failover: it is at {format_lsn(position)} of timeline "
-                f"{other.number}, which was {where} when the server's timeline {here.number} "
-                "began. Read the source to see what is there"
+            return (
+                f"the commit was lost in a failover: it is at {at} of timeline {number}, which was "
+                f"{where} when the server's timeline {here} began. Read the source to see what is "
+                "there"
             )
+        known = "nobody has said how far" if left is None else f"up to {format_lsn(left)} at least"
+        return (
+            f"the commit may have been lost in a failover: it is at {at} of timeline {number}, "
+            f"which the server's timeline {here} shares ({known}). Read the source to see what is "
+            f"there. If it is, searches show it once {self.timeline}:{at} is reached"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from cdc_daemon.errors import SourceError
 from cdc_daemon.events import NOWHERE, Position
 from connectors.postgres.lsn import format_lsn
+from connectors.postgres.timelines import Timeline, read_timeline
 from connectors.relay.log import whole_since
 
 if TYPE_CHECKING:
@@ -57,6 +59,27 @@ def shared_until(log: Searched, here: str) -> Position:
     if first is None or began is None or first.head.source_id == here:
         return NOWHERE
     return began.place.after
+
+
+def shared_of_earlier(log: Searched, here: Timeline) -> dict[int, Position]:
+    """The same of each timeline before `here`, by its number; not where the log has a break there:
+    what was relayed then was lost with it.
+    """  # noqa: D205 - one sentence
+    low, high = log.bounds()
+    shared: dict[int, Position] = {}
+    found = log.at(low)
+    while found is not None:
+        timeline = read_timeline(found.head.source_id)
+        if timeline.system != here.system or timeline.number >= here.number:
+            break
+        found = log.at(log.first_where(partial(_is_later, timeline), low, high))
+        if found is not None and whole_since(found.head) < found.place.after:
+            shared[timeline.number] = found.place.after
+    return shared
+
+
+def _is_later(timeline: Timeline, found: Found) -> bool:
+    return read_timeline(found.head.source_id).number > timeline.number
 
 
 def offset_after(log: Searched, here: str, after: Position) -> int:

@@ -21,7 +21,7 @@ from connectors.relay.fetching import Fetching
 from connectors.relay.following import Followed, Following
 from connectors.relay.group import RelayGroup
 from connectors.relay.recent import LogChunkReader, recent
-from connectors.relay.searching import begins_at, offset_after, shared_until
+from connectors.relay.searching import begins_at, offset_after, shared_of_earlier, shared_until
 from connectors.relay.tables import memberships, reasons
 from connectors.relay.topic import LogTopic
 
@@ -193,8 +193,9 @@ class RelaySource:
         return self._database.clock()
 
     def token_reader(self) -> TokenReader:
-        """Knows the server's timeline."""
-        return self._database.token_reader()
+        """Knows the server's timeline, and of those before it what the log has."""
+        here = self._database.identity()
+        return self._database.token_reader(shared_of_earlier(self._log, here))
 
     def shape_reader(self) -> ShapeReader:
         """Reads what tables look like, for another thread."""

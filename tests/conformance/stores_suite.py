@@ -57,6 +57,7 @@ class StoresSuite:
                 written=Position(position) if position > 1 else None,
                 shapes={"a.b": SHAPE, "a.c": replace(SHAPE, columns={}, parts={})},
                 covered={"a.b": Coverage("1:3:2", Position(2**61), Position(2**62))},
+                unseen=(3, 2**32 - 1, 2**62),
             )
             sink.checkpoints.store(stored)
             assert sink.checkpoints.load(name) == stored

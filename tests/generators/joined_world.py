@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from tests.generators.world_history import Connection
 
-TYPES = frozenset(worlds.VALUES) - {"jsonb"}
-"""An index takes objects of `jsonb`, and nothing else."""
+OBJECTS = ('{"a": 1.50}', '{"a": null}', '{"a": null, "b": [null, {"c": null}]}', "{}")
+"""An index takes these of `jsonb`, and nothing else."""
 FIRST_TRANSACTIONS = 25
 """They make the rows that are there before a daemon comes."""
 MOST_MODELS = 2
@@ -41,7 +41,8 @@ class JoinedWorld:
 
     def __init__(self, rng: Random, name: str, connection: Connection) -> None:
         self._rng, self.name = rng, name
-        self.world = worlds.random_world(rng, name, TYPES)
+        values = rng.choice((worlds.VALUES, worlds.WITH_SPECIAL)) | {"jsonb": OBJECTS}
+        self.world = worlds.random_world(rng, name, values)
         self._history = WorldHistory(rng, self.world, connection)
         self._connection = connection
         self.projections: dict[str, Any] = {}

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.generators.worlds import ORDERED, Column, Table, World, quoted
+from tests.generators.worlds import ORDERED, UNFOUND, Column, Table, World, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random
 
 DEEPEST: Final = 4
-NUMBERS: Final = frozenset({"int4", "int8", "numeric", "numeric(10,2)", "float8"})
+NUMBERS: Final = frozenset({"int4", "int8", "numeric", "numeric(10,2)", "float8", "grade"})
 EXPRESSIONS: Final[dict[str, tuple[str, ...]]] = {
     "int4": ("{c} / 2", "coalesce({c}, 0)", "-({c} + 0)"),
     "int8": ("{c} % 3", "coalesce({c}, 0)"),
@@ -24,6 +24,7 @@ EXPRESSIONS: Final[dict[str, tuple[str, ...]]] = {
     "float8": ("{c} + 1",),
     "text": ("{c} || '!'", "length({c})", "coalesce({c}, 'none')"),
     "varchar(12)": ("{c} || '?'",),
+    "grade": ("{c} / 2", "coalesce({c}, 0)"),
     "bool": ("not {c}", "case when {c} then 'yes' when not {c} then 'no' end"),
 }
 CONDITIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -33,8 +34,16 @@ CONDITIONS: Final[dict[str, tuple[str, ...]]] = {
     "text": ("{c} <> 'a'", "{c} in ('a', 'b', '')"),
     "bool": ("{c}", "not {c}"),
     "mood": ("{c} > 'sad'",),
+    "grade": ("{c} > 0",),
 }
 ANYTHING: Final = ("{c} is null", "{c} is not null")
+NUMERIC: Final[dict[str, tuple[str, ...]]] = {
+    **{type_: EXPRESSIONS[type_] for type_ in NUMBERS},
+    **dict.fromkeys(("text", "varchar(12)"), ("length({c})",)),
+}
+"""Expressions that can be summed."""
+NEVER_FILLED: Final = "jsonb"
+"""A default makes a field a keyword, which takes no objects."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ def random_mapping(rng: Random, world: World) -> dict[str, Any]:
     """A projection with at least one embed where the root has any way to another table."""
     root = rng.choice(world.tables)
     embeds, lent = _embeds(rng, world, root, depth=1, objects=True)
-    columns = [*_readable(root), *lent]
+    columns = [*_legible(world, root), *lent]
     mapping: dict[str, Any] = {"from": root.qualified, "fields": _fields(rng, root, columns)}
     if embeds:
         mapping["embed"] = embeds
@@ -63,10 +72,17 @@ def random_mapping(rng: Random, world: World) -> dict[str, Any]:
     return mapping
 
 
-def _readable(table: Table, embed: str = "") -> list[tuple[str, str]]:
-    """Each column as SQL names it, with its type."""
+def _legible(world: World, table: Table, embed: str = "") -> list[tuple[str, str]]:
+    """What expressions read: each column as SQL names it, with its type.
+
+    Not what may hold a special value, which is NULL to them.
+    """
     before = f"{quoted(embed)}." if embed else ""
-    return [(before + quoted(column.name), column.type) for column in table.columns]
+    return [
+        (before + quoted(column.name), column.type)
+        for column in table.columns
+        if column.name in table.key or not world.has_special(column.type)
+    ]
 
 
 def _fields(rng: Random, table: Table, columns: list[tuple[str, str]]) -> Any:
@@ -81,9 +97,13 @@ def _fields(rng: Random, table: Table, columns: list[tuple[str, str]]) -> Any:
         fields[f"x{at}"] = {"expression": _expression(rng, columns)}
     if rng.random() < 0.2:
         fields["fixed"] = {"constant": {"a": [1, None]}}
-    if rng.random() < 0.2:
-        fields["filled"] = {"column": rng.choice(names), "default": "none"}
+    if rng.random() < 0.2 and (fillable := _fillable(table)):
+        fields["filled"] = {"column": rng.choice(fillable), "default": "none"}
     return fields
+
+
+def _fillable(table: Table) -> list[str]:
+    return [column.name for column in table.columns if column.type != NEVER_FILLED]
 
 
 def _expression(rng: Random, columns: list[tuple[str, str]]) -> str:
@@ -115,11 +135,13 @@ def _embeds(
         name = f"{rng.choice('eE')}{depth}{at}"
         if not objects:
             if way.unique:
-                return {name: {"one": way.table.qualified, **way.said}}, _readable(way.table, name)
+                return {name: {"one": way.table.qualified, **way.said}}, _legible(
+                    world, way.table, name
+                )
             continue
         if way.unique and rng.random() < 0.7:
             embeds[name] = _one(rng, world, way, table, depth)
-            lent += _readable(way.table, name)
+            lent += _legible(world, way.table, name)
         else:
             kind = rng.choice(("many", "many", "many", "aggregate", "aggregate", "first"))
             maker = {"many": _many, "aggregate": _aggregate, "first": _first}[kind]
@@ -136,7 +158,7 @@ def _ways(rng: Random, world: World, table: Table) -> Iterator[Way]:
         for further in _steps(world, way.table):
             first = {"table": way.table.qualified, "on": way.said}
             if rng.random() < 0.2:
-                first["where"] = _condition(rng, _readable(way.table))
+                first["where"] = _condition(rng, _legible(world, way.table))
             through: Any = {**first, "to": further.said}
             yield Way(
                 further.table,
@@ -178,7 +200,8 @@ def _alike(far: Table, near: Table) -> Iterator[tuple[Column, Column]]:
     """The first columns of one type, which say nothing of each other."""
     for one in far.columns:
         for other in near.columns:
-            if one.type == other.type != "jsonb" and one.name == other.name:
+            alike = one.type == other.type and one.type not in UNFOUND
+            if alike and one.name == other.name:
                 yield one, other
                 return
 
@@ -187,7 +210,7 @@ def _common(
     rng: Random, world: World, way: Way, depth: int, *, objects: bool
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     embeds, lent = _embeds(rng, world, way.table, depth=depth + 1, objects=objects)
-    columns = [*_readable(way.table), *lent]
+    columns = [*_legible(world, way.table), *lent]
     said = dict(way.said)
     if embeds:
         said["embed"] = embeds
@@ -219,8 +242,14 @@ def _many(rng: Random, world: World, way: Way, near: Table, depth: int) -> dict[
     _order(rng, said, way.table)
     if rng.random() < 0.3:
         said["limit"] = rng.randint(1, 3)
-    said["distinct"] = rng.random() < 0.3
+    said["distinct"] = rng.random() < 0.3 and _has_equality(way.table, said.get("value"))
     return said
+
+
+def _has_equality(table: Table, value: Any) -> bool:
+    """Whether `distinct` can tell values apart; those of expressions always."""
+    name = value.get("column") if isinstance(value, dict) else value
+    return name is None or table.column(name).type != "int4[]"
 
 
 def _first(rng: Random, world: World, way: Way, _: Table, depth: int) -> dict[str, Any]:
@@ -236,7 +265,7 @@ def _first(rng: Random, world: World, way: Way, _: Table, depth: int) -> dict[st
 
 
 def _aggregate(rng: Random, world: World, way: Way, _: Table, depth: int) -> dict[str, Any]:
-    said, _columns = _common(rng, world, way, depth, objects=False)
+    said, columns = _common(rng, world, way, depth, objects=False)
     fitting = {
         "count": [column.name for column in way.table.columns],
         **dict.fromkeys(("sum", "avg"), _names(way.table, NUMBERS)),
@@ -246,10 +275,44 @@ def _aggregate(rng: Random, world: World, way: Way, _: Table, depth: int) -> dic
     kind = rng.choice([kind for kind, names in fitting.items() if names])
     said[kind] = way.table.qualified
     if kind != "count" or rng.random() < 0.5:
-        said["value"] = rng.choice(fitting[kind])
+        said["value"] = _aggregated(rng, kind, fitting[kind], way.table, columns)
     if kind == "count":
-        said["distinct"] = rng.random() < 0.5
+        said["distinct"] = rng.random() < 0.5 and _has_equality(way.table, said.get("value"))
+    if "embed" in said and _borrows(said.get("value"), said["embed"]) and rng.random() < 0.5:
+        del said["where"]  # the value is enough of a reason to read what isn't shown
     return said
+
+
+def _aggregated(
+    rng: Random, kind: str, fitting: list[str], table: Table, columns: list[tuple[str, str]]
+) -> Any:
+    """A column of the table; or an expression over them, and over what its `one` lends."""
+    value: Any = rng.choice(fitting)
+    if rng.random() < 0.4:
+        expressions = _aggregable(kind, columns)
+        value = {"expression": rng.choice(expressions)} if expressions else value
+    fillable = isinstance(value, dict) or value in _fillable(table)
+    if fillable and rng.random() < 0.3:
+        value = {**(value if isinstance(value, dict) else {"column": value}), "default": "none"}
+    return value
+
+
+def _aggregable(kind: str, columns: list[tuple[str, str]]) -> list[str]:
+    """The expressions that an aggregate takes."""
+    made: dict[str, tuple[str, ...]] = EXPRESSIONS
+    if kind in {"sum", "avg"}:
+        made = NUMERIC
+    elif kind in {"bool_and", "bool_or"}:
+        made = CONDITIONS
+    always = () if made is NUMERIC else ANYTHING
+    return [
+        one.format(c=name) for name, type_ in columns for one in (*made.get(type_, ()), *always)
+    ]
+
+
+def _borrows(value: Any, embeds: dict[str, Any]) -> bool:
+    written = value.get("expression", "") if isinstance(value, dict) else ""
+    return any(f"{quoted(name)}." in written for name in embeds)
 
 
 def _names(table: Table, types: frozenset[str]) -> list[str]:
@@ -260,6 +323,8 @@ def _value(rng: Random, table: Table, columns: list[tuple[str, str]]) -> Any:
     column = rng.choice([column.name for column in table.columns])
     if rng.random() < 0.3:
         return {"expression": _expression(rng, columns)}
+    if column not in _fillable(table):
+        return column
     return rng.choice((column, {"column": column, "default": "none"}))
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cdc_daemon.events import Change, ChangeKind, Commit, Unreadable
+from cdc_daemon.events import Change, ChangeKind, Commit, Special, Unreadable
 from cdc_daemon.ports import TableRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cdc_daemon.events import Event, Position, Relation, Row
+    from cdc_daemon.events import Event, Position, Relation, Row, Value
     from cdc_daemon.ports import Source
 
 WAIT_SECONDS = 60
@@ -78,6 +78,10 @@ class Added:
 def decoded(row: Row) -> list[Any]:
     """Its values as Python has them; an unreadable one as its reason."""
     return [
-        value.reason if isinstance(value, Unreadable) else orjson.loads(value)  # type: ignore[arg-type]
+        value.reason if isinstance(value, Unreadable) else orjson.loads(_exact(value))
         for value in row
     ]
+
+
+def _exact(value: Value) -> bytes:
+    return value.exact if isinstance(value, Special) else value  # type: ignore[return-value]

@@ -68,6 +68,7 @@ class MemoryChunkReader:
         relation: Relation,  # noqa: ARG002 - the port
         columns: Sequence[str],  # noqa: ARG002 - the port
         keys: Sequence[tuple[str, ...]],
+        where: str = "",  # noqa: ARG002 - the port
     ) -> FoundRows:
         """Of the rows by key that the test has set, as of the visibility that it has set."""
         found = [self._source.by_key[key] for key in keys if key in self._source.by_key]

@@ -40,7 +40,7 @@ class Writer(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         self._dsn = dsn
-        self._world = World(world.tables)
+        self._world = World(world.tables, values=world.values)
         self._journal = journal
         self._rng = rng
         self._pause_seconds = pause_seconds

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from tests.generators.pg_values import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from random import Random
 
 Row: TypeAlias = "dict[str, str | None]"
@@ -39,18 +40,37 @@ VALUES: dict[str, tuple[str, ...]] = {
     "uuid": ("00000000-0000-0000-0000-00000000000a", "ffffffff-0000-0000-0000-000000000001"),
     "bytea": ("\\x", "\\x00ff", "\\x01"),
     "mood": MOOD,
-    "jsonb": ('{"a": 1.50}', "[1, null]", '"text"'),
+    "jsonb": ('{"a": 1.50}', "[1, null]", '"text"', '{"a": null, "b": [null, {"c": null}]}'),
+    "int4[]": ("{}", "{1,2}", "{2,NULL}", "{{1},{NULL}}"),
+    "grade": ("0", "1", "3", "-7"),
 }
+INFINITE = ("infinity", "-infinity")
+SPECIAL: dict[str, tuple[str, ...]] = {
+    "numeric": ("NaN", *INFINITE),
+    "numeric(10,2)": ("NaN",),
+    "float8": ("NaN", "-0", *INFINITE),
+    "date": INFINITE,
+    "timestamptz": INFINITE,
+}
+"""Which no JSON has; what the naive evaluation makes of them isn't known."""
+WITH_SPECIAL = {type_: (*values, *SPECIAL.get(type_, ())) for type_, values in VALUES.items()}
+OWN = {
+    "mood": "create type {home}.mood as enum ({labels})",
+    "grade": "create domain {home}.grade as int4",
+}
+"""Types that a world makes for itself."""
+UNFOUND = frozenset({"jsonb", "int4[]"})
+"""No rows are found by such columns."""
 KEY_TYPES = ("int4", "int8", "text", "varchar(12)", "uuid", "numeric", "date", "bytea", "mood")
 COMPARABLE = {
-    "int4": ("int4", "int8", "numeric"),
+    "int4": ("int4", "int8", "numeric", "grade"),
     "int8": ("int8", "int4"),
     "numeric": ("numeric",),
     "text": ("text", "varchar(12)"),
     "varchar(12)": ("varchar(12)", "text"),
 }
 """Other types that a reference to a key of that type may have."""
-ORDERED = frozenset(VALUES) - {"jsonb"}
+ORDERED = frozenset(VALUES) - {"jsonb", "int4[]"}
 MOST_ROWS = 9
 
 
@@ -109,6 +129,12 @@ class World:
 
     tables: list[Table]
     rows: dict[str, list[Row]] = field(default_factory=dict)
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=VALUES.copy)
+    """What columns hold, by their types."""
+
+    def has_special(self, type_: str) -> bool:
+        """Whether such a column, unless it is a key, may hold what no JSON has."""
+        return not {*SPECIAL.get(type_, ())}.isdisjoint(self.values[type_])
 
     def table(self, qualified: str) -> Table:
         """The table of that name."""
@@ -119,8 +145,8 @@ class World:
         """What makes the tables."""
         schemas = sorted({table.schema for table in self.tables})
         made = [f"create schema {quoted(schema)}" for schema in schemas]
-        labels = ", ".join(map(literal, MOOD))
-        made.append(f"create type {quoted(schemas[0])}.mood as enum ({labels})")
+        labels, home = ", ".join(map(literal, MOOD)), quoted(schemas[0])
+        made += [one.format(home=home, labels=labels) for one in OWN.values()]
         for table in self.tables:
             made += _create(table, schemas[0])
         for table in self.tables:
@@ -179,25 +205,27 @@ def _constraint(table: Table, reference: Reference, world: World) -> str:
 
 
 def _type_sql(type_: str, home: str) -> str:
-    return f"{quoted(home)}.mood" if type_ == "mood" else type_
+    return f"{quoted(home)}.{type_}" if type_ in OWN else type_
 
 
 def _names(columns: tuple[str, ...]) -> str:
     return ", ".join(map(quoted, columns))
 
 
-def random_world(rng: Random, prefix: str, types: Collection[str] = frozenset(VALUES)) -> World:
-    """A schema without rows; its schemas begin with `prefix`, its columns are of these types."""
+def random_world(
+    rng: Random, prefix: str, values: Mapping[str, tuple[str, ...]] = MappingProxyType(VALUES)
+) -> World:
+    """A schema without rows; its schemas begin with `prefix`, its columns hold these `values`."""
     names = rng.sample(TABLE_NAMES, rng.randint(2, 8))
     schemas = [f"{prefix}a", f"{prefix}b"]
-    tables = [_random_table(rng, rng.choice(schemas), name, types) for name in names]
+    tables = [_random_table(rng, rng.choice(schemas), name, values) for name in names]
     for at, table in enumerate(tables):
         wanted = 2 if rng.random() < 0.5 else rng.randint(0, 2)  # two make a junction
         for _ in range(wanted):
             target = rng.choice(tables) if rng.random() < 0.85 else table
             table = _with_reference(rng, table, target)  # noqa: PLW2901 - it grows
         tables[at] = table
-    return World(tables)
+    return World(tables, values=values)
 
 
 def _random_table(rng: Random, schema: str, name: str, types: Collection[str]) -> Table:
@@ -274,7 +302,7 @@ def random_row(rng: Random, world: World, table: Table, others: list[Row]) -> Ro
     """All columns but the key, for a row that is to be among `others`."""
     referring = {name for one in table.references for name in one.columns}
     row: Row = {
-        column.name: None if rng.random() < 0.15 else rng.choice(VALUES[column.type])
+        column.name: None if rng.random() < 0.15 else rng.choice(world.values[column.type])
         for column in table.columns
         if column.name not in referring and column.name not in table.key
     }

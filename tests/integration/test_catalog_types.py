@@ -9,7 +9,9 @@ import psycopg
 import pytest
 
 from cdc_daemon.errors import SourceError
+from cdc_daemon.ports import TableRequest
 from cdc_daemon.values import json_encoder
+from connectors.postgres.catalog import describe
 from connectors.postgres.catalog_types import load_types
 
 if TYPE_CHECKING:
@@ -126,3 +128,21 @@ def test_arrays_of_types_with_a_delimiter_of_their_own(
     encode = json_encoder(found)
     assert encode is not None
     assert json.loads(encode(str(row[0]).encode())) == values
+
+
+def test_equal_by_text_is_what_no_collation_takes_for_one(connection: Connection) -> None:
+    """A nondeterministic collation is seen through a domain as well."""
+    connection.execute("create collation any_case (provider = libc, locale = 'C')")
+    # By itself it can be no other than ICU's, which not every server has.
+    connection.execute("set allow_system_table_mods = on")
+    connection.execute(
+        "update pg_collation set collisdeterministic = false where collname = 'any_case'"
+    )
+    connection.execute("create domain code as text collate any_case")
+    connection.execute(
+        'create table item (id int primary key, a text, b text collate "C", c varchar(9) collate '
+        "any_case, d code)"
+    )
+    (item,) = describe(connection, [TableRequest("item")])
+    found = [column.name for column in item.columns if column.equal_by_text]
+    assert found == ["id", "a", "b"]

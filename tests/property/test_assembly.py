@@ -142,7 +142,9 @@ def test_documents_are_what_the_oracle_says_after_every_transaction(
     )
     try:
         for number in rounds():
-            history = WorldHistory(rng, worlds.random_world(rng, f"w{number}"), connection)
+            values = rng.choice((worlds.VALUES, worlds.WITH_SPECIAL))
+            world = worlds.random_world(rng, f"w{number}", values)
+            history = WorldHistory(rng, world, connection)
             history.begin()
             with ExitStack() as stack:
                 source = PostgresSource(config, pipeline="property")

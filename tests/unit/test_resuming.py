@@ -144,6 +144,17 @@ def test_a_failover_gives_positions_that_no_commit_had_to_others(bench: Bench) -
     assert ahead.lost
 
 
+def test_what_rows_may_not_show_is_known_in_the_same_history_only(bench: Bench) -> None:
+    """In another one whoever waited for a standby is visible, and its number may be another's."""
+    kept = bench.checkpoint(unseen=(7, 9), written=Position(60))
+    assert bench.resume(checkpoint=kept).checkpoint.unseen == (7, 9)
+    elsewhere = bench.resume(
+        checkpoint=kept, source_id="system/2", shared=Position(110), place=Position(90)
+    )
+    assert not elsewhere.lost
+    assert elsewhere.checkpoint.unseen == ()
+
+
 def test_what_a_daemon_wrote_that_was_killed_is_bounded_by_its_source(bench: Bench) -> None:
     """It had read it from there; a daemon that ended in order has said it."""
     assert bench.resume().written == 120

@@ -180,8 +180,9 @@ class _Query:
         if embed.distinct and embed.value is not None:
             value = _value(embed.value, embed.level, rows.columns)
             inner = f"{inner}, {value} as value\n{rows.sql}"
-            inner = f"{_from('select distinct on (value) element, place', inner)} v"
-            inner += "\norder by value, place"
+            told_apart = f"value{_collation(embed.value.argument)}"
+            inner = f"{_from(f'select distinct on ({told_apart}) element, place', inner)} v"
+            inner += f"\norder by {told_apart}, place"
         else:
             inner = f"{inner}\n{rows.sql}"
         if embed.limit is not None:
@@ -196,7 +197,8 @@ class _Query:
         value = _value(field, embed.level, rows.columns)
         order = _order(embed.order, rows.columns)
         if embed.kind == "count":
-            found = f"count({'distinct ' if embed.distinct else ''}{value})"
+            told_apart = f"distinct {value}{_collation(field.argument)}"
+            found = f"count({told_apart if embed.distinct else value})"
         elif embed.kind in {"min", "max"}:
             direction = "desc" if embed.kind == "max" else "asc"
             order = f"{value}{_collation(field.argument)} {direction}, {order}"

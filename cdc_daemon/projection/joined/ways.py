@@ -78,6 +78,11 @@ class WayDraft:
     ) -> None:
         for table, column in (left, right):
             why = has_equality(column.type)
+            if not column.equal_by_text:
+                why = (
+                    "its collation is nondeterministic, so which of its values are equal is not "
+                    "known here"
+                )
             if column.protection is not None:
                 why = f"it is {column.protection.kind} by the `source` section"
             if why is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import structlog
@@ -12,8 +12,9 @@ from psycopg import errors, sql
 
 from cdc_daemon.errors import SinkError
 from cdc_daemon.events import Generation
-from connectors.postgres.readtables.columns import columns_of
+from connectors.postgres.readtables.columns import OWN, columns_of
 from connectors.postgres.readtables.ddl import add_columns, table_statements, view_statement
+from connectors.postgres.readtables.grants import grant_again, grants_on
 from connectors.postgres.readtables.relations import (
     TABLE,
     VIEW,
@@ -45,21 +46,6 @@ select c.relname::text from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where n.nspname = %s and starts_with(c.relname, %s)
 """
-_GRANTS: Final = """
-select r.rolname::text, a.privilege_type, a.is_grantable
-from pg_catalog.pg_class c, lateral aclexplode(c.relacl) a
-left join pg_catalog.pg_roles r on r.oid = a.grantee
-where c.oid = %s and a.grantee <> c.relowner
-"""
-
-
-class Grant(NamedTuple):
-    """A right on a view that somebody has."""
-
-    role: str | None
-    """None: everybody."""
-    privilege: str
-    is_grantable: bool
 
 
 def create_generation(server: Server, model: ReadModel, *, pipeline: str) -> Generation:
@@ -179,23 +165,19 @@ def _replace_view(
 ) -> None:
     """In its place while its columns stay, or more are added behind them: what depends on it stays.
 
-    Otherwise it is dropped and made again, with the rights on it.
+    Otherwise it is dropped and made again, with the rights on it, and on its columns that stay.
     """
     name = sql.Identifier(schema, generation.projection)
-    statement = view_statement(
-        name,
-        sql.Identifier(schema, generation.index),
-        field_columns(connection, table.oid),
-    )
+    columns = field_columns(connection, table.oid)
+    statement = view_statement(name, sql.Identifier(schema, generation.index), columns)
     try:
         with connection.transaction():
             connection.execute(statement)
     except errors.InvalidTableDefinition:
-        grants = [] if view is None else connection.execute(_GRANTS, [view.oid]).fetchall()
+        grants = [] if view is None else grants_on(connection, view.oid)
         _drop_view(connection, schema, generation.projection, name)
         connection.execute(statement)
-        for grant in grants:
-            connection.execute(_grant(name, Grant(*grant)))
+        grant_again(connection, name, grants, (*OWN, *(column.name for column in columns)))
 
 
 def _drop_view(connection: Connection, schema: str, name: str, view: sql.Identifier) -> None:
@@ -207,15 +189,6 @@ def _drop_view(connection: Connection, schema: str, name: str, view: sql.Identif
             f"have changed, and others depend on it: {error.diag.message_detail}. Drop them (drop "
             "view ...), start again, and make them again."
         ) from error
-
-
-def _grant(view: sql.Identifier, grant: Grant) -> sql.Composed:
-    return sql.SQL("grant {} on {} to {}{}").format(
-        sql.SQL(grant.privilege),  # a word of the catalog
-        view,
-        sql.SQL("public") if grant.role is None else sql.Identifier(grant.role),
-        sql.SQL(" with grant option" if grant.is_grantable else ""),
-    )
 
 
 def drop_generation(server: Server, generation: Generation) -> None:

@@ -19,8 +19,10 @@ from cdc_daemon.client import (
     Token,
     commit,
     commit_strong,
+    commits,
     strong,
     strong_async,
+    synchronous,
 )
 from cdc_daemon.client import sqlalchemy as client_sqlalchemy
 from tests.generators.running_daemon import until
@@ -260,7 +262,7 @@ def test_a_bound_that_is_none_is_refused(shop: Database, timeout: float) -> None
 
 def test_a_connection_that_is_lost_while_it_waits_has_committed(shop: Database) -> None:
     """The server says so before it goes, and so does the error."""
-    errors: list[Exception] = []
+    errors: list[NotReplicatedError] = []
 
     def work() -> None:
         with psycopg.connect(shop.dsn) as connection:
@@ -276,7 +278,44 @@ def test_a_connection_that_is_lost_while_it_waits_has_committed(shop: Database) 
         administrator.execute("select pg_terminate_backend(%s)", waiting(shop))
     thread.join(LONG)
     assert ["committed, then the connection was lost" in str(error) for error in errors] == [True]
+    assert [error.is_committed for error in errors] == [True]
     assert hotels(shop) == 1
+
+
+def test_a_connection_that_is_lost_behind_the_commit_has_committed(
+    shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it has told the position: what was done must not look undone."""
+
+    def lose(connection: Any) -> None:
+        with psycopg.connect(shop.dsn, autocommit=True) as administrator:
+            administrator.execute("select pg_terminate_backend(%s)", [connection.info.backend_pid])
+
+    def token_of(connection: psycopg.Connection) -> Token:
+        lose(connection)
+        return commits.token_of(connection)
+
+    async def token_of_async(connection: psycopg.AsyncConnection) -> Token:
+        lose(connection)
+        return await commits.token_of_async(connection)
+
+    async def work() -> None:
+        async with (
+            await psycopg.AsyncConnection.connect(shop.dsn) as connection,
+            strong_async(connection, SHORT),
+        ):
+            await connection.execute(INSERT)
+
+    monkeypatch.setattr(synchronous, "token_of", token_of)
+    monkeypatch.setattr(synchronous, "token_of_async", token_of_async)
+    with psycopg.connect(shop.dsn) as connection:
+        connection.execute(INSERT)
+        with pytest.raises(NotReplicatedError, match=r"committed, .* before the position") as lost:
+            commit_strong(connection, SHORT, raises=False)
+    with pytest.raises(NotReplicatedError, match=r"committed, .* before the position"):
+        asyncio.run(work())
+    assert (lost.value.is_committed, lost.value.token) == (True, None)
+    assert hotels(shop) == 2
 
 
 def test_asynchronous_commits_are_bounded_alike(shop: Database) -> None:

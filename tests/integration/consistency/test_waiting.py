@@ -369,6 +369,8 @@ def test_a_read_model_that_is_being_loaded_is_not_reached(
     waited = asker.ask(token, timeout=1, projection="waits_too", id=0)
     assert (waited.status, waited.body["staleness_seconds"]) == (504, None)
     assert "loaded" in waited.body["why"]
+    told = asker.ask(strategy="eventual", projection="waits_too")
+    assert (told.status, told.body["reached"], told.body["searchable"]) == (200, True, None)
     assert asker.ask(token, timeout=50).status == 200
     assert asker.ask(token, timeout=50, projection="waits").status == 200
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -220,6 +224,20 @@ def test_a_part_that_somebody_uses_is_left_for_later(
     until(lambda: clean(added, connection) == 1, 60, "it is emptied as well")
 
 
+def test_a_part_that_was_in_use_is_emptied_though_nobody_writes(
+    database: Database, connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """A dump reads it just then: it is tried again although nothing more is durable."""
+    connection.execute(ITEM)
+    added = Added(make_outbox("item"), "item")
+    added.begin()
+    write_parts(connection, added)
+    with psycopg.connect(database.dsn) as dump:
+        dump.execute("lock table cdc_daemon.change_0 in access share mode")
+        until(lambda: clean(added, connection) == 2, 60, "the other one is empty")
+    until(lambda: clean(added, connection) == 1, 60, "it is emptied as well")
+
+
 def test_a_second_reader_is_refused(connection: Connection, make_outbox: MakeOutbox) -> None:
     """Until the first one has ended."""
     connection.execute(ITEM)
@@ -258,6 +276,32 @@ def test_applications_write_the_outbox(connection: Connection, make_outbox: Make
     outbox.clear(connection, "public.item")
     added.follow()
     assert added.rows == {}
+
+
+def test_values_of_applications_are_those_of_the_row(
+    connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """Whatever Python has in their place: the same row, written and noted."""
+    connection.execute(
+        "create table item (id int primary key, raw bytea, rate float8, price numeric, "
+        "span interval, at timestamptz, ip inet)"
+    )
+    columns = ("id", "raw", "rate", "price", "span", "at", "ip")
+    row = (
+        *(1, b"\x00\xff", math.nan, Decimal("1.50"), timedelta(days=-1, seconds=3)),
+        *(datetime(2026, 5, 1, 12, tzinfo=UTC), ip_address("10.0.0.1")),
+    )
+    added = Added(make_outbox("item"), "item")
+    added.begin()
+    connection.execute("insert into item values (%s, %s, %s, %s, %s, %s, %s)", row)
+    added.follow()
+    by_trigger = dict(added.rows)
+    outbox.clear(connection, "item")
+    added.follow()
+    assert added.rows == {}
+    outbox.add(connection, "item", row=dict(zip(columns, row, strict=True)))
+    added.follow()
+    assert added.rows == by_trigger
 
 
 def test_applications_name_tables_as_mappings_do(

@@ -189,6 +189,46 @@ def test_a_table_that_leaves_the_publication_while_it_is_followed_is_noticed(
     assert members.fetchall() == [("item",), ("old",)]
 
 
+OPTIONS = {
+    "operations": ("publish = 'insert'", "publish = 'insert, update, delete, truncate'"),
+    "root": ("publish_via_partition_root = false", "publish_via_partition_root = true"),
+}
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["altered", "altered back"])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_options_of_the_publication_that_are_altered_lose_nothing(
+    connection: psycopg.Connection,
+    database: Database,
+    start_daemon: StartDaemon,
+    rest: Rest,
+    options: tuple[str, str],
+    back: bool,  # noqa: FBT001 - whether somebody sets them right again
+) -> None:
+    """What comes meanwhile is left out, or described as of a partition, and that is noticed."""
+    connection.execute("alter table item rename to item_1")
+    connection.execute("create table item (id int primary key, n int) partition by range (id)")
+    connection.execute("alter table item attach partition item_1 for values from (0) to (10000)")
+    daemon = start_daemon(BOTH)
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    altered, right = options
+    alter = f"alter publication {publication(connection)} set "
+    connection.execute(f"{alter} ({altered})".encode())
+    connection.execute("update item set n = -n where id < 100; delete from item where id > 400")
+    connection.execute("update old set n = -n where id < 100")
+    if back:
+        connection.execute(f"{alter} ({right})".encode())
+    until(lambda: bool(daemon.events("schema_changed")), 60, "it is noticed")
+    connection.execute("update item set n = 0 where id = 200")
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    assert_equal(database.dsn, rest, EXPECTED)
+    assert bool(daemon.events("slot_dropped")) is not back
+    (changed,) = daemon.events("schema_changed")
+    assert "what is streamed of it was altered" in changed["why"]
+
+
 def test_a_publication_that_is_not_ours_to_alter_stops_the_daemon(
     connection: psycopg.Connection,
     uuid_before: str,

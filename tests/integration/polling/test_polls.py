@@ -100,6 +100,10 @@ def test_a_row_that_counts_as_deleted_is_deleted(poll: Poll, by: object) -> None
     polled.upstream.commit(Insert("a"), Insert("b"))
     polled.load()
     assert polled.rows == {"a": None, "b": None}
+    reader = polled.source.chunk_reader()
+    found = reader.read_keys(polled.relation, ["id"], [("a",), ("gone",)])
+    reader.close()
+    assert [row[0] for row in found.rows] == [b'"a"'], "nor is it found by its key"
     touch = "update item set updated_at = clock_timestamp(), deleted_at = "
     polled.upstream.write(f"{touch} now() where id = 'a'")
     assert ChangeKind.DELETE in [change.kind for change in polled.poll()]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cdc_daemon.errors import RetryError, SchemaChangedError
+from cdc_daemon.errors import RetryError, SchemaChangedError, SourceError
 from tests.integration.postgres.conftest import describe
 
 if TYPE_CHECKING:
@@ -41,6 +41,21 @@ def test_the_type_of_a_key_may_go_by_another_name(
     connection.execute(change.encode())
     found = reader.read_keys(relation, ["kind", "code"], [("large", "abc"), ("small", "x")])
     assert [row[relation.index_of("n")] for row in found.rows] == [b"2"]
+
+
+def test_a_condition_leaves_rows_out(
+    source: PostgresSource, reader: PostgresChunkReader, connection: Connection
+) -> None:
+    """One that fails is blamed for it, and not for a key that its type doesn't have any more."""
+    (relation,) = describe(source, "item")
+    keys = [("large", "abc"), ("small", "abc")]
+    found = reader.read_keys(relation, ["kind", "code"], keys, "item.n > 1")
+    assert [row[relation.index_of("n")] for row in found.rows] == [b"2"]
+    with pytest.raises(SourceError, match="by the condition failed: division by zero"):
+        reader.read_keys(relation, ["kind", "code"], keys, "1 / (n - n) > 0")
+    connection.execute("alter type kind rename value 'small' to 'tiny'")
+    with pytest.raises(SchemaChangedError, match="a key of a row is none that its type has now"):
+        reader.read_keys(relation, ["kind", "code"], keys, "n > 0")
 
 
 def test_a_type_that_is_renamed_meanwhile_is_asked_for_again(

@@ -112,6 +112,7 @@ def test_what_alters_no_value(
         ("alter table item add later int default 5; vacuum full item", "later was added with"),
         ("alter table item add later float default random()", "later was added with values"),
         ("alter type mood rename value 'sad' to 'blue'", "mood is of another type"),
+        ("alter type mood add value 'so-so' before 'happy'", "mood is of another type"),
         (
             (
                 "alter type mood rename value 'sad' to 'blue'; "
@@ -219,15 +220,24 @@ def test_who_looks_at_published_tables_sees_them_leave_and_come_again(
         "vacuum item",
         "alter publication pub drop table item",
         "alter publication pub add table item",
+        "vacuum (freeze) pg_publication",
+        "vacuum full pg_publication",
+        "alter publication pub set (publish = 'insert')",
+        "alter publication pub set (publish = 'insert, update, delete, truncate')",
+        "alter publication pub set (publish_via_partition_root = true)",
         "drop publication pub",
     ):
         connection.execute(statement.encode())
         looks.append(reader.memberships(relations))
         assert looks[-1] == memberships(connection, "pub", relations)
     reader.close()
-    before, made, same, out, again, dropped = looks
+    before, made, same, out, again, frozen, full, inserts, all_of_it, via_root, dropped = looks
     assert (before, dropped) == ({}, {})
     assert made == same
     assert made.keys() == {"public.item", "public.parted"}
     assert len({made["public.item"], out["public.item"], again["public.item"]}) == 3
     assert {one["public.parted"] for one in (made, out, again)} == {made["public.parted"]}
+    assert again == frozen == full
+    for table in ("public.item", "public.parted"):
+        altered = {one[table] for one in (full, inserts, all_of_it, via_root)}
+        assert len(altered) == 4, "also where it is altered back"

@@ -102,6 +102,26 @@ def test_a_view_of_other_columns_is_made_anew(
     assert sink.publish(last) == ["hotels_000002"]
 
 
+def test_rights_on_columns_are_kept_as_far_as_those_are(
+    sink: ReadTables, admin: psycopg.Connection, reader: str
+) -> None:
+    """Who may read only some of a view still may when it is made anew, and no more than that."""
+    sink.publish(sink.create_generation(HOTELS))
+    granted = "select (_id, name, stars), update (name)"
+    admin.execute(f"grant {granted} on read_models.hotels to {reader} with grant option")
+    admin.execute("grant select (stars) on read_models.hotels to public")
+    sink.publish(sink.create_generation(replace(HOTELS, fields=(STARS,))))
+    may = "select has_column_privilege(%s, 'read_models.hotels', %s, %s)"
+    for column, right, has in (
+        ("_id", "select with grant option", True),
+        ("stars", "select with grant option", True),
+        ("_document", "select", False),
+        ("stars", "update", False),
+    ):
+        assert admin.execute(may, [reader, column, right]).fetchone() == (has,), (column, right)
+    assert admin.execute(may, ["public", "stars", "select"]).fetchone() == (True,)
+
+
 def test_a_table_that_is_read_is_dropped_later(
     sink: ReadTables, admin: psycopg.Connection, database: Database
 ) -> None:

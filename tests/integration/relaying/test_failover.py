@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 import pytest
 
+from cdc_daemon.client import Policy, ReadModels, Session, Token, commit
 from tests.conftest import OF_THE_MACHINE
 from tests.generators.daemons import daemons
 from tests.generators.read_tables import TableSearch
@@ -20,6 +22,7 @@ from tests.generators.standby import (
     dsn_of_both,
     fail_over,
     private_pair,
+    promote,
 )
 from tests.integration.relaying.conftest import CREATE, Relayed, StartRelay
 from tests.integration.relaying.test_exactly_once import assert_log_is_whole
@@ -142,6 +145,37 @@ def test_an_ordinary_failover_is_followed_under_load(followed: Followed) -> None
     assert not relay.daemon.events("changes_lost")
     assert len(relay.daemon.events("starting")) == len(reader.events("starting")) == 1
     assert len(reader.events("generation_created")) == 1
+
+
+def test_a_session_reads_its_own_writes_over_a_failover(followed: Followed) -> None:
+    """Also what was committed just before, which the relay hadn't read."""
+    pair, relay, reader = followed.pair, followed.relay.daemon, followed.reader
+    patient = Policy(timeout_seconds=60)
+    with ReadModels(reader.url) as models:
+
+        def shown(session: Session) -> int:
+            outcome = models.wait(projection="names", session=session, policy=patient)
+            assert outcome.reached, outcome.why
+            rows = (hit["_source"] for hit in followed.search.hits("names"))
+            return next(int(row["stars"].text) for row in rows if row["id"].text == "1")
+
+        session = Session([rated(pair.primary.dsn, 1)])
+        assert shown(session) == 1
+        relay.signal(signal.SIGSTOP)
+        before = rated(pair.primary.dsn, 2)
+        session.note(before)
+        promote(pair.primary, pair.standby)
+        relay.signal(signal.SIGCONT)
+        assert shown(session) == 2
+        assert session.tokens == (Token(f"{before.system}/{before.timeline + 1}", before.lsn),)
+        assert not relay.events("changes_lost")
+
+
+def rated(dsn: str, stars: int) -> Token:
+    """Commit a change of one row."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("update hotel set stars = %s where id = 1", [stars])
+        return commit(connection)
 
 
 def test_a_failover_that_has_lost_what_was_relayed_begins_anew(followed: Followed) -> None:

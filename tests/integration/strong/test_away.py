@@ -20,6 +20,7 @@ from tests.integration.strong.conftest import (
     STRICT,
     enable,
     found,
+    run_strong,
     standby_name,
 )
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cdc_daemon import embedded
+    from tests.conftest import Database
     from tests.integration.pipeline.conftest import StartDaemon
     from tests.integration.strong.conftest import Cluster, Commit, StartCommit, StartGuard
 
@@ -76,6 +78,37 @@ def test_strict_commits_wait_until_the_daemon_is_back(
         each.returned()
     assert not any(each.warnings for each in waiting)
     assert found(rest, "n:7") == 6
+
+
+@pytest.mark.usefixtures("item")
+def test_commits_of_other_databases_depend_on_the_sink(
+    start_daemon: StartDaemon,
+    opensearch: embedded.OpenSearchServer,
+    commit: StartCommit,
+    database: Database,
+) -> None:
+    """While it takes no writes they hang as well, and `enable` warns of that."""
+    daemon = start_daemon(ITEMS, consistency=STRICT)
+    enable(daemon)
+    said = run_strong(daemon, "enable", "--dry-run").stderr
+    assert "warning" in next(line for line in said.splitlines() if "other databases" in line)
+    elsewhere = database.server.dsn
+    with connect(elsewhere, name="test") as connection:
+        connection.execute("create table if not exists other (id int)")
+    opensearch.pause()
+    try:
+        commit("insert into item values (1, 7)", level="local").returned()
+        waiting = [
+            commit("insert into other values (1)", level=level, dsn=elsewhere)
+            for level in ("on", "remote_apply")
+        ]
+        commit("insert into other values (2)", level="remote_write", dsn=elsewhere).returned()
+        waiting[0].join(HANGS_SECONDS)
+        assert all(each.waits for each in waiting)
+    finally:
+        opensearch.resume()
+    for each in waiting:
+        each.returned()
 
 
 @pytest.mark.usefixtures("item")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdc_daemon.client import ReadModels
+from cdc_daemon.client import Policies, Policy, ReadModels
 from tests.generators.running_daemon import until
 from tests.generators.waits import Asker, Waited
 from tests.integration.strong.conftest import ITEMS, PATIENCE_SECONDS, enable, run_strong
@@ -89,6 +89,25 @@ def test_a_client_that_asks_is_told(daemon: RunningDaemon) -> None:
         enable(daemon)
         until(
             lambda: models.wait(projection="items", policy="rooms").reached,
+            PATIENCE_SECONDS,
+            "it is reached while commits wait",
+        )
+
+
+def test_a_policy_of_the_clients_own_is_told_the_same(daemon: RunningDaemon) -> None:
+    """As an object or by a name that only the client knows."""
+    own = Policy("strong", on_timeout="stale")
+    with (
+        ReadModels(daemon.url) as models,
+        ReadModels(daemon.url, policies=Policies({"mine": own})) as others,
+    ):
+        outcome = models.wait(projection="items", policy=own)
+        assert (outcome.reached, outcome.strategy, outcome.on_timeout) == (False, "strong", "stale")
+        assert "strong enable" in outcome.why
+        assert not others.wait(projection="items", policy="mine").reached
+        enable(daemon)
+        until(
+            lambda: models.wait(projection="items", policy=own).reached,
             PATIENCE_SECONDS,
             "it is reached while commits wait",
         )

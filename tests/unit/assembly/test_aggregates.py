@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cdc_daemon.assembly import wanted
+from cdc_daemon.state import applying
 from cdc_daemon.state.schema import COUNTERS
 from cdc_daemon.values.special import special
 from tests.generators.joined_store import THROUGH, JoinedStore, joined, plans
@@ -57,6 +58,24 @@ def test_what_is_no_number_is_in_the_sum_until_it_goes(tmp_path: Path) -> None:
         assert only(store) == [None, 2]
         store.update("room", 2, price="4")
         assert only(store) == [5, 2]
+
+
+def test_null_and_nan_are_two_values_though_both_are_shown_as_null(tmp_path: Path) -> None:
+    """Who counts notices that one becomes the other, and so does whoever finds rows by them."""
+    rates = {"many": "public.hotel", "on": {"rate": "rate"}, "value": "id"}
+    embed = {"counted": {"count": "public.room", **OF_ROOM}, "alike": rates}
+    with joined(tmp_path, hotels={"embed": embed}) as store:
+        store.insert("hotel", id=1)
+        store.insert("room", id=1, hotel_id=1)
+        assert only(store) == [0, []]
+        store.update("room", 1, price=special(b"null", b'"NaN"'))
+        store.update("hotel", 1, rate=special(b"null", b'"NaN"'))
+        assert only(store) == [1, [1]]
+        store.update("hotel", 1, rate=special(b"null", b'"Infinity"'))
+        assert only(store) == [1, [1]]
+        store.update("room", 1, price=None)
+        store.update("hotel", 1, rate=None)
+        assert only(store) == [0, []]
 
 
 def test_true_and_false_are_kept_as_well(tmp_path: Path) -> None:
@@ -186,3 +205,31 @@ def test_counters_are_left_alone_by_another_read_model_of_their_table(tmp_path: 
         fitting = store.store.fitting(wanted([one, two]))
         assert fitting.lacks(wanted([one])) == ""
         assert fitting.lacks(wanted([two])) == "an index of rows"
+
+
+def test_others_are_heard_while_one_row_moves_very_many_counted_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them in one transaction, which may take long: what must be answered is meanwhile."""
+    monkeypatch.setattr(applying, "BEAT_ROWS", 100)
+    hotel = {"one": "public.hotel", "on": {"id": "hotel_id"}}
+    embed = {
+        "named": {
+            "count": "public.room",
+            "on": {"hotel_id": "id"},
+            "where": "hotel.name <> ''",
+            "embed": {"hotel": hotel},
+        }
+    }
+    with joined(tmp_path, hotels={"embed": embed}) as store:
+        store.insert("hotel", id=1, name="")
+        for number in range(1_000):
+            store.insert("room", id=number, hotel_id=1)
+        assert only(store) == [0]
+        heard: list[bool] = []
+        store.projections.meanwhile = lambda: heard.append(True)
+        store.update("hotel", 1, name="Grand")
+        store.commit()
+        # The key of each is found, then each, then taken away as it was, and added as it is.
+        assert len(heard) >= 40
+        assert store.fan_out_all() == {"1": {"id": 1, "named": 1_000}}

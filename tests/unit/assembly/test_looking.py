@@ -9,10 +9,13 @@ import pytest
 
 from cdc_daemon.assembly import BOUNDS, Look, wanted
 from cdc_daemon.errors import StateError
+from cdc_daemon.events import UNCHANGED, Change, ChangeKind
 from cdc_daemon.projection.identity import compile_id
+from cdc_daemon.projection.rejection import read_rejection
 from cdc_daemon.state.offline import viewed
 from cdc_daemon.values import split_id
 from tests.generators.joined_store import CHAIN, TAGS, joined, plans
+from tests.generators.states import apply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +105,21 @@ def test_a_document_is_found_by_its_id_whatever_that_is_made_of(tmp_path: Path) 
     assert document(tmp_path, "hotels", "x") == (2, None, None, False)
     assert document(tmp_path, "rooms", "r7") == (2, b'{"id":7}', "7", False)
     assert document(tmp_path, "links", "1|5").body == b'{"tag_id":5,"hotel":{"id":1}}'
+
+
+def test_a_document_that_waits_for_a_value_says_so(tmp_path: Path) -> None:
+    """The source has left it out of an update, and nobody has read the row yet."""
+    with joined(tmp_path, **MAPPINGS) as store:
+        store.insert("hotel", id=1, chain_id=3)
+        store.commit()
+        (chain,) = (one for one in store.store.tables if one.name == "chain")
+        partly = Change(chain, ChangeKind.UPDATE, [b"3", UNCHANGED], has_unchanged=True)
+        apply(store.store, tmp_path, 9, partly)
+    found = document(tmp_path, "hotels", "1")
+    assert found.body is not None
+    rejected = read_rejection(found.body)
+    assert rejected.explanation == "column name: the source has left its value out"
+    assert (rejected.table, rejected.row["id"]) == ("public.hotel", b"1")
 
 
 def test_a_state_that_lacks_something_can_not_be_asked(tmp_path: Path) -> None:

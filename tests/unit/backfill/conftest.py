@@ -102,11 +102,12 @@ def blocks() -> list[list[Row]]:
     ]
 
 
-def begun(sink: MemorySink, load: Load | None) -> Checkpoint:
+def begun(sink: MemorySink, load: Load | None, unseen: tuple[int, ...] = ()) -> Checkpoint:
     """What a start has made, before the trouble begins."""
     trouble, sink.trouble = sink.trouble, Trouble()
     generations = create([HOTELS.model], sink)
-    checkpoint = Checkpoint("pipe", Position(100), "system/1", generations, (load,) if load else ())
+    loads = (load,) if load else ()
+    checkpoint = Checkpoint("pipe", Position(100), "system/1", generations, loads, unseen=unseen)
     if load is None or load.repairs:
         publish(sink, generations["hotels"])
     sink.checkpoints.store(checkpoint)
@@ -143,6 +144,7 @@ def assembled(
         generations=checkpoint.generations,
         all_loaded=all_loaded.set,
         recent=deque(),
+        unseen=checkpoint.unseen,
     )
     compiled = Compiled((HOTELS,), (HOTELS.relation,))
     backfill.begin(checkpoint.loads, compiled)
@@ -176,10 +178,11 @@ def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Loading]]: 
         load: Load | None = FIRST,
         reached: int = 100,
         queue: int = 4_000_000,
+        unseen: tuple[int, ...] = (),
     ) -> Loading:
         sink = sink or MemorySink()
         source = ScriptedSource(blocks(), reached)
-        made.append(assembled(tmp_path, sink, source, begun(sink, load), queue))
+        made.append(assembled(tmp_path, sink, source, begun(sink, load, unseen), queue))
         return made[-1]
 
     yield loading

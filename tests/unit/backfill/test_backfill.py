@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import RetryError, RewrittenError, SourceError
 from cdc_daemon.events import Change, ChangeKind, Commit, Load, Position, Watermark
+from cdc_daemon.ports import Standing
 from tests.generators.conditions import wait_until
 from tests.generators.memory_sink import MemorySink, Trouble
 from tests.generators.scripted_source import ScriptedSource
@@ -178,6 +179,41 @@ def test_what_chunks_may_not_see_is_held_before_it_is_sent(make: Callable[..., L
     assert loading.backfill.transaction(2000) is not None
     assert loading.delivery.progress.held == 120
     assert loading.delivery.progress.confirmable() <= 120
+
+
+def test_what_commits_wait_for_is_not_held_back_by_what_chunks_may_not_see(
+    make: Callable[..., Loading],
+) -> None:
+    """Nobody sees a commit that waits for us before it is confirmed: the checkpoint names it."""
+    loading = make(reached=200)  # chunks wait until the stream is there
+    loading.delivery.monitor.strong.sampled(Standing(named=True))
+    changed = Change(HOTELS.relation, ChangeKind.UPDATE, [b'"5"', b'{"n":"new"}'])
+    loading.source.script = [[changed, Commit(Position(150), 0.0, xid=2000)]]
+    loading.start()
+    assert wait_until(lambda: [one[1] for one in loading.source.confirmed[-1:]] == [150], 5)
+    assert loading.stored().unseen == (2000,)
+    loading.source.visible_below = 3000
+    loading.source.script = [[Watermark(Position(300))]]
+    loading.source.wake()
+    assert loading.all_loaded.wait(20)
+    assert loading.sink.index(loading.index).searchable[b'"5"'] == (150, b'{"n":"new"}')
+    loading.source.script = [[Watermark(Position(310))]]
+    loading.source.wake()
+    assert wait_until(lambda: loading.stored().position == 310, 5)
+    assert loading.stored().unseen == ()
+
+
+def test_a_chunk_that_does_not_see_what_the_checkpoint_names_is_read_again(
+    make: Callable[..., Loading],
+) -> None:
+    """That commit was confirmed before a crash: it doesn't come again."""
+    loading = make(unseen=(2000,))
+    loading.start()
+    assert not loading.all_loaded.wait(0.5)
+    assert not loading.sink.index(loading.index).documents
+    loading.source.visible_below = 3000
+    assert loading.all_loaded.wait(20), loading.failures
+    assert len(loading.sink.index(loading.index).searchable) == 2000
 
 
 def test_a_source_that_is_lost_while_a_load_is_shown_does_not_end_it(

@@ -57,6 +57,11 @@ class History(RuleBasedStateMachine):
         self.to_read = [0, 1]
         self.reading: dict[int, tuple[int, Seen, int, dict[bytes, bytes]]] = {}
         self.start = {key: b"start of " + key for key in KEYS}
+        self.written: set[int] = set()
+        """Chunks that are durable."""
+        self.away = frozenset[int]()
+        self.stored: tuple[int, list[int]] = 0, []
+        """Position and numbers of the checkpoint."""
 
     @rule(
         changes=st.dictionaries(
@@ -87,7 +92,7 @@ class History(RuleBasedStateMachine):
     @rule(worker=st.integers(0, WORKERS - 1))
     def begin_to_read(self, worker: int) -> None:
         """A worker takes a snapshot and reads a chunk in it."""
-        if not self.to_read or worker in self.reading:
+        if not self.to_read or worker in self.reading or worker in self.away:
             return
         if any(truncate for xid, _, _, truncate in self.log if xid not in self.visible):
             return  # it holds the table's lock
@@ -102,6 +107,8 @@ class History(RuleBasedStateMachine):
     @rule(worker=st.integers(0, WORKERS - 1))
     def bring(self, worker: int) -> None:
         """The chunk arrives; or an idle worker takes a snapshot."""
+        if worker in self.away:
+            return
         if worker not in self.reading:
             self.window.snapshot_taken(worker, Seen(frozenset(self.visible)))
             return
@@ -136,6 +143,33 @@ class History(RuleBasedStateMachine):
             self.window.released(chunk)
             for key, body in chunk.contents[INDEX].items():
                 self.write(key, self.received, body)
+            assert chunk.chunk is not None
+            self.written.add(chunk.chunk.first[0])
+
+    @rule(worker=st.integers(0, WORKERS - 1))
+    def leave_or_come_back(self, worker: int) -> None:
+        """It loses its connection, and has one again."""
+        if worker not in self.reading:
+            self.away ^= {worker}
+            self.window.leave_out(self.away)
+
+    @rule(kept=st.sampled_from([0, 0, 1, 2, 100]))
+    def store(self, kept: int) -> None:
+        """A checkpoint, whether commits may wait for it or not."""
+        held = self.window.held(kept)
+        position = self.received if held is None else min(self.received, held)
+        position = max(position, self.stored[0])
+        self.stored = position, list(self.window.unseen(Position(position)))
+
+    @rule()
+    def crash(self) -> None:
+        """What isn't in the checkpoint is lost; the source sends what comes after it."""
+        self.received, unseen = self.stored
+        self.sent = sum(end <= self.received for _, end, _, _ in self.log)
+        self.window = Window(WORKERS)
+        self.window.doubt(unseen)
+        self.reading, self.away = {}, frozenset()
+        self.to_read = [number for number in CHUNKS if number not in self.written]
 
     def write(self, key: bytes, version: int, body: bytes | None) -> None:
         """As the sink does: the higher version wins, and one version has one content."""
@@ -150,6 +184,8 @@ class History(RuleBasedStateMachine):
         while self.locked:
             self.visible.update(self.locked.values())
             self.locked = {}
+        self.away = frozenset()
+        self.window.leave_out(self.away)
         while self.sent < len(self.log):
             self.stream()
         for _ in range(8):
@@ -162,6 +198,7 @@ class History(RuleBasedStateMachine):
         for worker in range(WORKERS):
             self.bring(worker)
         assert self.window.held() is None
+        assert not self.window.unseen(Position(self.received))
         table = dict(self.start)
         for _, _, changes, truncate in self.log:
             apply(table, changes, truncate=truncate)
@@ -229,3 +266,50 @@ def test_what_cannot_be_remembered_makes_a_chunk_come_again(
     list(transaction.touching(INDEX, [(b"%d" % n, b"x") for n in range(10)]))
     assert not window.arrived(loaded(Seen(frozenset()), 50, {b"a": b"x"}))
     assert window.arrived(loaded(Seen(frozenset({7})), 50, {b"a": b"x"}))
+
+
+def test_what_is_kept_in_the_checkpoint_holds_nothing() -> None:
+    """Only as many as fit there; a checkpoint names those that don't come again behind it."""
+    window = Window(1)
+    for xid in (7, 8, 9):
+        assert window.transaction(xid, Position(10 * xid)) is not None
+    assert [window.held(kept) for kept in range(4)] == [70, 80, 90, None]
+    assert [sorted(window.unseen(Position(at))) for at in (70, 71, 90, 95)] == [
+        [],
+        [7],
+        [7, 8],
+        [7, 8, 9],
+    ]
+
+
+def test_what_came_before_anybody_looked_is_waited_for() -> None:
+    """A chunk that doesn't see it is read again; nothing is held, and the next start knows it."""
+    window = Window(1)
+    window.doubt([7])
+    assert not window.arrived(loaded(Seen(frozenset()), 50, {b"a": b"x"}))
+    assert window.held() is None
+    assert list(window.unseen(Position(0))) == [7]
+    assert window.arrived(loaded(Seen(frozenset({7})), 50, {b"a": b"x"}))
+    window.snapshot_taken(0, Seen(frozenset({7})))
+    assert not window.unseen(Position(0))
+
+
+def test_who_can_not_read_is_not_waited_for() -> None:
+    """What the others have seen is forgotten; where nobody can read, nothing is."""
+    window = Window(2)
+    window.snapshot_taken(0, Seen(frozenset()))
+    window.snapshot_taken(1, Seen(frozenset()))
+    assert window.transaction(7, Position(100)) is not None
+    window.snapshot_taken(0, Seen(frozenset({7})))
+    assert window.held() == 100
+    window.leave_out(frozenset({1}))
+    assert window.held() is None
+    window.leave_out(frozenset({0, 1}))
+    assert window.transaction(8, Position(110)) is not None
+    window.leave_out(frozenset({0, 1}))
+    assert window.held() == 110
+    window.leave_out(frozenset())
+    window.snapshot_taken(0, Seen(frozenset({7, 8})))
+    assert window.held() == 110, "the other one has come back, and hasn't looked yet"
+    window.snapshot_taken(1, Seen(frozenset({7, 8})))
+    assert window.held() is None

@@ -105,6 +105,20 @@ def test_another_daemon_is_tried() -> None:
     assert away.seconds < 3
 
 
+def test_a_gateway_is_no_daemon() -> None:
+    """Its JSON is no answer, whatever its status: another one is tried, in the same time."""
+    gateway = Answer(504, {"message": "Endpoint request timed out"})
+    world = World(gateway, TAKEN)
+    assert world.post() is TAKEN
+    assert len(world.asked) == 2
+    nobody = World(gateway, takes=0.3)
+    result = posted(TOKEN, nobody.post(), searchable=True)
+    assert result.is_left
+    assert "HTTP 504, and it isn't a daemon's answer" in result.why
+    assert result.told["message"] == "Endpoint request timed out"
+    assert nobody.seconds < 3
+
+
 def test_a_refusal_is_final() -> None:
     """The same request would be refused again."""
     world = World(Answer(422, {"error": "wrong"}), TAKEN)
@@ -123,6 +137,9 @@ def test_a_refusal_is_final() -> None:
         (Answer(504, {"transactions": [{"outcome": "left_to_stream"}]}), "left_to_stream", False),
         (Answer(504, {"transactions": [{"outcome": "given_up"}]}), "left", False),
         (Answer(503, {"error": "starts"}), "left", False),
+        (Answer(504, {"message": "Endpoint request timed out"}), "left", False),
+        (Answer(200, {"transactions": []}), "left", False),
+        (Answer(200, {"transactions": ["written"]}), "left", False),
         (Answer(0, {}), "left", False),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from cdc_daemon.client import CookieError, Session, Token
 from cdc_daemon.client.session import MOST_HISTORIES, MOST_PROJECTIONS
-from cdc_daemon.client.signing import LONGEST_CHARACTERS
+from cdc_daemon.client.signing import LONGEST_CHARACTERS, MOST_SIGNED_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,17 @@ def test_a_lost_history_is_forgotten_with_all_that_was_seen_of_it() -> None:
     assert (session.has_new_tokens, session.has_new_positions) == (True, True)
 
 
+def test_what_a_failover_may_have_left_is_carried_over() -> None:
+    """Of this database, and of earlier timelines; so later reads and other read models wait."""
+    session = Session([Token(HERE, 5), Token(THERE, 6)], {"hotels": Token(HERE, 4)})
+    session.carry_over(Token("7/2", 0))
+    assert session.tokens == (Token("7/2", 5), Token(THERE, 6))
+    assert session.seen == {"hotels": Token("7/2", 4)}
+    assert (session.has_new_tokens, session.has_new_positions) == (True, True)
+    session.carry_over(Token(HERE, 0))
+    assert session.tokens == (Token("7/2", 5), Token(THERE, 6))
+
+
 def test_a_cookie_brings_back_all_that_was_kept() -> None:
     """What one web node has signed another one reads."""
     session = Session([Token(HERE, 5), Token(None, 2)], {"hotels": Token(HERE, 9)})
@@ -80,6 +91,23 @@ def test_a_session_never_outgrows_a_cookie() -> None:
     assert len(session.seen) == MOST_PROJECTIONS
     assert session.tokens[-1].system == str(10**18 + 39)
     assert len(session.to_cookie(SECRET)) < LONGEST_CHARACTERS
+
+
+def test_long_names_of_read_models_leave_room_for_what_was_written() -> None:
+    """What was seen longest ago is left out of the text, not of the session: the tokens never."""
+    session = Session([Token(f"{10**18 + number}/1", 2**64 - 1) for number in range(4)])
+    names = [f"{'a_very_long_name' * 12}_{number}" for number in range(MOST_PROJECTIONS)]
+    for name in names:
+        session.saw(name, Token(f"{10**18}/1", 2**64 - 1))
+    text = session.to_cookie(SECRET)
+    assert len(text) <= MOST_SIGNED_CHARACTERS
+    read = Session.from_cookie(text, SECRET)
+    assert read.tokens == session.tokens
+    assert list(read.seen) == names[-len(read.seen) :]
+    assert len(read.seen) > 5
+    assert len(session.seen) == MOST_PROJECTIONS
+    only = Session([Token(HERE, 5)], {"a" * LONGEST_CHARACTERS: Token(HERE, 5)})
+    assert Session.from_cookie(only.to_cookie(SECRET), SECRET).seen == {}
 
 
 def test_secrets_can_be_replaced_without_a_break() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from cdc_daemon.client import Outcome, Policy, RefusedError, Session, Token, TokenRefusedError
 from cdc_daemon.client.daemons import Daemons
+from cdc_daemon.client.steps import Answer
 from cdc_daemon.client.waiting import Waiting, Wish
 from tests.generators.client_world import EPOCH, SYSTEM, World, not_reached, reached, refused
 
@@ -42,6 +43,31 @@ def test_a_daemon_is_asked_for_what_is_wished() -> None:
         "timeout": "1.900",
     }
     assert world.asked[0].within_seconds == 2.0
+
+
+@pytest.mark.parametrize("strategy", ["eventual", "strong"])
+def test_a_policy_of_ones_own_is_told_by_its_strategy(strategy: Any) -> None:
+    """Only the daemon knows whether commits wait; its own policies are told by their names."""
+    world = World(not_reached("commits don't wait for the daemon"))
+    outcome = world.run(waiting(world, Daemons("http://a"), policy=Policy(strategy)))
+    assert (outcome.reached, outcome.why) == (False, "commits don't wait for the daemon")
+    assert dict(world.asked[0].parameters)["strategy"] == strategy
+    world.run(waiting(world, Daemons("http://a"), policy=Policy(strategy), policy_name="mine"))
+    assert "strategy" not in dict(world.asked[1].parameters)
+
+
+@pytest.mark.parametrize("status", [200, 504])
+def test_an_answer_of_somebody_else_is_none(status: int) -> None:
+    """Gateways answer in JSON, too: another daemon is asked, and in the end it is said."""
+    foreign = Answer(status, {"message": "The upstream server is timing out"})
+    world = World(foreign, reached())
+    assert world.run(waiting(world, Daemons(URLS), token=TOKEN)).reached
+    assert [ask.url[:8] for ask in world.asked] == ["http://a", "http://b"]
+    outcome = (world := World(foreign)).run(waiting(world, Daemons("http://a"), token=TOKEN))
+    assert (outcome.reached, outcome.why) == (
+        False,
+        f"what answers at http://a is no daemon: HTTP {status}",
+    )
 
 
 def test_a_timeout_says_why() -> None:
@@ -99,17 +125,46 @@ def test_a_given_token_that_is_refused_is_an_error(status: int) -> None:
         world.run(waiting(world, Daemons("http://a"), token=TOKEN))
 
 
-@pytest.mark.parametrize(("status", "epoch"), [(409, f"{SYSTEM}/2"), (422, EPOCH)])
-def test_a_session_begins_anew_after_a_restore(status: int, epoch: str) -> None:
+def test_a_session_waits_on_after_a_failover_that_may_have_lost_its_commit() -> None:
+    """The daemon may not know whether it was lost: if it wasn't, it is found at that position."""
+    session = Session([TOKEN, FOREIGN], {"rooms": TOKEN})
+    daemons = Daemons("http://a")
+    daemons.epoch = EPOCH
+    later = f"{SYSTEM}/2"
+    world = World(refused(409, "may be lost", epoch=later), reached("0/500", epoch=later))
+    assert world.run(waiting(world, daemons, session)).reached
+    carried = Token(later, TOKEN.lsn)
+    assert world.tokens() == [[str(TOKEN)], [str(carried)]]
+    assert set(session.tokens) == {FOREIGN, carried}
+    assert session.seen == {"rooms": carried, "hotels": Token(later, 0x500)}
+    world.run(waiting(world, daemons, session, projection="rooms"))
+    assert world.tokens()[2] == [str(carried), str(carried)]
+
+
+def test_a_session_forgets_what_a_failover_has_lost() -> None:
+    """The log of the new timeline ends before it: nobody can wait for that."""
+    session = Session([TOKEN])
+    later = f"{SYSTEM}/2"
+    world = World(
+        refused(409, "may be lost", epoch=later),
+        refused(422, "beyond the end", epoch=later),
+        reached("0/100", epoch=later),
+    )
+    assert world.run(waiting(world, Daemons("http://a"), session)).reached
+    assert world.tokens() == [[str(TOKEN)], [str(Token(later, TOKEN.lsn))], []]
+    assert session.tokens == ()
+
+
+def test_a_session_begins_anew_after_a_restore() -> None:
     """What was lost can't be waited for by anybody, so it isn't an error for ever."""
     session = Session([TOKEN, FOREIGN], {"hotels": TOKEN})
     daemons = Daemons("http://a")
     daemons.epoch = EPOCH
-    world = World(refused(status, "lost", epoch=epoch), reached("0/100", epoch=epoch))
+    world = World(refused(422, "lost", epoch=EPOCH), reached("0/100"))
     assert world.run(waiting(world, daemons, session)).reached
     assert world.tokens() == [[str(TOKEN), str(TOKEN)], []]
     assert session.tokens == (FOREIGN,)
-    assert session.seen == {"hotels": Token(epoch, 0x100)}
+    assert session.seen == {"hotels": Token(EPOCH, 0x100)}
 
 
 def test_a_bad_token_does_not_cost_the_session_its_own() -> None:
@@ -196,6 +251,15 @@ def test_what_is_too_stale_is_not_reached() -> None:
     assert not outcome.reached
     assert "3.5 s behind" in outcome.why
     assert world.tokens() == [[]]
+
+
+def test_where_nobody_knows_what_searches_show_nothing_was_seen() -> None:
+    """Rows are being loaded: an eventual read is answered all the same."""
+    session = Session()
+    told = reached()
+    world = World(told._replace(body={**told.body, "searchable": None}))
+    outcome = world.run(waiting(world, Daemons("http://a"), session, policy=Policy("eventual")))
+    assert (outcome.reached, outcome.searchable, session.seen) == (True, None, {})
 
 
 def test_a_later_read_waits_for_what_an_earlier_one_has_seen() -> None:

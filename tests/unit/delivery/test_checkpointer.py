@@ -10,7 +10,7 @@ import pytest
 from cdc_daemon.delivery import checkpointer as module
 from cdc_daemon.delivery.checkpointer import Checkpointer
 from cdc_daemon.errors import SinkError
-from cdc_daemon.events import Checkpoint, Position
+from cdc_daemon.events import Checkpoint, Load, Position
 from tests.generators.conditions import wait_until
 from tests.generators.memory_sink import MemorySink, Trouble
 
@@ -177,3 +177,17 @@ def test_a_failure_for_a_person_ends_it(bench: Callable[..., Bench]) -> None:
     one.offer(5)
     assert wait_until(lambda: bool(one.failures), 1)
     assert one.checkpointer.stored == 1
+
+
+def test_a_checkpoint_names_what_rows_may_not_show_yet(bench: Callable[..., Bench]) -> None:
+    """As of its own position; also where only a load is noted."""
+    one = bench()
+    numbers = {3, 2, 9}
+    one.checkpointer.unseen = lambda position: [xid for xid in numbers if xid < position]
+    one.offer(5)
+    assert wait_until(lambda: one.checkpointer.stored == 5, 1)
+    assert [*one.sink.checkpoints.stored["pipe"].unseen] == [2, 3]
+    numbers |= {1}
+    one.checkpointer.note((Load("public.hotels", ("hotels",)),))
+    assert wait_until(lambda: one.checkpointer.is_current, 5)
+    assert [*one.sink.checkpoints.stored["pipe"].unseen] == [1, 2, 3]

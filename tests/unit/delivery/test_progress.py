@@ -248,7 +248,9 @@ class Positions(RuleBasedStateMachine):
         """  # noqa: D205 - one sentence
         unseen = self.sent + self.hidden
         for document, (index, key, position) in self.awaited:
+            hindrance = document.hindrance()
             if document.is_shown():
+                assert hindrance is None or hindrance.now() >= hindrance.number
                 assert not [
                     one
                     for one in unseen

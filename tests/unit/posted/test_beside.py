@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from cdc_daemon.posted.rows import Expected
 from cdc_daemon.posted.writing import Writing
 from tests.generators.by_hand import projection
 from tests.generators.conditions import wait_until
-from tests.generators.memory_sink import POISON, MemorySink
+from tests.generators.memory_sink import POISON, MemorySink, MemoryWriter
 from tests.generators.scripted_source import MemoryClock, MemoryTokens
 
 if TYPE_CHECKING:
@@ -248,3 +249,56 @@ def test_only_so_many_wait(setting: Setting) -> None:
     assert [one.result(END_SECONDS).in_time for one in waiting] == [False, False]
     with pytest.raises(NotServingError):
         setting.post(203)
+
+
+class Gate(threading.Event):
+    """Tells that somebody has come to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until it is open."""
+        self.reached.set()
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("became", ["written", "superseded"])
+def test_what_is_being_written_when_it_is_closed_is_answered(setting: Setting, became: str) -> None:
+    """The sink answers only then: nobody will say of it any more that it is searched, or brought by
+    the stream.
+    """  # noqa: D205 - one sentence
+    gate = setting.sink.gate = Gate()
+    if became == "written":
+        waiting = setting.post(200, searchable=True)
+    else:
+        setting.sink.index(INDEX).documents[b'"1"'] = (300, None)
+        waiting = setting.post(200, token="system/1:220")  # noqa: S106 - a position
+    assert gate.reached.wait(END_SECONDS)
+    setting.beside.close()
+    assert not waiting.done()
+    gate.set()
+    done = waiting.result(END_SECONDS)
+    assert (outcome(done), done.in_time) == (became, False)
+
+
+def test_what_fails_leaves_nobody_waiting(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the writer has in hand is given up, and nothing that was settled before."""
+    failure = RuntimeError("a mistake of ours")
+
+    def fails(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(MemoryWriter, "write", fails)
+    change = Change(HOTELS.relation, ChangeKind.UPDATE, [b'"1"', b"{}"])
+    versions = ("system/1:200", "system/1:1001")
+    together = tuple(PostedTransaction((change,), version, None) for version in versions)
+    post = Post(together, None, searchable=False, timeout_seconds=60)
+    done = setting.beside.take(post, time.monotonic() + 60).result(END_SECONDS)
+    assert [one["outcome"] for one in done.transactions] == ["given_up", "refused"]
+    assert not done.in_time
+    assert setting.failures == [failure]
+    setting.failures.clear()

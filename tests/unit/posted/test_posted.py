@@ -96,6 +96,8 @@ def test_who_waits_is_told_once() -> None:
     arrivals.stop()
     arrivals.look(ALWAYS)
     assert told == [("a", True), ("b", False), ("c", False)]
+    arrivals.add(Arrival(lambda: True, ALWAYS, lambda came: told.append(("d", came))), 7)
+    assert told[3:] == [("d", False)], "nobody looks after it any more"
 
 
 def test_a_transaction_has_the_outcome_that_counts_most() -> None:

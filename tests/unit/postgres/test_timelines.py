@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.postgres.lsn import format_lsn, parse_lsn
-from connectors.postgres.timelines import Timeline, left_at, read_timeline
+from connectors.postgres.timelines import Timeline, places_left, read_timeline
 
 HISTORY = """\
 1\t0/3000148\tno recovery target specified
@@ -24,8 +24,8 @@ HISTORY = """\
 )
 def test_each_ancestor_was_left_somewhere(number: int, place: int | None) -> None:
     """And a timeline that is none has no such place."""
-    assert left_at(HISTORY, number) == place
-    assert left_at("", number) is None
+    assert places_left(HISTORY).get(number) == place
+    assert places_left("") == {}
 
 
 @given(st.text("0123456789", min_size=1), st.integers(1, 2**32 - 1))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from cdc_daemon.errors import ForeignTokenError, TokenError
-from connectors.postgres.timelines import Timeline
+from cdc_daemon.events import Position
+from connectors.postgres.timelines import Timeline, places_left
 from connectors.postgres.tokens import PostgresTokens
 from connectors.postgres.walpages import WalPages
 
 HISTORY = "1\t0/5000000\tno recovery target specified\n2\t0/7000000\tno recovery target specified\n"
-TOKENS = PostgresTokens(Timeline("71", 3), HISTORY, WalPages(8192, 16 * 1024 * 1024))
+PAGES = WalPages(8192, 16 * 1024 * 1024)
+TOKENS = PostgresTokens(Timeline("71", 3), places_left(HISTORY), PAGES)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,16 @@ def test_a_token_of_another_history_is_refused(token: str, why: str) -> None:
     """Of another system, of a later timeline, or of a commit that was lost."""
     with pytest.raises(ForeignTokenError, match=why):
         TOKENS.read(token)
+
+
+def test_what_may_have_been_lost_is_refused_as_that() -> None:
+    """Where nobody can say where an earlier timeline was left: with a token that can be waited for
+    if it wasn't, and as it is where it is known to be shared.
+    """  # noqa: D205 - one sentence
+    tokens = PostgresTokens(Timeline("71", 3), {2: Position(0x6000000)}, PAGES, is_exact=False)
+    assert tokens.read("71/2:0/6000000") == 0x6000000
+    with pytest.raises(ForeignTokenError, match=r"may have been lost.*up to 0/6000000 at least"):
+        tokens.read("71/2:0/6000001")
+    with pytest.raises(ForeignTokenError, match=r"nobody has said how far.*71/3:0/10"):
+        tokens.read("71/1:0/10")
+    assert tokens.read("71/3:0/6000001") == 0x6000001

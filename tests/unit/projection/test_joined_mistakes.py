@@ -30,6 +30,7 @@ ROOM = table(
     *(Column("hotel_id", INT4), Column("price", ColumnType("numeric", declared="numeric"))),
     *(Column("spot", ColumnType("point", declared="point")), Column("free", ColumnType("bool"))),
     *(Column("pin", TEXT, protection=MASKED), Column("f8", ColumnType("float8"))),
+    Column("any_case", TEXT, equal_by_text=False),
     name="room",
 )
 LINK = table("hotel", "chain", name="link", key=("hotel", "chain"))
@@ -114,6 +115,10 @@ def mistakes(**config: Any) -> list[str]:
         (
             ROOMS | {"on": {"kind": "id"}},
             ".on: public.room.kind (text) and public.hotel.id ",
+        ),
+        (
+            ROOMS | {"on": {"any_case": "name"}},
+            ".on: public.room.any_case: its collation is nondeterministic, so which of its values",
         ),
         (
             ROOMS | {"on": {"f8": "rate"}},

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from cdc_daemon.errors import SourceError
 from cdc_daemon.events import NOWHERE, Position
+from connectors.postgres.timelines import Timeline
 from connectors.relay.log import LogHead, LogPlace
-from connectors.relay.searching import begins_at, offset_after, shared_until
+from connectors.relay.searching import begins_at, offset_after, shared_of_earlier, shared_until
 from connectors.relay.topic import Found, LogTopic
 
 if TYPE_CHECKING:
@@ -125,3 +126,24 @@ def test_a_failover_is_where_the_relay_has_followed_it() -> None:
     found = [log.at(offset_after(log, HERE, Position(after))) for after in (20, 30, 40, 50)]
     assert found == [old[2], new[0], new[1], None]
     assert shared_until(WrittenLog(new, 14), HERE) == NOWHERE
+
+
+def test_each_earlier_timeline_is_shared_as_far_as_the_relay_went_on() -> None:
+    """Not where it began anew: what it had relayed of the one before was lost with it."""
+
+    def relayed(offset: int, timeline: int, after: int, since: int = 0) -> Found:
+        head = LogHead(f"1/{timeline}", {"public.hotel": f"1 since {since}"})
+        place = LogPlace(Position(after), 0, "commit", Position(after + 10))
+        return Found(offset, head, place, 0.0)
+
+    of_first = [relayed(n, 1, 10 * n + 10) for n in range(3)]
+    of_second = [relayed(3 + n, 2, 10 * n + 30) for n in range(3)]
+    of_fourth = [relayed(6, 4, 60), relayed(7, 4, 70)]
+    here = Timeline("1", 4)
+    log = WrittenLog([*of_first, *of_second, *of_fourth], 9)
+    assert shared_of_earlier(log, here) == {1: 30, 2: 60}
+    assert shared_of_earlier(log, Timeline("2", 4)) == {}
+    anew = [relayed(6, 4, 80, since=80), relayed(7, 4, 90, since=80)]
+    assert shared_of_earlier(WrittenLog([*of_first, *of_second, *anew], 9), here) == {1: 30}
+    assert shared_of_earlier(WrittenLog(anew, 9), here) == {}
+    assert shared_of_earlier(WrittenLog([], 9), here) == {}

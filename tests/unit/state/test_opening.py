@@ -22,9 +22,13 @@ from cdc_daemon.state import (
     Home,
     Rebuild,
     Wanted,
+    environment,
+    offline,
+    opening,
 )
 from cdc_daemon.state.mark import MARK, read_mark, write_mark
 from cdc_daemon.state.offline import compact, inspect, rebuild
+from cdc_daemon.state.schema import Schema
 from tests.generators.states import (
     BY_CITY,
     HOTEL,
@@ -169,6 +173,55 @@ def test_a_state_is_inspected_beside_the_daemon(tmp_path: Path) -> None:
     assert int(pid) > 0
     expected = "9 (('hotels', 1),) [('public.hotel', '', 10), ('public.hotel', 'city', 10)]\n"
     assert rest == expected
+
+
+def test_who_can_not_say_what_he_reads_does_not_look_beside_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account that may not write the folder: its readers would be in no lock file. Once nobody
+    writes any longer it may look.
+    """  # noqa: D205 - one sentence
+    monkeypatch.setattr(offline, "may_lock", lambda _: False)
+    monkeypatch.setattr(environment, "may_lock", lambda _: False)
+    with new_store(tmp_path) as store:
+        store.fit(Wanted((HOTEL,)))
+        with pytest.raises(StateError, match=r"used by another .* this account may not write"):
+            inspect(tmp_path)
+        with (
+            pytest.raises(StateError, match="this account may not write"),
+            offline.viewed(tmp_path, Wanted((HOTEL,))),
+        ):
+            pass
+        with pytest.raises(StateError, match="this account may not write"):
+            offline.foreseen(tmp_path, here(), str)
+    assert [tree.table for tree in inspect(tmp_path).trees] == ["public.hotel"]
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def test_a_start_that_is_killed_after_its_mark_leaves_a_state_that_can_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is empty, and the next start goes on with it; commands say no more than that."""
+
+    def killed(_folder: Path, env: environment.Environment, _mark: object) -> None:
+        env.close()
+        raise KilledError
+
+    home = Home(tmp_path)
+    monkeypatch.setattr(opening, "Store", killed)
+    with pytest.raises(KilledError):
+        home.create(here())
+    home.close()
+    assert offline.foreseen(tmp_path, here(), str) == (None, Schema())
+    with (
+        pytest.raises(StateError, match="not all that this configuration reads is there yet"),
+        offline.viewed(tmp_path, Wanted((HOTEL,))),
+    ):
+        pass
+    assert inspect(tmp_path).trees == ()
 
 
 def test_a_compacted_state_is_the_same_in_less_room(tmp_path: Path) -> None:

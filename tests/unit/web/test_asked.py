@@ -39,6 +39,8 @@ def test_all_that_is_said_is_meant() -> None:
     assert read(("policy", "own")).timeout_seconds == 2.0
     assert read(("function", "my-bookings")).policy.name == "own"
     assert read(("user", "guest")).policy.name == "eventual"
+    assert read(("strategy", "strong")).policy[:2] == ("", "strong")
+    assert read(("strategy", "eventual"), ("timeout", "3s")).timeout_seconds == 3.0
     assert read(("timeout", "0")).timeout_seconds == 0.0
     assert read(("projection", "hotels"), ("id", "")).what.document_id == b'""'
 
@@ -55,6 +57,9 @@ def test_all_that_is_said_is_meant() -> None:
         ([("projection", "")], 404, "there are hotels, rooms"),
         ([("policy", "")], 404, "eventual"),
         ([("policy", "own"), ("user", "guest")], 400, "not both"),
+        ([("strategy", "string")], 400, "did you mean 'strong'"),
+        ([("strategy", "strong"), ("policy", "own")], 400, "not both"),
+        ([("strategy", "strong"), ("user", "guest")], 400, "not both"),
         ([("timeout", "")], 400, "expected a duration"),
         ([("timeout", "-0.1")], 400, "expected a duration"),
         ([("timeout", "1e3")], 400, "expected a duration"),

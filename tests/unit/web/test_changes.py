@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cdc_daemon.config import load
 from cdc_daemon.metrics import Metrics
+from cdc_daemon.posted.body import Bodies, Post
+from cdc_daemon.posted.documents import key_of
+from cdc_daemon.posted.outcome import Done
 from cdc_daemon.posted.posts import Posts
+from cdc_daemon.posted.rows import Expected
 from cdc_daemon.web import changes as changes_module
 from cdc_daemon.web.routes import application
 from cdc_daemon.web.server import WebServer
 from cdc_daemon.web.status import Status
 from connectors.http import HttpSource
 from connectors.http.config import HttpConfig
+from tests.generators.by_hand import table
 from tests.generators.memory_sink import MemorySink
 from tests.generators.posts import post
 from tests.generators.set_clock import Clock
@@ -32,7 +38,9 @@ web: {changes: {keys: {shop: shop-key, script: script-key}, requests_per_second:
 """
 NOBODY_TAKES_THEM = 503
 TOO_MANY = 429
-CHANGE = {"transactions": [{"changes": [{"table": "hotel", "op": "upsert", "row": {"id": 1}}]}]}
+CHANGE = {
+    "transactions": [{"changes": [{"table": "public.hotel", "op": "upsert", "row": {"id": 1}}]}]
+}
 
 
 @pytest.fixture
@@ -80,3 +88,51 @@ def test_who_has_no_key_uses_up_nothing(server: WebServer, clock: Clock) -> None
     assert clock.now
     assert [post(server.address, CHANGE, key).status for key in ("a", "a", None)] == [401] * 3
     assert post(server.address, CHANGE, "shop-key").status == NOBODY_TAKES_THEM
+
+
+class Silent:
+    """A taker that answers nobody, unless it is looked at when time is up."""
+
+    epoch = "here"
+    unknown = "not_yet"
+
+    def __init__(self, told: Done | None) -> None:
+        hotel = table("id")
+        known = Expected(
+            {hotel.qualified_name: hotel}, {hotel.qualified_name: key_of(hotel)}, truncates=True
+        )
+        self.bodies = Bodies(known, versioned=False, most_changes=10, longest_seconds=60)
+        self.taken: list[Future[Done]] = []
+        self._told = told
+
+    def take(self, post: Post, deadline: float) -> Future[Done]:
+        """Say nothing of it."""
+        assert post.transactions
+        assert deadline
+        self.taken.append(Future())
+        return self.taken[-1]
+
+    def look(self) -> None:
+        """Say what is known, if anything is."""
+        if self._told is not None:
+            self.taken[-1].set_result(self._told)
+
+    def close(self) -> None:
+        """Go on saying nothing."""
+
+
+LATE = Done([{"outcome": "written"}], in_time=False, told={})
+
+
+@pytest.mark.parametrize(("told", "outcome"), [(None, "not_yet"), (LATE, "written")])
+def test_who_posts_is_answered_though_nobody_says_what_became_of_it(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch, told: Done | None, outcome: str
+) -> None:
+    """Shortly after its time is up, by what is known then; the same key has it done once more."""
+    silent = Silent(told)
+    monkeypatch.setattr(Posts, "taker", silent)
+    body = {**CHANGE, "timeout": "0.1s", "idempotency_key": "booking 1"}
+    for times in (1, 2):
+        answer = post(server.address, body, "shop-key")
+        assert (answer.status, answer.outcomes) == (504, [outcome])
+        assert len(silent.taken) == times
