@@ -33,9 +33,14 @@ def items(
     kafka: embedded.KafkaServer,
     opensearch: embedded.OpenSearchServer,
     tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Shop]:
-    """A read model of one table, and one in which each item shows those of the same `n`."""
-    table = {"topic": topics.topic, "key": ["id"], "columns": COLUMNS}
+    """A read model of one table, and one in which each item shows those of the same `n`.
+
+    The parameter is which version messages have.
+    """
+    version = getattr(request, "param", None)
+    table = {"topic": topics.topic, "key": ["id"], "columns": COLUMNS, "version": version}
     source: dict[str, Any] = {
         "format": "debezium",
         "transactions": topics.transactions,
@@ -80,6 +85,7 @@ def test_a_value_that_an_update_leaves_out_is_never_a_placeholder(
     assert items.daemon.total("cdc_dead_letters_total") >= 2
 
 
+@pytest.mark.parametrize("items", [None, "arrival"], indirect=True)
 def test_what_is_shown_in_the_end_is_what_the_transactions_did(
     items: Shop, topics: DebeziumTopics
 ) -> None:
