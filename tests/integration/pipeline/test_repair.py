@@ -128,6 +128,24 @@ def test_an_idle_source_is_no_obstacle(
     assert assert_equal(database.dsn, rest, ITEMS_EXPECTED) == ROWS - 1
 
 
+def test_a_pause_outlives_a_change_of_a_table(
+    daemon: ControlledDaemon, items: psycopg.Connection, database: Database, rest: Rest
+) -> None:
+    """The daemon begins anew in the same process: nothing is read before somebody resumes."""
+    daemon.start(table="public.item")
+    assert daemon.ask("pause")[0] == 200
+    anew = len(daemon.running.events("new_generation"))
+    items.execute("alter table item alter n type bigint")
+    begun = daemon.running.events
+    until(lambda: len(begun("new_generation")) > anew, 60, "it makes another index")
+    until(lambda: daemon.running.status().get("backfill"), 60, "it goes on")
+    assert daemon.running.status()["backfill"]["paused"]
+    assert daemon.ask("resume")[0] == 200
+    until(daemon.done, 60, "all is loaded")
+    daemon.running.catch_up()
+    assert_equal(database.dsn, rest, ITEMS_EXPECTED)
+
+
 def test_a_kill_in_the_middle(daemon: ControlledDaemon, database: Database, rest: Rest) -> None:
     """The next start goes on where it was, into the index that is searched all the time."""
     spoil(rest, "items")
