@@ -50,8 +50,8 @@ class RetryError(CdcError):
 
 
 class NotYetError(RetryError):
-    """It can be reached, but what another process is to bring isn't there yet: no mistake of ours,
-    so it is waited for at the first start as well.
+    """It can be reached, but isn't ready, or what another process is to bring isn't there yet: no
+    mistake of ours, so it is waited for at the first start as well.
     """  # noqa: D205 - one sentence
 
 

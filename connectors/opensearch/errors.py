@@ -15,7 +15,7 @@ from opensearchpy.exceptions import (
     TransportError,
 )
 
-from cdc_daemon.errors import CdcError, RetryError, SinkError
+from cdc_daemon.errors import CdcError, NotYetError, RetryError, SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,7 @@ TOO_LARGE = 413
 REQUEST_TIMEOUT = 408
 OVERLOADED = 429
 SERVER_ERRORS = 500
+UNAVAILABLE = 503
 
 MAX_EXPLANATION = 600
 """Characters of a server's explanation that are kept: it may quote whole field values."""
@@ -123,7 +124,9 @@ def _refused(error: TransportError, action: str, where: str) -> CdcError:
         return RetryError(message, reason="blocked")
     if status in {REQUEST_TIMEOUT, OVERLOADED} or status >= SERVER_ERRORS:
         message = f"OpenSearch at {where} is overloaded or not ready ({action}): {text}"
-        return RetryError(message, reason="overloaded")
+        # Who says of itself that it isn't ready has the right address: it is waited for.
+        is_there = status in {OVERLOADED, UNAVAILABLE} and "error" in body
+        return (NotYetError if is_there else RetryError)(message, reason="overloaded")
     if status == UNAUTHORIZED:
         return RefusedError(
             f"OpenSearch at {where} does not accept the credentials (HTTP 401). Check `sink.user`"

@@ -8,7 +8,7 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from cdc_daemon.errors import CdcError, RetryError, SinkError
+from cdc_daemon.errors import CdcError, NotYetError, RetryError, SinkError
 from connectors.opensearch.errors import RefusedError, mapped_errors
 
 
@@ -33,6 +33,17 @@ def test_overload(status: int) -> None:
     error = raised(refused(status))
     assert isinstance(error, RetryError)
     assert error.reason == "overloaded"
+
+
+def test_what_is_not_ready_is_waited_for_at_the_first_start_too() -> None:
+    """It says so itself, so its address is no mistake; what stands before it may be one."""
+    for status in (429, 503):
+        assert isinstance(
+            raised(refused(status, "no_shard_available_action_exception")), NotYetError
+        )
+    gateway = opensearchpy.TransportError(503, "Service Unavailable", "<html>no upstream</html>")
+    assert not isinstance(raised(gateway), NotYetError)
+    assert not isinstance(raised(refused(500)), NotYetError)
 
 
 def test_block() -> None:
