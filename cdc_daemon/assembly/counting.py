@@ -255,6 +255,7 @@ class PathCount:
             yield (found,)
             return
         for near in self._links[at - 1].up(batch, found[1]):
+            batch.look_up()
             for head in self._heads(batch, near, at - 1):
                 yield (*head, found)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MARK: Final = "mark.json"
 OWNER: Final = "owner"
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Of the state as a whole; a state of another format is loaded anew."""
 GLANCE_SECONDS: Final = 0.1
 """Who only asks for the owner (`owner`) has the lock for less."""

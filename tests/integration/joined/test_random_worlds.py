@@ -1,6 +1,6 @@
 """Random worlds under concurrent transactions: what a daemon writes, with SQL as the oracle.
 
-PROPERTY_SECONDS says how long each (15), or PROOF_SECONDS how long five sixths of all together.
+Half of PROPERTY_SECONDS (15) is for each, or 1.2 times PROOF_SECONDS for all of them together.
 PROPERTY_SEED repeats a run: its first worlds are those that failed.
 """
 

@@ -233,3 +233,22 @@ def test_others_are_heard_while_one_row_moves_very_many_counted_ones(
         # The key of each is found, then each, then taken away as it was, and added as it is.
         assert len(heard) >= 40
         assert store.fan_out_all() == {"1": {"id": 1, "named": 1_000}}
+
+
+def test_others_are_heard_while_one_counted_row_moves_very_many_counters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reached by a junction, from very many rows."""
+    monkeypatch.setattr(applying, "BEAT_ROWS", 100)
+    count = {"count": "public.tag", **THROUGH, "where": "name <> ''"}
+    with joined(tmp_path, hotels={"embed": {"tags": count}}) as store:
+        store.insert("tag", id=5, name="")
+        for number in range(1_000):
+            store.insert("hotel_tag", hotel_id=number, tag_id=5)
+        store.commit()
+        heard: list[bool] = []
+        store.projections.meanwhile = lambda: heard.append(True)
+        store.update("tag", 5, name="pool")
+        store.commit()
+        # Each way is gone once to take away what was counted, and once to add what is.
+        assert len(heard) >= 20

@@ -5,6 +5,7 @@ That is where it may say that a transaction is full (`MDB_TXN_FULL`), which no l
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from cdc_daemon.events import Position
@@ -81,3 +82,4 @@ def test_more_pages_are_changed_than_lmdb_keeps(
     assert count_in(store, b'"city 3"') == len(range(3, ROWS, CITIES))
     kill(store)
     home.close()
+    shutil.rmtree(tmp_path)  # half a gigabyte, of which pytest would keep three
