@@ -62,8 +62,8 @@ def shared_until(log: Searched, here: str) -> Position:
 
 
 def shared_of_earlier(log: Searched, here: Timeline) -> dict[int, Position]:
-    """The same of each timeline before `here`, by its number; not where the log has a break there:
-    what was relayed then was lost with it.
+    """The same of each timeline before `here`, by its number; of none before a break of the log:
+    the one that it goes on with may have left them earlier.
     """  # noqa: D205 - one sentence
     low, high = log.bounds()
     shared: dict[int, Position] = {}
@@ -73,8 +73,12 @@ def shared_of_earlier(log: Searched, here: Timeline) -> dict[int, Position]:
         if timeline.system != here.system or timeline.number >= here.number:
             break
         found = log.at(log.first_where(partial(_is_later, timeline), low, high))
-        if found is not None and whole_since(found.head) < found.place.after:
+        if found is None or not _is_later(timeline, found):
+            break  # the end of the log; what is beyond was written since it was looked up
+        if whole_since(found.head) < found.place.after:
             shared[timeline.number] = found.place.after
+        else:
+            shared.clear()
     return shared
 
 

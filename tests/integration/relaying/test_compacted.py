@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.generators.forked import command
+from tests.generators.running_daemon import PATIENCE
 
 if TYPE_CHECKING:
     import psycopg
@@ -29,7 +30,7 @@ def test_a_truncate_that_a_topic_refuses_is_said_and_can_be_left_out(
     assert "Set `sink.truncates: false`" in command("check", str(file)).stdout
     hotels.execute("truncate hotel")
     hotels.execute("insert into hotel values (2, 'after')")
-    assert daemon.wait(WAIT_SECONDS) == 4
+    assert daemon.wait(PATIENCE * WAIT_SECONDS) == 4
     assert "a topic refuses a message" in daemon.tail()
     configuration = json.loads(file.read_text())
     configuration["sink"]["truncates"] = False

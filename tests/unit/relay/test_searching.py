@@ -129,7 +129,7 @@ def test_a_failover_is_where_the_relay_has_followed_it() -> None:
 
 
 def test_each_earlier_timeline_is_shared_as_far_as_the_relay_went_on() -> None:
-    """Not where it began anew: what it had relayed of the one before was lost with it."""
+    """Of none where it began anew: that one may have left them earlier."""
 
     def relayed(offset: int, timeline: int, after: int, since: int = 0) -> Found:
         head = LogHead(f"1/{timeline}", {"public.hotel": f"1 since {since}"})
@@ -144,6 +144,8 @@ def test_each_earlier_timeline_is_shared_as_far_as_the_relay_went_on() -> None:
     assert shared_of_earlier(log, here) == {1: 30, 2: 60}
     assert shared_of_earlier(log, Timeline("2", 4)) == {}
     anew = [relayed(6, 4, 80, since=80), relayed(7, 4, 90, since=80)]
-    assert shared_of_earlier(WrittenLog([*of_first, *of_second, *anew], 9), here) == {1: 30}
+    assert shared_of_earlier(WrittenLog([*of_first, *of_second, *anew], 9), here) == {}
     assert shared_of_earlier(WrittenLog(anew, 9), here) == {}
     assert shared_of_earlier(WrittenLog([], 9), here) == {}
+    written_since = WrittenLog(of_first, 2)
+    assert shared_of_earlier(written_since, here) == {}
