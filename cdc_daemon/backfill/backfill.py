@@ -387,6 +387,7 @@ class Backfill:
         self._loads.close()
         self._workers = []
         self._prepare()
+        self._unseen = ()
         self._delivery.progress.held = None
         self._all_loaded()
 

@@ -108,21 +108,20 @@ class Loads:
         idle_at = time.monotonic() + IDLE_SECONDS
         with self._changed:
             while not self.closed:
-                work = None if self.paused else self._next()
-                if work is None and time.monotonic() >= idle_at:
+                now = time.monotonic()
+                work = None if self.paused else self._next(now)
+                if work is None and now >= idle_at:
                     work = Work(connection=self.connection)
                 if work is not None:
                     return work
-                now = time.monotonic()
                 moments = (at for load in self._active.values() for at in load.moments())
                 soonest = min((at for at in moments if at > now), default=idle_at)
                 self._changed.wait(min(soonest, idle_at) - now)
             return None
 
-    def _next(self) -> Work | None:
+    def _next(self, now: float) -> Work | None:
         if sum(load.out for load in self._active.values()) >= self._most_out:
             return None
-        now = time.monotonic()
         for load in self._active.values():
             load.take_up_postponed(now)
             if not load.planned and not load.out and load.plan_at <= now:

@@ -174,6 +174,7 @@ class Waiting:
         if answer.status == OTHER_EPOCH and all(token.system != system for token in refused):
             return given if system is None else [*given, *self._held(system)]
         if followed is not None and _are_earlier(refused, followed):
+            logger.info("positions of this session are waited for after: %s", answer.reason)
             session.carry_over(followed)
             return [*given, *self._held(system)]
         logger.warning("positions of this session were lost with a history: %s", answer.reason)

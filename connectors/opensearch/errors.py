@@ -119,14 +119,15 @@ def _refused(error: TransportError, action: str, where: str) -> CdcError:
     status = error.status_code if isinstance(error.status_code, int) else 0
     body = error.info if isinstance(error.info, dict) else {}
     kind, text = explain(body.get("error", error.error))
+    # Who says of itself that it isn't ready has the right address: it is waited for.
+    is_there = status in {OVERLOADED, UNAVAILABLE} and "error" in body
+    trouble = NotYetError if is_there else RetryError
     if kind == BLOCKED:
         message = f"OpenSearch at {where} takes no writes for now ({action}): {text}"
-        return RetryError(message, reason="blocked")
+        return trouble(message, reason="blocked")
     if status in {REQUEST_TIMEOUT, OVERLOADED} or status >= SERVER_ERRORS:
         message = f"OpenSearch at {where} is overloaded or not ready ({action}): {text}"
-        # Who says of itself that it isn't ready has the right address: it is waited for.
-        is_there = status in {OVERLOADED, UNAVAILABLE} and "error" in body
-        return (NotYetError if is_there else RetryError)(message, reason="overloaded")
+        return trouble(message, reason="overloaded")
     if status == UNAUTHORIZED:
         return RefusedError(
             f"OpenSearch at {where} does not accept the credentials (HTTP 401). Check `sink.user`"

@@ -85,6 +85,8 @@ class OutboxSource:
         self._followed: Followed | None = None
         self._shared: dict[int, Position] = {}
         """Up to where earlier timelines are shared at least, as far as we have followed on."""
+        self._shared_on = 0
+        """The timeline on which that was asked last."""
         self._durable = NOWHERE
         self._cleaned_at = 0.0
         self._cleaned = NOWHERE
@@ -102,6 +104,9 @@ class OutboxSource:
         here, other = self._database.identity(), read_timeline(source_id)
         if here.system == other.system and here.number > other.number:
             last = max((entry.position for entry in self._entries()), default=NOWHERE)
+            if here.number != self._shared_on:  # it may be a sibling that goes on from before
+                self._shared_on = here.number
+                self._shared = {n: min(until, last) for n, until in self._shared.items()}
             # The first answer: later on the journal has what was read in this timeline, too.
             return self._shared.setdefault(other.number, last)
         return self._database.shared_until(source_id)

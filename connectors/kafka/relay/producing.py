@@ -190,10 +190,10 @@ class Transactions:
             )
         if code == KafkaError.INVALID_RECORD:
             return (
-                "a topic refuses a message. One that is compacted takes none without a key, and a "
-                "TRUNCATE has none, nor has any change of a table without a primary key, nor has the "
-                "log. Set `truncates: false` of the sink; or, for the log, or a table without a key, "
-                "run: "
+                "a topic refuses a message. One that is compacted takes none without a key: a "
+                "TRUNCATE has none, nor any change of a table without a primary key, nor anything "
+                "in the log. Set `truncates: false` of the sink; or, for the log, or a table "
+                "without a key, run: "
                 "kafka-configs --alter --entity-type topics --entity-name TOPIC --add-config "
                 "cleanup.policy=delete; and start again"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -214,11 +215,13 @@ def test_options_of_the_publication_that_are_altered_lose_nothing(
     daemon.catch_up()
     altered, right = options
     alter = f"alter publication {publication(connection)} set "
+    daemon.signal(signal.SIGSTOP)  # it could look between two of these
     connection.execute(f"{alter} ({altered})".encode())
     connection.execute("update item set n = -n where id < 100; delete from item where id > 400")
     connection.execute("update old set n = -n where id < 100")
     if back:
         connection.execute(f"{alter} ({right})".encode())
+    daemon.signal(signal.SIGCONT)
     until(lambda: bool(daemon.events("schema_changed")), 60, "it is noticed")
     connection.execute("update item set n = 0 where id = 200")
     daemon.wait_until("streaming")

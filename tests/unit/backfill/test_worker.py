@@ -82,7 +82,7 @@ class Reading(NamedTuple):
     def brought(self) -> list[str]:
         """The tables of the chunks that were read, once two more are."""
         seen: list[str] = []
-        assert wait_until(lambda: len(self.more(seen)) >= 2, 5), self.failures
+        assert wait_until(lambda: len(self.more(seen)) >= 2, 20), self.failures
         return seen
 
     def more(self, seen: list[str]) -> list[str]:

@@ -41,6 +41,7 @@ def test_what_is_not_ready_is_waited_for_at_the_first_start_too() -> None:
         assert isinstance(
             raised(refused(status, "no_shard_available_action_exception")), NotYetError
         )
+    assert isinstance(raised(refused(503, "cluster_block_exception")), NotYetError)
     gateway = opensearchpy.TransportError(503, "Service Unavailable", "<html>no upstream</html>")
     assert not isinstance(raised(gateway), NotYetError)
     assert not isinstance(raised(refused(500)), NotYetError)
