@@ -1,9 +1,8 @@
-"""What could be missed, gained or kept: triggers, rights, parts, values, one reader."""
+"""What could be missed or gained: triggers, rights, values, one reader."""
 
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from ipaddress import ip_address
@@ -22,13 +21,13 @@ from cdc_daemon.errors import (
     SourceError,
     StartAgainError,
 )
-from cdc_daemon.events import ChangeKind
 from cdc_daemon.ports import TableRequest
 from connectors.outbox import OutboxSource
 from connectors.outbox.config import OutboxConfig
 from connectors.outbox.installing import find_installed, owner_reasons
-from connectors.outbox.objects import PART_CHANGES, reader_rights
+from connectors.outbox.objects import reader_rights
 from connectors.postgres.database import Database as DatabaseOfSource
+from tests.generators.outbox_parts import clean, write_parts
 from tests.generators.outbox_rows import Added
 from tests.generators.outboxes import install_outbox
 from tests.generators.running_daemon import until
@@ -148,94 +147,6 @@ def test_a_role_that_only_reads_can_follow(
     assert len(added.rows) == 3
     added.source.close()
     connection.execute(f"drop owned by {role}; drop role {role}")
-
-
-def write_parts(connection: Connection, added: Added) -> None:
-    """Into three parts of the outbox."""
-    for part in range(3):
-        connection.execute("select setval('cdc_daemon.change_id', %s)", [part * PART_CHANGES + 1])
-        connection.execute("insert into item values (%s)", [part])
-    added.read_all()
-
-
-def clean(added: Added, connection: Connection) -> int:
-    """All is durable, and the outbox is cleaned now and then; how many parts hold something."""
-    position = added.commits[-1].position
-    added.source.confirm(received=position, durable=position, searchable=position)
-    added.take(added.source.read(0.1))
-    return kept_parts(connection)
-
-
-CLEANED_SECONDS = 240
-"""Only a reader that waits for the writer isn't done by then."""
-
-
-def kept_parts(connection: Connection) -> int:
-    """How many parts hold something."""
-    [(count,)] = connection.execute(
-        "select count(*) from pg_class where relname ~ '^change_[0-9]$' "
-        "and pg_relation_size(oid) > 0"
-    )
-    return int(count)
-
-
-def test_what_is_not_durable_stays(connection: Connection, make_outbox: MakeOutbox) -> None:
-    """Whatever was read: it comes again."""
-    connection.execute(ITEM)
-    added = Added(make_outbox("item"), "item")
-    begun = added.begin()
-    write_parts(connection, added)
-    added.source.confirm(received=begun, durable=begun, searchable=begun)
-    added.read_all()
-    assert kept_parts(connection) == 3
-    first = added.commits[-1].position
-    connection.execute("delete from item")
-    added.follow()
-    added.source.start(added.relations, first)
-    changes = len(added.changes)
-    added.follow()
-    assert [change.kind for change in added.changes[changes:]] == [ChangeKind.DELETE] * 3
-
-
-def test_a_part_that_somebody_uses_is_left_for_later(
-    database: Database, connection: Connection, make_outbox: MakeOutbox
-) -> None:
-    """The others are emptied, nobody waits for the writer or for us, and nothing is lost."""
-    connection.execute(ITEM)
-    added = Added(make_outbox("item"), "item")
-    added.begin()
-    write_parts(connection, added)
-    with psycopg.connect(database.dsn) as writer, ThreadPoolExecutor(1) as reader:
-        writer.execute("select setval('cdc_daemon.change_id', 100)")
-        writer.execute("insert into item values (50)")  # uses the first part until it commits
-        connection.execute("select setval('cdc_daemon.change_id', %s)", [2 * PART_CHANGES + 100])
-        cleaned = reader.submit(until, lambda: clean(added, connection) == 2, 60, "one is empty")
-        try:
-            cleaned.result(CLEANED_SECONDS)
-            with psycopg.connect(database.dsn) as other:
-                other.execute("set lock_timeout = '10s'")
-                other.execute("lock table cdc_daemon.change_0 in row exclusive mode")
-        finally:
-            writer.commit()  # a reader that has waited for it goes on, and its thread ends
-        [(kept,)] = connection.execute("select count(*) from cdc_daemon.change_0")
-        assert kept == 2, "what was read, and what was being written"
-    added.read_all()
-    assert set(added.rows) == {0, 1, 2, 50}
-    until(lambda: clean(added, connection) == 1, 60, "it is emptied as well")
-
-
-def test_a_part_that_was_in_use_is_emptied_though_nobody_writes(
-    database: Database, connection: Connection, make_outbox: MakeOutbox
-) -> None:
-    """A dump reads it just then: it is tried again although nothing more is durable."""
-    connection.execute(ITEM)
-    added = Added(make_outbox("item"), "item")
-    added.begin()
-    write_parts(connection, added)
-    with psycopg.connect(database.dsn) as dump:
-        dump.execute("lock table cdc_daemon.change_0 in access share mode")
-        until(lambda: clean(added, connection) == 2, 60, "the other one is empty")
-    until(lambda: clean(added, connection) == 1, 60, "it is emptied as well")
 
 
 def test_a_second_reader_is_refused(connection: Connection, make_outbox: MakeOutbox) -> None:

@@ -5,130 +5,22 @@ from __future__ import annotations
 import random
 import threading
 import time
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cdc_daemon.consistency.hindered import Hindrance
 from cdc_daemon.consistency.logend import LogEnd
-from cdc_daemon.consistency.waiters import NobodyServesError, TooManyError, Waiters
+from cdc_daemon.consistency.waiters import NobodyServesError, TooManyError
 from cdc_daemon.consistency.waiting import Waiter, What, position_of, reason
 from cdc_daemon.consistency.waitqueue import FEW, WaitQueue
 from cdc_daemon.errors import ForeignTokenError, FutureTokenError, RetryError, TokenError
-from cdc_daemon.events import NOWHERE, Position
+from cdc_daemon.events import Position
 from tests.generators.conditions import wait_until
 from tests.generators.scripted_source import MemoryClock, MemoryTokens
+from tests.generators.waiting_room import FakePipeline, Room
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-
-class Positions:
-    """How far a pipeline is, as the test says."""
-
-    def __init__(self) -> None:
-        self.received = NOWHERE
-        self.unfilled: Position | None = None
-        self.incomplete: Mapping[str, Position] = MappingProxyType({})
-        self.unpublished: frozenset[str] = frozenset()
-        self.reread: frozenset[str] = frozenset()
-        self.by_index = {"i1": NOWHERE, "i2": NOWHERE}
-        self.written = NOWHERE
-
-    def durable(self) -> Position:
-        """As set."""
-        return self.written
-
-    def durable_of(self, indices: Collection[str]) -> Position:  # noqa: ARG002 - the port
-        """As set."""
-        return self.written
-
-    def searchable(self) -> Position:
-        """All of it."""
-        return min(self.by_index.values())
-
-    def searchable_of(self, indices: Collection[str]) -> Position:
-        """As set."""
-        return min(self.by_index[index] for index in indices)
-
-
-class Document:
-    """Shown when the test says so."""
-
-    def __init__(self) -> None:
-        self.shown = False
-        self.asked = 0
-        self.waits_for: Hindrance | None = None
-
-    def is_shown(self) -> bool:
-        """As set."""
-        self.asked += 1
-        return self.shown
-
-    def hindrance(self) -> Hindrance | None:
-        """As set."""
-        return self.waits_for
-
-
-class FakePipeline:
-    """A pipeline of two read models."""
-
-    def __init__(self) -> None:
-        self.progress = Positions()
-        self.indices: Mapping[str, str] = {"one": "i1", "two": "i2"}
-        self.hurried: list[tuple[Position, list[str] | None]] = []
-        self.documents: dict[bytes, Document] = {}
-
-    def hurry(self, position: Position, projections: Collection[str] | None = None) -> None:
-        """Note it."""
-        self.hurried.append((position, None if projections is None else list(projections)))
-
-    def take_back(self, position: Position, projections: Collection[str] | None = None) -> None:
-        """It isn't hurried any more."""
-        self.hurried.remove((position, None if projections is None else list(projections)))
-
-    def awaited_document(
-        self,
-        projection: str,  # noqa: ARG002 - the port
-        document_id: bytes,
-        position: Position,  # noqa: ARG002 - the port
-    ) -> Document:
-        """One a document."""
-        return self.documents.setdefault(document_id, Document())
-
-    def reach(self, received: int, one: int, two: int) -> None:
-        """It goes on."""
-        self.progress.received = Position(received)
-        self.progress.by_index = {"i1": Position(one), "i2": Position(two)}
-
-
-class Room:
-    """Waiters of a pipeline, and who was woken: one list a call."""
-
-    def __init__(self, most: int = 100) -> None:
-        self.pipeline = FakePipeline()
-        self.waiters = Waiters(most)
-        self.calls: list[Sequence[Waiter]] = []
-        self.waiters.wake = self.calls.append
-        self.waiters.follow(self.pipeline, MemoryTokens("e"))
-
-    def wait(self, *tokens: object, what: What | None = None) -> Waiter:
-        """One more."""
-        waiter = Waiter([str(token) for token in tokens], what or What())
-        self.waiters.add(waiter)
-        return waiter
-
-    @property
-    def woken(self) -> list[Waiter]:
-        """Everyone until now."""
-        return [waiter for call in self.calls for waiter in call]
-
-
-@pytest.fixture
-def room() -> Room:
-    """Nobody waits."""
-    return Room()
+    from collections.abc import Sequence
 
 
 def test_all_whom_a_position_has_reached_are_woken_together(room: Room) -> None:
@@ -209,82 +101,6 @@ def test_who_was_refused_at_a_start_takes_no_other_place(
         other.documents[document_id].shown = True
     room.waiters.look()
     assert good.reached
-
-
-def test_a_document_is_looked_at_once_its_position_is_received(room: Room) -> None:
-    """Whatever the read model is waiting for."""
-    waiter = room.wait(10, what=What("one", b'"a"'))
-    document = room.pipeline.documents[b'"a"']
-    document.shown = True
-    room.waiters.look()
-    assert (document.asked, waiter.reached) == (0, False)
-    document.shown = False
-    room.pipeline.reach(10, 3, 3)
-    room.waiters.look()
-    assert (document.asked, waiter.reached) == (1, False)
-    document.shown = True
-    room.waiters.look()
-    assert waiter.reached
-    assert room.woken == [waiter]
-
-
-def test_looking_asks_no_document_that_still_waits_for_the_same() -> None:
-    """A thousand wait for one sink, or one refresh, while all else goes on: they cost a question
-    for each thing that they wait for, and not one each.
-    """  # noqa: D205 - one sentence
-    room = Room(most=1000)
-    lanes = {"a": 1, "b": 1}
-    documents = room.pipeline.documents
-    waits = []
-    for number in range(1000):
-        name = f'"{number}"'.encode()
-        waits.append(room.wait(10, what=What(("one", "two")[number % 2], name)))
-        lane = "ab"[number % 2]
-        documents[name].waits_for = Hindrance(
-            lane,
-            2 + number // 500,
-            lambda lane=lane: lanes[lane],  # type: ignore[misc]  # bound
-        )
-    for position in range(10, 210):
-        room.pipeline.reach(position, 3, 3)
-        room.waiters.look()
-    assert sum(one.asked for one in documents.values()) == 1000
-    for one in documents.values():
-        one.shown = True
-    room.waiters.look()
-    assert room.woken == []
-    room.waiters.forget(waits[0])
-    lanes["a"] = 2
-    room.waiters.look()
-    assert room.woken == waits[2:500:2]
-    lanes["a"] = lanes["b"] = 3
-    room.waiters.look()
-    assert set(room.woken) == set(waits[1:])
-    assert sum(one.asked for one in documents.values()) == 1999
-    assert len(room.waiters) == 0
-
-
-def test_a_document_may_wait_for_one_thing_after_the_other(room: Room) -> None:
-    """For a request, then for a refresh, and then for what nobody knows."""
-    done = {"lane": 1, "refresh": 1}
-    waiter = room.wait(10, what=What("one", b'"a"'))
-    document = room.pipeline.documents[b'"a"']
-
-    def asked_after(**now: int) -> int:
-        before = document.asked
-        done.update(now)
-        room.waiters.look()
-        return document.asked - before
-
-    document.waits_for = Hindrance("lane", 2, lambda: done["lane"])
-    room.pipeline.reach(10, 3, 3)
-    assert [asked_after(), asked_after(), asked_after(refresh=5)] == [1, 0, 0]
-    document.waits_for = Hindrance("refresh", 7, lambda: done["refresh"])
-    assert [asked_after(lane=2), asked_after(lane=9), asked_after(refresh=6)] == [1, 0, 0]
-    document.waits_for = None
-    assert [asked_after(refresh=8), asked_after(), asked_after()] == [1, 1, 1]
-    document.shown = True
-    assert (asked_after(), room.woken) == (1, [waiter])
 
 
 def test_who_leaves_is_forgotten(room: Room) -> None:
