@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
 import stamina
 
 from cdc_daemon.covering import Covered
@@ -17,7 +16,6 @@ from cdc_daemon.events import (
     Checkpoint,
     Commit,
     Coverage,
-    OwnVersion,
     Position,
     StreamAbort,
     StreamStart,
@@ -32,30 +30,21 @@ from tests.generators.pipeline_reader import (
     commit,
     delete,
     insert,
-    readers,
     truncate,
 )
 from tests.generators.scripted_source import Below
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from cdc_daemon.events import Event
 
 
-@pytest.fixture
-def make(tmp_path: Path, no_backoff: None) -> Iterator[Callable[..., Reader]]:  # noqa: ARG001 - for its effect
-    """Make a reader; ended afterwards."""
-    with readers(tmp_path) as reader:
-        yield reader
-
-
 def test_a_transaction_is_sent_at_its_commit_and_each_document_once(
-    make: Callable[..., Reader],
+    make_reader: Callable[..., Reader],
 ) -> None:
     """Nothing of it before; the last content at the commit's version; confirmed when stored."""
-    reader = make()
+    reader = make_reader()
     reader.source.script = [[insert(1, "a"), insert(2)], [insert(1, "b")]]
     reader.start()
     time.sleep(0.2)
@@ -69,83 +58,11 @@ def test_a_transaction_is_sent_at_its_commit_and_each_document_once(
         assert durable in {100, 110}
 
 
-def test_documents_have_the_version_that_a_commit_brings(make: Callable[..., Reader]) -> None:
-    """And the position of the commit is what is durable then."""
-    reader = make()
-    reader.source.script = [[insert(1), replace(commit(110), version=7), insert(2), commit(120)]]
-    reader.start()
-    assert wait_until(lambda: reader.last_confirmed() == (120, 120, 120))
-    assert [version for version, _ in reader.searchable().values()] == [7, 120]
-
-
-def test_changes_of_one_transaction_have_versions_of_their_own(
-    make: Callable[..., Reader],
+def test_nothing_is_confirmed_before_the_checkpoint_is_stored(
+    make_reader: Callable[..., Reader],
 ) -> None:
-    """Each document that of what changed it last, whichever comes last in the transaction."""
-    reader = make()
-    reader.source.script = [
-        [insert(1), commit(105)],
-        [
-            insert(1, "a"),
-            OwnVersion(900),
-            insert(2),
-            OwnVersion(7),
-            insert(1, "b"),
-            OwnVersion(901),
-        ],
-        [insert(3), commit(110)],
-        [insert(2, "next"), replace(commit(120), version=8)],
-    ]
-    reader.start()
-    assert wait_until(lambda: reader.last_confirmed() == (120, 120, 120))
-    assert reader.searchable() == {
-        b'"1"': (901, b'{"name":"b"}'),
-        b'"2"': (8, b'{"name":"next"}'),
-        b'"3"': (110, b'{"name":"x"}'),
-    }
-
-
-def test_changes_with_versions_of_their_own_are_forgotten_with_their_transaction(
-    make: Callable[..., Reader],
-) -> None:
-    """It comes again whole after the connection was lost."""
-    reader = make()
-    reader.source.script = [
-        [insert(7), OwnVersion(7), insert(8), OwnVersion(3)],
-        RetryError("connection lost"),
-        [insert(8, "again"), OwnVersion(4), commit(120)],
-    ]
-    reader.start()
-    assert wait_until(lambda: reader.delivery.progress.searchable() == 120)
-    assert reader.searchable() == {b'"8"': (4, b'{"name":"again"}')}
-
-
-@pytest.mark.parametrize("together", [False, True])
-def test_a_truncate_with_a_version_takes_what_is_as_old(
-    make: Callable[..., Reader], *, together: bool
-) -> None:
-    """Versions that messages bring may leave no room between them; what comes later stays."""
-
-    def ends(position: int, version: int) -> list[Event]:
-        if together:
-            return [OwnVersion(version)]
-        return [replace(commit(position), version=version)]
-
-    reader = make()
-    reader.source.script = [
-        [insert(1), replace(commit(110), version=6), insert(2), replace(commit(115), version=7)],
-        [truncate(), *ends(120, 8), insert(3), *ends(125, 9), insert(4), *ends(130, 9)],
-        [commit(140)],
-    ]
-    reader.start()
-    assert wait_until(lambda: reader.delivery.progress.searchable() == 140)
-    there = {key: known[0] for key, known in reader.searchable().items() if known[1]}
-    assert there == {b'"3"': 9, b'"4"': 9}
-
-
-def test_nothing_is_confirmed_before_the_checkpoint_is_stored(make: Callable[..., Reader]) -> None:
     """Durable documents alone are not enough: the place in the source would be lost."""
-    reader = make()
+    reader = make_reader()
 
     def refuse(_: Checkpoint) -> None:
         raise RetryError("not now")
@@ -160,9 +77,11 @@ def test_nothing_is_confirmed_before_the_checkpoint_is_stored(make: Callable[...
     assert wait_until(lambda: reader.last_confirmed()[1] == 110)
 
 
-def test_a_transaction_that_was_cut_off_comes_again_whole(make: Callable[..., Reader]) -> None:
+def test_a_transaction_that_was_cut_off_comes_again_whole(
+    make_reader: Callable[..., Reader],
+) -> None:
     """What was folded of it is forgotten; the stream goes on after the last commit."""
-    reader = make(transaction_bytes=1)
+    reader = make_reader(transaction_bytes=1)
     lost = RetryError("connection lost")
     reader.source.script = [
         [insert(1), commit(110), insert(7), insert(8)],
@@ -177,10 +96,10 @@ def test_a_transaction_that_was_cut_off_comes_again_whole(make: Callable[..., Re
 
 
 def test_a_truncate_deletes_what_was_before_and_keeps_what_comes_after(
-    make: Callable[..., Reader],
+    make_reader: Callable[..., Reader],
 ) -> None:
     """Also rows of the same transaction, before and after it."""
-    reader = make()
+    reader = make_reader()
     reader.source.script = [
         [insert(1), insert(2), commit(110)],
         [insert(3), truncate(), insert(2, "new"), commit(120), insert(4), commit(130)],
@@ -191,17 +110,19 @@ def test_a_truncate_deletes_what_was_before_and_keeps_what_comes_after(
     assert there == {b'"2"': b'{"name":"new"}', b'"4"': b'{"name":"x"}'}
 
 
-def test_an_idle_source_moves_on(make: Callable[..., Reader]) -> None:
+def test_an_idle_source_moves_on(make_reader: Callable[..., Reader]) -> None:
     """A watermark is confirmed without a document, at once when it is urgent."""
-    reader = make()
+    reader = make_reader()
     reader.source.script = [[Watermark(Position(150))], [Watermark(Position(160), urgent=True)]]
     reader.start()
     assert wait_until(lambda: reader.last_confirmed() == (160, 160, 160), 2)
 
 
-def test_the_source_hears_from_us_while_the_queue_is_full(make: Callable[..., Reader]) -> None:
+def test_the_source_hears_from_us_while_the_queue_is_full(
+    make_reader: Callable[..., Reader],
+) -> None:
     """A slow sink must not cut the connection: we report, and read nothing more."""
-    reader = make(queue=30_000)
+    reader = make_reader(queue=30_000)
     reader.sink.gate.clear()
     reader.source.script = [
         [insert(number, "x" * 1_000), commit(110 + number)] for number in range(200)
@@ -219,9 +140,9 @@ def test_the_source_hears_from_us_while_the_queue_is_full(make: Callable[..., Re
     assert wait_until(lambda: reader.delivery.progress.searchable() == 309)
 
 
-def test_a_large_transaction_is_folded_on_disk(make: Callable[..., Reader]) -> None:
+def test_a_large_transaction_is_folded_on_disk(make_reader: Callable[..., Reader]) -> None:
     """Memory stays bounded; the outcome is the same."""
-    reader = make(transaction_bytes=20_000)
+    reader = make_reader(transaction_bytes=20_000)
     reader.source.script = [
         [insert(number % 500, f"{number}") for number in range(start, start + 200)]
         for start in range(0, 4_000, 200)
@@ -239,10 +160,10 @@ def test_a_large_transaction_is_folded_on_disk(make: Callable[..., Reader]) -> N
 
 
 def test_a_transaction_that_comes_in_parts_is_sent_at_its_commit(
-    make: Callable[..., Reader],
+    make_reader: Callable[..., Reader],
 ) -> None:
     """At its version, without what was rolled back; others and watermarks pass it meanwhile."""
-    reader = make()
+    reader = make_reader()
     reader.source.script = [
         [StreamStart(7, 7), insert(1, "a"), insert(2)],
         [StreamStart(7, 8), insert(1, "b"), truncate(), StreamStop(), StreamAbort(7, 8)],
@@ -264,9 +185,11 @@ def test_a_transaction_that_comes_in_parts_is_sent_at_its_commit(
     }
 
 
-def test_parts_of_a_transaction_that_were_cut_off_come_again(make: Callable[..., Reader]) -> None:
+def test_parts_of_a_transaction_that_were_cut_off_come_again(
+    make_reader: Callable[..., Reader],
+) -> None:
     """What was folded of it is forgotten, on disk too, and nothing of it is confirmed."""
-    reader = make(transaction_bytes=1)
+    reader = make_reader(transaction_bytes=1)
     part: list[Event] = [StreamStart(7, 7), insert(7, "cut off"), insert(8), StreamStop()]
     reader.source.script = [
         [*part, insert(1), commit(110)],
@@ -280,10 +203,10 @@ def test_parts_of_a_transaction_that_were_cut_off_come_again(make: Callable[...,
 
 
 def test_a_fold_in_too_many_pieces_is_gathered_while_the_source_hears_from_us(
-    make: Callable[..., Reader],
+    make_reader: Callable[..., Reader],
 ) -> None:
     """However often it was spilled."""
-    reader = make(transaction_bytes=1)
+    reader = make_reader(transaction_bytes=1)
     reader.source.script = [[insert(number % 150, f"{number}")] for number in range(300)]
     reader.source.script.append([commit(110)])
     reader.start()
@@ -292,9 +215,9 @@ def test_a_fold_in_too_many_pieces_is_gathered_while_the_source_hears_from_us(
     assert reader.searchable()[b'"149"'] == (110, b'{"name":"299"}')
 
 
-def test_a_source_of_another_history_is_left_to_a_start(make: Callable[..., Reader]) -> None:
+def test_a_source_of_another_history_is_left_to_a_start(make_reader: Callable[..., Reader]) -> None:
     """After a failover while we were away the same number may be another commit."""
-    reader = make()
+    reader = make_reader()
     reader.source.script = [[insert(1), commit(110)], RetryError("connection lost")]
     real = reader.source.start
 
@@ -310,9 +233,11 @@ def test_a_source_of_another_history_is_left_to_a_start(make: Callable[..., Read
     assert reader.source.started == [100]
 
 
-def test_a_long_time_without_the_source_is_no_stuck_reader(make: Callable[..., Reader]) -> None:
+def test_a_long_time_without_the_source_is_no_stuck_reader(
+    make_reader: Callable[..., Reader],
+) -> None:
     """When it streams again, it has been heard of just now: health checks must not kill it."""
-    reader = make()
+    reader = make_reader()
     reader.delivery.heard_from_reader = time.monotonic() - 3_600
     ages: list[float] = []
     said = reader.pipeline._state
@@ -328,20 +253,20 @@ def test_a_long_time_without_the_source_is_no_stuck_reader(make: Callable[..., R
     assert ages[0] < 1
 
 
-def test_what_ended_a_sender_ends_the_reader(make: Callable[..., Reader]) -> None:
+def test_what_ended_a_sender_ends_the_reader(make_reader: Callable[..., Reader]) -> None:
     """Going on without it would fill the queue in silence."""
-    reader = make()
+    reader = make_reader()
     reader.start()
     reader.delivery.fail(SourceError("broken"))
     assert wait_until(lambda: bool(reader.failures))
 
 
 def test_a_source_that_breaks_at_once_is_left_ever_more_time(
-    make: Callable[..., Reader],
+    make_reader: Callable[..., Reader],
 ) -> None:
     """A start that succeeds and a first read that fails is one more failed attempt."""
     stamina.set_testing(testing=False)
-    reader = make()
+    reader = make_reader()
     reader.source.script = [RetryError("gone", reason="unavailable")] * 100
     reader.start()
     time.sleep(1.4)
@@ -350,10 +275,10 @@ def test_a_source_that_breaks_at_once_is_left_ever_more_time(
 
 
 def test_a_stop_writes_what_was_read_also_when_the_source_is_lost(
-    make: Callable[..., Reader],
+    make_reader: Callable[..., Reader],
 ) -> None:
     """The checkpoint says so to the next start; the source learns it then."""
-    reader = make()
+    reader = make_reader()
     reader.source.script = [[insert(1), commit(110)]]
     reader.sink.gate.clear()
     reader.start()
@@ -384,9 +309,9 @@ def covered_until(end: int) -> dict[str, Covered]:
     return {"public.hotels": Covered(Coverage("50", Position(120), Position(end)), Below(50))}
 
 
-def test_what_a_load_covers_is_left_out(make: Callable[..., Reader]) -> None:
+def test_what_a_load_covers_is_left_out(make_reader: Callable[..., Reader]) -> None:
     """Whatever its shape; the others are written at the floor of the load, or above it."""
-    reader = make()
+    reader = make_reader()
     reader.pipeline._committing._covered = covered_until(130)
     reader.source.script = [
         [insert(1, "covered"), misfit(2), Commit(Position(110), time.time(), 49)],
@@ -405,9 +330,11 @@ def test_what_a_load_covers_is_left_out(make: Callable[..., Reader]) -> None:
     assert not reader.failures
 
 
-def test_a_shape_that_nothing_covers_makes_the_reader_leave(make: Callable[..., Reader]) -> None:
+def test_a_shape_that_nothing_covers_makes_the_reader_leave(
+    make_reader: Callable[..., Reader],
+) -> None:
     """At the commit, before anything of the transaction is sent: it comes again."""
-    reader = make()
+    reader = make_reader()
     reader.source.script = [[insert(1), commit(110)], [insert(2), misfit(3), commit(120)]]
     reader.start()
     assert wait_until(lambda: bool(reader.failures))
@@ -419,9 +346,9 @@ def test_a_shape_that_nothing_covers_makes_the_reader_leave(make: Callable[..., 
     assert b'"2"' not in reader.sink.index(INDEX).arrived
 
 
-def test_a_shape_that_is_truncated_away_is_of_no_matter(make: Callable[..., Reader]) -> None:
+def test_a_shape_that_is_truncated_away_is_of_no_matter(make_reader: Callable[..., Reader]) -> None:
     """Nothing is left of it."""
-    reader = make()
+    reader = make_reader()
     reader.source.script = [[misfit(1), truncate(), insert(2), commit(110)]]
     reader.start()
     assert wait_until(lambda: b'"2"' in reader.searchable())
