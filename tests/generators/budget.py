@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,21 @@ DEFAULT_SECONDS = 15.0
 
 
 def seeded() -> tuple[int, random.Random]:
-    """The seed of PROPERTY_SEED, or a new one, and what it starts."""
-    seed = int(os.environ.get("PROPERTY_SEED") or random.SystemRandom().getrandbits(32))
+    """The seed of PROPERTY_SEED, or one of this test's own, and what it starts."""
+    seed = int(os.environ.get("PROPERTY_SEED") or _own_seed())
     return seed, random.Random(seed)
+
+
+def _own_seed() -> int:
+    """A new one, or with PROPERTY_SEEDS_OF the same one for the same text and test.
+
+    CI gives its commit's content: a commit passes or fails for what it is, wherever it runs.
+    """
+    commit = os.environ.get("PROPERTY_SEEDS_OF")
+    if not commit:
+        return random.SystemRandom().getrandbits(32)
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    return zlib.crc32(f"{commit} {test}".encode())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Rows have a large value left out where it didn't change, and the old key only wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cdc_daemon.events import UNCHANGED, Change, ChangeKind
 from cdc_daemon.values import json_encoder
@@ -56,10 +56,9 @@ class ModelHistory:
         if action < 0.72:
             new = self._row(table)
             names = self.rng.sample(sorted(new), self.rng.randint(0, len(new)))
-            return [self._update(table, row, {name: new[name] for name in names})]
+            return self._update(table, row, {name: new[name] for name in names})
         if action < 0.85:
-            key = self._key(table)
-            return [] if self._is_taken(table, key) else [self._update(table, row, key)]
+            return self._update(table, row, self._key(table))
         if action < 0.98:
             rows.remove(row)
             return [self._change(table, ChangeKind.DELETE, None, row)]
@@ -67,14 +66,15 @@ class ModelHistory:
         return [Change(self._relations[table.qualified], ChangeKind.TRUNCATE)]
 
     def _insert(self, table: Table) -> list[Change]:
-        key = self._key(table)
-        if self._is_taken(table, key):
+        row = self._key(table) | self._row(table)
+        if self._is_refused(table, row, None):
             return []
-        row = key | self._row(table)
         self.world.rows[table.qualified].append(row)
         return [self._change(table, ChangeKind.INSERT, row, None)]
 
-    def _update(self, table: Table, row: Row, values: Row) -> Change:
+    def _update(self, table: Table, row: Row, values: Row) -> list[Change]:
+        if self._is_refused(table, row | values, row):
+            return []
         old = dict(row)
         row.update(values)
         moved = any(row[name] != old[name] for name in table.key)
@@ -86,7 +86,7 @@ class ModelHistory:
             if column.out_of_line and same and not column.in_identity and self.rng.random() < 0.3:
                 new[at] = UNCHANGED
                 change.has_unchanged = True
-        return change
+        return [change]
 
     def _change(self, table: Table, kind: ChangeKind, new: Row | None, old: Row | None) -> Change:
         relation = self._relations[table.qualified]
@@ -118,6 +118,13 @@ class ModelHistory:
             if set(row) <= set(table.key) or name not in table.key
         }
 
-    def _is_taken(self, table: Table, key: dict[str, Any]) -> bool:
-        rows = self.world.rows[table.qualified]
-        return any(all(row[name] == value for name, value in key.items()) for row in rows)
+    def _is_refused(self, table: Table, row: Row, before: Row | None) -> bool:
+        """Whether another row has the same key, or refers to the same row where only one may."""
+        others = [one for one in self.world.rows[table.qualified] if one is not before]
+        unique = [table.key, *(one.columns for one in table.references if one.unique)]
+        return any(_is_taken(columns, row, others) for columns in unique)
+
+
+def _is_taken(columns: tuple[str, ...], row: Row, others: list[Row]) -> bool:
+    values = [row[name] for name in columns]
+    return None not in values and any([one[name] for name in columns] == values for one in others)
