@@ -261,7 +261,7 @@ class Metrics:
         self._reconnects.labels(self.pipeline, side).inc()
 
     def schema_changed(self, table: str) -> None:
-        """The mappings are compiled anew, because a table has changed."""
+        """A start in place, because a table has changed, or of a relay: has left the stream."""
         self._schema_changes.labels(self.pipeline, table).inc()
 
     def loaded(self, projection: str, rows: int) -> None:
