@@ -77,6 +77,7 @@ class Relaying:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._unreadable: set[str] = set()
         self._snapshot = begun.snapshot
+        self._failure: BaseException | None = None
         begun.snapshot.nudge_by(monitor.nudge_soon)
         relay.wait_by(self._meanwhile)
 
@@ -90,7 +91,7 @@ class Relaying:
     def follow(self, stopping: threading.Event) -> None:
         """Follow until asked to stop; then what was read to its end is settled.
 
-        Raises RetryError where either side is lost.
+        Raises RetryError where either side is lost, and what `fail` was told.
         """
         with self._source.starting():
             self._source.start(
@@ -102,6 +103,8 @@ class Relaying:
         self._show_state()
         log.info("streaming", after=self._source.show(self.checkpoint.position))
         while not stopping.is_set():
+            if self._failure is not None:
+                raise self._failure
             events = self._source.read(self._patience_seconds())
             urgent = self._take(events)
             if not (self._is_open or self._snapshot.is_over):
@@ -111,6 +114,14 @@ class Relaying:
             self._tell(urgent=urgent)
         self._state("stopping", "")
         self._finish()
+
+    def fail(self, error: BaseException) -> None:
+        """Another thread has found that this can't go on: it ends between two reads.
+
+        What isn't settled by then comes again, as after a crash.
+        """
+        self._failure = error
+        self._source.wake()
 
     def _patience_seconds(self) -> float:
         """How long to wait for the source, where nothing else is to be done."""

@@ -227,8 +227,8 @@ def _levels(
                 "warning",
                 f"it is {value} for {who}: their commits wait for the daemon, too, "
                 f"{_waits_until(value, terms)}, and hang where nobody answers. To let only those "
-                f"wait that ask for it: alter database {name} set synchronous_commit = local (also for "
-                "other databases; they then wait for no other standby either)",
+                f"wait that ask for it: alter database {name} set synchronous_commit = local (also "
+                "for other databases; they then wait for no other standby either)",
             )
 
 
