@@ -44,7 +44,7 @@ from cdc_daemon.schemawatch import SchemaWatch
 from cdc_daemon.sharing.part import Unstored
 from cdc_daemon.sharing.replica import Replica
 from cdc_daemon.sharing.slots import EVERYTHING
-from cdc_daemon.sharing.terms import Role, shareable
+from cdc_daemon.sharing.terms import Role, require_waitable, shareable
 from cdc_daemon.sinks import open_sink
 from cdc_daemon.starting import Start
 from cdc_daemon.web.routes import application
@@ -90,6 +90,7 @@ class Daemon:
             has_read=lambda: self.status.state != "starting",
         )
         self._stop = self._lifetime.stopping
+        require_waitable(role, config)
         self._replica = None if role == "alone" else self._as_replica()
         self._before: Delivery | None = None
         self._loads_before: Backfill | None = None
@@ -153,7 +154,10 @@ class Daemon:
 
     def _run_pipeline(self) -> None:
         strong = self._configuration.consistency.strong
-        monitor = Monitor(self._source.clock(), self.metrics, strong, self._spans)
+        monitor = Monitor(
+            *(self._source.clock(), self.metrics, strong, self._spans),
+            relayed=self._replica is not None,
+        )
         log_end = LogEnd(self._source.clock(), self.status.waiters.ends_at)
         log_end.start()
         self.status.watch(monitor)

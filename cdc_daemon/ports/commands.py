@@ -25,7 +25,9 @@ class StrongTerms:
     excluded: tuple[str, ...] = ()
     """The projections that they don't wait for, in order."""
     relays: bool = False
-    """Whether it passes changes on: commits wait for these to be taken, and for no search."""
+    """Whether it passes changes on: commits wait for these to be taken."""
+    projectors: tuple[str, ...] = ()
+    """Of a relay: whose searches they wait for as well, in order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from cdc_daemon.sharing.slots import ALL_SLOTS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cdc_daemon.ports import Reached
+    from cdc_daemon.ports import Reached, Word
 
 
 class OneMember:
@@ -51,6 +51,9 @@ class OneMember:
 
     def tell(self, reached: Mapping[int, Reached]) -> None:
         """Nobody else hears it."""
+
+    def say(self, word: Word) -> None:
+        """Nobody waits for it."""
 
     def told(self) -> Mapping[int, Reached]:
         """Nothing; or it can't be reached."""
