@@ -78,6 +78,7 @@ class Membership(threading.Thread):
         self._saying = said
         self._said: Word | None = None
         """By the seat that we have."""
+        self._said_at = 0.0
         self._wish = (False, False)
         self._wished: tuple[bool, bool] | None = None
         """The wish that the group has been told of."""
@@ -173,11 +174,11 @@ class Membership(threading.Thread):
             group.take_part(leading=leading, sharing=sharing)
             self._wished = wish
         saying = self._saying()
+        self._say(group, saying)
         self._sit(group.look(AWAITED_SECONDS if saying.is_awaited else LOOK_SECONDS))
         now = elapsed_seconds()
-        is_news = saying.is_behind or (self.seat.leads and saying.word != self._said)
-        often = AWAITED_SECONDS if saying.is_awaited and is_news else EXCHANGE_SECONDS
-        if now - self._exchanged_at < often:
+        hurries = saying.is_awaited and saying.is_behind
+        if now - self._exchanged_at < (AWAITED_SECONDS if hurries else EXCHANGE_SECONDS):
             return self._answered_at
         self._exchanged_at = now
         self._exchange(group)
@@ -210,7 +211,12 @@ class Membership(threading.Thread):
         if news:
             group.tell(news)
             self.told = {**self.told, **news}
-        word = self._saying().word
-        if self.seat.leads and word is not None and word != self._said:
+
+    def _say(self, group: Group, saying: Said) -> None:
+        """What has changed by what was heard last: at once where commits may wait for it."""
+        word, now = saying.word, elapsed_seconds()
+        is_due = saying.is_awaited or now - self._said_at >= EXCHANGE_SECONDS
+        if self.seat.leads and is_due and word is not None and word != self._said:
+            self._said_at = now
             group.say(word)
             self._said = word

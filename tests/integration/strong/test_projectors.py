@@ -14,9 +14,10 @@ import psycopg
 import pytest
 
 from tests.generators.daemons import daemons
+from tests.generators.forked import command
 from tests.generators.replicas import shares
 from tests.generators.running_daemon import until
-from tests.integration.joined.conftest import Store, store  # noqa: F401 - a fixture
+from tests.integration.joined.conftest import store  # noqa: F401 - a fixture
 from tests.integration.sharing.conftest import PROJECTIONS, TABLES
 from tests.integration.strong.conftest import PATIENCE_SECONDS, enable, run_strong, standby_name
 from tests.integration.strong.test_away import HANGS_SECONDS, KILLED_SECONDS
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.generators.daemons import StartDaemon
     from tests.generators.running_daemon import RunningDaemon
+    from tests.integration.joined.conftest import Store
     from tests.integration.pipeline.conftest import StartDaemon as StartReadModels
     from tests.integration.strong.conftest import Cluster, StartCommit
 
@@ -51,6 +53,12 @@ class Pair:
         self.projections: dict[str, Any] = LAZY
         self.relay: RunningDaemon
         self.all: list[RunningDaemon] = []
+        self.committers: list[Committer] = []
+
+    def committer(self, level: str = "remote_apply", first: int = 0) -> Committer:
+        """Somebody who commits."""
+        self.committers.append(Committer(self.store, level, first))
+        return self.committers[-1]
 
     def begin(self, count: int = 2, **strong: Any) -> None:
         """Both, until the projectors share the documents, and commits wait."""
@@ -112,6 +120,8 @@ def pair(
         for one in made.all:
             if one.is_running:
                 one.signal(signal.SIGCONT)
+        for each in made.committers:
+            each.close()
 
 
 class Committer:
@@ -151,6 +161,10 @@ class Committer:
             self.commit()
         return self
 
+    def close(self) -> None:
+        """End the session."""
+        self._connection.close()
+
     def share(self, part: float) -> float:
         """How long so many of them took at most, in milliseconds."""
         return 1000 * sorted(self.seconds)[int(part * (len(self.seconds) - 1))]
@@ -185,26 +199,28 @@ def test_what_was_committed_is_found(pair: Pair) -> None:
     """Each, by a search through the alias at once; at `local` some are not."""
     pair.begin()
     assert pair.relay.status()["projectors"][pair.name]["whole"]
-    waiting = Committer(pair.store).many(COMMITS)
+    waiting = pair.committer().many(COMMITS)
     assert not waiting.missed
     assert not waiting.warnings
-    durable = Committer(pair.store, "on", 10_000).many(COMMITS // 2)
-    control = Committer(pair.store, "local", 20_000).many(COMMITS // 2)
+    durable = pair.committer("on", 10_000).many(COMMITS // 2)
+    control = pair.committer("local", 20_000).many(COMMITS // 2)
     assert durable.missed
     assert control.missed
     for what, one in (("remote_apply", waiting), ("on", durable), ("local", control)):
         print(f"{what}: p50 {one.share(0.5):.0f} ms, p99 {one.share(0.99):.0f} ms")  # noqa: T201 - for people
+    checked = command("check", str(pair.relay.file))
+    assert f"projectors {pair.name}: they say how far searches are" in checked.stdout
     said = run_strong(pair.relay, "status").stdout
     assert f"return when searches of {pair.name} find them" in said
     disabled = run_strong(pair.relay, "disable")
     assert disabled.returncode == 0, disabled.stderr
-    Committer(pair.store, first=30_000).many(5)
+    pair.committer(first=30_000).many(5)
 
 
 def test_it_holds_while_processes_die(pair: Pair) -> None:
     """Killed with -9, or frozen until others have what it had: commits wait, and are found."""
     pair.begin()
-    committer = Committer(pair.store)
+    committer = pair.committer()
     with committing(committer):
         more(committer)
         killed = pair.leader()
@@ -232,7 +248,7 @@ def test_a_load_holds_no_commit(pair: Pair) -> None:
     """A new read model is loaded while commits wait: they return, and those of the others wait."""
     pair.begin()
     pair.store.execute("insert into tag select n, 'tag' from generate_series(1, 30000) n")
-    committer = Committer(pair.store)
+    committer = pair.committer()
     tags = {"from": "tag", "fields": ["id", "name"]}
     with committing(committer):
         more(committer)
@@ -291,7 +307,7 @@ def test_who_is_silent_is_left_out_where_that_is_allowed(
     until(lambda: pair.relay.total("cdc_strong_active") == 0, SECONDS, "it is said")
     pair.all[0].signal(signal.SIGCONT)
     until(lambda: pair.relay.status()["projectors"][pair.name]["waited_for"], SECONDS, "it is back")
-    committer = Committer(pair.store, first=100).many(20)
+    committer = pair.committer(first=100).many(20)
     assert not committer.missed
 
 
@@ -301,7 +317,7 @@ def test_a_migration_that_waits_is_let_go(pair: Pair, commit: StartCommit) -> No
     migration = commit("alter table room add column floor int", "insert into room values (1, 1)")
     migration.returned(SECONDS)
     assert migration.warnings
-    committer = Committer(pair.store, first=100).many(10)
+    committer = pair.committer(first=100).many(10)
     assert not committer.missed
 
 
@@ -317,5 +333,5 @@ def test_a_start_goes_on_though_a_commit_holds_a_table(
     assert waiting.waits
     pair.all[0].start()
     waiting.returned(PATIENCE_SECONDS)
-    committer = Committer(pair.store, first=100).many(10)
+    committer = pair.committer(first=100).many(10)
     assert not committer.missed
