@@ -78,11 +78,10 @@ class Membership(threading.Thread):
         self._saying = said
         self._said: Word | None = None
         """By the seat that we have."""
-        self._said_at = 0.0
         self._wish = (False, False)
         self._wished: tuple[bool, bool] | None = None
         """The wish that the group has been told of."""
-        self._exchanged_at = self._asked_at = 0.0
+        self._exchanged_at = self._asked_at = self._said_at = 0.0
         self._answered_at = -inf
         """When the group was asked what it has answered last."""
         self._answered = threading.Event()
