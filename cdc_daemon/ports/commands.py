@@ -38,6 +38,8 @@ class Running:
     """`loading`, `streaming`, ..."""
     strong: StrongTerms | None
     """How it has commits wait; None: it expects none."""
+    unheard: tuple[str, ...] = ()
+    """Of a relay: why searches of projectors would be waited for in vain, or not all of them."""
 
 
 @dataclass(frozen=True, slots=True)

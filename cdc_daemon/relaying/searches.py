@@ -57,7 +57,8 @@ class Pipeline:
             self.trouble = f"it follows {word.source_id}, and the relay {source_id}"
             self.is_whole = False
         else:
-            self.trouble, self.is_whole = "", word.is_whole
+            # Who leads by now may have published what has yet to come as far as others had come.
+            self.trouble, self.is_whole = "", word.is_whole and word.position >= self.position
             if word.position > self.position:
                 self.position, self._moved_at = word.position, now
         if self.position >= settled:

@@ -174,6 +174,8 @@ def _running(running: Running, terms: StrongTerms | None) -> Iterator[Finding]:
             "read models are being loaded, which commits don't wait for: call this again when "
             "cdc-daemon status says streaming",
         )
+    for why in running.unheard:
+        yield _problem("projectors", f"{why}. Call this again when cdc-daemon status says so")
     if terms is not None and running.strong != terms:
         yield _problem(
             "daemon",

@@ -25,6 +25,8 @@ class OneMember:
         self.goes_on.set()
         self.is_away = False
         self._slots = ALL_SLOTS
+        self.words: list[Word] = []
+        """What was said to commits that wait."""
         self._wanted = NOTHING
 
     def take_part(self, *, leading: bool, sharing: bool) -> None:
@@ -53,7 +55,8 @@ class OneMember:
         """Nobody else hears it."""
 
     def say(self, word: Word) -> None:
-        """Nobody waits for it."""
+        """Note it."""
+        self.words.append(word)
 
     def told(self) -> Mapping[int, Reached]:
         """Nothing; or it can't be reached."""

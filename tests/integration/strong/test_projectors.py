@@ -273,6 +273,11 @@ def test_a_load_holds_no_commit(pair: Pair) -> None:
 def test_without_projectors_commits_wait(pair: Pair, commit: StartCommit) -> None:
     """Those at `remote_apply` until one is back; what Kafka has is enough for those at `on`."""
     pair.begin(1)
+    configuration = json.loads(pair.relay.file.read_text())
+    configuration["consistency"]["strong"]["projectors"].append("nobody")
+    other = pair.relay.file.with_name("other.yaml")
+    other.write_text(json.dumps(configuration))
+    assert "no projector of nobody was ever there" in command("check", str(other)).stdout
     pair.all[0].kill()
     first = commit("insert into hotel values (1, 'new', 1)")
     commit("insert into hotel values (2, 'new', 1)", level="on").returned()

@@ -44,7 +44,9 @@ def test_the_most_that_was_said_counts() -> None:
     settled = Position(100)
     one.hear(word(10), HISTORY, settled, 0.0)
     assert (one.position, one.is_whole) == (10, True)
-    one.hear(word(5, is_whole=False), HISTORY, settled, 0.0)
+    one.hear(word(5), HISTORY, settled, 0.0)
+    assert (one.position, one.is_whole) == (10, False), "another leads, and isn't as far yet"
+    one.hear(word(10, is_whole=False), HISTORY, settled, 0.0)
     assert (one.position, one.is_whole) == (10, False)
     one.hear(word(90, source_id="7301 timeline 2"), HISTORY, settled, 0.0)
     assert (one.position, one.is_whole) == (10, False)
