@@ -52,6 +52,7 @@ class Untouched:
 
     def __init__(self, sink: Sink) -> None:
         self.find_generation = sink.find_generation
+        self.is_searched = sink.is_searched
         self.extended: list[Step] = []
 
     def extend_generation(self, generation: Generation, model: ReadModel) -> bool:
