@@ -101,6 +101,14 @@ def ensure_publication(
     _require_none(missing, connection, name)
 
 
+def require_may_publish(connection: Connection, name: str, relations: Sequence[Relation]) -> None:
+    """Try what `ensure_publication` would do, and undo it. Raises SourceError where it can't."""
+    missing = find_missing(connection, name, relations)
+    if missing:
+        script = missing.script(connection, ";\n  ")
+        _run(connection, name, relations, missing, script, tried=True)
+
+
 def _unmanaged(connection: Connection, name: str, missing: Missing) -> str:
     slot = (
         "A slot that this pipeline has may stay: only what reads these tables is loaded"
@@ -121,13 +129,18 @@ def _run(
     relations: Sequence[Relation],
     missing: Missing,
     script: str,
+    *,
+    tried: bool = False,
 ) -> bool:
-    """All of it or nothing, and only if it does what it is for.
+    """All of it or nothing (nothing where it is only `tried`), and only if it does what it is for.
 
     False where another process was faster: a daemon of this pipeline may be starting, too.
     """
     try:
-        with mapped_errors("make the publication"), connection.transaction():
+        with (
+            mapped_errors("make the publication"),
+            connection.transaction(force_rollback=tried),
+        ):
             connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
             run: list[sql.Composed] = []
             while fresh := [each for each in missing.statements if each not in run]:
