@@ -31,6 +31,13 @@ _MEMBERS: Final = """
 select p.schemaname, p.tablename, j -> 'attnames', j ->> 'rowfilter'
 from pg_catalog.pg_publication_tables p, pg_catalog.to_jsonb(p) j where p.pubname = %s
 """
+_LISTED: Final = """
+select j -> 'attnames'
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_publication_tables p on p.schemaname = n.nspname and p.tablename = c.relname
+cross join lateral pg_catalog.to_jsonb(p) j
+where p.pubname = %s and c.oid = %s
+"""
 LOCK_TIMEOUT_SECONDS: Final = 10
 """Adding a table waits behind DDL and VACUUM; other DDL would queue up behind us."""
 _ATTEMPTS: Final = 5
@@ -221,6 +228,16 @@ def find_missing(connection: Connection, name: str, relations: Sequence[Relation
     whole = all_operations and via_root and leaves_out != "values"
     names = frozenset(each.qualified_name for each in absent)
     return Missing(tuple(statements), only_tables=whole, absent=names)
+
+
+def listed_columns(connection: Connection, name: str, oid: int) -> frozenset[str] | None:
+    """Which columns of a table the publication holds; None where it holds all, or no such table.
+
+    Of one that holds all some versions list them as well.
+    """
+    with mapped_errors("read the publication"):
+        found = connection.execute(_LISTED, [name, oid]).fetchone()
+    return None if found is None or found[0] is None else frozenset(found[0])
 
 
 def _create(connection: Connection, name: str, relations: Sequence[Relation]) -> sql.Composed:

@@ -25,7 +25,7 @@ from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
-from connectors.postgres.publication import find_missing, require_may_publish
+from connectors.postgres.publication import find_missing, listed_columns, require_may_publish
 from connectors.postgres.publishing import (
     publish,
     publish_on_primary,
@@ -384,6 +384,7 @@ class PostgresSource:
                 known,
                 lambda names: has_columns(queries, message.oid, names),
                 column_orders(queries, [message.oid]).get(message.oid, ()),
+                listed_columns(queries, self._publication, message.oid),
             )
         named = self._relations.get((message.schema, message.name))
         if named is None:
