@@ -154,7 +154,7 @@ def test_a_refused_mapping_leaves_the_slot_to_the_one_before(
     daemon = streaming(start_daemon, connection)
     assert daemon.terminate() == 0
     ((publication,),) = connection.execute("select pubname::text from pg_publication").fetchall()
-    connection.execute(sql.SQL(NOT_PUBLISHED).format(sql.Identifier(publication)))  # type: ignore[arg-type]
+    connection.execute(sql.SQL(NOT_PUBLISHED).format(sql.Identifier(publication)))
     before = connection.execute(f"select slot_name {SLOT}").fetchall()
     configuration = json.loads(daemon.file.read_text())
     fields = configuration["projections"]["items"]["fields"]
