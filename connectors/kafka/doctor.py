@@ -116,9 +116,10 @@ def _warnings(config: KafkaConfig, topic: Topic, settings: dict[str, str]) -> It
 
 def _order(config: KafkaConfig) -> Finding:
     if config.transactions is not None:
-        return Finding(
-            "order", "ok", f"by {config.transactions}: what a transaction wrote is shown at once"
-        )
+        said = f"by {config.transactions}: what a transaction wrote is shown at once"
+        if others := sorted({*map(qualified, config.tables)} - config.in_transactions):
+            said += f", but for {', '.join(others)}: only envelopes say which one they are of"
+        return Finding("order", "ok", said)
     return Finding(
         "order",
         "ok",
