@@ -15,9 +15,14 @@ _WHOLE = "whole"
 _LOADING = "loading"
 
 
+def prefix_of(pipeline: str) -> str:
+    """What the names of the groups of a pipeline begin with, and of their topics."""
+    return f"cdc-daemon.{pipeline}."
+
+
 def group_name(pipeline: str, sink: str) -> str:
     """What the topics and groups begin with of those who write into a sink, by its digest."""
-    return f"cdc-daemon.{pipeline}.{sink}"
+    return f"{prefix_of(pipeline)}{sink}"
 
 
 def leading(group: str) -> str:
