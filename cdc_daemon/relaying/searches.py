@@ -177,9 +177,10 @@ class Searches(threading.Thread):
         now = time.monotonic()
         was_left_out = one.is_left_out
         one.hear(word, self._source_id, settled, now)
-        if one.is_left_out != was_left_out:
-            event = "projectors_left_out" if one.is_left_out else "projectors_waited_for_again"
-            log.warning(event, projectors=name, why=one.trouble)
+        if one.is_left_out and not was_left_out:
+            log.warning("projectors_left_out", projectors=name, why=one.trouble)
+        elif was_left_out and not one.is_left_out:
+            log.info("projectors_waited_for_again", projectors=name)
         silent = one.silent_seconds(now) >= UNHEARD_SECONDS
         if silent and name not in self._unheard:
             self._unheard.add(name)

@@ -74,7 +74,14 @@ class Pair:
         for _ in range(count):
             self.add()
         self.wait_shared()
+        self.wait_whole()
         enable(self.relay)
+
+    def wait_whole(self) -> None:
+        """The relay has heard that searches see all read models."""
+        until(
+            lambda: self.relay.status()["projectors"][self.name]["whole"], SECONDS, "all is loaded"
+        )
 
     def add(self) -> RunningDaemon:
         """One more projector."""
@@ -261,9 +268,7 @@ def test_a_load_holds_no_commit(pair: Pair) -> None:
             one.start()
         more(committer)
         pair.wait_shared()
-        until(
-            lambda: pair.relay.status()["projectors"][pair.name]["whole"], SECONDS, "all is loaded"
-        )
+        pair.wait_whole()
         more(committer)
     assert not committer.missed
     assert not committer.warnings
