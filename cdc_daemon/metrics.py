@@ -126,7 +126,9 @@ class Metrics:
     def _add_waits(self, pipeline: str) -> None:
         """What commits and requests wait for."""
         self._strong_active = self._gauge(
-            "cdc_strong_active", "Whether commits wait until they are searchable", "pipeline"
+            "cdc_strong_active",
+            "Whether commits wait for us, until they are searchable or relayed",
+            "pipeline",
         )
         self._strong_commit = self._histogram(
             "cdc_strong_commit_seconds",
@@ -266,7 +268,7 @@ class Metrics:
         self._reconnects.labels(self.pipeline, side).inc()
 
     def schema_changed(self, table: str) -> None:
-        """The mappings are compiled anew, because a table has changed."""
+        """A start in place, because a table has changed, or of a relay: has left the stream."""
         self._schema_changes.labels(self.pipeline, table).inc()
 
     def loaded(self, projection: str, rows: int) -> None:

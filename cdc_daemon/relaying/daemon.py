@@ -13,6 +13,7 @@ from cdc_daemon.errors import (
     CdcError,
     RetentionLimitError,
     RetryError,
+    SchemaChangedError,
     SlotInUseError,
     StartAgainError,
     StopError,
@@ -24,6 +25,7 @@ from cdc_daemon.relaying.opening import open_located_source, open_relay
 from cdc_daemon.relaying.relaying import Relaying
 from cdc_daemon.relaying.start import RelayStart
 from cdc_daemon.relaying.status import RelayStatus, application
+from cdc_daemon.schemawatch import MemberWatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +90,11 @@ class RelayDaemon:
         """Run until stopped, or until another start, in this process, would do right."""
         try:
             self._run_from_start()
+        except SchemaChangedError as change:
+            self._relay.close()
+            self._start.again()
+            self.metrics.schema_changed(change.table)
+            log.warning("schema_changed", table=change.table, why=change.why)
         except (StartAgainError, SlotInUseError, TakenOverError) as change:
             self._relay.close()
             if isinstance(change, StopError) and not self._configuration.standby:
@@ -117,15 +124,25 @@ class RelayDaemon:
         monitor = self._watch()
         relaying = Relaying(self._source, self._relay, begun, monitor, self.metrics, self._state)
         self.status.follow(relaying)
+        watch = MemberWatch(
+            self._source.shape_reader(),
+            begun.relations,
+            begun.checkpoint,
+            relaying.fail,
+            closes=True,
+        )
+        watch.start()
         try:
             relaying.follow(self._lifetime.stopping)
         finally:
             relaying.close()
+            watch.stop()
 
     def _watch(self) -> Monitor:
         """A monitor that begins anew, as the positions may: the source can have another history."""
         self._stop_watching()
-        self._monitor = Monitor(self._source.clock(), self.metrics, None, self._spans)
+        strong = self._configuration.consistency.strong
+        self._monitor = Monitor(self._source.clock(), self.metrics, strong, self._spans)
         self.status.watch(self._monitor)
         self._monitor.start()
         return self._monitor

@@ -23,6 +23,8 @@ class Resumed(NamedTuple):
     """Whether the source must keep another place for us, from now on."""
     joined: frozenset[str]
     """The tables of which existing rows have not been relayed, by `Relation.qualified_name`."""
+    left: frozenset[str] = frozenset()
+    """Those of them that were relayed before: what changed meanwhile may be in no stream."""
     lost: str = ""
     """Why changes are lost that nobody has read; empty where none are."""
 
@@ -49,7 +51,8 @@ def resume_relay(pipeline: str, found: Found, show: Callable[[Position], str]) -
     joined = {
         table for table in all_of_them if found.memberships[table] != kept.memberships.get(table)
     }
-    return Resumed(now, new_place=False, joined=frozenset(joined))
+    left = frozenset(joined & kept.memberships.keys())
+    return Resumed(now, new_place=False, joined=frozenset(joined), left=left)
 
 
 def _why_lost(kept: Checkpoint, found: Found, show: Callable[[Position], str]) -> str:

@@ -16,6 +16,7 @@ from cdc_daemon.reaching import Reaching
 from cdc_daemon.relaying.resuming import resume_relay
 from cdc_daemon.relaying.snapshot import Snapshot
 from cdc_daemon.resuming import Found
+from cdc_daemon.schemawatch import LEFT
 from cdc_daemon.standby import Turn, wait_for_turn
 
 if TYPE_CHECKING:
@@ -67,11 +68,15 @@ class RelayStart:
 
     def begin(self) -> RelayBegun:
         """What is to be done, and from where on. Raises Stopped when a stop is asked for."""
+        with self._source.starting():
+            return self._begin()
+
+    def _begin(self) -> RelayBegun:
         relations = self._described()
         with self._reaching.reachable("sink", SinkError):
             self._relay.preflight(relations)
             self._await_turn()
-        with self._source.starting(), self._reaching.reachable("source", SourceError):
+        with self._reaching.reachable("source", SourceError):
             memberships = self._source.prepare(relations)
         with self._reaching.reachable("sink", SinkError):
             self._relay.open()  # from here on nobody else can move the checkpoint
@@ -117,6 +122,7 @@ class RelayStart:
             resumed = resume_relay(self._configuration.name, found, self._source.show)
             self._require_may_lose(resumed)
             self._note_failover(kept, resumed)
+            self._note_left(resumed, relations)
             checkpoint = resumed.checkpoint
             if resumed.new_place:
                 checkpoint = replace(checkpoint, position=self._source.create_place())
@@ -186,6 +192,13 @@ class RelayStart:
         if kept is not None and not resumed.new_place and kept.source_id != now.source_id:
             after = self._source.show(now.position)
             log.warning("failover_followed", before=kept.source_id, now=now.source_id, after=after)
+
+    def _note_left(self, resumed: Resumed, relations: Sequence[Relation]) -> None:
+        """Changes may be in no stream, also where nobody was there to notice when it happened."""
+        for relation in relations:
+            if (table := relation.qualified_name) in resumed.left:
+                anew = self._loads_rows and bool(relation.key)
+                log.warning("table_left_stream", table=table, why=LEFT, relayed_anew=anew)
 
     def _require_may_lose(self, resumed: Resumed) -> None:
         """What is lost can't be had again, but that all rows are read anew."""
