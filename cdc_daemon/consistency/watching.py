@@ -29,8 +29,8 @@ class Watching:
         source: Source,
         metrics: Metrics,
         show: Callable[[Monitor], None],
-        strong: StrongConfig | None = None,
-        spans: Spans | None = None,
+        strong: StrongConfig | None,
+        spans: Spans | None,
     ) -> None:
         """`show` gets each monitor, as the one that is shown from then on."""
         self._source = source

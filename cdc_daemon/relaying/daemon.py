@@ -60,7 +60,10 @@ class RelayDaemon:
             self._lifetime.stopping,
             self._stand_by,
         )
-        self._watching = Watching(self._source, self.metrics, self.status.watch, spans=self._spans)
+        strong = config.consistency.strong
+        self._watching = Watching(
+            self._source, self.metrics, self.status.watch, strong, self._spans
+        )
 
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""

@@ -45,7 +45,8 @@ class Bench:
     def __init__(self) -> None:
         self.source = Watched()
         self.shown: list[Monitor] = []
-        self.watching = Watching(self.source, Metrics("pipe", 1), self.shown.append)
+        metrics = Metrics("pipe", 1)
+        self.watching = Watching(self.source, metrics, self.shown.append, None, None)
 
     def retry(self) -> None:
         """A start that can't come through."""
