@@ -121,7 +121,9 @@ class Metrics:
     def _add_waits(self, pipeline: str) -> None:
         """What commits and requests wait for."""
         self._strong_active = self._gauge(
-            "cdc_strong_active", "Whether commits wait until they are searchable", "pipeline"
+            "cdc_strong_active",
+            "Whether commits wait for us, until they are searchable or relayed",
+            "pipeline",
         )
         self._strong_commit = self._histogram(
             "cdc_strong_commit_seconds",

@@ -8,6 +8,7 @@ from cdc_daemon.assembly.lookup import NO_ORDER, Order, downwards
 from cdc_daemon.assembly.reads import of_embedded
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import UNCHANGED, Unreadable
+from cdc_daemon.projection.rejection import left_out
 from cdc_daemon.state import is_odd, unpacker, value_at
 from cdc_daemon.values.scalars import NULL
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     """A row, packed, and what expressions see of it."""
 
 LACKING: Final = "lacking_value"
-"""The reason why a row can't be read that the stream has left a value out of."""
+"""The reason why a row can't be read that the stream has left a value out of, until the source is
+asked for it."""
 
 
 class Reader:
@@ -35,6 +37,7 @@ class Reader:
         places = [table.place(name) for name in names]
         self._unpack = unpacker(len(names))
         self._places = None if places == list(range(len(places))) else places
+        self._relation = relation
         read = set(columns)
         self._read = [(at, name) for at, name in enumerate(names) if name in read]
 
@@ -52,9 +55,15 @@ class Reader:
         for at, name in self._read:
             value = row[at]
             if value is UNCHANGED:
-                raise RejectedError(LACKING, f"column {name}: the source has left its value out")
+                raise self._lacks(name)
             if isinstance(value, Unreadable):
                 raise RejectedError(value.reason, f"column {name}: {value.explanation}")
+
+    def _lacks(self, column: str) -> RejectedError:
+        """It comes once the row is read from the source; if that has no rows, perhaps never."""
+        if self._relation.has_rows:
+            return RejectedError(LACKING, f"column {column}: the source has left its value out")
+        return left_out(f"a value in column {column} of {self._relation.qualified_name}")
 
 
 class LevelRows:

@@ -106,7 +106,7 @@ class StateChunks:
     def lacking(self, load: ActiveLoad) -> list[tuple[str, ...]]:
         """The keys of some rows that lack a value, now that all chunks are there.
 
-        None of a source that has no rows to be read: who shows such a value is rejected.
+        None of a source that has no rows: what shows such a value is rejected (`Reader`).
         """
         target = load.state
         assert target is not None  # noqa: S101 - as above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cdc_daemon.cli.running import NotRunningError, ask
@@ -29,7 +30,7 @@ def open_configuration(file: Path) -> Opened:
         source=config.source,
         sink=config.sink,
         tables=config.tables,
-        strong=None if strong is None else strong.terms,
+        strong=None if strong is None else replace(strong.terms, relays=config.relay is not None),
         running=lambda: _running(file, config.name),
         shown=lambda listen, process: _shown(listen, config.name, process),
     )
@@ -46,6 +47,8 @@ def _running(file: Path, pipeline: str) -> Running | None:
         return None
     strong = status.get("strong")
     terms = None if strong is None else StrongConfig.model_validate(strong).terms
+    if terms is not None:
+        terms = replace(terms, relays="relayed_tables" in status)
     return Running(str(status.get("state")), terms)
 
 

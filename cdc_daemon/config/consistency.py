@@ -74,7 +74,8 @@ class ConsistencyConfig(Section):
     )
     strong: StrongConfig | None = Field(
         default=None,
-        description="Let commits wait until searches find what they wrote. Default: they can't.",
+        description="Let commits wait until searches find what they wrote; of a relay, until Kafka "
+        "has it. Default: they can't.",
     )
 
     @model_validator(mode="after")

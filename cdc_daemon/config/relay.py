@@ -41,10 +41,14 @@ def require_relay(configuration: Configuration) -> None:
     sink, source = (getattr(one, "type", "") for one in (configuration.sink, configuration.source))
     if configuration.projections:
         raise ValueError("`projections` and `relay` exclude each other: make two pipelines of them")
-    if configuration.sinks or configuration.consistency.strong or configuration.web.changes:
+    if configuration.sinks or configuration.web.changes:
         raise ValueError(
-            "`relay` has one `sink`, and neither `sinks`, `consistency.strong` nor `web.changes`: "
-            "take them out"
+            "`relay` has one `sink`, and neither `sinks` nor `web.changes`: take them out"
+        )
+    strong = configuration.consistency.strong
+    if strong is not None and strong.exclude:
+        raise ValueError(
+            "`consistency.strong.exclude` names projections, and `relay` has none: take it out"
         )
     if sink and not getattr(configuration.sink, "is_relay", False):
         raise ValueError(f"a sink of type {sink} can't be relayed to: name one of type kafka")

@@ -24,6 +24,8 @@ class StrongTerms:
     """After so long a silence of it the source gives it up, or its guard."""
     excluded: tuple[str, ...] = ()
     """The projections that they don't wait for, in order."""
+    relays: bool = False
+    """Whether it passes changes on: commits wait for these to be taken, and for no search."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cdc_daemon.errors import RejectedError, StopError
 from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Unreadable
 from cdc_daemon.projection.hole import hole
-from cdc_daemon.projection.rejection import rejection
+from cdc_daemon.projection.rejection import left_out, rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ class FlatProjection:
 
     def _put_hole(self, new: Row, old: Row | None, fold: Folding) -> None:
         if not self.relation.has_rows:
-            fold.put(*self.rejected(new, _left_out()))
+            fold.put(*self.rejected(new, left_out()))
             return
         if not self.key:
             raise StopError(
@@ -221,16 +221,6 @@ class FlatProjection:
             else:
                 whole = False
         return whole
-
-
-def _left_out() -> RejectedError:
-    """The row can't be read either: whoever wrote the message must send the value along."""
-    return RejectedError(
-        "value_left_out",
-        "an update left out a large value that did not change, and from messages it can't be had: "
-        "the document stays as it was. Run: alter table ... replica identity full; in the database "
-        "that the messages come from, or leave the column out of the mapping",
-    )
 
 
 def _readable(row: Row) -> Row:

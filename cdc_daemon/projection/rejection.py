@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
+from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import Special, Unchanged, Unreadable
 
 if TYPE_CHECKING:
-    from cdc_daemon.errors import RejectedError
     from cdc_daemon.events import Relation, Row
 
 MARK: Final = b"!"
@@ -57,3 +57,13 @@ def read_rejection(content: bytes) -> Rejected:
     reason, explanation, row, table = orjson.loads(content[len(MARK) :])
     values = {name: value.encode() for name, value in row.items()}
     return Rejected(reason, explanation, values, table)
+
+
+def left_out(value: str = "a large value") -> RejectedError:
+    """The row can't be read either: whoever wrote the message must send the value along."""
+    return RejectedError(
+        "value_left_out",
+        f"an update left out {value} that did not change, and from messages it can't be had: "
+        "the document stays as it was. Run: alter table ... replica identity full; in the database "
+        "that the messages come from, or leave the column out of the mapping",
+    )

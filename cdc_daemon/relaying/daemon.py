@@ -141,7 +141,8 @@ class RelayDaemon:
     def _watch(self) -> Monitor:
         """A monitor that begins anew, as the positions may: the source can have another history."""
         self._stop_watching()
-        self._monitor = Monitor(self._source.clock(), self.metrics, None, self._spans)
+        strong = self._configuration.consistency.strong
+        self._monitor = Monitor(self._source.clock(), self.metrics, strong, self._spans)
         self.status.watch(self._monitor)
         self._monitor.start()
         return self._monitor

@@ -31,6 +31,8 @@ LOADING_TIMEOUT_SECONDS: Final = 0.1
 """While rows that were read wait for the stream: it may stand still, and need a nudge."""
 LINGER_SECONDS: Final = 0.1
 """Under load transactions are settled together for so long: each settling waits for the relay."""
+AWAITED_SECONDS: Final = 0.02
+"""While commits may wait for us (strong consistency): all that wait share one settling."""
 SETTLE_BYTES: Final = 16_000_000
 """Or until they are so large."""
 REPORT_SECONDS: Final = 0.1
@@ -57,6 +59,7 @@ class Relaying:
         self._relay = relay
         self._relations = begun.relations
         self._monitor = monitor
+        self._strong = monitor.strong
         self._metrics = metrics
         self._state = state
         self.checkpoint = begun.checkpoint
@@ -68,6 +71,7 @@ class Relaying:
         self._is_open = False
         """Whether a transaction of the source has begun, and not ended."""
         self._settled_at = self._told_at = time.monotonic()
+        self._told = (self.received, self.checkpoint.position)
         self._waits_since: float | None = None
         self._is_away = False
         self._counts: Counter[tuple[str, str]] = Counter()
@@ -90,7 +94,12 @@ class Relaying:
         Raises RetryError where either side is lost, and what `fail` was told.
         """
         with self._source.starting():
-            self._source.start(self._relations, self.checkpoint.position, whole=True)
+            self._source.start(
+                self._relations,
+                self.checkpoint.position,
+                whole=True,
+                silence_seconds=self._strong.silence_seconds,
+            )
         self._show_state()
         log.info("streaming", after=self._source.show(self.checkpoint.position))
         while not stopping.is_set():
@@ -118,7 +127,14 @@ class Relaying:
         """How long to wait for the source, where nothing else is to be done."""
         if self._relay.held or self._snapshot.can_read:
             return 0.0
+        if self._is_passing:
+            return AWAITED_SECONDS
         return READ_TIMEOUT_SECONDS if self._snapshot.is_over else LOADING_TIMEOUT_SECONDS
+
+    @property
+    def _is_passing(self) -> bool:
+        """Whether commits may wait for a position that holds nothing of ours: those of others."""
+        return self._strong.waited_for and self.received > self.checkpoint.position
 
     def _load(self) -> None:
         """Existing rows that the stream has passed; or more of them are read."""
@@ -160,6 +176,7 @@ class Relaying:
         self._is_open = False
         self._metrics.transaction()
         self._monitor.delays.committed(commit.position, commit.time, commit.traceparent)
+        self._strong.received(commit.position)
         self._pass(commit.position)
         if self._is_due(more=True, urgent=False):
             self._settle()
@@ -181,8 +198,9 @@ class Relaying:
             return False
         held, age = self._relay.held, time.monotonic() - self._settled_at
         if held:
-            return urgent or not more or age >= LINGER_SECONDS or held >= SETTLE_BYTES
-        if self._relay.is_due:
+            linger_seconds = AWAITED_SECONDS if self._strong.waited_for else LINGER_SECONDS
+            return urgent or not more or age >= linger_seconds or held >= SETTLE_BYTES
+        if self._relay.is_due or (self._is_passing and age >= AWAITED_SECONDS):
             return True
         if self._snapshot.loads != self.checkpoint.loads:
             return not more
@@ -217,11 +235,14 @@ class Relaying:
     def _tell(self, *, urgent: bool) -> None:
         """Tell the source what is settled, and the delay clock how far each stage is."""
         now = self.heard_at = time.monotonic()
-        if not urgent and now - self._told_at < REPORT_SECONDS:
-            return
-        self._told_at = now
         settled, reached = self.checkpoint.position, self.reached
+        is_news = self._strong.waited_for and (self.received, settled) != self._told
+        if not (urgent or is_news or now - self._told_at >= REPORT_SECONDS):
+            return
+        self._told_at, self._told = now, (self.received, settled)
+        # Whoever reads what is committed finds it once it is settled: nobody searches here.
         self._source.confirm(received=self.received, durable=settled, searchable=settled)
+        self._strong.reported(settled)
         self._monitor.delays.advanced(
             received=self.received, projected=self.received, indexed=reached, searchable=reached
         )

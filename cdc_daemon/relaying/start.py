@@ -68,11 +68,15 @@ class RelayStart:
 
     def begin(self) -> RelayBegun:
         """What is to be done, and from where on. Raises Stopped when a stop is asked for."""
+        with self._source.starting():
+            return self._begin()
+
+    def _begin(self) -> RelayBegun:
         relations = self._described()
         with self._reaching.reachable("sink", SinkError):
             self._relay.preflight(relations)
             self._await_turn()
-        with self._source.starting(), self._reaching.reachable("source", SourceError):
+        with self._reaching.reachable("source", SourceError):
             memberships = self._source.prepare(relations)
         with self._reaching.reachable("sink", SinkError):
             self._relay.open()  # from here on nobody else can move the checkpoint

@@ -66,6 +66,7 @@ class RelayStatus:
     def show(self) -> dict[str, Any]:
         """Everything, as JSON."""
         configuration = self._loaded.configuration
+        strong = configuration.consistency.strong
         shown: dict[str, Any] = {
             "pipeline": configuration.name,
             "state": self.state,
@@ -74,6 +75,7 @@ class RelayStatus:
             "configuration": self._loaded.fingerprint,
             "started_at": self._started_at,
             "relayed_tables": list(configuration.tables),
+            "strong": None if strong is None else strong.model_dump(),
         }
         if self._monitor is not None:
             shown.update(delays_shown(self._monitor.delays))

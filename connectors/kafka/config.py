@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from connectors.kafka.registry import RegistryConfig
 from connectors.kafka.session import KafkaSection
 from connectors.messages.formats import MessagesSection, MessageTable
+from connectors.messages.tables import qualified
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +71,8 @@ class KafkaConfig(KafkaSection, MessagesSection):
         default=None,
         min_length=1,
         description="Debezium's topic of transactions (`provide.transaction.metadata`), such as "
-        "`shop.transaction`: what one transaction wrote is then shown at once.",
+        "`shop.transaction`: what one transaction wrote is then shown at once, of tables with the "
+        "format `debezium`.",
     )
     schema_registry: RegistryConfig | None = Field(
         default=None,
@@ -81,6 +83,28 @@ class KafkaConfig(KafkaSection, MessagesSection):
         min_length=1,
         description="The tables that messages are of, `schema.name` or `name`.",
     )
+
+    @property
+    def in_transactions(self) -> frozenset[str]:
+        """The tables of which messages say which transaction they are of, by qualified names.
+
+        A flattened row doesn't, even where it has such a field: a tombstone has no fields.
+        """
+        return frozenset(
+            qualified(name)
+            for name, table in self.tables.items()
+            if (table.format or self.format) == "debezium"
+        )
+
+    @model_validator(mode="after")
+    def _has_transactions(self) -> KafkaConfig:
+        if self.transactions is not None and not self.in_transactions:
+            raise ValueError(
+                "`transactions` needs a table with the format `debezium`: only the envelope says "
+                "which transaction a message is of. Have the connector write envelopes (without "
+                "ExtractNewRecordState), or leave `transactions` out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _shares_only_envelopes(self) -> KafkaConfig:

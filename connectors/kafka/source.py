@@ -146,7 +146,9 @@ class KafkaSource:
         followed = self._followed_again(relations)
         if self._registry is not None:
             self._registry.reach()
-        tables = [relation.qualified_name for relation in relations]
+        tables = self._config.in_transactions.intersection(
+            relation.qualified_name for relation in relations
+        )
         wanted = self._config.transactions is not None
         transactions = Transactions[Place](tables, self._parser) if wanted else None
         known = self._stream.begin(self._readers(relations, followed), after, transactions)

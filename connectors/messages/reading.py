@@ -118,13 +118,15 @@ class TopicReader:
 def _table_of(message: Message, parser: Parser) -> str | None:
     """`public.hotel`, by the source block; empty where it is of none, None where that is unclear.
 
+    That of a connector whose database has no schemas, as MySQL's, has the database in their place.
     The end of a row comes without one, and after an envelope that has said the same.
     """
     if message.value is None:
         return ""
     try:
         source = _source_of(message.value, parser)
-        return f"{source['schema']}.{source['table']}"
+        schema = source["schema"] if "schema" in source else source["db"]
+        return f"{schema}.{source['table']}"
     except (ValueError, AttributeError, LookupError, TypeError, MessageError):
         return None
 

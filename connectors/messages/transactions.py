@@ -79,6 +79,7 @@ class Transactions(Generic[PlaceType]):
         parser: Parser | None = None,
         most_bytes: int = MOST_HELD_BYTES,
     ) -> None:
+        """`tables`: whose messages say which transaction they are of, as its END names them."""
         self._tables = frozenset(tables)
         self._most_bytes = most_bytes
         self._parser = parser or Parser()

@@ -18,7 +18,7 @@ from connectors.postgres.session import mapped_errors
 from connectors.postgres.tupleplan import TuplePlan, misfit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cdc_daemon.events import ColumnType, Relation, ReplicaIdentity
     from connectors.postgres.protection import Protector
@@ -36,16 +36,22 @@ _DECLARED: Final = "select pg_catalog.format_type(%s, %s)"
 
 
 def as_streamed(
-    connection: Connection, message: RelationMessage, known: Relation, protector: Protector
+    connection: Connection,
+    message: RelationMessage,
+    known: Relation,
+    protector: Protector,
+    require_visible: Callable[[], None],
 ) -> TuplePlan:
     """The plan of a table with the columns of the message; `known` is what the table is by now.
 
-    A misfit where a type of its time is gone.
+    A misfit where a type of its time is gone: `require_visible` raises where it may be to come.
     """
-    try:
-        columns = _columns(connection, message, known)
-    except SourceError as error:
-        return misfit(known, len(message.columns), f"the type of a column is gone ({error})")
+    columns: list[Column] | str = _columns_or_why_not(connection, message, known)
+    if isinstance(columns, str):
+        require_visible()
+        columns = _columns_or_why_not(connection, message, known)  # it may be so only just now
+    if isinstance(columns, str):
+        return misfit(known, len(message.columns), f"the type of a column is gone ({columns})")
     rest = [column.name for column in columns if not _is_known(column, known)]
     relation = replace(
         known,
@@ -77,6 +83,15 @@ def _is_known(column: Column, known: Relation) -> bool:
         other.name == column.name and other.type.oid in {0, column.type.oid}
         for other in known.columns
     )
+
+
+def _columns_or_why_not(
+    connection: Connection, message: RelationMessage, known: Relation
+) -> list[Column] | str:
+    try:
+        return _columns(connection, message, known)
+    except SourceError as error:
+        return str(error)
 
 
 def _columns(connection: Connection, message: RelationMessage, known: Relation) -> list[Column]:

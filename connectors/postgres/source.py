@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from cdc_daemon.errors import RetryError, SourceError
-from cdc_daemon.events import Event, Position, Relation, Watermark
+from cdc_daemon.events import Begin, Event, Position, Relation, Watermark
 from cdc_daemon.ports import CHUNK_BYTES
 from connectors.postgres.asstreamed import as_streamed
 from connectors.postgres.catalog import column_orders, describe, has_columns, table_oids
@@ -25,8 +25,12 @@ from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
-from connectors.postgres.publication import find_missing
-from connectors.postgres.publishing import publish, publish_on_primary
+from connectors.postgres.publication import find_missing, listed_columns, require_may_publish
+from connectors.postgres.publishing import (
+    publish,
+    publish_on_primary,
+    require_may_publish_on_primary,
+)
 from connectors.postgres.replayed import numbered_by_position
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
@@ -45,7 +49,7 @@ from connectors.postgres.tokens import PostgresTokens, PostgresVersions
 from connectors.postgres.tracecontext import TraceContexts
 from connectors.postgres.tupleplan import RelationMessage, TuplePlan, misfit
 from connectors.postgres.undecodable import Attempts, UndecodableError
-from connectors.postgres.waitingcommits import let_commit_go
+from connectors.postgres.waitingcommits import let_commit_go, require_ended
 from connectors.postgres.walpolicy import warn_if_unbounded
 
 if TYPE_CHECKING:
@@ -92,6 +96,8 @@ class PostgresSource:
         """Tables as the stream has described them: one that it describes again is the same."""
         self._relations: dict[tuple[str, str], Relation] = {}
         self._oids: dict[Relation, int] = {}
+        self._xid = 0
+        """The transaction that the stream is in, where changes are located."""
 
     def locate(self) -> None:
         """Give tables as the stream describes them, and say of each change where it stands."""
@@ -140,6 +146,10 @@ class PostgresSource:
         manage = self._config.publication.manage
         slot = find_slot(connection, self._slot)
         if slot is not None and not self.keeps_place(relations):
+            if primary is None:
+                require_may_publish(connection, self._publication, relations)
+            else:
+                require_may_publish_on_primary(primary, self._publication, relations)
             # First the slot: a crash in between loads anew, the other way round it would lose.
             log.warning(
                 "slot_dropped", slot=self._slot, why="the publication lacked what is mapped"
@@ -295,7 +305,10 @@ class PostgresSource:
         """What was decoded of a message, with the trace that it belongs to and its place."""
         if self._contexts is not None:
             event = self._contexts.traced(message, event)
-        return located(message, event)
+        found = located(message, event)
+        if isinstance(found, list) and found and isinstance(found[-1], Begin):
+            self._xid = found[-1].xid
+        return found
 
     def confirm(self, *, received: Position, durable: Position, searchable: Position) -> None:
         """Write = received, flush = durable, apply = searchable."""
@@ -367,7 +380,9 @@ class PostgresSource:
         if known is not None and self._locates:
             if message not in self._streamed:
                 queries = self._server.queries()
-                self._streamed[message] = as_streamed(queries, message, known, self._protector)
+                self._streamed[message] = as_streamed(
+                    queries, message, known, self._protector, self._require_visible
+                )
             return self._streamed[message]
         if known is not None:
             queries = self._server.queries()
@@ -376,11 +391,17 @@ class PostgresSource:
                 known,
                 lambda names: has_columns(queries, message.oid, names),
                 column_orders(queries, [message.oid]).get(message.oid, ()),
+                listed_columns(queries, self._publication, message.oid),
             )
         named = self._relations.get((message.schema, message.name))
         if named is None:
             return None
         return misfit(named, len(message.columns), "the stream has another table of its name")
+
+    def _require_visible(self) -> None:
+        """Raise RetryError while nobody sees what the transaction of the stream has done."""
+        self.let_commit_go(self._xid)
+        require_ended(self._server.queries(), self._xid)
 
     def _streaming(self) -> ReplicationStream:
         if self._stream is None:

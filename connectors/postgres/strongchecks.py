@@ -73,7 +73,7 @@ def reasons_against(
             "configuration",
             "the configuration has no consistency.strong: add `consistency: {strong: {}}`, start "
             "the daemon again (which keeps the rows of all read models from then on, and loads "
-            "those of one table once more), and call this when it streams",
+            "those of one table once more; a relay has none), and call this when it streams",
         )
     yield from rights(connection, state)
     yield from _names(state)
@@ -168,7 +168,7 @@ def _daemon(state: StrongState) -> Iterator[Finding]:
 
 
 def _running(running: Running, terms: StrongTerms | None) -> Iterator[Finding]:
-    if running.state == "loading":
+    if running.state == "loading" and not (terms is not None and terms.relays):
         yield _problem(
             "daemon",
             "read models are being loaded, which commits don't wait for: call this again when "
@@ -191,7 +191,7 @@ def consequences(
         own = connection.execute(_OWN_LEVELS).fetchall()
         databases = [name for (name,) in connection.execute(_DATABASES)]
         [(slots,)] = connection.execute(_SLOTS)
-    yield from _levels(connection, level, own)
+    yield from _levels(connection, level, own, terms)
     if databases:
         yield Finding(
             "other databases",
@@ -199,9 +199,9 @@ def consequences(
             f"the setting is the server's: commits in {', '.join(databases)} that wait for a "
             "standby wait for the daemon's answer as well. It comes in milliseconds while the sink "
             "takes writes. While it takes none they hang, too, though nothing of theirs is mapped: "
-            "at on until the daemon has stored there how far it is, at remote_apply until all "
-            "before them is searchable. To let them wait for nobody: alter database ... set "
-            "synchronous_commit = local",
+            f"at on until the daemon has stored there how far it is, at remote_apply until "
+            f"{'the same' if terms.relays else 'all before them is searchable'}. To let them wait "
+            "for nobody: alter database ... set synchronous_commit = local",
         )
     if state.names.without_daemon(state.daemon_name, state.guard_name).names:
         yield _other_standbys(state, terms)
@@ -215,7 +215,9 @@ def consequences(
         )
 
 
-def _levels(connection: Connection, level: str, own: list[tuple[str, str]]) -> Iterator[Finding]:
+def _levels(
+    connection: Connection, level: str, own: list[tuple[str, str]], terms: StrongTerms
+) -> Iterator[Finding]:
     waits = [("every session that doesn't say otherwise", level), *own]
     name = sql.Identifier(connection.info.dbname).as_string(connection)
     for who, value in waits:
@@ -224,14 +226,14 @@ def _levels(connection: Connection, level: str, own: list[tuple[str, str]]) -> I
                 "synchronous_commit",
                 "warning",
                 f"it is {value} for {who}: their commits wait for the daemon, too, "
-                f"{_waits_until(value)}, and hang where nobody answers. To let only those wait "
-                f"that ask for it: alter database {name} set synchronous_commit = local (also for "
-                "other databases; they then wait for no other standby either)",
+                f"{_waits_until(value, terms)}, and hang where nobody answers. To let only those "
+                f"wait that ask for it: alter database {name} set synchronous_commit = local (also "
+                "for other databases; they then wait for no other standby either)",
             )
 
 
-def _waits_until(level: str) -> str:
-    if level == "remote_apply":
+def _waits_until(level: str, terms: StrongTerms) -> str:
+    if level == "remote_apply" and not terms.relays:
         return "until they are searchable"
     return "until it has read them" if level == "remote_write" else "until they are durable"
 
@@ -251,8 +253,8 @@ def _other_standbys(state: StrongState, terms: StrongTerms) -> Finding:
     elif len(others.names) > others.count:
         said += (
             ". While the daemon is away one more of them takes its place: commits return, and "
-            "searches miss what they wrote, although when_away is strict. It holds only where all "
-            "are waited for"
+            f"{'Kafka lacks' if terms.relays else 'searches miss'} what they wrote, although "
+            "when_away is strict. It holds only where all are waited for"
         )
     return Finding("other standbys", "warning", said)
 

@@ -116,7 +116,7 @@ def enable(
             )
     typer.echo(
         "commits can wait for the daemon now: set local synchronous_commit = remote_apply, in each "
-        "transaction that is to wait until searches find it"
+        f"transaction that is to wait until {'Kafka has' if terms.relays else 'searches find'} it"
     )
 
 
@@ -231,25 +231,35 @@ def _print_change(change: Change) -> None:
     typer.echo(f"{change.statement};\n{RELOAD};")
 
 
-def _meaning(state: StrongState, terms: StrongTerms | None, running: Running | None) -> str:
-    if state.is_active and running is not None and running.state == "loading":
+def _promised(terms: StrongTerms | None, running: Running | None) -> str:
+    if terms is not None and terms.relays:
+        return (
+            "commits with synchronous_commit = on or remote_apply return when who reads committed "
+            "messages sees their changes: not when a search does"
+        )
+    if running is not None and running.state == "loading":
         return (
             "commits wait for the daemon, but not for the read models that it loads just now: "
             "searches of those see the old index until then"
         )
+    return "commits with synchronous_commit = remote_apply return when a search finds them"
+
+
+def _meaning(state: StrongState, terms: StrongTerms | None, running: Running | None) -> str:
     if state.is_active:
-        return "commits with synchronous_commit = remote_apply return when a search finds them"
+        return _promised(terms, running)
     if not state.is_enabled:
         return "commits don't wait for the daemon: cdc-daemon strong enable lets them"
+    missed = "Kafka may lack" if terms is not None and terms.relays else "searches may miss"
     if terms is not None and terms.degrades and state.guard is not None:
         return (
             "the daemon is away or behind, and the guard stands in: commits return at once, and "
-            "searches may miss what they wrote, until the daemon has caught up"
+            f"{missed} what they wrote, until the daemon has caught up"
         )
     if state.is_replaced:
         return (
             "the daemon is away or behind, and other standbys take its place: commits return, and "
-            "searches may miss what they wrote, until the daemon has caught up"
+            f"{missed} what they wrote, until the daemon has caught up"
         )
     return (
         "the daemon is away or behind: commits that wait for it hang until it has caught up. To "

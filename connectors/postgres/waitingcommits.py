@@ -80,6 +80,17 @@ def let_commit_go(connection: Connection, daemon: str, xid: int) -> None:
     )
 
 
+def require_ended(connection: Connection, xid: int) -> None:
+    """Raise RetryError while a transaction of the stream isn't visible, whoever it waits for."""
+    with mapped_errors("look for commits that wait"):
+        found = connection.execute(_HOLDER, [xid & _XID_MASK]).fetchone()
+    if found is not None:
+        raise RetryError(
+            f"transaction {xid} has made a type, and nobody sees that before its COMMIT returns",
+            reason="held",
+        )
+
+
 def _watch(dsn: str, daemon: str, ended: threading.Event) -> None:
     """On a connection of its own each time: it may outlive what it watches by one look."""
     said: set[int] = set()

@@ -69,13 +69,21 @@ def row(id_: str, note: str, n: int | None = None) -> dict[str, Any]:
 def test_a_value_that_an_update_leaves_out_is_never_a_placeholder(
     items: Shop, topics: DebeziumTopics
 ) -> None:
-    """A joined read model has it; one of a single table says that its document is as it was."""
+    """A joined read model has it; one of a single table says that its document is as it was.
+
+    So does a joined one of a row of which no message that is still there brings the value.
+    """
     topics.commit(("c", None, row("a", "large", 1)), ("c", None, row("b", "other", 2)))
-    topics.commit(("u", None, row("never came", LEFT_OUT, 3)))
+    topics.commit(("u", None, row("never came", LEFT_OUT, 3)), ("c", None, row("c", "near", 3)))
     items.daemon.start()
     until(lambda: "b" in shown(items, "items"), 60, "the read model is searched")
     topics.commit(("u", None, row("a", LEFT_OUT, 2)))
     topics.commit(("c", None, row("last", "z", 9)))
+
+    def letters(alias: str) -> str:
+        labels = f'projection="{alias}_{items.name}",reason="value_left_out"'
+        return f"cdc_dead_letters_total{{{labels}}}"
+
     until(lambda: "last" in shown(items, "items"), 60, "all is shown")
     until(lambda: "last" in shown(items, "groups"), 60, "all is shown")
     assert items.documents("items")["a"] == row("a", "large", 1)
@@ -83,6 +91,11 @@ def test_a_value_that_an_update_leaves_out_is_never_a_placeholder(
     assert same == [{"id": "a", "note": "large"}, {"id": "b", "note": "other"}]
     assert LEFT_OUT not in str([items.documents(alias) for alias in ("items", "groups")])
     assert items.daemon.total("cdc_dead_letters_total") >= 2
+    assert items.daemon.metrics()[letters("groups")] == 2, "its own document, and the one of c"
+    topics.commit(("u", None, row("never came", "here", 3)), ("c", None, row("end", "z", 9)))
+    until(lambda: "end" in shown(items, "groups"), 60, "all is shown")
+    same = items.documents("groups")["c"]["same"]
+    assert same == [{"id": "c", "note": "near"}, {"id": "never came", "note": "here"}]
 
 
 @pytest.mark.parametrize("items", [None, "arrival"], indirect=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cdc_daemon.assembly import JoinedProjections, Written, wanted
 from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Position, Unreadable
 from cdc_daemon.projection.rejection import read_rejection
 from cdc_daemon.state import Staged
-from tests.generators.joined_store import CHAIN, ROOMS, TAGS, joined, plans
+from tests.generators.joined_store import CHAIN, ROOMS, TABLES, TAGS, joined, plans
 from tests.generators.states import fit_empty, found_store, new_store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 IDS: dict[str, Any] = {"many": "public.room", "on": {"hotel_id": "id"}, "value": "id"}
 
@@ -92,6 +95,29 @@ def test_a_document_that_lacks_a_value_waits(tmp_path: Path) -> None:
         assert store.projections.assemble(pending) == (9, [], 1)
         assert store.projections.pending() == pending
         assert store.projections.every("hotels", b"", 10**6)[1:3] == ([], 1)
+
+
+def test_a_value_that_nobody_can_read_rejects_the_documents_that_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of messages no row can be read: it would be waited for for ever, and in silence."""
+    chain = replace(TABLES["public.chain"], has_rows=False)
+    monkeypatch.setitem(TABLES, chain.qualified_name, chain)
+    with joined(tmp_path, hotels={"embed": {"chain": CHAIN, "rooms": ROOMS}}) as store:
+        store.insert("hotel", id=1, chain_id=3)
+        store.insert("hotel", id=2)
+        store.commit()
+        (kept,) = (one for one in store.store.tables if one.name == "chain")
+        row = [b"3" if column.name == "id" else UNCHANGED for column in kept.columns]
+        staged = Staged(store.store.tables, tmp_path, 10**6)
+        staged.put(Change(kept, ChangeKind.UPDATE, list(row), has_unchanged=True))
+        pending = store.projections.apply([(staged, Position(9))])
+        (found,) = store.projections.assemble(pending).documents
+        rejected = read_rejection(found.body or b"")
+        assert (rejected.reason, rejected.row["id"]) == ("value_left_out", b"1")
+        assert "column name of public.chain" in rejected.explanation
+        _, documents, *_ = store.projections.every("hotels", b"", 10**6)
+        assert [(one.body or b"")[:1] for one in documents] == [b"!", b"{"]
 
 
 def test_documents_are_pending_until_the_sink_has_them(tmp_path: Path) -> None:

@@ -67,3 +67,25 @@ def test_columns_may_not_be_missing_where_rows_are_kept(mistakes: Mistakes, mini
     text = f"{minimal}    missing_columns: null\nconsistency: {{strong: {{}}}}\n"
     (mistake,) = mistakes(text)
     assert "missing_columns: null" in mistake
+
+
+RELAY = """
+name: store
+source: {type: postgres, dsn: "host=db"}
+relay: {tables: [public.hotel]}
+sink: {type: kafka, bootstrap_servers: "kafka:9092"}
+"""
+
+
+def test_commits_may_wait_for_a_relay(load_text: Load) -> None:
+    """With the same section; there is nothing to keep."""
+    loaded = load_text(f"{RELAY}consistency: {{strong: {{when_away: degrade}}}}\n")
+    strong = loaded.configuration.consistency.strong
+    assert strong is not None
+    assert strong.terms.degrades
+
+
+def test_a_relay_has_no_projections_to_exclude(mistakes: Mistakes) -> None:
+    """It is said, as what names a projection that isn't there."""
+    (mistake,) = mistakes(f"{RELAY}consistency: {{strong: {{exclude: [hotels]}}}}\n")
+    assert "`relay` has none" in mistake

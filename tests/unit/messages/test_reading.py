@@ -284,3 +284,13 @@ def test_of_several_tables_on_one_topic_the_source_block_says_which() -> None:
     both = TopicReader([reader(), reader()], ["public.hotel", "public.room"])
     assert both.read(message(envelope("c", ROW))).changes
     assert both.read(message(envelope("c", ROW, table="guest"))).changes == ()
+
+
+def test_a_source_block_of_mysql_names_the_database() -> None:
+    """It has no schemas: `db` is what the table is called by, not whichever table is first."""
+    both = TopicReader([reader(), reader(version="arrival")], ["shop.hotel", "shop.room"])
+    block = envelope("c", ROW, db="shop", table="room", file="mysql-bin.000003", pos=154)
+    del block["source"]["schema"], block["source"]["lsn"]
+    assert both.read(message(block)).version == 7
+    block["source"]["table"] = "guest"
+    assert both.read(message(block)).changes == ()
