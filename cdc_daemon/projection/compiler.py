@@ -72,7 +72,7 @@ def compile_projections(
     ]
     mistakes.raise_if_any()
     reads = [*(one.reads for one in flat), *(one.reads for one in joined)]
-    opens = {table for draft in (*flat, *joined) for table in draft.opens}
+    opens = {*chain.from_iterable([*(one.opens for one in flat), *(one.opens for one in joined)])}
     narrowed = {
         table: expecting(
             relation, [draft for draft in flat if draft.table is table], is_open=table in opens
