@@ -12,14 +12,13 @@ from cdc_daemon.assembly import wanted
 from cdc_daemon.claim import Claim
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.joining.keeping import lacking_of, missing_of
-from cdc_daemon.ports import BringsRowsOnce
 from cdc_daemon.projection.joined.plan import Plan
 from cdc_daemon.resuming import resume, tables_of, unsearched
 from cdc_daemon.state import folder_of
 from cdc_daemon.state.offline import foreseen
 from cdc_daemon.state.schema import fitted
 from cdc_daemon.statestart import here_of
-from cdc_daemon.unloaded import require_may_lose, require_no_loads, require_no_rows_lost
+from cdc_daemon.unloaded import require_may_load, require_may_lose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,6 +51,7 @@ class Untouched:
 
     def __init__(self, sink: Sink) -> None:
         self.find_generation = sink.find_generation
+        self.is_searched = sink.is_searched
         self.extended: list[Step] = []
 
     def extend_generation(self, generation: Generation, model: ReadModel) -> bool:
@@ -102,17 +102,12 @@ class _Planning:
             yield Step("drop", generation.index, "it was being built, and is not gone on with")
 
     def _require_may_load(self, resumption: Resumption) -> None:
-        compiled = self._configured.compiled
+        configured, compiled = self._configured, self._configured.compiled
         tables = self._to_load | resumption.renewed
         lacking = {
             one.name for one in compiled.plans if resumption.new_place or tables_of(one) & tables
         }
-        flat = {one.name for one in compiled.projections}
-        source = self._configured.source
-        if isinstance(source, BringsRowsOnce):
-            require_no_rows_lost(resumption, lacking, flat, source.rows_are)
-        elif self._config.backfill.mode == "never":
-            require_no_loads(resumption, lacking, flat)
+        require_may_load(self._config, configured.source, compiled, resumption, lacking)
 
     def _begun_anew(self, found: Found, resumption: Resumption) -> str | None:
         """Why nothing counts that the state has; None where it does, or there is to be none."""

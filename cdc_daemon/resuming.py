@@ -32,6 +32,9 @@ class Indices(Protocol):
     def extend_generation(self, generation: Generation, model: ReadModel) -> bool:
         """As `Sink` has it."""
 
+    def is_searched(self, projection: str) -> bool:
+        """As `Sink` has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -78,7 +81,7 @@ class Resumption:
     left_over: Sequence[Generation] = ()
     """Indices that were being built, and that nobody goes on with."""
     replaced: Collection[str] = ()
-    """The projections that have a generation already."""
+    """The projections that are searched already."""
     forgotten: Sequence[Generation] = ()
     """Loaded indices of projections that are no longer configured."""
     joined: Collection[str] = ()
@@ -108,7 +111,7 @@ def resume(
         reason = "there is no checkpoint: this is the first start" + (
             ", or the checkpoint was lost" if found.place is not None else ""
         )
-        return _all_anew(began, found, projections, reason)
+        return _begun_anew(_all_anew(began, found, projections, reason), began, sink)
     lost = _reason_for_all(kept, found, show)
     if lost is not None:
         return replace(_all_anew(kept, found, projections, lost), lost=True)
@@ -127,6 +130,14 @@ def _all_anew(
         replaced=kept.generations.keys() - unfinished,
         left_over=[kept.generations[name] for name in sorted(unfinished)],
     )
+
+
+def _begun_anew(anew: Resumption, began: Checkpoint, sink: Indices) -> Resumption:
+    """Nothing was published since, but what was before may still be searched."""
+    searched = {name for name in anew.anew if sink.is_searched(name)}
+    unfinished = unsearched(began) | (began.generations.keys() - searched)
+    left_over = [began.generations[name] for name in sorted(unfinished)]
+    return replace(anew, replaced=searched, left_over=left_over)
 
 
 def _gone_on_with(

@@ -123,6 +123,10 @@ class Sinks:
         """In the sink that it belongs in: in another one it isn't found."""
         return self._of(index).find_generation(index)
 
+    def is_searched(self, projection: str) -> bool:
+        """In the sink of the read model."""
+        return self._of(projection).is_searched(projection)
+
     def shows_at_once(self, index: str) -> bool:
         """As its sink says."""
         return self._of(index).shows_at_once(index)

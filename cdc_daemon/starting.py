@@ -29,14 +29,14 @@ from cdc_daemon.events import NOWHERE, Load
 from cdc_daemon.generations import create, drop, publish
 from cdc_daemon.keyless import keyless
 from cdc_daemon.pipeline import Stopped
-from cdc_daemon.ports import BringsRowsOnce, TableRequest
+from cdc_daemon.ports import TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.projection.showing import Showing
 from cdc_daemon.reaching import Reaching
 from cdc_daemon.resuming import loads_of, resume, unsearched
 from cdc_daemon.shapes import difference
 from cdc_daemon.statestart import StateStart
-from cdc_daemon.unloaded import require_no_loads, require_no_rows_lost
+from cdc_daemon.unloaded import require_may_load, require_may_lose
 
 if TYPE_CHECKING:
     import threading
@@ -241,6 +241,7 @@ class Start:
         self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None
     ) -> Begun:
         """Check both sides, see where the pipeline was, and make what it lacks."""
+        self._require_may_give_place_up(compiled, kept)
         found = self._look(compiled, shapes, kept)
         with self.reaching.reachable("sink", SinkError):
             resumption = resume(
@@ -252,7 +253,8 @@ class Start:
             )
         resumption = self._state.begin_from(resumption)
         self._require_progress(found, resumption)
-        self._require_may_load(compiled, resumption)
+        lacking = self._state.lacking_rows(compiled.plans, resumption)
+        require_may_load(self._configuration, self._source, compiled, resumption, lacking)
         covered = self._covered(compiled, found, resumption)
         with self.reaching.reachable("sink", SinkError):
             resumption = self._claim.staked(resumption, kept)
@@ -271,14 +273,21 @@ class Start:
         since = self._state.known_since(compiled.plans, checkpoint)
         return Begun(compiled, checkpoint, resumption.written, store, since)
 
-    def _require_may_load(self, compiled: Compiled, resumption: Resumption) -> None:
-        """Not where the configuration forbids it, or there is nothing that could be loaded."""
-        lacking = self._state.lacking_rows(compiled.plans, resumption)
-        flat = {one.name for one in compiled.projections}
-        if isinstance(self._source, BringsRowsOnce):
-            require_no_rows_lost(resumption, lacking, flat, self._source.rows_are)
-        elif self._configuration.backfill.mode == "never":
-            require_no_loads(resumption, lacking, flat)
+    def _require_may_give_place_up(self, compiled: Compiled, kept: Checkpoint | None) -> None:
+        """Where what is mapped takes another place: before ours is given up for it."""
+        with self.reaching.reachable("source", SourceError):
+            if self._source.keeps_place(compiled.relations):
+                return
+            found = self._claim.found(kept, {})
+        if found.place is None:
+            return
+        name, show = self._configuration.name, self._source.show
+        with self.reaching.reachable("sink", SinkError):
+            found = replace(found, place=None)
+            resumption = resume(name, found, compiled.mapped, self._sink, show)
+        require_may_lose(resumption, self._configuration.backfill.when_lost)
+        lacking = {plan.name for plan in compiled.plans}
+        require_may_load(self._configuration, self._source, compiled, resumption, lacking)
 
     def _look(
         self, compiled: Compiled, shapes: Mapping[str, Shape], kept: Checkpoint | None

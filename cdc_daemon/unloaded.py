@@ -5,11 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from cdc_daemon.errors import SourceError, StopError
+from cdc_daemon.ports import BringsRowsOnce
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from cdc_daemon.config.models import Configuration
+    from cdc_daemon.ports import Source
+    from cdc_daemon.projection.compiler import Compiled
     from cdc_daemon.resuming import Resumption
+
+
+def require_may_load(
+    configuration: Configuration,
+    source: Source,
+    compiled: Compiled,
+    resumption: Resumption,
+    lacking: Collection[str],
+) -> None:
+    """Not where the configuration forbids it, or there is nothing that could be loaded.
+
+    `lacking`: as `require_no_loads` has it. Raises StopError.
+    """
+    flat = {one.name for one in compiled.projections}
+    if isinstance(source, BringsRowsOnce):
+        require_no_rows_lost(resumption, lacking, flat, source.rows_are)
+    elif configuration.backfill.mode == "never":
+        require_no_loads(resumption, lacking, flat)
 
 
 def require_no_loads(

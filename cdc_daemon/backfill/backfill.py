@@ -343,6 +343,7 @@ class Backfill:
                 continue
             if not self._window.arrived(chunk):
                 self._loads.again(chunk, wait_seconds=AGAIN_SECONDS)
+                self._delivery.metrics.read_too_early()
             self._window.snapshot_taken(worker, seen)
         for worker, seen in news.snapshots:
             self._window.snapshot_taken(worker, seen)

@@ -86,6 +86,7 @@ class Loads:
         with self._changed:
             load.cancelled = True
             del self._active[load.number]
+            self._end_settling(load)
             self._changed.notify_all()
 
     def of(self, chunk: LoadedChunk) -> ActiveLoad | None:
@@ -159,6 +160,7 @@ class Loads:
             load.queue.clear()
             load.postponed = []
             load.out -= 1
+            self._end_settling(load)
             self._changed.notify_all()
 
     def put_off(self, work: Work) -> None:
@@ -167,6 +169,7 @@ class Loads:
             if work.load is not None:
                 work.load.out -= 1
                 work.load.put_off(work, time.monotonic())
+                self._end_settling(work.load)
             self._changed.notify_all()
 
     def left(self, worker: int) -> None:
@@ -267,4 +270,11 @@ class Loads:
         """Make the workers end."""
         with self._changed:
             self.closed = True
+            for load in self._active.values():
+                self._end_settling(load)
             self._changed.notify_all()
+
+    def _end_settling(self, load: ActiveLoad) -> None:
+        """Of a load that nobody goes on with; who uses the connection just now comes here later."""
+        if (load.cancelled or self.closed) and not load.out:
+            load.end_settling()

@@ -131,6 +131,9 @@ class Sink(Protocol):
     def find_generation(self, index: str) -> str | None:
         """The UUID of the index, None if there is none: another UUID is another index."""
 
+    def is_searched(self, projection: str) -> bool:
+        """Whether searches for that read model find anything, be it complete or not."""
+
     def shows_at_once(self, index: str) -> bool:
         """Whether what is durable in the index is found by searches as well, without a refresh.
 

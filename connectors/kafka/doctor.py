@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Relation
     from connectors.kafka.config import KafkaConfig
     from connectors.kafka.registry import RegistryConfig
+    from connectors.kafka.session import KafkaSection
     from connectors.kafka.topics import Topic, Topics
 
 _NEEDED: Final = ("read", "describe")
@@ -77,12 +78,13 @@ def _has_truncates(config: KafkaConfig, relation: Relation) -> bool:
 def _rights(config: KafkaConfig, topic: Topic, lacking: Sequence[str]) -> str:
     operations = " ".join(f"--operation {name.title()}" for name in lacking)
     return (
-        f"we may not {' and '.join(lacking)} topic {topic.name}. Run: {_allow(config)} "
+        f"we may not {' and '.join(lacking)} topic {topic.name}. Run: {allow(config)} "
         f"{operations} --topic {topic.name}"
     )
 
 
-def _allow(config: KafkaConfig) -> str:
+def allow(config: KafkaSection) -> str:
+    """The beginning of a command that gives our user rights."""
     user = "NAME" if config.sasl is None else config.sasl.user
     return f"kafka-acls --add --allow-principal User:{user}"
 
@@ -138,7 +140,7 @@ def _group(
             check,
             "problem",
             "we may not read as a member of it. Run: "
-            f"{_allow(config)} --operation Read --group {group}",
+            f"{allow(config)} --operation Read --group {group}",
         )
     if members := topics.members(group):
         return Finding(

@@ -104,6 +104,10 @@ class OpenSearchSink:
         """The UUID of the index, None if there is none: another UUID is another index."""
         return indices.find_uuid(self._client, index)
 
+    def is_searched(self, projection: str) -> bool:
+        """Whether an index has the alias."""
+        return bool(indices.alias_holders(self._client, projection))
+
     def shows_at_once(self, index: str) -> bool:  # noqa: ARG002 - the port has it
         """Nothing is found before a refresh."""
         return False

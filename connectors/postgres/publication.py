@@ -31,6 +31,13 @@ _MEMBERS: Final = """
 select p.schemaname, p.tablename, j -> 'attnames', j ->> 'rowfilter'
 from pg_catalog.pg_publication_tables p, pg_catalog.to_jsonb(p) j where p.pubname = %s
 """
+_LISTED: Final = """
+select j -> 'attnames'
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_publication_tables p on p.schemaname = n.nspname and p.tablename = c.relname
+cross join lateral pg_catalog.to_jsonb(p) j
+where p.pubname = %s and c.oid = %s
+"""
 LOCK_TIMEOUT_SECONDS: Final = 10
 """Adding a table waits behind DDL and VACUUM; other DDL would queue up behind us."""
 _ATTEMPTS: Final = 5
@@ -101,6 +108,14 @@ def ensure_publication(
     _require_none(missing, connection, name)
 
 
+def require_may_publish(connection: Connection, name: str, relations: Sequence[Relation]) -> None:
+    """Try what `ensure_publication` would do, and undo it. Raises SourceError where it can't."""
+    missing = find_missing(connection, name, relations)
+    if missing:
+        script = missing.script(connection, ";\n  ")
+        _run(connection, name, relations, missing, script, tried=True)
+
+
 def _unmanaged(connection: Connection, name: str, missing: Missing) -> str:
     slot = (
         "A slot that this pipeline has may stay: only what reads these tables is loaded"
@@ -121,13 +136,18 @@ def _run(
     relations: Sequence[Relation],
     missing: Missing,
     script: str,
+    *,
+    tried: bool = False,
 ) -> bool:
-    """All of it or nothing, and only if it does what it is for.
+    """All of it or nothing (nothing where it is only `tried`), and only if it does what it is for.
 
     False where another process was faster: a daemon of this pipeline may be starting, too.
     """
     try:
-        with mapped_errors("make the publication"), connection.transaction():
+        with (
+            mapped_errors("make the publication"),
+            connection.transaction(force_rollback=tried),
+        ):
             connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
             run: list[sql.Composed] = []
             while fresh := [each for each in missing.statements if each not in run]:
@@ -208,6 +228,16 @@ def find_missing(connection: Connection, name: str, relations: Sequence[Relation
     whole = all_operations and via_root and leaves_out != "values"
     names = frozenset(each.qualified_name for each in absent)
     return Missing(tuple(statements), only_tables=whole, absent=names)
+
+
+def listed_columns(connection: Connection, name: str, oid: int) -> frozenset[str] | None:
+    """Which columns of a table the publication holds; None where it holds all, or no such table.
+
+    Of one that holds all some versions list them as well.
+    """
+    with mapped_errors("read the publication"):
+        found = connection.execute(_LISTED, [name, oid]).fetchone()
+    return None if found is None or found[0] is None else frozenset(found[0])
 
 
 def _create(connection: Connection, name: str, relations: Sequence[Relation]) -> sql.Composed:

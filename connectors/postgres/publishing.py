@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 from connectors.postgres.chunkreader import wal_pages
 from connectors.postgres.primary import end_of_log
-from connectors.postgres.publication import ensure_publication, find_missing
+from connectors.postgres.publication import (
+    ensure_publication,
+    find_missing,
+    require_may_publish,
+)
 from connectors.postgres.publishedcolumns import lacks_generated, publish_later_ones
 from connectors.postgres.replayed import wait_replayed
 
@@ -48,3 +52,11 @@ def publish_on_primary(
         publish(connection, name, relations, manage=manage)
         end = end_of_log(connection, wal_pages(connection))
     wait_replayed(standby, end)
+
+
+def require_may_publish_on_primary(
+    primary: Primary, name: str, relations: Sequence[Relation]
+) -> None:
+    """Whether `publish_on_primary` could do it. Raises SourceError."""
+    with closing(primary.connect()) as connection:
+        require_may_publish(connection, name, relations)

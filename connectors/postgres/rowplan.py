@@ -37,12 +37,14 @@ def tuple_plan(
     relation: Relation,
     are_still_there: Callable[[Collection[str]], bool] = lambda _: False,
     order: Sequence[str] | None = None,
+    listed: Collection[str] | None = None,
 ) -> TuplePlan:
     """The plan for streamed rows: the columns of `relation`, the others left out.
 
     A misfit where the table had, or has by now, another shape than `relation`, so that its rows
     can't be told from what they are now. `are_still_there`: whether the table has these columns.
-    `order`: as `Relation.order`, as it is by now.
+    `order`: as `Relation.order`, as it is by now. `listed`: the columns that are streamed at all,
+    where somebody has decided that not all are; None otherwise.
     """
     streamed = [column.name for column in message.columns]
     wanted = {column.name: column for column in relation.columns}
@@ -50,7 +52,7 @@ def tuple_plan(
     why = (
         _unknown_reason(streamed, relation, lacking)
         or _lacking_reason(streamed, wanted, lacking, are_still_there)
-        or _place_reason(streamed, relation, relation.order if order is None else order)
+        or _place_reason(streamed, relation, relation.order if order is None else order, listed)
         or _type_reason(message, wanted)
         or _identity_reason(message, relation)
     )
@@ -70,8 +72,15 @@ def _unknown_reason(
     return f"the stream has its column {', '.join(sorted(unknown))}" if unknown else None
 
 
-def _place_reason(streamed: Sequence[str], relation: Relation, order: Sequence[str]) -> str | None:
+def _place_reason(
+    streamed: Sequence[str],
+    relation: Relation,
+    order: Sequence[str],
+    listed: Collection[str] | None,
+) -> str | None:
     """Names can be swapped, and swapped back by now: then a name was that of another column."""
+    if listed is not None:  # the others are as good as dropped
+        order = [name if name in listed else "" for name in order]
     left_out = relation.known.difference(relation.order)  # generated: not every source sends them
     streamed = [name for name in streamed if name not in left_out]
     places = {name: place for place, name in enumerate(order)}

@@ -25,8 +25,12 @@ from connectors.postgres.openwaits import announced_waits
 from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.preflight import check_source
 from connectors.postgres.protection import Protector
-from connectors.postgres.publication import find_missing
-from connectors.postgres.publishing import publish, publish_on_primary
+from connectors.postgres.publication import find_missing, listed_columns, require_may_publish
+from connectors.postgres.publishing import (
+    publish,
+    publish_on_primary,
+    require_may_publish_on_primary,
+)
 from connectors.postgres.replayed import numbered_by_position
 from connectors.postgres.replication import Keepalive, ReplicationStream
 from connectors.postgres.rowplan import tuple_plan, understood, unknown_columns
@@ -142,6 +146,10 @@ class PostgresSource:
         manage = self._config.publication.manage
         slot = find_slot(connection, self._slot)
         if slot is not None and not self.keeps_place(relations):
+            if primary is None:
+                require_may_publish(connection, self._publication, relations)
+            else:
+                require_may_publish_on_primary(primary, self._publication, relations)
             # First the slot: a crash in between loads anew, the other way round it would lose.
             log.warning(
                 "slot_dropped", slot=self._slot, why="the publication lacked what is mapped"
@@ -383,6 +391,7 @@ class PostgresSource:
                 known,
                 lambda names: has_columns(queries, message.oid, names),
                 column_orders(queries, [message.oid]).get(message.oid, ()),
+                listed_columns(queries, self._publication, message.oid),
             )
         named = self._relations.get((message.schema, message.name))
         if named is None:

@@ -121,7 +121,7 @@ class RelayGroup:
 
     def __init__(self, section: KafkaSection, pipeline: str, sink: str) -> None:
         digest = blake2b(sink.encode(), digest_size=SINK_BYTES).hexdigest()
-        name = f"cdc-daemon.{pipeline}.{digest}"
+        name = f"{prefix_of(pipeline)}{digest}"
         self._topics = Topics(section, name, SourceError)
         self._leading = Seats(section, f"{name}.leader", 1, self._topics)
         self._sharing = Seats(section, f"{name}.slots", SLOTS, self._topics)
@@ -163,6 +163,11 @@ class RelayGroup:
         """Leave both groups."""
         self.take_part(leading=False, sharing=False)
         self._topics.close()
+
+
+def prefix_of(pipeline: str) -> str:
+    """What the names of the groups of a pipeline begin with, and of their topics."""
+    return f"cdc-daemon.{pipeline}."
 
 
 def _written(reached: Reached) -> str:

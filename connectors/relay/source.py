@@ -20,6 +20,7 @@ from connectors.relay.doctor import examine
 from connectors.relay.fetching import Fetching
 from connectors.relay.following import Followed, Following
 from connectors.relay.group import RelayGroup
+from connectors.relay.grouprights import replicas
 from connectors.relay.recent import LogChunkReader, recent
 from connectors.relay.searching import begins_at, offset_after, shared_of_earlier, shared_until
 from connectors.relay.tables import memberships, reasons
@@ -106,7 +107,8 @@ class RelaySource:
 
     def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
         """Look at everything that could keep the relations from being followed."""
-        return examine(self._database, self._log, subjects)
+        yield from examine(self._database, self._log, subjects)
+        yield replicas(self._config, self._pipeline)
 
     def held_by(self) -> str | None:
         """Nobody: any number may read."""

@@ -256,10 +256,13 @@ class SinkSuite(StoresSuite):
         """A generation is found by its index until it is dropped; dropping twice is quiet."""
         assert sink.find_generation(generation.index) == generation.uuid
         assert sink.find_generation(generation.projection) is None
+        assert not sink.is_searched(generation.projection)
         sink.publish(generation)
         assert sink.find_generation(generation.projection) is None
+        assert sink.is_searched(generation.projection)
         sink.drop_generation(generation)
         sink.drop_generation(generation)
+        assert not sink.is_searched(generation.projection)
         assert sink.find_generation(generation.index) is None
 
     def test_drops_no_successor(self, sink: Sink, generation: Generation) -> None:

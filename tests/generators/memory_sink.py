@@ -131,6 +131,10 @@ class MemorySink:
         found = self.indices.get(index)
         return None if found is None else found.uuid
 
+    def is_searched(self, projection: str) -> bool:
+        """Whether it has an alias."""
+        return projection in self.aliases
+
     def shows_at_once(self, index: str) -> bool:
         """As the test says."""
         return index in self.immediate

@@ -9,7 +9,16 @@ import pytest
 
 from cdc_daemon.config.projections import ProjectionConfig
 from cdc_daemon.errors import SchemaChangedError
-from cdc_daemon.events import Checkpoint, Chunk, ColumnShape, Coverage, Load, Position, Shape
+from cdc_daemon.events import (
+    NOWHERE,
+    Checkpoint,
+    Chunk,
+    ColumnShape,
+    Coverage,
+    Load,
+    Position,
+    Shape,
+)
 from cdc_daemon.generations import create, publish
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.resuming import Found, Resumption, being_filled, loads_of, resume
@@ -163,12 +172,24 @@ def test_what_a_daemon_wrote_that_was_killed_is_bounded_by_its_source(bench: Ben
     assert "gone back to @120: it was at @121" in gone_back.anew["rooms"]
 
 
+def test_without_a_checkpoint_what_is_searched_is_replaced(bench: Bench) -> None:
+    """So that no start empties it which loads nothing; what was made and never shown isn't."""
+    generations = bench.checkpoint().generations
+    cut_short = bench.checkpoint(position=NOWHERE)
+    assert not bench.resume(checkpoint=None).replaced
+    assert not bench.resume(checkpoint=cut_short).replaced
+    publish(bench.sink, generations["rooms"])
+    assert bench.resume(checkpoint=None).replaced == {"rooms"}
+    assert bench.resume(checkpoint=cut_short).replaced == {"rooms"}
+
+
 def test_a_start_that_was_cut_short_is_a_first_start(bench: Bench) -> None:
     """Before it had a place in the source, nothing can have been lost."""
     cut = bench.resume(checkpoint=bench.checkpoint(position=Position(0)), place=None)
     assert "first start" in cut.anew["rooms"]
     assert not cut.lost
-    assert set(cut.replaced) == {"hotels", "rooms"}
+    assert not cut.replaced
+    assert {each.projection for each in cut.left_over} == {"hotels", "rooms"}
 
 
 def test_only_what_has_changed_is_made_anew(bench: Bench) -> None:

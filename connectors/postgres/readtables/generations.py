@@ -239,6 +239,13 @@ def find_uuid(server: Server, index: str) -> str | None:
     return None if found is None else found.uuid(server.history)
 
 
+def is_shown(server: Server, projection: str) -> bool:
+    """Whether a view of ours has the read model's name."""
+    with server.session("look for the view of a read model") as connection:
+        found = find(connection, server.schema, projection)
+    return found is not None and "index" in found.says
+
+
 def require_tables(server: Server, indices: Sequence[str]) -> None:
     """Raise SinkError unless all of these tables are there."""
     with server.session("look for read tables") as connection:

@@ -94,6 +94,10 @@ class ReadTables:
         """The UUID of the table, None if there is none: another UUID is another table."""
         return generations.find_uuid(self._server, index)
 
+    def is_searched(self, projection: str) -> bool:
+        """Whether the view is there."""
+        return generations.is_shown(self._server, projection)
+
     def shows_at_once(self, index: str) -> bool:  # noqa: ARG002 - the port has it
         """A COMMIT is visible once it is durable."""
         return True

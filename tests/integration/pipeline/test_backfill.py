@@ -242,6 +242,27 @@ def test_never_loses_no_documents(
     assert rest.get("/items/_count")["count"] == ROWS
 
 
+def test_never_loses_no_documents_without_a_checkpoint(
+    items: psycopg.Connection, start_daemon: StartDaemon, rest: Rest
+) -> None:
+    """Which was deleted, or a snapshot of the indices came back without it."""
+    daemon = start_daemon(ITEMS)
+    daemon.wait_until("streaming")
+    assert daemon.terminate() == 0
+    rest.delete("/cdc-daemon-checkpoints")
+    configuration = json.loads(daemon.file.read_text())
+    configuration["backfill"] = {"mode": "never"}
+    daemon.file.write_text(json.dumps(configuration))
+    daemon.start()
+    assert daemon.wait(20) == 1
+    assert "items must be loaded anew" in daemon.said()
+    slots = items.execute(
+        "select count(*) from pg_replication_slots where database = current_database()"
+    )
+    assert slots.fetchall() == [(1,)]
+    assert rest.get("/items/_count")["count"] == ROWS
+
+
 def test_a_column_that_is_retyped_while_rows_are_read(
     items: psycopg.Connection, database: Database, start_daemon: StartDaemon, rest: Rest
 ) -> None:

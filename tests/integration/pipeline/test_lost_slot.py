@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.generators.oracle import assert_equal
 from tests.generators.running_daemon import until
@@ -131,3 +132,37 @@ def slot(connection: psycopg.Connection) -> str:
     found = connection.execute(f"select slot_name::text {SLOT}").fetchone()
     assert found is not None
     return str(found[0])
+
+
+NOT_PUBLISHED = "alter publication {} set (publish_generated_columns = none)"
+
+
+@pytest.mark.parametrize(
+    ("backfill", "why"),
+    [({"when_lost": "stop"}, "when_lost is stop"), ({"mode": "never"}, "mode is never")],
+    ids=["when_lost stop", "mode never"],
+)
+def test_a_refused_mapping_leaves_the_slot_to_the_one_before(
+    connection: psycopg.Connection,
+    start_daemon: StartDaemon,
+    rest: Rest,
+    backfill: dict[str, str],
+    why: str,
+) -> None:
+    """A column that is generated needs another slot, if the publication left it out until now."""
+    connection.execute("alter table item add twice int generated always as (n * 2) stored")
+    daemon = streaming(start_daemon, connection)
+    assert daemon.terminate() == 0
+    ((publication,),) = connection.execute("select pubname::text from pg_publication").fetchall()
+    connection.execute(sql.SQL(NOT_PUBLISHED).format(sql.Identifier(publication)))
+    before = connection.execute(f"select slot_name {SLOT}").fetchall()
+    configuration = json.loads(daemon.file.read_text())
+    fields = configuration["projections"]["items"]["fields"]
+    fields["twice"] = None
+    daemon.file.write_text(json.dumps({**configuration, "backfill": backfill}))
+    daemon.start()
+    assert daemon.wait(30) != 0
+    assert why in daemon.said()
+    assert connection.execute(f"select slot_name {SLOT}").fetchall() == before != []
+    assert not daemon.events("slot_dropped")
+    assert rest.get("/items/_count")["count"] == ROWS

@@ -15,6 +15,7 @@ from cdc_daemon.errors import RetryError, SourceError, StartAgainError
 from cdc_daemon.events import ChangeKind, Commit, Position, Watermark
 from cdc_daemon.ports import TableRequest
 from connectors.postgres import openwaits, replication
+from connectors.postgres import source as postgres_source
 from tests.generators.existing_rows import existing_rows
 from tests.generators.running_daemon import until
 from tests.integration.postgres.conftest import (
@@ -323,7 +324,7 @@ def test_other_databases_and_idleness_move_the_watermark(
 
 @pytest.mark.usefixtures("item")
 def test_the_slot_goes_before_the_publication_is_mended(
-    make_source: MakeSource, make_role: MakeRole, connection: Connection
+    make_source: MakeSource, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A start that ends in between must load anew: what the publication lacked is in no slot."""
     first = make_source()
@@ -334,9 +335,34 @@ def test_the_slot_goes_before_the_publication_is_mended(
     assert first.keeps_place(relations)
     connection.execute("alter publication pub set (publish = 'insert')")
     assert not first.keeps_place(relations)
+    second = make_source()
+    monkeypatch.setattr(postgres_source, "publish", _is_cut_off)
+    with pytest.raises(RetryError):
+        second.prepare(second.describe([TableRequest("item")]))
+    assert second.place() is None
+    assert not second.keeps_place(relations)
+
+
+def _is_cut_off(*_: object, **__: object) -> None:
+    raise RetryError("the server has gone")
+
+
+@pytest.mark.usefixtures("item")
+def test_the_slot_stays_where_the_publication_can_not_be_mended(
+    make_source: MakeSource, make_role: MakeRole, connection: Connection
+) -> None:
+    """With the mapping that it was made for it can be gone on with."""
+    first = make_source()
+    relations = first.describe([TableRequest("item")])
+    first.prepare(relations)
+    first.create_place()
+    before = first.place()
+    connection.execute("alter publication pub set (publish = 'insert')")
     name, dsn = make_role()
     connection.execute(sql.SQL("grant select on item to {}").format(sql.Identifier(name)))
     second = make_source(dsn)
     with pytest.raises(SourceError, match="alter publication"):
         second.prepare(second.describe([TableRequest("item")]))
-    assert second.place() is None
+    assert second.place() == before is not None
+    options = "select pubinsert, pubupdate from pg_publication where pubname = 'pub'"
+    assert connection.execute(options).fetchall() == [(True, False)]

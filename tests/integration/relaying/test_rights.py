@@ -180,6 +180,49 @@ def test_the_rules_of_the_page_are_enough(
         assert sorted(hit["_source"]["name"] for hit in shown) == ["after", "before"]
 
 
+def test_rights_of_replicas_that_lack_are_said_beforehand(
+    secured: Secured, database: Database, hotels: psycopg.Connection, tmp_path: Path
+) -> None:
+    """In one line, with the commands that give them; one daemon alone doesn't need them."""
+    assert not hotels.closed
+    sink = {"type": "kafka", **secured.section("cdc_relay")}
+    tables = {"type": "postgres", "dsn": database.dsn}
+    with (
+        daemons(database.dsn, sink, tmp_path) as make_relay,
+        daemons(database.dsn, tables, tmp_path) as make_reader,
+    ):
+        make_relay(
+            {},
+            name="shop",
+            folder="relay",
+            sink={"topic_prefix": "shop", "log": "shop.log"},
+            relay={"tables": ["public.hotel"]},
+        ).wait_until()
+        source = {"type": "relay", "log": "shop.log", **secured.section("cdc_reader")}
+        names = {"names": {"from": "public.hotel", "fields": ["id", "name"]}}
+        reader = make_reader(names, name="hotels", folder="reader", source=source, start=False)
+        assert replicas(reader) == [("ok", [])]
+        secured.take_back([one for one in SHARED if "--group" in one])
+        [(level, [lacking])] = replicas(reader)
+        assert (level, "--group cdc-daemon.hotels." in lacking) == ("warning", True)
+        secured.take_back([one for one in SHARED if "--topic" in one])
+        [(level, commands)] = replicas(reader)
+        assert (level, len(commands)) == ("warning", 2)
+        secured.run(commands)
+        assert replicas(reader) == [("ok", [])]
+        reader.options = ("--role", "projector")
+        reader.start()
+        reader.wait_until()
+
+
+def replicas(reader: RunningDaemon) -> list[tuple[str, list[str]]]:
+    """What `check` says of the rights of replicas: how bad it is, and the commands."""
+    checked = command("check", str(reader.file))
+    assert checked.returncode == 0, checked.stdout
+    lines = [one for one in checked.stdout.splitlines() if " replicas: " in one]
+    return [(one.split()[0], re.findall(r"kafka-acls [^;]*[^;\s]", one)) for one in lines]
+
+
 def require_checked(daemon: RunningDaemon) -> None:
     """Nothing lacks, as far as `check` sees."""
     checked = command("check", str(daemon.file))

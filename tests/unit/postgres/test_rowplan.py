@@ -31,6 +31,16 @@ def message(*columns: StreamColumn, identity: str = "d") -> RelationMessage:
     return RelationMessage(1, "public", "item", identity, columns)
 
 
+def test_columns_that_are_not_listed_are_as_good_as_dropped() -> None:
+    """A publication may leave them out, wherever they stand; a swap is seen all the same."""
+    item = replace(ITEM, order=("secret", "id", "pin", "name", "salt"), known=ITEM.known | {"pin"})
+    assert tuple_plan(message(ID, NAME), item).relation.misfit
+    assert not tuple_plan(message(ID, NAME), item, listed={"id", "name"}).relation.misfit
+    assert not tuple_plan(message(ID, NAME, OTHER), item, listed={"id", "name"}).relation.misfit
+    now = ("secret", "name", "pin", "id", "salt")
+    assert tuple_plan(message(ID, NAME), item, order=now, listed={"id", "name"}).relation.misfit
+
+
 def test_columns_that_are_not_mapped_are_left_out() -> None:
     """Wherever they are; integers pass through, text is converted."""
     item = replace(ITEM, order=("", "id", "", "name"))
