@@ -294,7 +294,10 @@ class Backfill:
         if self._joined is not None:
             may_write = self._releasing.has_room and not self.is_paused
             self._is_pressing |= self._joined.step(may_write=may_write)
-        self._nudging.waits(self._delivery.progress.received, self._window.waits_for())
+        wanted = self._window.waits_for()
+        if wanted is None and self._joined is not None:
+            wanted = self._joined.waits_for()
+        self._nudging.waits(self._delivery.progress.received, wanted)
         self.note_durable()
         if self._endings.take_swept():
             self._note()

@@ -64,6 +64,7 @@ class LevelDraft:
         repeated: str | None = None,
     ) -> None:
         self.table = table
+        self._is_open = config.named_fields is None
         self.embeds = [
             # What repeats itself is written once.
             EmbedDraft(
@@ -125,6 +126,14 @@ class LevelDraft:
         yield from ((self.table, name) for name in self._used - self._lenders.keys())
         for one in self.embeds:
             yield from one.reads
+
+    @property
+    def opens(self) -> Iterator[Relation]:
+        """The tables of which every column is shown here or below, those to come included."""
+        if self._is_open:
+            yield self.table
+        for one in self.embeds:
+            yield from one.level.opens
 
     @property
     def specs(self) -> tuple[FieldSpec, ...]:
