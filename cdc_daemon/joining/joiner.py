@@ -92,6 +92,11 @@ class Joiner:
         self._sync()
 
     @property
+    def received(self) -> Position:
+        """Everything up to here is applied to the state, or is none of its."""
+        return self._delivery.progress.received
+
+    @property
     def relations(self) -> Collection[Relation]:
         """The tables that any of them reads."""
         return self.store.tables.keys()
@@ -196,6 +201,7 @@ class Joiner:
         no row any more. None of that is forgotten before the sink has it: only the state knows it.
         """
         if not after:
+            self.projections.reach(self.received)  # their version: it may be in no transaction
             self._sending.add_pending_of(projection)
             self._sending.send()
         found = self.projections.every(projection, after, most_bytes)

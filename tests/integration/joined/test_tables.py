@@ -68,3 +68,25 @@ def test_documents_come_right(
     assert store.assert_equal(daemon) == 100
     again = {event["table"] for event in daemon.events("loading")[before:]}
     assert again == {reads_again} - {""}
+
+
+def test_a_column_that_is_added_comes_into_documents_that_show_all(
+    store: Store, start_daemon: StartDaemon
+) -> None:
+    """Of the root, and of a table that is embedded: none of their rows has changed."""
+    store.execute(*ROWS)
+    every: dict[str, Any] = {
+        "from": "hotel",
+        "fields": "*",
+        "embed": {"rooms": {"many": "room", "on": {"hotel_id": "id"}, "fields": "*"}},
+    }
+    daemon = start_daemon({"hotels": every})
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    assert store.assert_equal(daemon) == 100
+    for table in ("hotel", "room"):
+        store.execute(f"alter table {table} add column stars int")
+        store.wait_until_equal(daemon)
+    store.execute("update room set stars = id % 5", "update hotel set stars = 3 where id < 9")
+    store.wait_until_equal(daemon)
+    assert len(daemon.events("schema_changed")) == 2
