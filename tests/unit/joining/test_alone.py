@@ -122,10 +122,11 @@ def test_a_wide_change_goes_on_while_the_source_is_away(tmp_path: Path, no_backo
         rename(reader)
         assert shown(reader) == 0
         with without_source(reader, tmp_path) as source:
-            assert wait_until(lambda: shown(reader) == COUNT, 20)
-            assert wait_until(lambda: not reader.joiner.store.figures.pending, 20)
+            assert wait_until(lambda: reader.progress.durable() == 120, 20)
+            assert shown(reader) == COUNT
+            assert wait_until(lambda: not reader.joiner._sending.in_flight, 20)
             assert source.started == []
-            assert reader.progress.durable() == 120
+        assert reader.joiner.projections.pending() == []
 
 
 def lose_source(reader: Reader) -> None:
