@@ -55,7 +55,7 @@ class ActiveLoad:
     failures: Counter[str] = field(default_factory=Counter)
     """By the table that is read (none: while it was planned): how often in a row it has failed."""
     out: int = 0
-    """Chunks that are being read, wait, or aren't durable."""
+    """Chunks that are being read, wait, or aren't in the sink."""
     speed: Speed = field(default_factory=Speed)
     cancelled: bool = False
     failure: Exception | None = None

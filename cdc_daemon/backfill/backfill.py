@@ -153,7 +153,7 @@ class Backfill:
 
     @property
     def chunks_out(self) -> int:
-        """How many chunks are being read, wait, or aren't durable."""
+        """How many chunks are being read, wait, or aren't in the sink."""
         return self._loads.out
 
     @property

@@ -229,16 +229,23 @@ class Loads:
                 load.postponed.append((time.monotonic() + wait_seconds, chunk.chunk))
             self._changed.notify_all()
 
-    def durable(self, chunk: LoadedChunk) -> None:
-        """The documents of the chunk are durable."""
+    def written(self, chunk: LoadedChunk) -> None:
+        """What was read is in the sink, or the state: nothing of it is held, and more is read."""
+        for contents in chunk.contents.values():
+            contents.clear()
         with self._changed:
             load = self._active.get(chunk.load)
             if load is not None:
                 load.out -= 1
-                if chunk.chunk is not None:
-                    load.rows += chunk.rows
-                    load.todo = without(load.todo or (), chunk.chunk)
                 self._changed.notify_all()
+
+    def durable(self, chunk: LoadedChunk) -> None:
+        """And so is what the stream has taken out of it: it needn't be read again."""
+        with self._changed:
+            load = self._active.get(chunk.load)
+            if load is not None and chunk.chunk is not None:
+                load.rows += chunk.rows
+                load.todo = without(load.todo or (), chunk.chunk)
 
     def take_done(self) -> list[ActiveLoad]:
         """The loads that are done; they are active no longer."""
@@ -250,7 +257,7 @@ class Loads:
 
     @property
     def out(self) -> int:
-        """Chunks that are being read, wait, or aren't durable."""
+        """Chunks that are being read, wait, or aren't in the sink."""
         with self._changed:
             return sum(load.out for load in self._active.values())
 

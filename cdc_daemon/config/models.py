@@ -77,7 +77,11 @@ class BackfillConfig(Section):
         default=CHUNK_BYTES, gt=0, description="About how much of a table is read at once."
     )
     rows_per_second: StrictInt | None = Field(
-        default=None, ge=1, description="No more than this is read, to spare the source."
+        default=None,
+        ge=1,
+        description="No more than this is read, to spare the source: rows that come from it, so "
+        "with `--where` those that meet the condition. Rows that are read by key, because a value "
+        "is lacking, aren't counted.",
     )
     # Load: nobody has to be there, and what is searched stays until all is loaded.
     when_lost: Literal["load", "stop"] = Field(
