@@ -42,7 +42,7 @@ from cdc_daemon.schemawatch import SchemaWatch
 from cdc_daemon.sharing.part import Unstored
 from cdc_daemon.sharing.replica import Replica
 from cdc_daemon.sharing.slots import EVERYTHING
-from cdc_daemon.sharing.terms import Role, shareable
+from cdc_daemon.sharing.terms import Role, require_waitable, shareable
 from cdc_daemon.sinks import open_sink
 from cdc_daemon.starting import Start
 from cdc_daemon.web.routes import application
@@ -82,7 +82,8 @@ class Daemon:
         self.status = Status(loaded, self.metrics)
         strong = config.consistency.strong
         self._watching = Watching(
-            self._source, self.metrics, self.status.watch, strong, self._spans
+            *(self._source, self.metrics, self.status.watch, strong, self._spans),
+            relayed=role != "alone",
         )
         self._posts = Posts(config, self._source, self._sink)
         self._lifetime = Lifetime(
@@ -92,6 +93,7 @@ class Daemon:
             has_read=lambda: self.status.state != "starting",
         )
         self._stop = self._lifetime.stopping
+        require_waitable(role, config)
         self._replica = None if role == "alone" else self._as_replica()
         self._before: Delivery | None = None
         self._loads_before: Backfill | None = None

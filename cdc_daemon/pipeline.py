@@ -236,7 +236,7 @@ class Pipeline:
     def _awaits_state(self) -> bool:
         """Whether a commit may wait until the state of joined read models is on disk."""
         progress = self._delivery.progress
-        return self._confirming.is_awaited and progress.synced < progress.received
+        return self._confirming.awaits_durable and progress.synced < progress.received
 
     def _take(self, events: Sequence[Event]) -> bool:
         """Handle what was read; whether the source wants to know at once what is durable."""
@@ -310,7 +310,7 @@ class Pipeline:
         delivery.tell_delays()
         delivery.moved()
         if self._joiner is not None:
-            self._joiner.keep(urgent=urgent, awaited=self._confirming.is_awaited)
+            self._joiner.keep(urgent=urgent, awaited=self._confirming.awaits_durable)
         if self._confirming.report(urgent=urgent):
             self._count()
 

@@ -256,10 +256,14 @@ class Configuration(Section):
         """Only a source that is a standby of its system can keep commits waiting."""
         if self.consistency.strong and not getattr(self.source, "can_hold_commits", True):
             kind = getattr(self.source, "type", "")
+            mended = getattr(
+                self.source,
+                "holds_commits_with",
+                "follow the database with a source of type postgres",
+            )
             raise ValueError(
                 f"`consistency.strong` can't be had with a source of type {kind}: commits don't "
-                "wait for it. Take it out, and wait for tokens (`strategy: causal`), or follow the "
-                "database with a source of type postgres"
+                f"wait for it. Take it out, and wait for tokens (`strategy: causal`), or {mended}"
             )
         return self
 

@@ -31,13 +31,18 @@ class Watching:
         show: Callable[[Monitor], None],
         strong: StrongConfig | None,
         spans: Spans | None,
+        *,
+        relayed: bool = False,
     ) -> None:
-        """`show` gets each monitor, as the one that is shown from then on."""
+        """`show` gets each monitor, as the one that is shown from then on; `relayed`: commits wait
+        for a relay, and that for us.
+        """  # noqa: D205 - one sentence
         self._source = source
         self._metrics = metrics
         self._show = show
         self._strong = strong
         self._spans = spans
+        self._relayed = relayed
         self._monitor: Monitor | None = None
         self._is_followed = False
         """Whether the positions of the monitor are those of the run that goes on."""
@@ -83,7 +88,9 @@ class Watching:
     def _current(self) -> Monitor:
         if self._monitor is None:
             clock = self._source.clock()
-            self._monitor = Monitor(clock, self._metrics, self._strong, self._spans)
+            self._monitor = Monitor(
+                clock, self._metrics, self._strong, self._spans, relayed=self._relayed
+            )
             self._show(self._monitor)
         return self._monitor
 

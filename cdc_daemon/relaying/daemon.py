@@ -12,6 +12,7 @@ from cdc_daemon.consistency.watching import Watching
 from cdc_daemon.errors import (
     RetryError,
     SchemaChangedError,
+    SinkError,
     SlotInUseError,
     StartAgainError,
     StopError,
@@ -19,8 +20,10 @@ from cdc_daemon.errors import (
 )
 from cdc_daemon.lifetime import Lifetime
 from cdc_daemon.metrics import Metrics
+from cdc_daemon.ports import Observes
 from cdc_daemon.relaying.opening import open_located_source, open_relay
 from cdc_daemon.relaying.relaying import Relaying
+from cdc_daemon.relaying.searches import Searches
 from cdc_daemon.relaying.start import RelayStart
 from cdc_daemon.relaying.status import RelayStatus, application
 from cdc_daemon.schemawatch import MemberWatch
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.relaying.start import RelayBegun
 
 log = structlog.get_logger(__name__)
@@ -119,6 +123,7 @@ class RelayDaemon:
     def _follow(self, begun: RelayBegun) -> None:
         monitor = self._watching.followed()
         relaying = Relaying(self._source, self._relay, begun, monitor, self.metrics, self._state)
+        relaying.searches = self._searches(begun, monitor)
         self.status.follow(relaying)
         watch = MemberWatch(
             self._source.shape_reader(),
@@ -133,6 +138,26 @@ class RelayDaemon:
         finally:
             relaying.close()
             watch.stop()
+
+    def _searches(self, begun: RelayBegun, monitor: Monitor) -> Searches | None:
+        """Those that commits wait for, if for any; watched from now on."""
+        strong = self._configuration.consistency.strong
+        if strong is None or not strong.projectors:
+            return None
+        if not isinstance(self._relay, Observes):
+            raise SinkError(
+                "consistency.strong.projectors: this sink doesn't see who reads what it takes"
+            )
+        searches = Searches(
+            self._relay.observer(strong.projectors),
+            strong.projectors,
+            begun.checkpoint.source_id,
+            strong.release_after if strong.when_away == "degrade" else None,
+            lambda: monitor.strong.waited_for,
+            self._source.wake,
+        )
+        searches.start()
+        return searches
 
     def _stand_by(self) -> None:
         self._watching.forget()

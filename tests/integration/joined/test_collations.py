@@ -221,6 +221,34 @@ def test_text_is_compared_by_its_bytes_where_that_is_said(
     assert shown_equal(daemon, rest, database) == HOTELS_THERE
 
 
+CONFIGURATION_ERROR = 2
+
+
+@pytest.mark.parametrize(
+    "collation", ["text collate any_case", "code", "varchar(30) collate any_case"]
+)
+def test_a_collation_that_changes_under_a_running_daemon_is_noticed(
+    source: psycopg.Connection,
+    start_daemon: StartDaemon,
+    rest: Rest,
+    database: Database,
+    collation: str,
+) -> None:
+    """The rows stay as they are, and yet others belong together by now."""
+    daemon = start_daemon(rooms(**MANY))
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    shown_equal(daemon, rest, database)
+    source.execute(f"alter table room alter plain type {collation}".encode())
+    assert daemon.wait(60) == CONFIGURATION_ERROR
+    assert f"public.room.plain: {JOINED}" in daemon.said()
+    source.execute('alter table room alter plain type text collate "C"')
+    daemon.start()
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    shown_equal(daemon, rest, database)
+
+
 KEYED = """
 create table station (name text collate any_case, line int, note text, primary key (name, line));
 create table stop (name text collate any_case primary key, note text);
