@@ -154,6 +154,11 @@ class Joiner:
         """Whether anything of what was committed isn't on its way yet."""
         return bool(self._queue or self._sending)
 
+    @property
+    def works(self) -> bool:
+        """Whether documents are to be sent for which nothing more is to be read."""
+        return bool(self._sending) or self._wide.works
+
     def passed(self, position: Position) -> None:
         """Everything up to `position` was read: it is received with what is queued."""
         self._reached = max(self._reached, position)

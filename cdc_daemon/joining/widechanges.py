@@ -89,9 +89,13 @@ class WideChanges:
                 return self._may_go_on()
         return False
 
+    @property
+    def works(self) -> bool:
+        """Whether any document isn't on its way yet."""
+        return self._sending.has_aside or bool(self._projections.wide_open())
+
     def _may_go_on(self) -> bool:
-        is_open = self._sending.has_aside or self._projections.wide_open()
-        return bool(is_open) and self._delivery.dispatcher.has_room_aside
+        return self.works and self._delivery.dispatcher.has_room_aside
 
     def _take_piece(self) -> None:
         oldest = self._projections.wide_open()

