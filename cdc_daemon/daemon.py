@@ -16,14 +16,12 @@ from cdc_daemon.backfill.control import Control
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.backfill.joinedloads import JoinedLoads
 from cdc_daemon.consistency.logend import LogEnd
-from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.consistency.spans import Spans
+from cdc_daemon.consistency.watching import Watching
 from cdc_daemon.covering import covered_tables
 from cdc_daemon.delivery.delivery import Delivery
 from cdc_daemon.errors import (
-    CdcError,
     ManyLeftOutError,
-    RetentionLimitError,
     RetryError,
     SchemaChangedError,
     ShareChangedError,
@@ -44,7 +42,7 @@ from cdc_daemon.schemawatch import SchemaWatch
 from cdc_daemon.sharing.part import Unstored
 from cdc_daemon.sharing.replica import Replica
 from cdc_daemon.sharing.slots import EVERYTHING
-from cdc_daemon.sharing.terms import Role, shareable
+from cdc_daemon.sharing.terms import Role, require_waitable, shareable
 from cdc_daemon.sinks import open_sink
 from cdc_daemon.starting import Start
 from cdc_daemon.web.routes import application
@@ -82,6 +80,11 @@ class Daemon:
         self.metrics.configured(loaded.fingerprint)
         self._spans = None if config.tracing is None else Spans(config.tracing, config.name)
         self.status = Status(loaded, self.metrics)
+        strong = config.consistency.strong
+        self._watching = Watching(
+            *(self._source, self.metrics, self.status.watch, strong, self._spans),
+            relayed=role != "alone",
+        )
         self._posts = Posts(config, self._source, self._sink)
         self._lifetime = Lifetime(
             loaded,
@@ -90,6 +93,7 @@ class Daemon:
             has_read=lambda: self.status.state != "starting",
         )
         self._stop = self._lifetime.stopping
+        require_waitable(role, config)
         self._replica = None if role == "alone" else self._as_replica()
         self._before: Delivery | None = None
         self._loads_before: Backfill | None = None
@@ -132,6 +136,7 @@ class Daemon:
     def _ended(self, failed: bool) -> None:  # noqa: FBT001 - as `Lifetime.last` tells it
         if failed:
             self.metrics.failed()
+        self._watching.forget()
         self.status.waiters.stop()
 
     def _run_once(self) -> None:
@@ -144,42 +149,42 @@ class Daemon:
                 raise
             self._start.again(change)
             self._recent.clear()  # in another history the numbers are others'
+            self._watching.forget()
             log.warning("starting_again", why=str(change))
         except RetryError as error:
             log.warning("start_retry", reason=error.reason, error=str(error))
+            self._watching.go_on()
             self.metrics.failed()
             self._state("waiting", str(error))
             raise
 
     def _run_pipeline(self) -> None:
-        strong = self._configuration.consistency.strong
-        monitor = Monitor(self._source.clock(), self.metrics, strong, self._spans)
         log_end = LogEnd(self._source.clock(), self.status.waiters.ends_at)
         log_end.start()
-        self.status.watch(monitor)
         self.status.reach(log_end)
         try:
-            while not self._stop.is_set():
-                try:
-                    self._run_until_changed(monitor)
-                except ShareChangedError as change:
-                    self._start.again(change)
-                    log.info("share_changed", why=str(change))
-                except ManyLeftOutError as many:
-                    self._start.again(many)
-                    log.warning("rows_read_again", table=many.table, why=many.why)
-                except SchemaChangedError as change:
-                    self._start.again(change)
-                    self.metrics.schema_changed(change.table)
-                    log.warning("schema_changed", table=change.table, why=change.why)
-        except RetentionLimitError as limit:
-            self._give_up_place(limit)
-            raise
+            with self._watching.limited():
+                while not self._stop.is_set():
+                    self._run_until_start()
         finally:
-            monitor.stop()
             log_end.stop()
 
-    def _run_until_changed(self, monitor: Monitor) -> None:
+    def _run_until_start(self) -> None:
+        """Run until the next start, which goes on with what is watched, and follows it."""
+        try:
+            self._run_until_changed()
+        except ShareChangedError as change:
+            self._start.again(change)
+            log.info("share_changed", why=str(change))
+        except ManyLeftOutError as many:
+            self._start.again(many)
+            log.warning("rows_read_again", table=many.table, why=many.why)
+        except SchemaChangedError as change:
+            self._start.again(change)
+            self.metrics.schema_changed(change.table)
+            log.warning("schema_changed", table=change.table, why=change.why)
+
+    def _run_until_changed(self) -> None:
         """Run with the tables as they are now. Raises SchemaChangedError when one changes."""
         self._state("starting")
         self.status.control = None
@@ -190,15 +195,13 @@ class Daemon:
                 stack.enter_context(self._replica.joined(self._start.reaching, self._stop))
             begun = self._start.begin()
             stack.callback(self._start.let_go)
-            self._run_begun(begun, monitor)
+            self._run_begun(begun)
 
-    def _run_begun(self, begun: Begun, monitor: Monitor) -> None:
+    def _run_begun(self, begun: Begun) -> None:
         part = self._part(begun)
         with self._start.reaching.reachable("sink", SinkError):
-            delivery = self._before = self._delivery(begun, monitor, part)
+            delivery = self._before = self._delivery(begun, part)
         try:
-            if not monitor.is_alive():
-                monitor.start()
             with self._start.reaching.reachable("sink", SinkError):
                 delivery.start()
             self._follow(begun, delivery, part)
@@ -214,14 +217,7 @@ class Daemon:
         joined = [plan.name for plan in begun.compiled.plans]
         return self._replica.begin(begun.checkpoint, joined, begun.known_since)
 
-    def _give_up_place(self, limit: RetentionLimitError) -> None:
-        """The disk of the source counts more than how fresh the read models are."""
-        try:
-            self._source.give_up_place()
-        except CdcError as error:
-            raise RetentionLimitError(f"{limit}. That failed: {error}") from error
-
-    def _delivery(self, begun: Begun, monitor: Monitor, part: Part | None) -> Delivery:
+    def _delivery(self, begun: Begun, part: Part | None) -> Delivery:
         delivery = Delivery(
             configuration=self._configuration,
             sink=self._sink,
@@ -229,7 +225,7 @@ class Daemon:
                 begun.checkpoint.generations[projection.name].index: projection
                 for projection in begun.compiled.mapped
             },
-            monitor=monitor,
+            monitor=self._watching.followed(),
             metrics=self.metrics,
             wake=self._source.wake,
             checkpoints=None if part is None or part.seat.leads else Unstored(),
@@ -387,6 +383,7 @@ class Daemon:
             self.stop()
 
     def _stand_by(self) -> None:
+        self._watching.forget()
         self._state("standby")
 
     def _state(self, state: str, trouble: str = "") -> None:

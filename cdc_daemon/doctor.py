@@ -10,7 +10,7 @@ from cdc_daemon import registry
 from cdc_daemon.errors import CdcError, ConfigurationError, SettingError, SourceError
 from cdc_daemon.keyless import keyless
 from cdc_daemon.localfiles import why_unusable
-from cdc_daemon.ports import Doctor, Finding, TableRequest
+from cdc_daemon.ports import Doctor, Finding, Observes, TableRequest
 from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.relaying.opening import open_relay
 from cdc_daemon.sinks import open_sink
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.config.models import Configuration
     from cdc_daemon.events import Relation
     from cdc_daemon.ports import ReadModel, Relay, Sink, Source
     from cdc_daemon.projection.compiler import Compiled
@@ -58,6 +59,7 @@ def examine(loaded: LoadedConfiguration) -> Iterator[Diagnosis]:
                 relay = open_relay(config)
                 stack.callback(relay.close)
                 yield from _sink(relay, relations)
+                yield from _projectors(relay, config)
         except CdcError as error:
             yield Diagnosis("sink", Finding("connection", "problem", str(error)))
     yield Diagnosis("files", _local_files(config.state.path))
@@ -132,6 +134,24 @@ def _sink(sink: Sink | Relay, subjects: Sequence[ReadModel | Relation]) -> Itera
     if isinstance(sink, Doctor):
         for finding in sink.examine(subjects):
             yield Diagnosis("sink", finding)
+
+
+def _projectors(relay: Relay, configuration: Configuration) -> Iterator[Diagnosis]:
+    """Whether those say anything whose searches commits wait for."""
+    strong = configuration.consistency.strong
+    if strong is None or not strong.projectors or not isinstance(relay, Observes):
+        return
+    observer = relay.observer(strong.projectors)
+    try:
+        words = observer.look()
+    finally:
+        observer.close()
+    for name, word in words.items():
+        check = f"projectors {name}"
+        if isinstance(word, str):
+            yield Diagnosis("sink", Finding(check, "warning", f"commits would wait: {word}"))
+        else:
+            yield Diagnosis("sink", Finding(check, "ok", "they say how far searches are"))
 
 
 def _local_files(folder: Path) -> Finding:

@@ -90,8 +90,13 @@ class Metrics:
         self._reconnects = self._counter(
             "cdc_reconnects_total", "Connections made again", "pipeline", "side"
         )
-        self._loaded = self._counter(
-            "cdc_load_rows_total", "Existing rows loaded", "pipeline", "projection"
+        self._loaded, self._read_too_early = (
+            self._counter("cdc_load_rows_total", "Existing rows loaded", "pipeline", "projection"),
+            self._counter(
+                "cdc_backfill_chunks_refused_total",
+                "Chunks that don't see a commit which the stream has shown",
+                "pipeline",
+            ).labels(pipeline),
         )
         self._assembled = self._counter(
             "cdc_documents_assembled_total",
@@ -269,6 +274,10 @@ class Metrics:
     def loaded(self, projection: str, rows: int) -> None:
         """Existing rows were read."""
         self._loaded.labels(self.pipeline, projection).inc(rows)
+
+    def read_too_early(self) -> None:
+        """A chunk is read again: it doesn't see a commit that the stream has shown."""
+        self._read_too_early.inc()
 
     def assembled(self, projection: str, count: int) -> None:
         """Documents were made from the state."""

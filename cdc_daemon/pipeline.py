@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from cdc_daemon.alone import Alone
 from cdc_daemon.committing import Committing
 from cdc_daemon.delivery.confirming import Confirming
 from cdc_daemon.delivery.retrying import retrying
@@ -53,9 +54,6 @@ LINGER_SECONDS: Final = 0.05
 
 HEARTBEAT_SECONDS: Final = 0.5
 """While the queues are full nothing is read, but the source must hear from us."""
-
-ALONE_SECONDS: Final = 5.0
-"""While the source is away: it is tried again after about as long a pause."""
 
 HEALTHY_SECONDS: Final = 10.0
 """A connection that held so long was a good one: after it, waits between attempts begin anew."""
@@ -110,6 +108,7 @@ class Pipeline:
             covered=covered,
             share=share,
         )
+        self._alone = Alone(delivery, backfill, joiner, stopping)
         self._released_at = 0.0
         self._confirming = Confirming(source, delivery)
         self._source_is_lost = False
@@ -156,7 +155,9 @@ class Pipeline:
                 try:
                     self._connect()
                 except RetryError:
-                    self._write_alone()
+                    self._alone.write()
+                    if self._stopping():
+                        raise Stopped from None
                     raise
         # Only now: a source that crashes from here on cuts the stream, and this comes again.
         self._backfill.connected_again()
@@ -179,24 +180,6 @@ class Pipeline:
                 whole=whole,
                 silence_seconds=self._delivery.monitor.strong.silence_seconds,
             )
-
-    def _write_alone(self) -> None:
-        """The source is away: write what needs no more of it than the state has, for a while."""
-        until = time.monotonic() + ALONE_SECONDS
-        self._delivery.dispatcher.wait_for_room = self._wait_alone
-        try:
-            while self._backfill.writes and time.monotonic() < until and not self._stopping():
-                self._backfill.step()
-                if not self._backfill.is_pressing:
-                    self._release()
-                    self._wait_alone()
-        finally:
-            self._delivery.dispatcher.wait_for_room = self._wait_for_room
-
-    def _wait_alone(self) -> None:
-        self._delivery.wait(WAITED_FOR_SECONDS)
-        if self._stopping():
-            raise Stopped
 
     def _require_same_history(self) -> None:
         """After a failover or a restore the same position may be another commit."""
@@ -236,7 +219,7 @@ class Pipeline:
     def _awaits_state(self) -> bool:
         """Whether a commit may wait until the state of joined read models is on disk."""
         progress = self._delivery.progress
-        return self._confirming.is_awaited and progress.synced < progress.received
+        return self._confirming.awaits_durable and progress.synced < progress.received
 
     def _take(self, events: Sequence[Event]) -> bool:
         """Handle what was read; whether the source wants to know at once what is durable."""
@@ -310,7 +293,7 @@ class Pipeline:
         delivery.tell_delays()
         delivery.moved()
         if self._joiner is not None:
-            self._joiner.keep(urgent=urgent, awaited=self._confirming.is_awaited)
+            self._joiner.keep(urgent=urgent, awaited=self._confirming.awaits_durable)
         if self._confirming.report(urgent=urgent):
             self._count()
 

@@ -30,6 +30,9 @@ LOOK_SECONDS: Final = 1.0
 LOOK_SHARE: Final = 20
 """A look is followed by a pause of this many times as long as it took: thousands of partitions make
 one expensive, and no more than 5 % of one of the source's cores goes into them."""
+LONGEST_PAUSE_SECONDS: Final = 15.0
+"""Whatever a look took: where it waited (for a lock, or on a machine with far too much to do) it
+cost the source next to nothing, and minutes of pause would hide changes."""
 
 SILENT_LOOKS: Final = 3
 SILENT_SECONDS: Final = 60.0
@@ -80,7 +83,7 @@ class MemberWatch(threading.Thread):
             while not self._ended.wait(pause_seconds):
                 began = time.monotonic()
                 self._look()
-                pause_seconds = max(LOOK_SECONDS, LOOK_SHARE * (time.monotonic() - began))
+                pause_seconds = pause_after(time.monotonic() - began)
         except (CdcError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
             self._found(error)
         finally:
@@ -128,6 +131,11 @@ class MemberWatch(threading.Thread):
         if self._said:
             log.info("schema_seen_again", seconds=round(time.monotonic() - self._seen_at))
         self._unread, self._said, self._seen_at = 0, False, time.monotonic()
+
+
+def pause_after(look_seconds: float) -> float:
+    """How long nobody looks after a look of that length, in seconds."""
+    return min(max(LOOK_SECONDS, LOOK_SHARE * look_seconds), LONGEST_PAUSE_SECONDS)
 
 
 class SchemaWatch(MemberWatch):

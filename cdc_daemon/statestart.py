@@ -123,10 +123,26 @@ class StateStart:
             all_anew=lost is not None or resumption.new_place,
         )
         if self._replica is not None and not resumption.new_place:
-            for plan, one in known:
-                self._kept.note_known(plan, one)
+            self._note(known, plans, found)
         StateChunks(store, plans).expect(resumption.joined)
         return store
+
+    def _note(
+        self, known: Sequence[tuple[Plan, Known]], plans: Sequence[Plan], found: Found
+    ) -> None:
+        """Also of those that were new to the state, and lack no rows: nothing is loaded for them,
+        which would say it.
+        """  # noqa: D205 - one sentence
+        assert self._kept is not None  # noqa: S101 - the caller has opened it
+        before = {plan.name for plan, _ in known}
+        new = [plan for plan in plans if plan.name not in before]
+        more = (
+            ()
+            if found.checkpoint is None or found.state_lost is not None
+            else [*self._known(new, found.checkpoint)]
+        )
+        for plan, one in (*known, *more):
+            self._kept.note_known(plan, one)
 
     def known_since(self, plans: Sequence[Plan], checkpoint: Checkpoint) -> Position | None:
         """All that was touched later is known; None where rows are lacking."""

@@ -36,8 +36,9 @@ class Bounds(NamedTuple):
     piece: int = 100
     """Rows of a fan-out between two looks at the stream: as many as of one change."""
     held: int = 20_000
-    """Documents of one projection that are remembered of a batch, about 200 bytes each: beyond, all
-    of them are noted as pending, so that millions of rows at once take no more memory."""
+    """Documents of one projection, and ways to more of them, that are remembered of a batch, about
+    200 bytes each: beyond, all of them are noted as pending, so that millions of rows at once take
+    no more memory."""
 
 
 BOUNDS: Final = Bounds()

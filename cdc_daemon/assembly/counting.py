@@ -38,7 +38,7 @@ NOTHING: Final = b""
 
 
 class Slice:
-    """Rows that are counted together, by all counts that begin at them."""
+    """Rows that are counted together, by all counts of rows that begin at them."""
 
     def __init__(self, found: Sequence[Found]) -> None:
         self.found = found
@@ -204,11 +204,10 @@ class PathCount:
             for number, by in self._added(batch, path):
                 batch.counters.move(number, group, by if sign > 0 else by.negated)
 
-    def count(self, batch: Batch, slice_: Slice) -> None:
-        """Add what the paths from rows of `first` add, which have not counted yet."""
-        for one in slice_.found:
-            for tail in self._tails(batch, one, 0):
-                self._move_path(batch, (one, *tail), 1)
+    def count(self, batch: Batch, one: Found) -> None:
+        """Add what the paths from a row of `first` add, which has not counted yet."""
+        for tail in self._tails(batch, one, 0):
+            self._move_path(batch, (one, *tail), 1)
 
     def _added(self, batch: Batch, path: Path) -> Iterator[tuple[int, Counter]]:
         """What one path adds to each counter."""
@@ -265,6 +264,7 @@ class PathCount:
             yield ()
             return
         for far in self._links[at].down(batch, found[1]):
+            batch.look_up()
             for tail in self._tails(batch, far, at + 1):
                 yield (far, *tail)
 

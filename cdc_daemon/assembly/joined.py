@@ -202,7 +202,7 @@ class JoinedProjections:
 
     def count_some(self) -> bool:
         """Count a slice of rows for counters that are new; whether there is nothing to count."""
-        return self._recounting.some()
+        return self._recounting.some(self.meanwhile)
 
     def apply(
         self,

@@ -29,12 +29,15 @@ asked for it."""
 
 
 class Reader:
-    """The values of a table's rows in the order of its relation; only `columns` are looked at."""
+    """The values of a table's rows in the order of its relation; only `columns` are looked at.
+
+    Of columns that aren't kept each is `UNCHANGED`: nobody looks at them.
+    """
 
     def __init__(self, relation: Relation, columns: Iterable[str], store: View) -> None:
         table = store.tables[relation]
         names = [column.name for column in relation.columns]
-        places = [table.place(name) for name in names]
+        places = [table.place(name) if table.keeps(name) else None for name in names]
         self._unpack = unpacker(len(names))
         self._places = None if places == list(range(len(places))) else places
         self._relation = relation
@@ -46,7 +49,7 @@ class Reader:
         if self._places is None:
             row = self._unpack(packed)
         else:
-            row = [value_at(packed, place) for place in self._places]
+            row = [UNCHANGED if at is None else value_at(packed, at) for at in self._places]
         if is_odd(packed):
             self._require_readable(row)
         return row

@@ -43,7 +43,7 @@ class Touched:
     @property
     def is_full(self) -> bool:
         """Whether so much is known that it should be noted elsewhere, and forgotten here."""
-        return len(self.rows) + len(self.left) >= self._bounds.held
+        return len(self.rows) + len(self.left) + len(self.wide) >= self._bounds.held
 
     def forget(self) -> None:
         """All that is known so far is noted."""

@@ -40,6 +40,7 @@ def wanted(plans: Sequence[Plan]) -> Wanted:
         tuple(indexes.values()),
         tuple(aggregates.values()),
         tuple(documents_of(plan) for plan in plans),
+        frozenset().union(*(plan.reads for plan in plans)),
     )
 
 

@@ -55,7 +55,7 @@ class ActiveLoad:
     failures: Counter[str] = field(default_factory=Counter)
     """By the table that is read (none: while it was planned): how often in a row it has failed."""
     out: int = 0
-    """Chunks that are being read, wait, or aren't durable."""
+    """Chunks that are being read, wait, or aren't in the sink."""
     speed: Speed = field(default_factory=Speed)
     cancelled: bool = False
     failure: Exception | None = None
@@ -144,16 +144,16 @@ class ActiveLoad:
 
     def settle(self, reader: ChunkReader) -> None:
         """Wait, as `ChunkReader.settle` does, unless that has been waited for."""
-        if self.settled:
-            return
-        (self.settler or reader).settle(self.relation if self.asked.joined else None)
-        self.settled = True
+        if not self.settled:
+            (self.settler or reader).settle(self.relation if self.asked.joined else None)
+            self.settled = True
         self.end_settling()
 
     def end_settling(self) -> None:
-        """Close the connection that waited."""
-        if self.settler is not None:
-            self.settler.close()
+        """Close the connection that waited. Safe to call twice."""
+        settler, self.settler = self.settler, None
+        if settler is not None:
+            settler.close()
 
     def stored(self) -> Load:
         """As the checkpoint keeps it."""

@@ -153,7 +153,7 @@ class Backfill:
 
     @property
     def chunks_out(self) -> int:
-        """How many chunks are being read, wait, or aren't durable."""
+        """How many chunks are being read, wait, or aren't in the sink."""
         return self._loads.out
 
     @property
@@ -294,7 +294,10 @@ class Backfill:
         if self._joined is not None:
             may_write = self._releasing.has_room and not self.is_paused
             self._is_pressing |= self._joined.step(may_write=may_write)
-        self._nudging.waits(self._delivery.progress.received, self._window.waits_for())
+        wanted = self._window.waits_for()
+        if wanted is None and self._joined is not None:
+            wanted = self._joined.waits_for()
+        self._nudging.waits(self._delivery.progress.received, wanted)
         self.note_durable()
         if self._endings.take_swept():
             self._note()
@@ -340,6 +343,7 @@ class Backfill:
                 continue
             if not self._window.arrived(chunk):
                 self._loads.again(chunk, wait_seconds=AGAIN_SECONDS)
+                self._delivery.metrics.read_too_early()
             self._window.snapshot_taken(worker, seen)
         for worker, seen in news.snapshots:
             self._window.snapshot_taken(worker, seen)

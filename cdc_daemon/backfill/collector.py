@@ -38,7 +38,7 @@ class BackfillCollector(Collector):
             progress.add_metric([self._pipeline, table], share)
         yield progress
         for name, meaning, value in (
-            ("chunks", "Chunks being read, or not yet durable", backfill.chunks_out),
+            ("chunks", "Chunks being read, or not yet in the sink", backfill.chunks_out),
             ("remembered_documents", "Documents touched beside chunks", backfill.ids_remembered),
             ("paused", "Whether reading is paused", int(backfill.is_paused)),
         ):

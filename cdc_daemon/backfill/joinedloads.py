@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cdc_daemon.backfill.statechunks import Beginning
     from cdc_daemon.backfill.window import LoadedChunk
     from cdc_daemon.delivery.dispatcher import Dispatcher
+    from cdc_daemon.events import Position
     from cdc_daemon.joining import Joiner
     from cdc_daemon.projection.joined.plan import Plan
 
@@ -62,8 +63,6 @@ class JoinedLoads:
         """Begin to write every document again, of a joined projection; whether it is one."""
         if load.projections[0] not in self._plans:
             return False
-        # The versions of what is written are to be above what was there when it was asked for.
-        self._joiner.projections.reach(load.since)
         self.writings.append(self._writing(load))
         return True
 
@@ -74,6 +73,13 @@ class JoinedLoads:
     def to_begin(self) -> Iterator[Beginning]:
         """The loads of tables that lack rows."""
         return self._chunks.to_begin()
+
+    def waits_for(self) -> Position | None:
+        """Up to where the stream must come before all that is asked for can be written, if it isn't
+        there yet.
+        """  # noqa: D205 - one sentence
+        places = (one.asked.since for one in self.writings if one.is_ahead)
+        return max(places, default=None)
 
     def put_some(self, load: ActiveLoad, chunk: LoadedChunk) -> bool:
         """Put a slice of a chunk into the state; whether that was all."""

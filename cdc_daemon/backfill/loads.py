@@ -86,6 +86,7 @@ class Loads:
         with self._changed:
             load.cancelled = True
             del self._active[load.number]
+            self._end_settling(load)
             self._changed.notify_all()
 
     def of(self, chunk: LoadedChunk) -> ActiveLoad | None:
@@ -159,6 +160,7 @@ class Loads:
             load.queue.clear()
             load.postponed = []
             load.out -= 1
+            self._end_settling(load)
             self._changed.notify_all()
 
     def put_off(self, work: Work) -> None:
@@ -167,6 +169,7 @@ class Loads:
             if work.load is not None:
                 work.load.out -= 1
                 work.load.put_off(work, time.monotonic())
+                self._end_settling(work.load)
             self._changed.notify_all()
 
     def left(self, worker: int) -> None:
@@ -226,16 +229,23 @@ class Loads:
                 load.postponed.append((time.monotonic() + wait_seconds, chunk.chunk))
             self._changed.notify_all()
 
-    def durable(self, chunk: LoadedChunk) -> None:
-        """The documents of the chunk are durable."""
+    def written(self, chunk: LoadedChunk) -> None:
+        """What was read is in the sink, or the state: nothing of it is held, and more is read."""
+        for contents in chunk.contents.values():
+            contents.clear()
         with self._changed:
             load = self._active.get(chunk.load)
             if load is not None:
                 load.out -= 1
-                if chunk.chunk is not None:
-                    load.rows += chunk.rows
-                    load.todo = without(load.todo or (), chunk.chunk)
                 self._changed.notify_all()
+
+    def durable(self, chunk: LoadedChunk) -> None:
+        """And so is what the stream has taken out of it: it needn't be read again."""
+        with self._changed:
+            load = self._active.get(chunk.load)
+            if load is not None and chunk.chunk is not None:
+                load.rows += chunk.rows
+                load.todo = without(load.todo or (), chunk.chunk)
 
     def take_done(self) -> list[ActiveLoad]:
         """The loads that are done; they are active no longer."""
@@ -247,7 +257,7 @@ class Loads:
 
     @property
     def out(self) -> int:
-        """Chunks that are being read, wait, or aren't durable."""
+        """Chunks that are being read, wait, or aren't in the sink."""
         with self._changed:
             return sum(load.out for load in self._active.values())
 
@@ -267,4 +277,11 @@ class Loads:
         """Make the workers end."""
         with self._changed:
             self.closed = True
+            for load in self._active.values():
+                self._end_settling(load)
             self._changed.notify_all()
+
+    def _end_settling(self, load: ActiveLoad) -> None:
+        """Of a load that nobody goes on with; who uses the connection just now comes here later."""
+        if (load.cancelled or self.closed) and not load.out:
+            load.end_settling()

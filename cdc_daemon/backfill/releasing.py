@@ -1,4 +1,9 @@
-"""Chunks that the stream has passed: into the lanes, or into the state, while there is room."""
+"""Chunks that the stream has passed: into the lanes, or into the state, while there is room.
+
+Documents that the stream has taken out of a chunk may wait for a value that it left out. So long
+the chunk counts as not durable: nobody searches a new index, and nothing is deleted from one as
+belonging to no row, before they are there; and after a crash the chunk is read again.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,14 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cdc_daemon.backfill.activeload import ActiveLoad
     from cdc_daemon.backfill.joinedloads import JoinedLoads
     from cdc_daemon.backfill.loads import Loads
     from cdc_daemon.backfill.window import LoadedChunk, Window
     from cdc_daemon.delivery.delivery import Delivery
+    from cdc_daemon.events import Position
 
 
 class Written(NamedTuple):
@@ -18,6 +26,8 @@ class Written(NamedTuple):
 
     chunk: LoadedChunk
     mark: tuple[int, ...]
+    lacking: Position | None = None
+    """What came up to here may wait for values; None where nothing waited then."""
 
 
 class Releasing:
@@ -35,6 +45,10 @@ class Releasing:
         self._delivery = delivery
         self._joined = joined
         self._written: deque[Written] = deque()
+        self._lacking: deque[tuple[Position, LoadedChunk]] = deque()
+        """Those that are in the sink; of what came up to there documents may lack a value."""
+        self._filled: deque[Written] = deque()
+        """Of which those are on their way, too."""
 
     def release(self) -> bool:
         """Let chunks go; whether there is more of them that needn't wait."""
@@ -51,10 +65,29 @@ class Releasing:
 
     def note_durable(self) -> bool:
         """Tell the loads which documents are durable; whether any has become so."""
-        before = len(self._written)
+        chunks = [*self._take_written(), *self._take_filled()]
+        for chunk in chunks:
+            self._loads.durable(chunk)
+        return bool(chunks)
+
+    def _take_written(self) -> Iterator[LoadedChunk]:
+        """The chunks that are in the sink, but for those that lack documents."""
         while self._written and self._delivery.dispatcher.passed(self._written[0].mark):
-            self._loads.durable(self._written.popleft().chunk)
-        return len(self._written) < before
+            written = self._written.popleft()
+            self._loads.written(written.chunk)
+            if written.lacking is None:
+                yield written.chunk
+            else:
+                self._lacking.append((written.lacking, written.chunk))
+
+    def _take_filled(self) -> Iterator[LoadedChunk]:
+        """Those in which what they lacked is in the sink by now."""
+        unfilled, dispatcher = self._delivery.progress.unfilled, self._delivery.dispatcher
+        while self._lacking and (unfilled is None or unfilled > self._lacking[0][0]):
+            _, chunk = self._lacking.popleft()
+            self._filled.append(Written(chunk, dispatcher.mark()))
+        while self._filled and dispatcher.passed(self._filled[0].mark):
+            yield self._filled.popleft().chunk
 
     @property
     def has_room(self) -> bool:
@@ -69,13 +102,15 @@ class Releasing:
             delivery.metrics.loaded(delivery.projection_of(index).name, chunk.rows)
         # Only now: a source that is lost meanwhile must not take the chunk along.
         self._window.released(chunk)
-        self._written.append(Written(chunk, delivery.dispatcher.mark()))
+        lacking = None if delivery.progress.unfilled is None else received
+        self._written.append(Written(chunk, delivery.dispatcher.mark(), lacking))
 
     def _put_some(self, load: ActiveLoad, chunk: LoadedChunk) -> None:
         """A slice at a time: the reader has the stream to read."""
         assert self._joined is not None  # noqa: S101 - it has begun the load
         if self._joined.put_some(load, chunk):
             self._window.released(chunk)
+            self._loads.written(chunk)
             self._loads.durable(chunk)
             for name in load.names:
                 self._delivery.metrics.loaded(name, chunk.rows)

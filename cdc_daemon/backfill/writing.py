@@ -54,7 +54,15 @@ class Writing:
     @property
     def waits(self) -> bool:
         """Whether the state lacks something of it."""
-        return self._name in self._joiner.projections.held
+        return self.is_ahead or self._name in self._joiner.projections.held
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it was asked for beyond what the state has, as of one that was behind another's.
+
+        What is written is to be newer than what was there when it was asked for.
+        """
+        return self._joiner.received < self.asked.since
 
     @property
     def phase(self) -> str:

@@ -49,7 +49,12 @@ def _running(file: Path, pipeline: str) -> Running | None:
     terms = None if strong is None else StrongConfig.model_validate(strong).terms
     if terms is not None:
         terms = replace(terms, relays="relayed_tables" in status)
-    return Running(str(status.get("state")), terms)
+    unheard = [
+        f"{name}: {one['trouble'] or 'a read model is being loaded'}"
+        for name, one in status.get("projectors", {}).items()
+        if one["trouble"] or not one["whole"]
+    ]
+    return Running(str(status.get("state")), terms, tuple(unheard))
 
 
 def _shown(listen: str, pipeline: str, process: Watched) -> AbstractContextManager[None]:

@@ -59,6 +59,8 @@ def lines(shown: dict[str, Any], now: float) -> Iterator[str]:
     yield _line("checkpoint", _of(shown, "position", "checkpoint"))
     if tables := shown.get("relayed_tables"):
         yield _line("relays", ", ".join(tables))
+        for name, one in (shown.get("projectors") or {}).items():
+            yield _line("projectors", f"{name}: {_projectors(one)}")
     else:
         yield _line("queue", _count(shown.get("queue_bytes"), "bytes"))
         yield _line("dead letters", _count(shown.get("dead_letters")))
@@ -79,6 +81,16 @@ def _kept(kept: dict[str, Any]) -> str:
         f"{sum(kept['rows'].values()):,} of {len(kept['rows'])} tables, "
         f"{kept['pending_documents']:,} documents pending, {kept['used_bytes']:,} bytes"
     )
+
+
+def _projectors(one: dict[str, Any]) -> str:
+    """How far searches of a pipeline are that commits wait for, and whether they do."""
+    said = f"searchable up to {one['searchable']}"
+    if not one["waited_for"]:
+        said += "; left out until they have caught up"
+    elif not one["whole"]:
+        said += "; not all read models are waited for"
+    return f"{said}: {one['trouble']}" if one["trouble"] else said
 
 
 def _line(label: str, value: object) -> str:

@@ -75,7 +75,7 @@ class ConsistencyConfig(Section):
     strong: StrongConfig | None = Field(
         default=None,
         description="Let commits wait until searches find what they wrote; of a relay, until Kafka "
-        "has it. Default: they can't.",
+        "has it, or searches of projectors find it. Default: they can't.",
     )
 
     @model_validator(mode="after")

@@ -77,7 +77,11 @@ class BackfillConfig(Section):
         default=CHUNK_BYTES, gt=0, description="About how much of a table is read at once."
     )
     rows_per_second: StrictInt | None = Field(
-        default=None, ge=1, description="No more than this is read, to spare the source."
+        default=None,
+        ge=1,
+        description="No more than this is read, to spare the source: rows that come from it, so "
+        "with `--where` those that meet the condition. Rows that are read by key, because a value "
+        "is lacking, aren't counted.",
     )
     # Load: nobody has to be there, and what is searched stays until all is loaded.
     when_lost: Literal["load", "stop"] = Field(
@@ -252,10 +256,14 @@ class Configuration(Section):
         """Only a source that is a standby of its system can keep commits waiting."""
         if self.consistency.strong and not getattr(self.source, "can_hold_commits", True):
             kind = getattr(self.source, "type", "")
+            mended = getattr(
+                self.source,
+                "holds_commits_with",
+                "follow the database with a source of type postgres",
+            )
             raise ValueError(
                 f"`consistency.strong` can't be had with a source of type {kind}: commits don't "
-                "wait for it. Take it out, and wait for tokens (`strategy: causal`), or follow the "
-                "database with a source of type postgres"
+                f"wait for it. Take it out, and wait for tokens (`strategy: causal`), or {mended}"
             )
         return self
 

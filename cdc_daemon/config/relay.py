@@ -50,6 +50,11 @@ def require_relay(configuration: Configuration) -> None:
         raise ValueError(
             "`consistency.strong.exclude` names projections, and `relay` has none: take it out"
         )
+    if strong is not None and strong.projectors and not getattr(configuration.sink, "log", None):
+        raise ValueError(
+            "`consistency.strong.projectors` names who reads the ordered log, and there is none: "
+            "name it, `sink.log`"
+        )
     if sink and not getattr(configuration.sink, "is_relay", False):
         raise ValueError(f"a sink of type {sink} can't be relayed to: name one of type kafka")
     if source and not getattr(configuration.source, "can_be_relayed", False):
@@ -61,6 +66,11 @@ def require_relay(configuration: Configuration) -> None:
 
 def require_read_models(configuration: Configuration) -> None:
     """What goes without `relay`. Raises ValueError."""
+    if configuration.consistency.strong and configuration.consistency.strong.projectors:
+        raise ValueError(
+            "`consistency.strong.projectors` says for whom commits wait through a relay, and this "
+            "is none: take it out"
+        )
     if not configuration.projections:
         raise ValueError(
             "neither `projections` nor `relay` is there: say which read models there are to be, or "

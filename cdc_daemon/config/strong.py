@@ -19,6 +19,10 @@ GUARD_SECONDS: Final = 1.0
 """Of `release_after`: what a guard may take to say that it stands in."""
 
 
+_Projectors = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}(\.[0-9a-f]{12})?$")]
+"""A pipeline, and the digest of its sink where that is to be told."""
+
+
 class StrongConfig(Section):
     """How commits wait for the daemon, once `cdc-daemon strong enable` has told the server."""
 
@@ -26,6 +30,13 @@ class StrongConfig(Section):
         default_factory=list,
         description="Projections that commits at `remote_apply` don't wait for: theirs come as "
         "`freshness` says. Commits at `on` wait until they are durable in these, too.",
+    )
+    projectors: list[_Projectors] = Field(
+        default_factory=list,
+        description="Of a relay: the pipelines whose searches commits at `remote_apply` wait for, "
+        "by the `name` of their projectors, which have `source.relay` and `consistency.strong` "
+        "as well. `NAME.SINK` where they write into several sinks. Default: none, and commits "
+        "wait until Kafka has them.",
     )
     # Strict: what a COMMIT has returned for can be found, as long as nothing is loaded anew.
     when_away: Literal["strict", "degrade"] = Field(
@@ -45,7 +56,10 @@ class StrongConfig(Section):
     def terms(self) -> StrongTerms:
         """What connectors get to know of it."""
         return StrongTerms(
-            self.when_away == "degrade", self.silence_seconds, tuple(sorted(self.exclude))
+            self.when_away == "degrade",
+            self.silence_seconds,
+            tuple(sorted(self.exclude)),
+            projectors=tuple(sorted(self.projectors)),
         )
 
     @property

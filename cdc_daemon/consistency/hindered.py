@@ -57,33 +57,37 @@ class Hindered:
             queue.leave(number)
 
     def take_shown(self) -> Iterator[Waiter]:
-        """Those whose document searches show: they are here no longer."""
-        for waiter in self._take_due():
+        """Those whose document searches show: they are here no longer.
+
+        Where a question fails, whoever hasn't been given stays, to be asked once more.
+        """
+        self._ask_due()
+        for waiter in list(self._asked):
             document = waiter.document
             if document is None or document.is_shown():
+                self._asked.pop(waiter, None)
                 yield waiter
             else:
                 self._put(waiter)
 
-    def _take_due(self) -> list[Waiter]:
-        """Those for whom something may have come."""
-        due, self._asked = list(self._asked), {}
+    def _ask_due(self) -> None:
+        """Of those for whom something may have come nobody knows what they wait for."""
         for of, queue in list(self._queues.items()):
             nearest = queue.waiters.nearest
             if nearest is None:
                 del self._queues[of]
             elif nearest <= (now := queue.now()):
-                due += queue.waiters.take(now)
-        for waiter in due:
-            self._places.pop(waiter, None)
-        return due
+                for waiter in queue.waiters.take(now):
+                    self._places.pop(waiter, None)
+                    self._asked[waiter] = None
 
     def _put(self, waiter: Waiter) -> None:
+        """What it waits for is known, unless nobody can say."""
         hindrance = waiter.document.hindrance() if waiter.document else None
         if hindrance is None:
-            self._asked[waiter] = None
             return
         queue = self._queues.get(hindrance.of)
         if queue is None:
             queue = self._queues[hindrance.of] = _Queue(hindrance.now, WaitQueue())
+        self._asked.pop(waiter, None)
         self._places[waiter] = (queue.waiters, queue.waiters.put(hindrance.number, waiter))

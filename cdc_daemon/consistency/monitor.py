@@ -40,8 +40,12 @@ class Monitor(threading.Thread):
         metrics: Metrics,
         strong: StrongConfig | None = None,
         spans: Spans | None = None,
+        *,
+        relayed: bool = False,
     ) -> None:
-        """`strong`: how commits of the source are to wait for us, if they are."""
+        """`strong`: how commits of the source are to wait for us, if they are; `relayed`: for a
+        relay, which waits for us.
+        """  # noqa: D205 - one sentence
         super().__init__(name="clock", daemon=True)
         self._clock = clock
         self._metrics = metrics
@@ -54,7 +58,7 @@ class Monitor(threading.Thread):
         self.slot_health: SlotHealth | None = None
         """What the source keeps for us; None while nobody knows."""
         self.retention = RetentionAlarm()
-        self.strong = Strong(metrics, strong)
+        self.strong = Strong(metrics, strong, relayed=relayed)
         self._failure: RetentionLimitError | None = None
 
     def _passed(

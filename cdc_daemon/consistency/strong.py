@@ -24,10 +24,17 @@ log = structlog.get_logger(__name__)
 class Strong:
     """Of one pipeline; any thread looks at it."""
 
-    def __init__(self, metrics: Metrics, config: StrongConfig | None) -> None:
-        """`config`: commits are to wait for us, and how; None: nobody expects it."""
+    def __init__(
+        self, metrics: Metrics, config: StrongConfig | None, *, relayed: bool = False
+    ) -> None:
+        """`config`: commits are to wait for us, and how; None: nobody expects it. `relayed`: they
+        wait for a relay, which says whether they do, and that waits for us.
+        """  # noqa: D205 - two sentences
         self._metrics = metrics
-        self._expected = config is not None
+        self.is_expected = config is not None
+        """Whether commits are to wait for us."""
+        self.is_relayed = relayed
+        """What is durable here is nothing that they wait for."""
         self.excluded: frozenset[str] = frozenset(config.exclude if config else ())
         """The projections that commits don't wait for."""
         self.silence_seconds = config.silence_seconds if config else None
@@ -38,7 +45,7 @@ class Strong:
         self.covers_all = True
         """Whether searches see every read model that commits wait for; whoever confirms sets it."""
         self._is_active = False
-        if self._expected:
+        if self.is_expected and not relayed:
             metrics.strong(active=False)
 
     @property
@@ -71,10 +78,12 @@ class Strong:
     def sampled(self, standing: Standing) -> None:
         """The source was asked."""
         before, self.standing = self.standing, standing
+        if self.is_relayed:
+            return
         was_active, self._is_active = self._is_active, standing.synchronous and self.covers_all
-        if standing.named or before.named or self._expected:
+        if standing.named or before.named or self.is_expected:
             self._metrics.strong(active=self._is_active)
-        if standing.named and not (before.named or self._expected):
+        if standing.named and not (before.named or self.is_expected):
             log.warning("strong_not_configured")
         if self._is_active and not was_active:
             log.info("strong_began")

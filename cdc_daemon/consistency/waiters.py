@@ -114,14 +114,23 @@ class Waiters:
         """Wake whom a position has reached that may have moved."""
         if not self._all:
             return
-        with self._lock:
-            if self._pipeline is None:
-                return
-            woken = list(self._reached(self._pipeline))
+        woken: list[Waiter] = []
+        try:
+            with self._lock:
+                if self._pipeline is not None:
+                    self._take_reached(self._pipeline, woken)
+        finally:
+            self._tell(woken)
+
+    def _take_reached(self, pipeline: Pipeline, woken: list[Waiter]) -> None:
+        """They are in no queue any more, so they are woken even where a later question fails."""
+        try:
+            for waiter in self._reached(pipeline):
+                woken.append(waiter)  # noqa: PERF402 - what a failure leaves of it counts
+        finally:
             for waiter in woken:
                 waiter.reached = True
             self._let_go(woken)
-        self._tell(woken)
 
     def ends_at(self, end: Position, asked: float) -> None:
         """There the source's log ended: what was asked for before, and lies beyond, never comes."""

@@ -46,6 +46,11 @@ class Confirming:
         """Whether a commit may wait for what is confirmed."""
         return self._strong.waited_for
 
+    @property
+    def awaits_durable(self) -> bool:
+        """Whether one may wait until what it wrote can be forgotten: not through a relay."""
+        return self.is_awaited and not self._strong.is_relayed
+
     def committed(self, position: Position) -> None:
         """A transaction is on its way: where its commit may wait for it, it hurries."""
         self._strong.received(position)
@@ -64,7 +69,7 @@ class Confirming:
             delivery.progress.confirmable(),
             delivery.dispatcher.sent,
             urgent=urgent,
-            awaited=self.is_awaited,
+            awaited=self.awaits_durable,
         )
         if self.is_awaited and not self._was_awaited:  # what came before that was known
             delivery.hurry(delivery.progress.received, self._awaited_indices.keys())

@@ -92,6 +92,11 @@ class Joiner:
         self._sync()
 
     @property
+    def received(self) -> Position:
+        """Everything up to here is applied to the state, or is none of its."""
+        return self._delivery.progress.received
+
+    @property
     def relations(self) -> Collection[Relation]:
         """The tables that any of them reads."""
         return self.store.tables.keys()
@@ -149,6 +154,11 @@ class Joiner:
         """Whether anything of what was committed isn't on its way yet."""
         return bool(self._queue or self._sending)
 
+    @property
+    def works(self) -> bool:
+        """Whether documents are to be sent for which nothing more is to be read."""
+        return bool(self._sending) or self._wide.works
+
     def passed(self, position: Position) -> None:
         """Everything up to `position` was read: it is received with what is queued."""
         self._reached = max(self._reached, position)
@@ -191,6 +201,7 @@ class Joiner:
         no row any more. None of that is forgotten before the sink has it: only the state knows it.
         """
         if not after:
+            self.projections.reach(self.received)  # their version: it may be in no transaction
             self._sending.add_pending_of(projection)
             self._sending.send()
         found = self.projections.every(projection, after, most_bytes)

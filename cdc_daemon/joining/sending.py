@@ -46,6 +46,8 @@ class Sending:
         """Projections of which all that is pending is to be sent, too."""
         self._read: bytes = b""
         """The last address that was read of the first of them."""
+        self._aside: deque[Pending] = deque()
+        """What is to be sent out of the way of all that, as there is room."""
         self.in_flight = InFlight(delivery.dispatcher)
 
     def __bool__(self) -> bool:
@@ -53,10 +55,12 @@ class Sending:
 
     def add(self, some: Iterable[Pending]) -> None:
         """These are to be sent, after the others."""
+        self._unsent.extend(self._ours(some))
+
+    def _ours(self, some: Iterable[Pending]) -> Iterable[Pending]:
         if self._share.is_all:
-            self._unsent.extend(some)
-        else:
-            self._unsent.extend(one for one in some if self._share.owns_address(one.address))
+            return some
+        return (one for one in some if self._share.owns_address(one.address))
 
     def add_all_pending(self) -> None:
         """Everything that the sink isn't known to have is to be sent: it may be very much."""
@@ -67,6 +71,15 @@ class Sending:
         """The same of one projection, after what is to be sent already."""
         if projection not in self._unread:
             self._unread.append(projection)
+
+    def add_aside(self, some: Iterable[Pending]) -> None:
+        """These may wait for others, and for room: what changes meanwhile is as it is then."""
+        self._aside.extend(self._ours(some))
+
+    @property
+    def has_aside(self) -> bool:
+        """Whether any of those isn't on its way yet."""
+        return bool(self._aside)
 
     def _read_on(self) -> bool:
         """Take up a page of what is pending; whether there was anything."""
@@ -83,18 +96,14 @@ class Sending:
     def send(self) -> None:
         """Send all. Where that is interrupted (a stop, a lost source), the next call goes on."""
         while self._unsent or self._read_on():
-            self._send_slice(self._delivery.dispatcher.send)
+            self._send_slice(self._unsent, self._delivery.dispatcher.send)
 
-    def send_aside(self, has_room: Callable[[], bool]) -> None:
-        """The same, out of the way of whatever else is sent, as far as there is room for it."""
-        dispatcher = self._delivery.dispatcher
-        while self._unsent or self._read_on():
-            while not has_room():
-                dispatcher.wait_for_room()
-            self._send_slice(dispatcher.load)
+    def send_aside(self) -> None:
+        """Send a slice of what may wait, which nobody is held up by. Ask for room before."""
+        self._send_slice(self._aside, self._delivery.dispatcher.load)
 
-    def _send_slice(self, put: Callable[..., int]) -> None:
-        slice_ = list(islice(self._unsent, SLICE_DOCUMENTS))
+    def _send_slice(self, some: deque[Pending], put: Callable[..., int]) -> None:
+        slice_ = list(islice(some, SLICE_DOCUMENTS))
         assembly = self._projections.assemble(slice_, SLICE_BYTES)
         # The last documents of a wide change are in the lanes when nothing of it is open any more.
         self._put(assembly.documents, put, self._delivery.progress.reachable_of)
@@ -103,7 +112,7 @@ class Sending:
         )
         # Only now: what is sent twice is the same, what is forgotten would be missing.
         for _ in range(assembly.looked_at):
-            self._unsent.popleft()
+            some.popleft()
         self._projections.meanwhile()
 
     def load(self, documents: Sequence[Assembled]) -> None:

@@ -1,4 +1,8 @@
-"""Changes that very many documents show: worked off in pieces, behind what the stream brings."""
+"""Changes that very many documents show: worked off in pieces, behind what the stream brings.
+
+Documents of a piece for which there is no room wait here, no more than those of one piece: the
+stream goes on meanwhile, and they are assembled as they are when there is.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +40,9 @@ class WideChanges:
         self._delivery = delivery
         self._began: deque[tuple[Position, Position]] = deque()
         """Position of a batch that left some open, and where the commit before the batch ends."""
+        self._piece: Mapping[str, Position] = MappingProxyType({})
+        """The projections that documents of the last piece are of, each with the oldest change that
+        these may not show: as `wide_open` had it."""
 
     def look(self, position: Position) -> None:
         """A batch that ends at `position` was applied, and isn't received yet; or nothing was.
@@ -43,7 +50,7 @@ class WideChanges:
         What is open bounds what is durable from now on.
         """
         progress = self._delivery.progress
-        open_ = self._projections.wide_open()
+        open_ = self._open()
         if not open_:
             self._began.clear()
             progress.incomplete = MappingProxyType({})
@@ -57,6 +64,14 @@ class WideChanges:
             {self._indices[name]: self._before(position) for name, position in open_.items()}
         )
 
+    def _open(self) -> Mapping[str, Position]:
+        """What isn't on its way yet of each projection, with the oldest change that it may show."""
+        open_ = self._projections.wide_open()
+        if not self._sending.has_aside:
+            return open_
+        waiting = self._piece.items()
+        return {**open_, **{name: min(at, open_.get(name, at)) for name, at in waiting}}
+
     def _before(self, oldest: Position) -> Position:
         """Where the commit before the batch ends that this change came with."""
         came_with = (after for end, after in self._began if end >= oldest)
@@ -64,22 +79,26 @@ class WideChanges:
 
     def step(self, position: Position) -> bool:
         """Go on for a moment; whether there is more that needn't wait."""
-        if self._is_through:
-            self.look(position)
         until = time.monotonic() + SLICE_SECONDS
-        while self._projections.wide_open() and self._has_room():
-            if time.monotonic() >= until:
-                return True
-            self._sending.add(self._projections.fan_out())
-            self._sending.send_aside(self._has_room)
+        while self._may_go_on():
+            if not self._sending.has_aside:
+                self._take_piece()
+            self._sending.send_aside()
             self.look(position)
+            if time.monotonic() >= until:
+                return self._may_go_on()
         return False
 
     @property
-    def _is_through(self) -> bool:
-        """Whether all is sent, and nobody has looked: the source was lost at the last piece."""
-        bounded = self._delivery.progress.incomplete
-        return bool(bounded) and not (self._sending or self._projections.wide_open())
+    def works(self) -> bool:
+        """Whether any document isn't on its way yet."""
+        return self._sending.has_aside or bool(self._projections.wide_open())
 
-    def _has_room(self) -> bool:
-        return self._delivery.dispatcher.has_room_aside
+    def _may_go_on(self) -> bool:
+        return self.works and self._delivery.dispatcher.has_room_aside
+
+    def _take_piece(self) -> None:
+        oldest = self._projections.wide_open()
+        found = self._projections.fan_out()
+        self._piece = {one.projection: oldest[one.projection] for one in found}
+        self._sending.add_aside(found)

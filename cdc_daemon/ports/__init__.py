@@ -10,10 +10,10 @@ port names its thread; everything raises only the errors of `cdc_daemon.errors`.
 from cdc_daemon.ports.chunks import CHUNK_BYTES, ChunkReader, ChunkRows, FoundRows, Visibility
 from cdc_daemon.ports.commands import OpenConfiguration, Opened, Running, StrongTerms
 from cdc_daemon.ports.doctor import Doctor, Finding
-from cdc_daemon.ports.group import NOTHING, SLOTS, Group, Reached, Seat, Shareable
+from cdc_daemon.ports.group import NOTHING, SLOTS, Group, Reached, Seat, Shareable, Word
 from cdc_daemon.ports.messages import MessageReport, PartReport, ReadsMessages
 from cdc_daemon.ports.posting import BringsRowsOnce, TakesChanges, Versioned
-from cdc_daemon.ports.relay import Locates, Loss, Relay, RelayFactory
+from cdc_daemon.ports.relay import Locates, Loss, Observer, Observes, Relay, RelayFactory
 from cdc_daemon.ports.sink import (
     CheckpointStore,
     DeadLetterStore,
@@ -67,6 +67,8 @@ __all__ = [
     "Loss",
     "MessageReport",
     "Number",
+    "Observer",
+    "Observes",
     "OpenConfiguration",
     "Opened",
     "PartReport",
@@ -99,6 +101,7 @@ __all__ = [
     "Versioned",
     "Visibility",
     "Watched",
+    "Word",
     "WriteResult",
     "Writer",
 ]

@@ -25,7 +25,9 @@ class StrongTerms:
     excluded: tuple[str, ...] = ()
     """The projections that they don't wait for, in order."""
     relays: bool = False
-    """Whether it passes changes on: commits wait for these to be taken, and for no search."""
+    """Whether it passes changes on: commits wait for these to be taken."""
+    projectors: tuple[str, ...] = ()
+    """Of a relay: whose searches they wait for as well, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Running:
     """`loading`, `streaming`, ..."""
     strong: StrongTerms | None
     """How it has commits wait; None: it expects none."""
+    unheard: tuple[str, ...] = ()
+    """Of a relay: why searches of projectors would be waited for in vain, or not all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,17 @@ class Reached(NamedTuple):
     searchable: Position
 
 
+class Word(NamedTuple):
+    """What a leader says of the whole pipeline to commits that wait for it: it stays true."""
+
+    source_id: str
+    """The history that the position is of."""
+    position: Position
+    """Everything up to here is found by searches, of the read models that commits wait for."""
+    is_whole: bool
+    """Whether searches see all of these: none is being loaded."""
+
+
 class Group(Protocol):
     """The replicas of one pipeline, as one of them sees them. One thread owns it."""
 
@@ -62,6 +73,12 @@ class Group(Protocol):
         """Keep that of these slots, in place of what was told before. Quiet about a slot that is
         somebody else's by now. Raises RetryError.
         """  # noqa: D205 - one sentence
+
+    def say(self, word: Word) -> None:
+        """Keep it in place of what was said before; quiet where another one leads by now.
+
+        Raises RetryError.
+        """
 
     def told(self) -> Mapping[int, Reached]:
         """What was told of each slot last, whoever has it; without those nobody has told of.

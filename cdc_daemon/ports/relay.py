@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pydantic import BaseModel
 
     from cdc_daemon.events import Begin, Change, Checkpoint, Commit, Position, Relation, Row
+    from cdc_daemon.ports.group import Word
     from cdc_daemon.ports.sink import CheckpointStore
 
 
@@ -115,6 +116,27 @@ class Relay(Protocol):
 
     def close(self) -> None:
         """Release the connections; what isn't settled is undone. Safe to call twice."""
+
+
+class Observer(Protocol):
+    """Sees how far searches are of pipelines that read what a relay writes. One thread owns it."""
+
+    def look(self) -> Mapping[str, Word | str]:
+        """What the leader of each has said last; or why there is no such word, for people.
+
+        Raises RetryError where nobody can tell, SinkError where that doesn't pass by itself.
+        """
+
+    def close(self) -> None:
+        """Close the connections. Safe to call twice."""
+
+
+@runtime_checkable
+class Observes(Protocol):
+    """A relay that can see how far those are who read what it writes. Not every one does."""
+
+    def observer(self, pipelines: Sequence[str]) -> Observer:
+        """Of these, by the names in the configuration; connects to nothing yet."""
 
 
 class RelayFactory(Protocol):

@@ -199,7 +199,8 @@ class DocumentReader(Protocol):
     ) -> tuple[int, bytes] | None:
         """Version and document, whether searchable yet or not; None if there is none.
 
-        `index` may be an alias. Without `routing` the id says the shard.
+        `index` may be an alias. Without `routing` any document of that id is meant; one that is
+        where its id wouldn't put it may have to be searchable for that.
         """
 
 

@@ -72,8 +72,11 @@ def compile_projections(
     ]
     mistakes.raise_if_any()
     reads = [*(one.reads for one in flat), *(one.reads for one in joined)]
+    opens = {*chain.from_iterable([*(one.opens for one in flat), *(one.opens for one in joined)])}
     narrowed = {
-        table: expecting(relation, [draft for draft in flat if draft.table is table])
+        table: expecting(
+            relation, [draft for draft in flat if draft.table is table], is_open=table in opens
+        )
         for table, relation in narrow(tables.values(), chain.from_iterable(reads)).items()
     }
     return Compiled(
@@ -119,11 +122,11 @@ def narrow(
     return narrowed
 
 
-def expecting(relation: Relation, drafts: Sequence[Draft]) -> Relation:
-    """With the columns to come that these drafts would show."""
+def expecting(relation: Relation, drafts: Sequence[Draft], *, is_open: bool) -> Relation:
+    """With the columns to come that these drafts would show, or anybody who shows them all."""
     return replace(
         relation,
-        is_open=any(draft.is_open for draft in drafts),
+        is_open=is_open,
         missing=frozenset(name for draft in drafts for name in draft.missing.values()),
     )
 
@@ -156,6 +159,12 @@ class Draft:
     def is_open(self) -> bool:
         """Whether it shows every column, those to come included."""
         return self.config.named_fields is None
+
+    @property
+    def opens(self) -> Iterator[Relation]:
+        """The table, if it shows every column."""
+        if self.is_open:
+            yield self.table
 
     @property
     def missing(self) -> dict[str, str]:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cdc_daemon.consistency.monitor import Monitor
 from cdc_daemon.consistency.spans import Spans
+from cdc_daemon.consistency.watching import Watching
 from cdc_daemon.errors import (
-    CdcError,
-    RetentionLimitError,
     RetryError,
     SchemaChangedError,
+    SinkError,
     SlotInUseError,
     StartAgainError,
     StopError,
@@ -21,8 +20,10 @@ from cdc_daemon.errors import (
 )
 from cdc_daemon.lifetime import Lifetime
 from cdc_daemon.metrics import Metrics
+from cdc_daemon.ports import Observes
 from cdc_daemon.relaying.opening import open_located_source, open_relay
 from cdc_daemon.relaying.relaying import Relaying
+from cdc_daemon.relaying.searches import Searches
 from cdc_daemon.relaying.start import RelayStart
 from cdc_daemon.relaying.status import RelayStatus, application
 from cdc_daemon.schemawatch import MemberWatch
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cdc_daemon.config.loader import LoadedConfiguration
+    from cdc_daemon.consistency.monitor import Monitor
     from cdc_daemon.relaying.start import RelayBegun
 
 log = structlog.get_logger(__name__)
@@ -62,8 +64,10 @@ class RelayDaemon:
             self._lifetime.stopping,
             self._stand_by,
         )
-        self._monitor: Monitor | None = None
-        """Of the last start that came through: the source keeps its log for us until the next."""
+        strong = config.consistency.strong
+        self._watching = Watching(
+            self._source, self.metrics, self.status.watch, strong, self._spans
+        )
 
     def run(self) -> None:
         """Run until stopped. Raises what ended it; call it in the main thread."""
@@ -82,7 +86,7 @@ class RelayDaemon:
         self._lifetime.stop(at_once=at_once)
 
     def _ended(self, failed: bool) -> None:  # noqa: FBT001 - as `Lifetime.last` tells it
-        self._stop_watching()
+        self._watching.forget()
         if failed:
             self.metrics.failed()
 
@@ -105,6 +109,7 @@ class RelayDaemon:
         except RetryError as error:
             self._relay.close()
             log.warning("start_retry", reason=error.reason, error=str(error))
+            self._watching.go_on()
             self.metrics.failed()
             self._state("waiting", str(error))
             raise
@@ -112,17 +117,13 @@ class RelayDaemon:
     def _run_from_start(self) -> None:
         if self.status.state != "waiting":
             self._state("starting", self.status.trouble)
-        try:
-            if self._monitor is not None:
-                self._monitor.raise_failure()
+        with self._watching.limited():
             self._follow(self._start.begin())
-        except RetentionLimitError as limit:
-            self._give_up_place(limit)
-            raise
 
     def _follow(self, begun: RelayBegun) -> None:
-        monitor = self._watch()
+        monitor = self._watching.followed()
         relaying = Relaying(self._source, self._relay, begun, monitor, self.metrics, self._state)
+        relaying.searches = self._searches(begun, monitor)
         self.status.follow(relaying)
         watch = MemberWatch(
             self._source.shape_reader(),
@@ -138,31 +139,29 @@ class RelayDaemon:
             relaying.close()
             watch.stop()
 
-    def _watch(self) -> Monitor:
-        """A monitor that begins anew, as the positions may: the source can have another history."""
-        self._stop_watching()
+    def _searches(self, begun: RelayBegun, monitor: Monitor) -> Searches | None:
+        """Those that commits wait for, if for any; watched from now on."""
         strong = self._configuration.consistency.strong
-        self._monitor = Monitor(self._source.clock(), self.metrics, strong, self._spans)
-        self.status.watch(self._monitor)
-        self._monitor.start()
-        return self._monitor
-
-    def _stop_watching(self) -> None:
-        if self._monitor is not None:
-            self._monitor.stop()
-            self._monitor = None
+        if strong is None or not strong.projectors:
+            return None
+        if not isinstance(self._relay, Observes):
+            raise SinkError(
+                "consistency.strong.projectors: this sink doesn't see who reads what it takes"
+            )
+        searches = Searches(
+            self._relay.observer(strong.projectors),
+            strong.projectors,
+            begun.checkpoint.source_id,
+            strong.release_after if strong.when_away == "degrade" else None,
+            lambda: monitor.strong.waited_for,
+            self._source.wake,
+        )
+        searches.start()
+        return searches
 
     def _stand_by(self) -> None:
-        """The slot is another daemon's concern."""
-        self._stop_watching()
+        self._watching.forget()
         self._state("standby", "")
-
-    def _give_up_place(self, limit: RetentionLimitError) -> None:
-        """The disk of the source counts more than what is passed on."""
-        try:
-            self._source.give_up_place()
-        except CdcError as error:
-            raise RetentionLimitError(f"{limit}. That failed: {error}") from error
 
     def _state(self, state: str, trouble: str) -> None:
         self.status.trouble = trouble

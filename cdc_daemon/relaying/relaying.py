@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from cdc_daemon.events import Begin, Change, Commit, Watermark
+from cdc_daemon.events import NOWHERE, Begin, Change, Commit, Watermark
 
 if TYPE_CHECKING:
     import threading
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Event, Position
     from cdc_daemon.metrics import Metrics
     from cdc_daemon.ports import Relay, Source
+    from cdc_daemon.relaying.searches import Searches
     from cdc_daemon.relaying.start import RelayBegun
 
 log = structlog.get_logger(__name__)
@@ -71,12 +72,14 @@ class Relaying:
         self._is_open = False
         """Whether a transaction of the source has begun, and not ended."""
         self._settled_at = self._told_at = time.monotonic()
-        self._told = (self.received, self.checkpoint.position)
+        self._told = (NOWHERE, NOWHERE, NOWHERE)
         self._waits_since: float | None = None
         self._is_away = False
         self._counts: Counter[tuple[str, str]] = Counter()
         self._unreadable: set[str] = set()
         self._snapshot = begun.snapshot
+        self.searches: Searches | None = None
+        """Those that commits wait for, too; whoever starts it sets them."""
         self._failure: BaseException | None = None
         begun.snapshot.nudge_by(monitor.nudge_soon)
         relay.wait_by(self._meanwhile)
@@ -236,13 +239,17 @@ class Relaying:
         """Tell the source what is settled, and the delay clock how far each stage is."""
         now = self.heard_at = time.monotonic()
         settled, reached = self.checkpoint.position, self.reached
-        is_news = self._strong.waited_for and (self.received, settled) != self._told
+        # Whoever reads what is committed finds it once it is settled: searches may come later.
+        shown = settled if self.searches is None else self.searches.up_to(settled)
+        telling = (self.received, settled, shown)
+        is_news = self._strong.waited_for and telling != self._told
         if not (urgent or is_news or now - self._told_at >= REPORT_SECONDS):
             return
-        self._told_at, self._told = now, (self.received, settled)
-        # Whoever reads what is committed finds it once it is settled: nobody searches here.
-        self._source.confirm(received=self.received, durable=settled, searchable=settled)
-        self._strong.reported(settled)
+        self._told_at, self._told = now, telling
+        if self.searches is not None:
+            self._strong.covers_all = self.searches.covers_all
+        self._source.confirm(received=self.received, durable=settled, searchable=shown)
+        self._strong.reported(shown)
         self._monitor.delays.advanced(
             received=self.received, projected=self.received, indexed=reached, searchable=reached
         )
@@ -256,6 +263,8 @@ class Relaying:
 
     def close(self) -> None:
         """Release what only this start needs."""
+        if self.searches is not None:
+            self.searches.stop()
         self._snapshot.close()
 
     def _finish(self) -> None:

@@ -81,6 +81,8 @@ class RelayStatus:
             shown.update(delays_shown(self._monitor.delays))
         if self._relaying is not None:
             shown["position"] = self._positions(self._relaying)
+            if self._relaying.searches is not None:
+                shown["projectors"] = self._relaying.searches.show(self._source.show)
             loads = self._relaying.checkpoint.loads
             shown["loading"] = {load.table: load.rows for load in loads}
         return shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -15,7 +15,7 @@ from cdc_daemon.ports import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from cdc_daemon.ports import Group, Reached, Seat
+    from cdc_daemon.ports import Group, Reached, Seat, Word
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +24,8 @@ LOOK_SECONDS: Final = 0.1
 EXCHANGE_SECONDS: Final = 0.2
 """How often it is told and heard how far documents are: a client that waits for one of another
 replica waits so much longer."""
+AWAITED_SECONDS: Final = 0.02
+"""The same while commits wait for it, and something isn't searchable or told yet."""
 LED_SECONDS: Final = 1.0
 """How often it is asked whether somebody leads."""
 AWAY_SECONDS: Final = 1.0
@@ -33,6 +35,20 @@ SLOW_SECONDS: Final = 20.0
 SILENT_SECONDS: Final = 300.0
 """Who hasn't heard the group for so long, frozen or cut off, lets go of all that it holds. Others
 may have deleted it, and sinks remember what was deleted for three times as long."""
+
+
+class Said(NamedTuple):
+    """What commits that wait get to know."""
+
+    word: Word | None = None
+    """None: nothing new is known."""
+    is_awaited: bool = False
+    """Whether any may wait."""
+    is_behind: bool = False
+    """Whether searches lack something that has come."""
+
+
+NOTHING_SAID: Final = Said()
 
 
 def elapsed_seconds() -> float:
@@ -49,19 +65,23 @@ class Membership(threading.Thread):
         news: Callable[[], Mapping[int, Reached]],
         heard: Callable[[], None],
         failed: Callable[[BaseException], None],
+        said: Callable[[], Said] = lambda: NOTHING_SAID,
     ) -> None:
         """`enter` gives the group; `news` is what is to be told; `heard` is called after each
-        round.
+        round; `said` is what commits that wait are told, if we lead.
         """  # noqa: D205 - one sentence
         super().__init__(name="group", daemon=True)
         self._enter = enter
         self._news = news
         self._heard = heard
         self._failed = failed
+        self._saying = said
+        self._said: Word | None = None
+        """By the seat that we have."""
         self._wish = (False, False)
         self._wished: tuple[bool, bool] | None = None
         """The wish that the group has been told of."""
-        self._exchanged_at = self._asked_at = 0.0
+        self._exchanged_at = self._asked_at = self._said_at = 0.0
         self._answered_at = -inf
         """When the group was asked what it has answered last."""
         self._answered = threading.Event()
@@ -152,9 +172,12 @@ class Membership(threading.Thread):
             leading, sharing = wish
             group.take_part(leading=leading, sharing=sharing)
             self._wished = wish
-        self._sit(group.look(LOOK_SECONDS))
+        saying = self._saying()
+        self._say(group, saying)
+        self._sit(group.look(AWAITED_SECONDS if saying.is_awaited else LOOK_SECONDS))
         now = elapsed_seconds()
-        if now - self._exchanged_at < EXCHANGE_SECONDS:
+        hurries = saying.is_awaited and saying.is_behind
+        if now - self._exchanged_at < (AWAITED_SECONDS if hurries else EXCHANGE_SECONDS):
             return self._answered_at
         self._exchanged_at = now
         self._exchange(group)
@@ -177,6 +200,7 @@ class Membership(threading.Thread):
     def _sit(self, seat: Seat) -> None:
         if seat != self.seat:
             self.seat = seat
+            self._said = None
             self.rebalances += 1
             log.info("seat", leads=seat.leads, slots=len(seat.slots))
 
@@ -186,3 +210,12 @@ class Membership(threading.Thread):
         if news:
             group.tell(news)
             self.told = {**self.told, **news}
+
+    def _say(self, group: Group, saying: Said) -> None:
+        """What has changed by what was heard last: at once where commits may wait for it."""
+        word, now = saying.word, elapsed_seconds()
+        is_due = saying.is_awaited or now - self._said_at >= EXCHANGE_SECONDS
+        if self.seat.leads and is_due and word is not None and word != self._said:
+            self._said_at = now
+            group.say(word)
+            self._said = word

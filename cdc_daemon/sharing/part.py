@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cdc_daemon.errors import ShareChangedError
-from cdc_daemon.ports import Reached
+from cdc_daemon.events import NOWHERE
+from cdc_daemon.ports import Reached, Word
 from cdc_daemon.sharing.facts import Complete, complete, era_of, reached_of, worth_telling
+from cdc_daemon.sharing.membership import NOTHING_SAID, Said
 from cdc_daemon.sharing.slots import ALL_SLOTS, Share, slot_of_address
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Part:
         """Why another start would do right."""
         self.era = era_of(checkpoint)
         self.uuids = {name: checkpoint.generations[name].uuid for name in joined}
+        self._source_id = checkpoint.source_id
         self._floor = checkpoint.position
         self._told = membership.told
         self._since = known_since
@@ -97,6 +100,19 @@ class Part:
         """Whether we have read all that is in the sink."""
         delivery = self._delivery
         return delivery is not None and delivery.progress.received >= self.complete()
+
+    def said(self) -> Said:
+        """What commits that wait get to know: what one daemon alone would confirm to them."""
+        delivery = self._delivery
+        if delivery is None or self._over or not delivery.monitor.strong.is_expected:
+            return NOTHING_SAID
+        progress, strong = delivery.progress, delivery.monitor.strong
+        received = progress.received
+        awaited = [index for name, index in delivery.indices.items() if name not in strong.excluded]
+        is_whole = progress.unpublished.isdisjoint(awaited)
+        searchable = progress.searchable_of(awaited)
+        word = Word(self._source_id, searchable, is_whole) if searchable > NOWHERE else None
+        return Said(word, strong.waited_for, searchable < received)
 
     def require_ours(self) -> None:
         """Raise ShareChangedError where what is held may have been another's for long."""

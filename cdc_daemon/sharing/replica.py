@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from cdc_daemon.errors import RetryError, ShareChangedError, SinkError, SourceError
 from cdc_daemon.sharing.facts import complete, era_of
-from cdc_daemon.sharing.membership import Membership, elapsed_seconds
+from cdc_daemon.sharing.membership import NOTHING_SAID, Membership, elapsed_seconds
 from cdc_daemon.sharing.part import Part
 from cdc_daemon.sharing.slots import ALL_SLOTS
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Checkpoint, Position
     from cdc_daemon.ports import Reached, Shareable, Sink
     from cdc_daemon.reaching import Reaching
+    from cdc_daemon.sharing.membership import Said
 
 HEARD_SECONDS: Final = 0.5
 """How often a stop is looked for until the group is heard of."""
@@ -40,7 +41,7 @@ class Replica:
         self._looked_at = 0.0
         self._failure: BaseException | None = None
         self.membership = Membership(
-            lambda: source.group(self._place), self._news, self._heard, self._fail
+            lambda: source.group(self._place), self._news, self._heard, self._fail, self._said
         )
 
     def __enter__(self) -> Self:
@@ -143,6 +144,10 @@ class Replica:
     def _news(self) -> Mapping[int, Reached]:
         part = self._part
         return {} if part is None else part.news()
+
+    def _said(self) -> Said:
+        part = self._part
+        return NOTHING_SAID if part is None else part.said()
 
     def _heard(self) -> None:
         part, membership = self._part, self.membership

@@ -32,7 +32,23 @@ def shareable(source: Source, configuration: Configuration) -> Shareable:
                 f"--role projector: `{key}` can't be had where replicas share the documents. Take "
                 "it out, or run one daemon without --role"
             )
+    for name, policy in configuration.consistency.policies.items():
+        if policy.strategy == "strong":
+            raise ConfigurationError(
+                f"--role projector: policy {name} has `strategy: strong`, and only the relay knows "
+                "whether commits wait for this pipeline. Make it `causal`"
+            )
     return source
+
+
+def require_waitable(role: Role, configuration: Configuration) -> None:
+    """Raise ConfigurationError where commits would wait for a pipeline that nobody hears of."""
+    relayed = getattr(configuration.source, "relay", None)
+    if role == "alone" and configuration.consistency.strong and relayed:
+        raise ConfigurationError(
+            "`consistency.strong` with a source of type relay: commits wait for the relay, which "
+            "hears of projectors only. Start it with --role projector, also where there is one"
+        )
 
 
 def require_alone(role: Role) -> None:

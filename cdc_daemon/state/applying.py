@@ -90,12 +90,13 @@ class Batch:
         """Rows that changed into what they were."""
         self.meanwhile: Callable[[], None] = lambda: None
         """Called every so many rows; it must not touch the state."""
-        self._looked_at = 0
+        self.looked_at = 0
+        """How many rows were, one by one."""
 
     def look_up(self) -> None:
         """One more row is looked at, be it to be changed or on behalf of one that is."""
-        self._looked_at += 1
-        if not self._looked_at % BEAT_ROWS:
+        self.looked_at += 1
+        if not self.looked_at % BEAT_ROWS:
             self.meanwhile()
 
     def apply(self, staged: Staged, position: Position, listener: Listener) -> None:

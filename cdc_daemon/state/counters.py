@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cdc_daemon.events import Value
     from cdc_daemon.state.environment import Database, Transaction
 
+MOST_MOVES: Final = 20_000
+"""Counters whose moves are remembered, 217 bytes each: so that a transaction which moves millions
+of them takes no more memory."""
 _HEAD: Final = Struct(">qqqI")
 _NUMBER: Final = Struct(">I")
 
@@ -82,7 +85,9 @@ def _summed(value: bytes) -> Counter:
 
 
 class Counters:
-    """The counters, within one transaction: moves are gathered, and written once."""
+    """The counters, within one transaction: moves are gathered, and written once, or where they are
+    very many.
+    """  # noqa: D205 - one sentence
 
     def __init__(self, txn: Transaction, database: Database) -> None:
         self._txn = txn
@@ -94,6 +99,13 @@ class Counters:
         key = _NUMBER.pack(aggregate) + group
         before = self._moves.get(key)
         self._moves[key] = by if before is None else before.plus(by)
+        if len(self._moves) >= MOST_MOVES:
+            self.write()
+
+    @property
+    def held(self) -> int:
+        """How many counters have moves that aren't written yet."""
+        return len(self._moves)
 
     def get(self, aggregate: int, group: bytes) -> Counter:
         """A counter as it is by now."""

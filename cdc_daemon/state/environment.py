@@ -24,6 +24,8 @@ DATA: Final = "data.mdb"
 LOCK: Final = "lock.mdb"
 FIRST_MAP_BYTES: Final = 1 << 30
 """Address space, not memory, nor disk: a small state never grows it."""
+READERS_MAP_BYTES: Final = 1 << 40
+"""Of who only reads, beside a daemon whose file grows meanwhile: address space, too."""
 GROWTH: Final = 2
 """Each time the map is full it is twice as large: it takes no longer than opening the file."""
 MOST_DATABASES: Final = 4096
@@ -54,13 +56,16 @@ class Environment:
         with self._mapped("open"):
             self._env = lmdb.open(
                 str(folder),
-                map_size=self._first_map(),
+                map_size=READERS_MAP_BYTES if readonly else self._first_map(),
                 max_dbs=MOST_DATABASES,
                 sync=False,
                 readonly=readonly,
                 create=not readonly,
                 lock=not readonly or may_lock(folder),
             )
+        self._readonly = readonly
+        if not readonly:
+            self.forget_readers()
 
     def _first_map(self) -> int:
         file = self._folder / DATA
@@ -75,9 +80,14 @@ class Environment:
         return self._databases[name]
 
     def kept(self, name: str) -> Database:
-        """One of the trees in a file that is only read."""
-        with self._mapped("read"):
-            return self._env.open_db(name.encode(), create=False)
+        """One of the trees in a file that is only read. Raises ChangedError if it has gone."""
+        try:
+            with self._mapped("read"):
+                return self._env.open_db(name.encode(), create=False)
+        except StateError as error:
+            if isinstance(error.__cause__, lmdb.NotFoundError):
+                raise ChangedError(self._folder) from error
+            raise
 
     def found(self, name: str, txn: Transaction) -> Database | None:
         """One of the trees in the file, for as long as this transaction lasts."""
@@ -126,8 +136,8 @@ class Environment:
 
     @property
     def map_bytes(self) -> int:
-        """How much the file may hold before the map must grow."""
-        return int(self._env.info()["map_size"])
+        """How much the file may hold before the map must grow; of who only reads, after a start."""
+        return self._first_map() if self._readonly else int(self._env.info()["map_size"])
 
     @property
     def used_bytes(self) -> int:
@@ -136,13 +146,26 @@ class Environment:
 
     @property
     def file_bytes(self) -> int:
-        """The size of the file."""
-        return (self._folder / DATA).stat().st_size
+        """The size of the file. Raises StateError where it was taken away while it is open."""
+        try:
+            return (self._folder / DATA).stat().st_size
+        except OSError as error:
+            raise StateError(
+                f"the state in {self._folder} was taken away while it is used ({error.strerror}). "
+                "Nothing is lost: start again, and it is loaded anew from the source"
+            ) from error
 
     def sync(self) -> None:
         """Return when all that was committed is on disk."""
         with self._mapped("sync"):
             self._env.sync(True)  # noqa: FBT003 - LMDB's signature: wait for it
+
+    def forget_readers(self) -> None:
+        """Let go of what killed processes were reading: no page that was freed since is used again
+        before, and the file grows with each change. 1 µs.
+        """  # noqa: D205 - one sentence
+        with self._mapped("look for readers of"):
+            self._env.reader_check()
 
     def copy_compacted(self, folder: Path) -> None:
         """Write a copy without free pages into another, empty folder."""
@@ -161,6 +184,15 @@ class Environment:
             raise FullError from error
         except lmdb.Error as error:
             raise _explained(error, doing, self._folder) from error
+
+
+class ChangedError(StateError):
+    """What was to be read has gone, or is being made anew, since it was looked for."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"the state in {folder} has just been changed by the daemon that uses it. Ask again"
+        )
 
 
 class DamagedError(StateError):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import stat
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 MARK: Final = "mark.json"
 OWNER: Final = "owner"
+COPY: Final = "compact-"
+"""Begins the name of the folder in which a copy without free pages is made."""
 FORMAT: Final = 4
 """Of the state as a whole; a state of another format is loaded anew."""
 GLANCE_SECONDS: Final = 0.1
@@ -78,6 +82,8 @@ def write_mark(folder: Path, mark: Mark) -> None:
             file.write(orjson.dumps(asdict(mark), option=orjson.OPT_INDENT_2))
             file.flush()
             os.fsync(file.fileno())
+        if (folder / MARK).exists():
+            give_to_owner_of(folder / MARK, new)
         new.replace(folder / MARK)
         sync_folder(folder)
     except OSError as error:
@@ -87,13 +93,25 @@ def write_mark(folder: Path, mark: Mark) -> None:
 def write_lost(folder: Path, mark: Mark) -> None:
     """Write a mark that gives the state up; where nothing can be written, leave none.
 
-    A start takes that for a state that is lost, too. A full disk is why most syncs fail.
+    A start takes that for a state that is lost, too: also a folder that is gone. A full disk is why
+    most syncs fail.
     """
     try:
         write_mark(folder, mark)
     except StateError:
-        (folder / MARK).unlink(missing_ok=True)
-        sync_folder(folder)
+        with suppress(FileNotFoundError):
+            (folder / MARK).unlink(missing_ok=True)
+            sync_folder(folder)
+
+
+def give_to_owner_of(old: Path, new: Path) -> None:
+    """Let who could use `old` use `new`: root, who compacts, isn't who runs the daemon."""
+    was, now = old.stat(), new.stat()
+    if was.st_mode != now.st_mode:
+        new.chmod(stat.S_IMODE(was.st_mode))
+    if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
+        with suppress(PermissionError):  # another account than root gives nothing away
+            os.chown(new, was.st_uid, was.st_gid)
 
 
 def sync_folder(folder: Path) -> None:
@@ -126,6 +144,8 @@ def owned(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
+        for left in folder.glob(f"{COPY}*"):
+            shutil.rmtree(left, ignore_errors=True)  # by a `compact` that was killed
         yield
 
 

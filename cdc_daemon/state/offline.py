@@ -8,14 +8,24 @@ from collections import Counter as Tally
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from cdc_daemon.errors import StateError
 from cdc_daemon.events import NOWHERE
 from cdc_daemon.state.applying import position_in
 from cdc_daemon.state.deciding import Here, Rebuild, reason_not_to_open
-from cdc_daemon.state.environment import DATA, Environment, may_lock, size_of
-from cdc_daemon.state.mark import boot_id, owned, owner, read_mark, sync_folder, write_mark
+from cdc_daemon.state.environment import DATA, LOCK, ChangedError, Environment, may_lock, size_of
+from cdc_daemon.state.mark import (
+    COPY,
+    OWNER,
+    boot_id,
+    give_to_owner_of,
+    owned,
+    owner,
+    read_mark,
+    sync_folder,
+    write_mark,
+)
 from cdc_daemon.state.opening import decided, file_bytes
 from cdc_daemon.state.schema import (
     COUNTERS,
@@ -37,9 +47,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cdc_daemon.events import Position
+    from cdc_daemon.state.applying import Batch
     from cdc_daemon.state.environment import Transaction
     from cdc_daemon.state.mark import Mark
     from cdc_daemon.state.schema import Wanted
+
+T = TypeVar("T")
 
 ASKED_FOR: Final = "a person asked for it to be loaded anew (cdc-daemon state rebuild)"
 
@@ -124,7 +137,7 @@ def viewed(folder: Path, wanted: Wanted) -> Iterator[View]:
     reason = _reason(mark, folder)
     env = None if reason else _opened(folder)
     try:
-        view = None if env is None else View(env, {name: env.kept(name) for name in TREES})
+        view = None if env is None else _Beside(folder, env)
         if env is None or view is None or not _has(view.schema, wanted):
             lacking = "not all that this configuration reads is there yet"
             raise StateError(
@@ -137,6 +150,24 @@ def viewed(folder: Path, wanted: Wanted) -> Iterator[View]:
     finally:
         if env is not None:
             env.close()
+
+
+class _Beside(View):
+    """A state that its daemon may be changing: what is wanted may be made anew while it is read."""
+
+    def __init__(self, folder: Path, env: Environment) -> None:
+        self._folder = folder
+        super().__init__(env, {name: env.kept(name) for name in TREES})
+
+    def read(self, work: Callable[[Batch], T]) -> T:
+        """The same. Raises ChangedError where it isn't the state any longer that was opened."""
+
+        def of_the_same(batch: Batch) -> T:
+            if self._kept_schema(batch.txn) != self.schema:
+                raise ChangedError(self._folder)
+            return work(batch)
+
+        return super().read(of_the_same)
 
 
 def _has(schema: Schema, wanted: Wanted) -> bool:
@@ -158,8 +189,10 @@ def compact(folder: Path) -> tuple[int, int]:
                 "anew"
             )
         before = file_bytes(folder)
-        with tempfile.TemporaryDirectory(dir=folder, prefix="compact-") as beside:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=COPY) as beside:
             after = _copy(folder, Path(beside))
+            for new in (Path(beside) / DATA, folder / LOCK, folder / OWNER):
+                give_to_owner_of(folder / DATA, new)
             # First the mark: both files are at least as long as it says.
             write_mark(folder, replace(mark, file_bytes=after))
             (Path(beside) / DATA).replace(folder / DATA)

@@ -86,6 +86,19 @@ class Wanted:
     aggregates: tuple[AggregateWanted, ...] = ()
     projections: tuple[str, ...] = ()
     """Each by its name and, after a space, what is another text where its documents are."""
+    reads: frozenset[tuple[str, str]] | None = None
+    """The tables and columns that are kept, beside keys; None: all that the relations have."""
+
+    def columns(self, relation: Relation) -> tuple[Column, ...]:
+        """What is kept of the rows of a table."""
+        if self.reads is None:
+            return relation.columns
+        table, key = relation.qualified_name, identity_of(relation)
+        return tuple(
+            column
+            for column in relation.columns
+            if column.name in key or (table, column.name) in self.reads
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +241,9 @@ def fitted(kept: Schema, wanted: Wanted, anew: Collection[str] = ()) -> Schema:
     numbers = _Numbers(kept.next)
     going_on = {name: table for name, table in kept.tables.items() if name not in anew}
     tables = {
-        relation.qualified_name: _table(going_on.get(relation.qualified_name), relation, numbers)
+        relation.qualified_name: _table(
+            going_on.get(relation.qualified_name), relation, wanted.columns(relation), numbers
+        )
         for relation in wanted.relations
     }
     indexes = {one.text: _index(kept, one, tables[one.table], numbers) for one in wanted.indexes}
@@ -296,8 +311,10 @@ def place_of(part: str) -> tuple[str, bytes]:
     return part, b""
 
 
-def _table(kept: TableKept | None, relation: Relation, numbers: _Numbers) -> TableKept:
-    columns = tuple((column.name, _values_text(column)) for column in relation.columns)
+def _table(
+    kept: TableKept | None, relation: Relation, read: Iterable[Column], numbers: _Numbers
+) -> TableKept:
+    columns = tuple((column.name, _values_text(column)) for column in read)
     key = identity_of(relation)
     if kept is None or kept.key != key or not set(columns) <= set(kept.columns):
         return TableKept(numbers.take(), columns, key)

@@ -121,17 +121,21 @@ class Store(View):
     def sync(self) -> Position:
         """Bring everything to disk; return up to where it is then."""
         began = time.monotonic()
+        self._bring_to_disk()
+        self._env.forget_readers()
+        self._note_size()
+        self._syncs += 1
+        self._sync_seconds += time.monotonic() - began
+        self.figures = self._figures()
+        return self.read(lambda batch: batch.position)
+
+    def _bring_to_disk(self) -> None:
         try:
             self._env.sync()
         except Exception as error:
             # The kernel may have dropped what it could not write: nobody knows what is on disk.
             self.give_up(f"the state could not be synced: {error}")
             raise
-        self._note_size()
-        self._syncs += 1
-        self._sync_seconds += time.monotonic() - began
-        self.figures = self._figures()
-        return self.read(lambda batch: batch.position)
 
     def _note_size(self) -> None:
         """So that a file that was cut is noticed before LMDB reads behind its end, and dies."""
@@ -188,11 +192,13 @@ class Store(View):
 
     def close(self) -> None:
         """Sync, say so, and let go."""
-        if not self._mark.lost:
-            self._env.sync()
-            size = self._env.file_bytes
-            write_mark(self._folder, replace(self._mark, clean=True, file_bytes=size))
-        self._env.close()
+        try:
+            if not self._mark.lost:
+                self._bring_to_disk()
+                size = self._env.file_bytes
+                write_mark(self._folder, replace(self._mark, clean=True, file_bytes=size))
+        finally:
+            self._env.close()
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         while True:

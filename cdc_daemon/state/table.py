@@ -55,6 +55,10 @@ class Table:
         self._key_places = [self.place(name) for name in kept.key]
         self._whole_key = _key_maker(range(len(kept.key)), encoders)
 
+    def keeps(self, column: str) -> bool:
+        """Whether rows are kept with this column: others of the relation only others read."""
+        return column in self._places
+
     def place(self, column: str) -> int:
         """Where a column is in a packed row."""
         return self._places[column]

@@ -43,8 +43,7 @@ class View:
         """By the text of what was wanted."""
         self._numbered: dict[int, Table] = {}
         with env.reading() as txn:
-            stored = txn.get(SCHEMA, db=trees[META])
-        self.schema = Schema() if stored is None else Schema.from_json(stored)
+            self.schema = self._kept_schema(txn)
 
     def read(self, work: Callable[[Batch], T]) -> T:
         """Have `work` look at what was committed last."""
@@ -62,6 +61,10 @@ class View:
             table = self._numbered[index.table]
             self.indexes[one.text] = Index(one, table, tree(tree_of_index(index.number)))
             table.indexes.append(self.indexes[one.text])
+
+    def _kept_schema(self, txn: Transaction) -> Schema:
+        stored = txn.get(SCHEMA, db=self._trees[META])
+        return Schema() if stored is None else Schema.from_json(stored)
 
     def _batch(self, txn: Transaction) -> Batch:
         return Batch(

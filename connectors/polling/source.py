@@ -65,6 +65,8 @@ class PollingSource:
         self._kept: Memory | None = None
         self._session: Session | None = None
         self._relations: Sequence[Relation] = ()
+        self._polls_here = False
+        """Whether `prepare` was asked: who only looks leaves alone what a daemon's polls keep."""
 
     def keep_in(self, folder: Path) -> None:
         """What polls have read is kept there."""
@@ -93,6 +95,7 @@ class PollingSource:
         tables = fitted(session, self._config, relations)
         warn_of_unseen(tables)
         self._relations = relations
+        self._polls_here = True
         return {table.name: table.membership for table in tables}
 
     def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
@@ -134,7 +137,8 @@ class PollingSource:
     def chunk_reader(self, chunk_bytes: int = CHUNK_BYTES) -> PollingChunkReader:
         """Reads them, for another thread."""
         reader = self._database.chunk_reader(self._polls.reads, None, chunk_bytes)
-        return PollingChunkReader(reader, self._config, self._memory, self._polls.begun)
+        memory = self._memory if self._polls_here else None
+        return PollingChunkReader(reader, self._config, memory, self._polls.begun)
 
     def start(
         self,

@@ -10,6 +10,7 @@ from cdc_daemon.errors import SourceError
 from cdc_daemon.events import Column, Relation, ReplicaIdentity
 from cdc_daemon.nearest import nearest
 from connectors.postgres.catalog_types import load_types
+from connectors.postgres.collations import nondeterministic
 from connectors.postgres.generated import read_generated
 from connectors.postgres.session import mapped_errors
 from connectors.postgres.shapes import read_shapes
@@ -87,9 +88,8 @@ order by k.place
 
 _COLUMNS: Final = """
 select attrelid, attname::text, atttypid, atttypmod, attnotnull, attstorage::text <> 'p',
-       pg_catalog.format_type(atttypid, atttypmod), coalesce(c.collisdeterministic, true)
+       pg_catalog.format_type(atttypid, atttypmod)
 from pg_catalog.pg_attribute
-left join pg_catalog.pg_collation c on c.oid = attcollation
 where attrelid = any(%s) and attnum > 0 and not attisdropped
 order by attrelid, attnum
 """
@@ -246,12 +246,13 @@ def _columns(
     with mapped_errors("read the catalog"):
         lines = connection.execute(_COLUMNS, [list(by_oid)]).fetchall()
         types = load_types(connection, {line[2] for line in lines})
+        unlike_text = nondeterministic(connection, list(by_oid))
     parts = {oid: [leaf.oid for leaf in leaves.get(oid, ())] for oid in by_oid}
     made = read_generated(connection, parts)
     shapes = read_shapes(connection, [f"{each.schema}.{each.name}" for each in tables])
     plain = {int(shape.table): shape.columns for shape in shapes.values()}
     found = {oid: Columns([], []) for oid in by_oid}
-    for oid, name, type_oid, modifier, not_null, out_of_line, declared, by_text in lines:
+    for oid, name, type_oid, modifier, not_null, out_of_line, declared in lines:
         making = made.get((oid, name))
         is_sent = making is None or making.is_streamed
         in_identity = by_oid[oid].identity == "full" or name in by_oid[oid].identity_columns
@@ -263,7 +264,7 @@ def _columns(
             out_of_line=out_of_line,
             generated=None if making is None else making.how,
             plain=name in plain.get(oid, {}) and plain[oid][name].plain,
-            equal_by_text=by_text,
+            equal_by_text=(oid, name) not in unlike_text,
         )
         (found[oid].of_rows if is_sent else found[oid].computed).append(column)
     return found

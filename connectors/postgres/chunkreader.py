@@ -12,6 +12,7 @@ from psycopg import sql
 from cdc_daemon.errors import RejectedError, RewrittenError
 from cdc_daemon.events import NOWHERE, PartlyUnreadable
 from cdc_daemon.ports import ChunkRows, FoundRows
+from connectors.postgres.cancellations import Cancellations
 from connectors.postgres.chunks import (
     LOCK_TIMEOUT_SECONDS,
     locked_is_retried,
@@ -136,6 +137,7 @@ class PostgresChunkReader:
         """What the slot's stream leaves out, where the slot was made just now."""
         self._seeing = seeing
         """What a snapshot says of transactions as the stream numbers them."""
+        self._cancellations = Cancellations()
         self._settling = Settling()
         self._writers = Writers()
 
@@ -180,7 +182,10 @@ class PostgresChunkReader:
                 if may_lock:
                     connection.execute(lock_chunk(chunk))
                 seen = self._seeing_to(sees_to, _snapshot(connection, chunk))
-                with condition_is_blamed(connection, relation, chunk.table, where):
+                with (
+                    condition_is_blamed(connection, relation, chunk.table, where),
+                    self._cancellations.blamed_on(where, chunk),
+                ):
                     statement = copy_chunk(relation, chunk, where)
                     text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)

@@ -10,6 +10,7 @@ from psycopg import sql
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.ports import Finding
 from connectors.postgres.inheriting import children, left_out
+from connectors.postgres.lateridentity import later_ones
 from connectors.postgres.membership import unmapped_members
 from connectors.postgres.preflight import (
     Candidate,
@@ -179,6 +180,9 @@ def _table(
     reasons = list(table_reasons(connection, candidate))
     for reason in reasons:
         yield Finding(check, "problem", reason)
+    if not reasons:
+        for later in later_ones(connection, candidate.table, candidate.leaves):
+            yield Finding(check, "warning", later.message)
     unread = load_reasons(connection, candidate)
     for reason in unread:
         if state is None:

@@ -9,6 +9,7 @@ from psycopg import sql
 from cdc_daemon.errors import SourceError
 from cdc_daemon.ports import Finding
 from connectors.postgres.catalog import Table, leaf_partitions, list_tables
+from connectors.postgres.lateridentity import warn_of_later
 from connectors.postgres.ownmark import OUTBOX, OWN_TABLES, READ_TABLE
 from connectors.postgres.readable import kind_reasons, privilege_reasons, reading_reasons
 from connectors.postgres.session import mapped_errors
@@ -62,7 +63,10 @@ def check_source(
     failover: bool,
     origin: str,
 ) -> None:
-    """Raise SourceError with every reason why `relations` can't be followed, and what mends it."""
+    """Raise SourceError with every reason why `relations` can't be followed, and what mends it.
+
+    Where they can, it is logged what would make UPDATE and DELETE on them fail later.
+    """
     reasons = [
         finding.message
         for finding in server_findings(connection, slot, failover=failover, origin=origin)
@@ -78,6 +82,8 @@ def check_source(
     reasons.extend(overlap_reasons(candidates))
     if reasons:
         raise SourceError("\n".join(reasons))
+    for candidate in candidates:
+        warn_of_later(connection, candidate.table, candidate.leaves)
 
 
 def table_reasons(connection: Connection, candidate: Candidate) -> Iterator[str]:

@@ -31,12 +31,15 @@ _MEMBERS: Final = """
 select p.schemaname, p.tablename, j -> 'attnames', j ->> 'rowfilter'
 from pg_catalog.pg_publication_tables p, pg_catalog.to_jsonb(p) j where p.pubname = %s
 """
+# Not by the view: that opens every table of the publication, and one may just be dropped.
 _LISTED: Final = """
-select j -> 'attnames'
-from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-join pg_catalog.pg_publication_tables p on p.schemaname = n.nspname and p.tablename = c.relname
-cross join lateral pg_catalog.to_jsonb(p) j
-where p.pubname = %s and c.oid = %s
+select array_agg(a.attname::text)
+from pg_catalog.pg_publication p
+join pg_catalog.pg_publication_rel r on r.prpubid = p.oid
+cross join lateral pg_catalog.to_jsonb(r) j
+join pg_catalog.pg_attribute a on a.attrelid = r.prrelid
+  and j -> 'prattrs' @> pg_catalog.to_jsonb(a.attnum)
+where p.pubname = %s and r.prrelid = %s
 """
 LOCK_TIMEOUT_SECONDS: Final = 10
 """Adding a table waits behind DDL and VACUUM; other DDL would queue up behind us."""
@@ -231,10 +234,7 @@ def find_missing(connection: Connection, name: str, relations: Sequence[Relation
 
 
 def listed_columns(connection: Connection, name: str, oid: int) -> frozenset[str] | None:
-    """Which columns of a table the publication holds; None where it holds all, or no such table.
-
-    Of one that holds all some versions list them as well.
-    """
+    """Which columns of a table the publication holds; None where it holds all, or no such table."""
     with mapped_errors("read the publication"):
         found = connection.execute(_LISTED, [name, oid]).fetchone()
     return None if found is None or found[0] is None else frozenset(found[0])

@@ -53,6 +53,8 @@ _TRANSIENT: Final = (
     errors.CrashShutdown,
     errors.CannotConnectNow,
 )
+_GONE_MEANWHILE: Final = "could not open relation with OID"
+"""What functions over the catalog say, as an internal error, when a table is just being dropped."""
 
 
 def connect(
@@ -124,6 +126,8 @@ def is_refusal(error: psycopg.Error) -> bool:
 
 def is_transient(error: psycopg.Error) -> bool:
     """Whether trying again will help."""
+    if isinstance(error, errors.InternalError_):
+        return _GONE_MEANWHILE in str(error)
     return isinstance(error, _TRANSIENT) and not isinstance(error, _PERMANENT)
 
 

@@ -79,7 +79,9 @@ select wanted.name, wanted.oid::text,
   (select jsonb_object_agg(c.attname, jsonb_build_array(
       c.attnum, concat_ws(' ', meanings.meaning, nullif(c.attgenerated, ''),
         (select adbin::text from pg_catalog.pg_attrdef
-         where c.attgenerated <> '' and adrelid = c.attrelid and adnum = c.attnum)),
+         where c.attgenerated <> '' and adrelid = c.attrelid and adnum = c.attnum),
+        (select 'nondeterministic' from pg_catalog.pg_collation
+         where oid = c.attcollation and not collisdeterministic)),
       c.version,
       not c.atthasmissing and (wanted.oid, c.attname) not in (select root, name from filled)))
    from columns c join meanings on meanings.root = c.atttypid where c.attrelid = wanted.oid),

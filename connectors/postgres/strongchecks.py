@@ -174,6 +174,8 @@ def _running(running: Running, terms: StrongTerms | None) -> Iterator[Finding]:
             "read models are being loaded, which commits don't wait for: call this again when "
             "cdc-daemon status says streaming",
         )
+    for why in running.unheard:
+        yield _problem("projectors", f"{why}. Call this again when cdc-daemon status says so")
     if terms is not None and running.strong != terms:
         yield _problem(
             "daemon",
@@ -192,6 +194,8 @@ def consequences(
         databases = [name for (name,) in connection.execute(_DATABASES)]
         [(slots,)] = connection.execute(_SLOTS)
     yield from _levels(connection, level, own, terms)
+    stored = terms.relays and not terms.projectors
+    shown = "the same" if stored else "all before them is searchable"
     if databases:
         yield Finding(
             "other databases",
@@ -200,8 +204,8 @@ def consequences(
             "standby wait for the daemon's answer as well. It comes in milliseconds while the sink "
             "takes writes. While it takes none they hang, too, though nothing of theirs is mapped: "
             f"at on until the daemon has stored there how far it is, at remote_apply until "
-            f"{'the same' if terms.relays else 'all before them is searchable'}. To let them wait "
-            "for nobody: alter database ... set synchronous_commit = local",
+            f"{shown}. To let them wait for nobody: alter database ... set synchronous_commit = "
+            "local",
         )
     if state.names.without_daemon(state.daemon_name, state.guard_name).names:
         yield _other_standbys(state, terms)
@@ -233,7 +237,7 @@ def _levels(
 
 
 def _waits_until(level: str, terms: StrongTerms) -> str:
-    if level == "remote_apply" and not terms.relays:
+    if level == "remote_apply" and (terms.projectors or not terms.relays):
         return "until they are searchable"
     return "until it has read them" if level == "remote_write" else "until they are durable"
 

@@ -116,7 +116,7 @@ def enable(
             )
     typer.echo(
         "commits can wait for the daemon now: set local synchronous_commit = remote_apply, in each "
-        f"transaction that is to wait until {'Kafka has' if terms.relays else 'searches find'} it"
+        f"transaction that is to wait until {_until(terms)} it"
     )
 
 
@@ -231,7 +231,19 @@ def _print_change(change: Change) -> None:
     typer.echo(f"{change.statement};\n{RELOAD};")
 
 
+def _until(terms: StrongTerms) -> str:
+    if terms.projectors:
+        return f"searches of {', '.join(terms.projectors)} find"
+    return "Kafka has" if terms.relays else "searches find"
+
+
 def _promised(terms: StrongTerms | None, running: Running | None) -> str:
+    if terms is not None and terms.projectors:
+        return (
+            "commits with synchronous_commit = remote_apply return when searches of "
+            f"{', '.join(terms.projectors)} find them, those at on when Kafka has them. How far "
+            "each is: cdc-daemon status, under projectors"
+        )
     if terms is not None and terms.relays:
         return (
             "commits with synchronous_commit = on or remote_apply return when who reads committed "

@@ -49,11 +49,17 @@ _CANCEL: Final = "select pg_cancel_backend(%s)"
 
 
 @contextmanager
-def commits_let_go(dsn: str, daemon: str) -> Iterator[None]:
-    """While this lasts, let commits go that wait for the daemon and keep it from streaming."""
+def commits_let_go(dsn: str, daemon: str, standby: str = "") -> Iterator[None]:
+    """While this lasts, let commits go that wait for the daemon and keep it from streaming.
+
+    `standby`: whom the server waits for, where that is another one, which waits for the daemon.
+    """
     ended = threading.Event()
     watcher = threading.Thread(
-        target=_watch, args=(dsn, daemon, ended), name="commit-watcher", daemon=True
+        target=_watch,
+        args=(dsn, daemon, standby or daemon, ended),
+        name="commit-watcher",
+        daemon=True,
     )
     watcher.start()
     try:
@@ -91,19 +97,19 @@ def require_ended(connection: Connection, xid: int) -> None:
         )
 
 
-def _watch(dsn: str, daemon: str, ended: threading.Event) -> None:
+def _watch(dsn: str, daemon: str, standby: str, ended: threading.Event) -> None:
     """On a connection of its own each time: it may outlive what it watches by one look."""
     said: set[int] = set()
     while not ended.wait(LOOK_SECONDS):
         try:
             with connect(dsn, name=f"{daemon}:watch") as connection:
-                _look(connection, daemon, said)
+                _look(connection, daemon, standby, said)
         except CdcError as error:
             log.debug("commits_not_seen", error=str(error))
 
 
-def _look(connection: Connection, daemon: str, said: set[int]) -> None:
-    if not _is_named(connection, daemon):
+def _look(connection: Connection, daemon: str, standby: str, said: set[int]) -> None:
+    if not _is_named(connection, standby):
         return
     with mapped_errors("look for commits that wait"):
         blocking = connection.execute(_IN_OUR_WAY, [daemon, daemon]).fetchall()

@@ -16,8 +16,8 @@ class RelayConfig(KafkaSection):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    can_hold_commits: ClassVar[bool] = False
-    """`consistency.strong` can't be had: commits wait for the relay, which writes no documents."""
+    holds_commits_with: ClassVar[str] = "name its relay: source.relay"
+    """What `consistency.strong` lacks."""
 
     type: Literal["relay"] = Field(description="The connector: `relay`.")
     dsn: SecretStr = Field(
@@ -27,11 +27,22 @@ class RelayConfig(KafkaSection):
     log: str = Field(
         min_length=1, description="The topic of the ordered log: `sink.log` of the relay."
     )
+    relay: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The pipeline that is the relay (its `name`), where commits are to wait for it "
+        "until searches of this one find them: with `consistency.strong` here, and there.",
+    )
     columns: list[ColumnRule] = Field(
         default_factory=list,
         description="Rules that protect columns before a value leaves the connector: the same as "
         "those of the relay. Of several that match a column the first counts.",
     )
+
+    @property
+    def can_hold_commits(self) -> bool:
+        """Commits wait for the relay, which is to be known by its name."""
+        return self.relay is not None
 
     @field_validator("dsn")
     @classmethod

@@ -18,11 +18,13 @@ from cdc_daemon.events import Position
 from cdc_daemon.ports import SLOTS, Reached, Seat
 from connectors.kafka.session import Heard, client_settings, mapped_errors
 from connectors.kafka.topics import Place, Topics
+from connectors.relay.words import group_name, leading, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
+    from cdc_daemon.ports import Word
     from connectors.kafka.session import KafkaSection
 
 SESSION_MILLISECONDS: Final = 6_000
@@ -121,9 +123,9 @@ class RelayGroup:
 
     def __init__(self, section: KafkaSection, pipeline: str, sink: str) -> None:
         digest = blake2b(sink.encode(), digest_size=SINK_BYTES).hexdigest()
-        name = f"{prefix_of(pipeline)}{digest}"
+        name = group_name(pipeline, digest)
         self._topics = Topics(section, name, SourceError)
-        self._leading = Seats(section, f"{name}.leader", 1, self._topics)
+        self._leading = Seats(section, leading(name), 1, self._topics)
         self._sharing = Seats(section, f"{name}.slots", SLOTS, self._topics)
 
     def take_part(self, *, leading: bool, sharing: bool) -> None:
@@ -153,6 +155,10 @@ class RelayGroup:
         """Commit it."""
         self._sharing.note({slot: _written(one) for slot, one in reached.items()})
 
+    def say(self, word: Word) -> None:
+        """Commit it, of the leader's one partition."""
+        self._leading.note({0: written(word)})
+
     def told(self) -> Mapping[int, Reached]:
         """What is committed."""
         found = self._topics.committed(self._sharing.name, self._sharing.places)
@@ -163,11 +169,6 @@ class RelayGroup:
         """Leave both groups."""
         self.take_part(leading=False, sharing=False)
         self._topics.close()
-
-
-def prefix_of(pipeline: str) -> str:
-    """What the names of the groups of a pipeline begin with, and of their topics."""
-    return f"cdc-daemon.{pipeline}."
 
 
 def _written(reached: Reached) -> str:

@@ -9,7 +9,7 @@ from cdc_daemon.errors import CdcError, SourceError
 from cdc_daemon.ports import Finding
 from connectors.kafka.doctor import allow
 from connectors.kafka.topics import Topics
-from connectors.relay.group import prefix_of
+from connectors.relay.words import prefix_of
 
 if TYPE_CHECKING:
     from connectors.kafka.session import KafkaSection

@@ -15,6 +15,8 @@ from connectors.postgres.lsn import format_lsn
 from connectors.postgres.standbynames import daemon_name
 from connectors.postgres.timelines import read_timeline
 from connectors.postgres.visibility import read_snapshot
+from connectors.postgres.waitingcommits import commits_let_go, let_commit_go
+from connectors.relay.clock import RelayedClock
 from connectors.relay.config import RelayConfig
 from connectors.relay.doctor import examine
 from connectors.relay.fetching import Fetching
@@ -53,6 +55,8 @@ class RelaySource:
         self._config = config
         self._pipeline = pipeline
         self._client_id = f"cdc-daemon.{pipeline}"
+        self._relay = None if config.relay is None else daemon_name(config.relay)
+        """What it calls itself as a standby, where commits may wait for it."""
         self._database = Database(
             config.dsn.get_secret_value(), daemon_name(pipeline), config.columns
         )
@@ -172,11 +176,15 @@ class RelaySource:
         """Nothing is kept for one reader."""
 
     def starting(self) -> AbstractContextManager[None]:
-        """No commit waits for us."""
-        return nullcontext()
+        """Commits may wait for the relay, and that for us."""
+        if self._relay is None:
+            return nullcontext()
+        return commits_let_go(self._database.dsn, self._database.name, self._relay)
 
     def let_commit_go(self, xid: int) -> None:
-        """No commit waits for us."""
+        """The same of one that has altered a table."""
+        if self._relay is not None:
+            let_commit_go(self._database.queries(), self._relay, xid)
 
     def give_up_place(self) -> None:
         """There is none of ours."""
@@ -192,6 +200,8 @@ class RelaySource:
 
     def clock(self) -> SourceClock:
         """The server's clock, for another thread."""
+        if self._config.relay is not None:
+            return RelayedClock(self._database, self._config.relay)
         return self._database.clock()
 
     def token_reader(self) -> TokenReader:

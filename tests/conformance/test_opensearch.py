@@ -9,7 +9,7 @@ import orjson
 import pytest
 import urllib3
 
-from cdc_daemon.events import ColumnType
+from cdc_daemon.events import ColumnType, Position
 from cdc_daemon.ports import FieldSpec
 from connectors.opensearch import OpenSearchSink
 from connectors.opensearch.config import OpenSearchConfig
@@ -97,5 +97,23 @@ class TestOpenSearch(SinkSuite):
         assert own_writer.delete_before(routed.index, 11) == 50
         sink.refresh([routed.index])
         assert sorted(map(int, search(routed.index))) == list(range(1, 100, 2))
+        own_writer.close()
+        sink.drop_generation(routed)
+
+    def test_a_document_is_found_by_its_id_on_any_shard(self, sink: OpenSearchSink) -> None:
+        """Nobody may know its routing any more; one that is deleted isn't found any longer."""
+        routed = sink.create_generation(
+            replace(read_model(), settings={"number_of_shards": 3}),
+        )
+        own_writer = sink.writer()
+        written = [replace(index(routed, str(at), 10), routing=b'"of %d"' % at) for at in range(20)]
+        own_writer.write(written)
+        sink.refresh([routed.index])
+        found = [sink.documents.get(routed.index, str(at)) for at in range(20)]
+        assert found == [(10, one.body) for one in written]
+        own_writer.write([replace(one, version=Position(11), body=None) for one in written[:10]])
+        found = [sink.documents.get(routed.index, str(at)) for at in range(20)]
+        assert found == [None] * 10 + [(10, one.body) for one in written[10:]]
+        assert sink.documents.get(routed.index, "none") is None
         own_writer.close()
         sink.drop_generation(routed)

@@ -19,6 +19,7 @@ import psycopg
 from tests.generators.budget import repeatable, rounds, seeded
 from tests.generators.explained import explained
 from tests.generators.joined_world import JoinedWorld
+from tests.generators.low_bounds import bounded_by, random_bounds
 from tests.generators.running_daemon import until
 from tests.generators.world_journal import Journal
 from tests.generators.world_sampler import WorldSampler
@@ -47,6 +48,13 @@ class Follower(Protocol):
     @property
     def file(self) -> Path:
         """Its configuration."""
+
+    @property
+    def prepare(self) -> Callable[[], None] | None:
+        """Called in each process of it before each start."""
+
+    @prepare.setter
+    def prepare(self, prepare: Callable[[], None] | None) -> None: ...
 
     def start(self) -> None:
         """Begin to follow."""
@@ -121,10 +129,12 @@ class Together:
         ]
         self._journals: list[Journal] = []
         self._sampled: dict[str, Journal] = {}
+        self._bounds = random_bounds(rng)
         self.counts: Counter[str] = Counter()
 
     def make(self) -> None:
         """Tables with rows, and the configuration; nothing follows them yet."""
+        self._daemon.prepare = None if self._bounds is None else bounded_by(self._bounds)
         projections: dict[str, Any] = {}
         for each in self._worlds:
             each.make(with_flat=each is self._worlds[0])
@@ -149,7 +159,7 @@ class Together:
 
     def described(self) -> str:
         """All that a person needs to see the same."""
-        return "\n".join(each.described() for each in self._worlds)
+        return "\n".join([str(self._bounds), *(each.described() for each in self._worlds)])
 
     def remove(self) -> None:
         """Leave nothing behind."""
@@ -227,6 +237,7 @@ class Together:
     def _compare(self, sampler: WorldSampler) -> None:
         self._settle()
         self.counts["worlds"] += len(self._worlds)
+        self.counts["with wide changes"] += len(self._worlds) * (self._bounds is not None)
         self.counts["samples"] += sampler.samples
         for journal in self._journals:
             self.counts["commits"] += journal.commits

@@ -90,6 +90,11 @@ class Reader:
         """A row takes another key."""
         self._take(table, ChangeKind.UPDATE, values, {"id": old})
 
+    def delete(self, table: str, **key: Value) -> None:
+        """A row goes."""
+        old = [key.get(column.name, b"null") for column in self.table(table).columns]
+        self.joiner.take(Change(self.table(table), ChangeKind.DELETE, old=old))
+
     def _take(
         self,
         table: str,

@@ -13,7 +13,7 @@ from cdc_daemon.sharing.slots import ALL_SLOTS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cdc_daemon.ports import Reached
+    from cdc_daemon.ports import Reached, Word
 
 
 class OneMember:
@@ -25,6 +25,8 @@ class OneMember:
         self.goes_on.set()
         self.is_away = False
         self._slots = ALL_SLOTS
+        self.words: list[Word] = []
+        """What was said to commits that wait."""
         self._wanted = NOTHING
 
     def take_part(self, *, leading: bool, sharing: bool) -> None:
@@ -51,6 +53,10 @@ class OneMember:
 
     def tell(self, reached: Mapping[int, Reached]) -> None:
         """Nobody else hears it."""
+
+    def say(self, word: Word) -> None:
+        """Note it."""
+        self.words.append(word)
 
     def told(self) -> Mapping[int, Reached]:
         """Nothing; or it can't be reached."""

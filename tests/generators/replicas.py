@@ -12,7 +12,7 @@ from cdc_daemon.ports import SLOTS
 from tests.generators.running_daemon import until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from random import Random
 
@@ -37,6 +37,16 @@ class Replicas:
     def file(self) -> Path:
         """The configuration: each of them has it, with a folder and an address of its own."""
         return self._members[0].file
+
+    @property
+    def prepare(self) -> Callable[[], None] | None:
+        """Called in each of their processes before each start."""
+        return self._members[0].prepare
+
+    @prepare.setter
+    def prepare(self, prepare: Callable[[], None] | None) -> None:
+        for one in self._members:
+            one.prepare = prepare
 
     def start(self) -> None:
         """All at once."""

@@ -57,6 +57,8 @@ class RunningDaemon:
         self._dsn = dsn
         self.options: tuple[str, ...] = ()
         """Of its command line."""
+        self.prepare: Callable[[], None] | None = None
+        """Called in its process before each start that says nothing else."""
         self.url = f"http://127.0.0.1:{port}"
         self._web = Rest(self.url)
         self._process: forked.Forked | None = None
@@ -66,7 +68,7 @@ class RunningDaemon:
     def start(self, prepare: Callable[[], None] | None = None) -> None:
         """Start it and return at once; `prepare` is called in its process before."""
         assert not self.is_running
-        self._process = forked.daemon(self.file, self.log, prepare, self.options)
+        self._process = forked.daemon(self.file, self.log, prepare or self.prepare, self.options)
         self._dismiss_guard()
         self._guard = Guard(self._process.pid, signal.SIGKILL)
 

@@ -16,6 +16,7 @@ import pytest
 
 from cdc_daemon import embedded
 from cdc_daemon.delivery import checkpointer
+from cdc_daemon.embedded.account import give, server_account
 from cdc_daemon.embedded.postgres_binaries import binaries
 from tests.conftest import OF_THE_MACHINE
 from tests.generators.running_daemon import until
@@ -125,6 +126,17 @@ def dsn_of_both(primary: embedded.PostgresServer, standby: embedded.PostgresServ
     account = parts.netloc.rpartition("@")[0]
     hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
     return f"postgresql://{account}@{hosts}{parts.path}?target_session_attrs=read-write"
+
+
+def change_history(server: embedded.PostgresServer) -> None:
+    """Stop a server in order, and have it go on in another timeline, as one that was promoted."""
+    server.stop()
+    signal = server.folder / "data" / "standby.signal"
+    signal.touch()
+    give(signal, server_account())
+    server.start()
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute("select pg_promote()")
 
 
 def promote(primary: embedded.PostgresServer, standby: embedded.PostgresServer) -> None:

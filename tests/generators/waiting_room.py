@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cdc_daemon.consistency.waiters import Waiters
 from cdc_daemon.consistency.waiting import Waiter, What
+from cdc_daemon.errors import SinkError
 from cdc_daemon.events import NOWHERE, Position
 from tests.generators.scripted_source import MemoryTokens
 
@@ -50,11 +51,15 @@ class Document:
 
     def __init__(self) -> None:
         self.shown = False
+        self.fails = False
+        """Whether nobody can say just now whether it is shown."""
         self.asked = 0
         self.waits_for: Hindrance | None = None
 
     def is_shown(self) -> bool:
         """As set."""
+        if self.fails:
+            raise SinkError("nobody can say")
         self.asked += 1
         return self.shown
 

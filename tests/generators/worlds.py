@@ -72,6 +72,8 @@ COMPARABLE = {
 """Other types that a reference to a key of that type may have."""
 ORDERED = frozenset(VALUES) - {"jsonb", "int4[]"}
 MOST_ROWS = 9
+NOT_NULL = 0.25
+"""So many of the columns that are in no key."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,7 @@ def _random_table(rng: Random, schema: str, name: str, types: Collection[str]) -
         for at in range(rng.choice((1, 1, 1, 2)))
     ]
     others = [
-        Column(column, rng.choice(sorted(types)))
+        Column(column, rng.choice(sorted(types)), nullable=rng.random() >= NOT_NULL)
         for column in rng.sample(COLUMN_NAMES, rng.randint(1, 5))
     ]
     columns = [*key, *others]
@@ -302,7 +304,9 @@ def random_row(rng: Random, world: World, table: Table, others: list[Row]) -> Ro
     """All columns but the key, for a row that is to be among `others`."""
     referring = {name for one in table.references for name in one.columns}
     row: Row = {
-        column.name: None if rng.random() < 0.15 else rng.choice(world.values[column.type])
+        column.name: None
+        if column.nullable and rng.random() < 0.15
+        else rng.choice(world.values[column.type])
         for column in table.columns
         if column.name not in referring and column.name not in table.key
     }

@@ -139,10 +139,13 @@ def test_equal_by_text_is_what_no_collation_takes_for_one(connection: Connection
         "update pg_collation set collisdeterministic = false where collname = 'any_case'"
     )
     connection.execute("create domain code as text collate any_case")
+    connection.execute("create type span as range (subtype = text, collation = any_case)")
+    connection.execute("create domain gap as span")
     connection.execute(
         'create table item (id int primary key, a text, b text collate "C", c varchar(9) collate '
-        "any_case, d code)"
+        "any_case, d code, e text[] collate any_case, f code[], g span, h span[], i gap, "
+        "j span_multirange, k text[], l int4range, m numeric[], n inet)"
     )
     (item,) = describe(connection, [TableRequest("item")])
     found = [column.name for column in item.columns if column.equal_by_text]
-    assert found == ["id", "a", "b"]
+    assert found == ["id", "a", "b", "k", "l", "m", "n"]

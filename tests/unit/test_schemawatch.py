@@ -138,6 +138,13 @@ def test_what_takes_long_is_done_less_often(catalog: Catalog, heard: Heard) -> N
     assert heard.found == []
 
 
+def test_what_waits_hides_changes_for_seconds_at_most() -> None:
+    """A look that waited for a lock, or for a processor, is followed by no pause of minutes."""
+    assert schemawatch.pause_after(0.01) == schemawatch.LOOK_SECONDS
+    assert schemawatch.pause_after(0.2) == pytest.approx(4)
+    assert schemawatch.pause_after(5) == schemawatch.LONGEST_PAUSE_SECONDS
+
+
 def test_a_source_that_is_away_is_no_change(catalog: Catalog, heard: Heard) -> None:
     """It looks again."""
     catalog.shape = RetryError("away")

@@ -9,6 +9,7 @@ from cdc_daemon.errors import RejectedError
 from cdc_daemon.events import ColumnType
 from cdc_daemon.projection.expressions import casts, folding
 from cdc_daemon.projection.expressions.arithmetic import RANGES
+from cdc_daemon.projection.expressions.collations import Collations
 from cdc_daemon.projection.expressions.errors import ExpressionError, excluded_column
 from cdc_daemon.projection.expressions.forms import FORMS
 from cdc_daemon.projection.expressions.functions import (
@@ -54,9 +55,15 @@ class Binder:
         self._computed = {column.name: column for column in relation.computed}
         self.computed: dict[str, None] = {}
         """The generated columns that were met so far, and are in no row."""
+        self._collations = Collations()
 
     def bind(self, syntax: Syntax) -> Tree:
         """The typed tree. Raises ExpressionError."""
+        tree = self._bind(syntax)
+        self._collations.bound(syntax, tree.type)
+        return tree
+
+    def _bind(self, syntax: Syntax) -> Tree:
         if isinstance(syntax, Literal):
             return self._literal(syntax)
         if isinstance(syntax, Name):
@@ -110,10 +117,12 @@ class Binder:
             raise ExpressionError(excluded_column(self.relation, column), name.at)
         if place is None and qualifier in owners and column in self._computed:
             self.computed[column] = None
+            self._collations.of_column(name, self._computed[column])
             return self._compute(self._computed[column], name.at)
         if place is None:
             raise ExpressionError(self._no_column(dotted), name.at)
         found = self.relation.columns[place]
+        self._collations.of_column(name, found)
         return ColumnValue(found.type, name.at, place, found.type)
 
     def _compute(self, column: Column, at: int) -> Tree:

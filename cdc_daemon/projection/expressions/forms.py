@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cdc_daemon.errors import RejectedError
 from cdc_daemon.projection.expressions import casts, documents, folding, texts, times
+from cdc_daemon.projection.expressions.collations import is_collatable
 from cdc_daemon.projection.expressions.errors import ExpressionError
 from cdc_daemon.projection.expressions.functions import COMPARISONS
 from cdc_daemon.projection.expressions.lists import is_in, quantified
@@ -279,6 +280,16 @@ def _at_time_zone(binder: Binder, apply: Apply) -> Tree:
     return binder.cast(tree, simple(target), apply.at)
 
 
+def _collate(binder: Binder, apply: Apply) -> Tree:
+    """To `Collations` it says something; the value stays what it is."""
+    tree = binder.bind(apply.arguments[0])
+    if name_of(tree.type) == "unknown":
+        return binder.coerce(tree, TEXT)
+    if not is_collatable(tree.type):
+        raise ExpressionError(f"collations are not supported by type {shown(tree.type)}", apply.at)
+    return tree
+
+
 _TESTS: Final = ("null", "true", "false", "unknown")
 
 FORMS: Final[dict[str, Callable[[Binder, Apply], Tree]]] = {
@@ -301,4 +312,5 @@ FORMS: Final[dict[str, Callable[[Binder, Apply], Tree]]] = {
     "subscript": _subscript,
     "array": _array,
     "at time zone": _at_time_zone,
+    "collate": _collate,
 }

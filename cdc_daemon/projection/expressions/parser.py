@@ -37,6 +37,9 @@ DEEPEST: Final = 40
 LIKE_OPERATORS: Final = {"~~": "like", "~~*": "ilike"}
 """What PostgreSQL makes of LIKE and ILIKE, and shows of expressions that it keeps."""
 
+BYTEWISE: Final = frozenset({"C", "POSIX"})
+"""Collations that are everywhere, and compare bytes."""
+
 LONGEST_CHAIN: Final = 100
 """Operators in a row (`a || b || c`): each one is a level of the tree."""
 
@@ -195,12 +198,20 @@ class _Parser(OperandParser):
 
     def _zone(self, left: Syntax, token: Token) -> Syntax:
         if token.text == "collate":
-            raise ExpressionError(
-                'COLLATE is not supported: text is compared bytewise ("C")', token.at
-            )
+            return self._collate(left, token)
         self._expect("time")
         self._expect("zone")
         return Apply(token.at, "special", "at time zone", (left, self._expression(AT_ZONE)))
+
+    def _collate(self, left: Syntax, token: Token) -> Syntax:
+        if self._accept("pg_catalog"):  # as PostgreSQL shows expressions that it keeps
+            self._expect(".")
+        found = self._take()
+        if found.kind != "name" or found.text not in BYTEWISE:
+            raise ExpressionError(
+                'of collations there is COLLATE "C" only: text is compared by its bytes', token.at
+            )
+        return Apply(token.at, "special", "collate", (left,))
 
     def _subscript(self, left: Syntax, token: Token) -> Syntax:
         index = self._expression()

@@ -56,6 +56,11 @@ class PlanDraft:
         names = self._id if routing is None else (*self._id, routing)
         yield from ((self._root.table, name) for name in names)
 
+    @property
+    def opens(self) -> Iterator[Relation]:
+        """The tables of which it shows every column, those to come included."""
+        return self._root.opens
+
     def compile(self, narrowed: Mapping[Relation, Relation]) -> Plan:
         """The plan over the tables with the columns that are read."""
         root = self._root.compile(narrowed)
@@ -75,6 +80,7 @@ class PlanDraft:
             id=self._id,
             id_of=compile_id(self._id, root.relation, template),
             max_document_bytes=self._config.max_document_bytes,
+            reads=frozenset((table.qualified_name, column) for table, column in self.reads),
             id_template=template,
             routing=routing,
             routing_of=None if routing is None else compile_id([routing], root.relation),

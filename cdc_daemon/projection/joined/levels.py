@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cdc_daemon.config.embeds import EmbedConfig
     from cdc_daemon.config.fields import FieldConfig
     from cdc_daemon.config.mistakes import Path
-    from cdc_daemon.events import Relation
+    from cdc_daemon.events import ColumnType, Relation
     from cdc_daemon.projection.drafting import Mistakes
     from cdc_daemon.projection.joined.context import Context
     from cdc_daemon.projection.origin import Origin
@@ -64,6 +64,7 @@ class LevelDraft:
         repeated: str | None = None,
     ) -> None:
         self.table = table
+        self._is_open = config.named_fields is None
         self.embeds = [
             # What repeats itself is written once.
             EmbedDraft(
@@ -125,6 +126,14 @@ class LevelDraft:
         yield from ((self.table, name) for name in self._used - self._lenders.keys())
         for one in self.embeds:
             yield from one.reads
+
+    @property
+    def opens(self) -> Iterator[Relation]:
+        """The tables of which every column is shown here or below, those to come included."""
+        if self._is_open:
+            yield self.table
+        for one in self.embeds:
+            yield from one.level.opens
 
     @property
     def specs(self) -> tuple[FieldSpec, ...]:
@@ -242,12 +251,26 @@ class EmbedDraft:
         argument = origin.spec.type
         if argument is None:
             return origin
+        self._check_told_apart(path, argument, origin.reads | origin.computes)
         try:
             result = result_type(self.config.kind, argument, distinct=self.config.distinct)
         except ConfigurationError as error:
             self._context.mistakes.add(path, str(error))
             return origin
         return origin._replace(result=result)
+
+    def _check_told_apart(self, path: Path, argument: ColumnType, read: set[str]) -> None:
+        """Of texts their bytes are compared, as COLLATE says in SQL; of ranges it can't be said."""
+        if not self.config.distinct or argument.base.kind not in {"range", "multirange"}:
+            return
+        table = self.level.table
+        for column in (*table.columns, *table.computed):
+            if column.name in read and not column.equal_by_text:
+                self._context.mistakes.add(
+                    path,
+                    f"distinct needs values that can be told apart: {column.name} has text under "
+                    "a nondeterministic collation, and which of that are equal is not known here",
+                )
 
     def _check_order(self) -> list[OrderKey]:
         config = self.config

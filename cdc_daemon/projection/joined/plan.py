@@ -140,6 +140,8 @@ class Plan:
     id_of: Callable[[Row], bytes]
     """The document id as a JSON string, of a row of the root."""
     max_document_bytes: int
+    reads: frozenset[tuple[str, str]]
+    """The tables and columns that it reads: others that its relations have, only others read."""
     id_template: str | None = None
     """The text with the columns in braces; None where they are joined."""
     routing: str | None = None

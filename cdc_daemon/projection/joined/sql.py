@@ -44,7 +44,7 @@ def documents_sql(plan: Plan, only: str | None = None) -> str:
     _refuse_protected(plan)
     query = _Query()
     rows = query.rows(plan.root, query.alias(), [], [])
-    own_id = document_id([rows.columns(name) for name in plan.id], plan.id_template)
+    own_id = document_id(_told_by_bytes(plan, rows.columns), plan.id_template)
     lines = [
         "select d.id, d.document from (",
         indent(f"select {own_id} as id,\n  {query.object(plan.root, rows)} as document", "  "),
@@ -54,6 +54,18 @@ def documents_sql(plan: Plan, only: str | None = None) -> str:
     if only is not None:
         lines.append(f"where d.id = {literal(only)}")
     return "\n".join(lines).replace(LINE, "\n")
+
+
+def _told_by_bytes(plan: Plan, columns: Columns) -> list[str]:
+    """The columns of the id: not every collation has `starts_with` and the like, nor has a mix."""
+    types = {column.name: column for column in plan.root.readable.columns}
+    return [
+        f'({columns(name)} collate "C")'
+        if not types[name].equal_by_text
+        or (len(plan.id) > 1 and types[name].type.base.name in COLLATED)
+        else columns(name)
+        for name in plan.id
+    ]
 
 
 def _refuse_protected(plan: Plan) -> None:

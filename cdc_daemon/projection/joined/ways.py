@@ -81,7 +81,8 @@ class WayDraft:
             if not column.equal_by_text:
                 why = (
                     "its collation is nondeterministic, so which of its values are equal is not "
-                    "known here"
+                    "known here. Join by another column, or give it a deterministic collation in "
+                    "the source"
                 )
             if column.protection is not None:
                 why = f"it is {column.protection.kind} by the `source` section"

@@ -16,6 +16,7 @@ from connectors.kafka.relay.columns import Modes
 from connectors.kafka.relay.config import KafkaRelayConfig
 from connectors.kafka.relay.doctor import examine, require_usable
 from connectors.kafka.relay.envelope import Envelopes, Marks, Message
+from connectors.kafka.relay.observing import GroupsObserver
 from connectors.kafka.relay.producing import Transactions
 from connectors.kafka.relay.tables import Shape
 from connectors.kafka.relay.tails import Tails
@@ -83,6 +84,10 @@ class KafkaRelay:
     def examine(self, subjects: Sequence[Relation]) -> Iterator[Finding]:
         """Look at the cluster, its topics, and our rights."""
         return examine(self._config, self._topics, self._names, subjects)
+
+    def observer(self, pipelines: Sequence[str]) -> GroupsObserver:
+        """By what their leaders keep in the same cluster."""
+        return GroupsObserver(self._config, self._client_id, pipelines)
 
     def open(self) -> None:
         """Fence whoever writes as this pipeline."""

@@ -181,6 +181,21 @@ def test_a_state_that_is_no_good_is_built_anew(
     assert sorted(made(hotels)[len(PROJECTIONS) :]) == JOINED, "the flat one goes on"
 
 
+def test_a_folder_that_is_lost_while_the_daemon_runs(hotels: Hotels) -> None:
+    """It stops and says so, in no traceback; the next start builds it anew."""
+    hotels.daemon.start()
+    hotels.exact()
+    lose(folder(hotels))
+    hotels.commit("update room set kind = 'lost'")
+    assert hotels.daemon.wait(60) == 6
+    assert "was taken away while it is used" in hotels.daemon.said()
+    assert "Traceback" not in hotels.daemon.said()
+    hotels.daemon.start()
+    hotels.exact()
+    assert len(reasons(hotels)) == 1
+    assert "folder was lost" in reasons(hotels)[0]
+
+
 def test_a_state_that_was_closed_outlives_its_machine(hotels: Hotels) -> None:
     """A clean stop has brought all of it to disk, so another boot is no matter."""
     hotels.daemon.start()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import HOTELS
 
 if TYPE_CHECKING:
@@ -63,8 +64,56 @@ def test_documents_come_right(
     store.execute("update hotel set name = name || '!' where id % 9 = 0", *statements)
     store.execute("update room set kind = 'after' where id % 4 = 0")
     store.wait_until_equal(daemon)
+    if reads_again:  # documents may be right before a look at the catalog has noticed
+        until(lambda: len(daemon.events("loading")) > before, 60, "the table is read again")
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    store.wait_until_equal(daemon)
+    again = {event["table"] for event in daemon.events("loading")[before:]}
+    assert again == {reads_again} - {""}
+
+
+def test_a_column_that_is_added_comes_into_documents_that_show_all(
+    store: Store, start_daemon: StartDaemon
+) -> None:
+    """Of the root, and of a table that is embedded: none of their rows has changed."""
+    store.execute(*ROWS)
+    every: dict[str, Any] = {
+        "from": "hotel",
+        "fields": "*",
+        "embed": {"rooms": {"many": "room", "on": {"hotel_id": "id"}, "fields": "*"}},
+    }
+    daemon = start_daemon({"hotels": every})
     daemon.wait_until("streaming")
     daemon.catch_up()
     assert store.assert_equal(daemon) == 100
-    again = {event["table"] for event in daemon.events("loading")[before:]}
-    assert again == {reads_again} - {""}
+    for table in ("hotel", "room"):
+        store.execute(f"alter table {table} add column stars int")
+        store.wait_until_equal(daemon)
+    store.execute("update room set stars = id % 5", "update hotel set stars = 3 where id < 9")
+    store.wait_until_equal(daemon)
+    assert len(daemon.events("schema_changed")) == 2
+
+
+def test_what_a_flat_read_model_shows_beside_is_not_loaded_for_joined_ones(
+    store: Store, start_daemon: StartDaemon
+) -> None:
+    """It reads columns of its own, and more that come: the state keeps what joined ones show."""
+    store.execute(*ROWS)
+    daemon = start_daemon(WITHOUT_TAGS)
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    before = len(daemon.events("loading"))
+    daemon.terminate()
+    beside = {"from": "hotel", "fields": "*"}
+    daemon = start_daemon({**WITHOUT_TAGS, "beside": beside})
+    daemon.wait_until("streaming")
+    store.execute("alter table hotel add column stars int", "update hotel set stars = id % 5")
+    store.wait_until_equal(daemon)
+    store.execute("update hotel set name = name || '!' where id < 50")
+    daemon.catch_up()
+    assert store.assert_equal(daemon) == 200
+    assert {(*event["projections"],) for event in daemon.events("loading")[before:]} == {
+        ("beside",)
+    }
+    assert len(daemon.events("schema_changed")) == 1

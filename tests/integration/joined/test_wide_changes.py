@@ -8,6 +8,7 @@ from tests.generators.running_daemon import until
 from tests.integration.joined.conftest import HOTELS
 
 if TYPE_CHECKING:
+    from cdc_daemon.embedded import PostgresServer
     from tests.integration.joined.conftest import Store
     from tests.integration.pipeline.conftest import StartDaemon
 
@@ -18,6 +19,8 @@ FIRST = (
     f"insert into hotel_tag select i, 7 from generate_series(1, {COUNT}) i",
     "insert into tag values (7, 'pool')",
 )
+MANY = 60_000
+MORE = f"insert into hotel select i, 'hotel ' || i, 1 from generate_series({COUNT + 1}, {MANY}) i"
 
 
 def test_a_position_is_searchable_when_every_document_shows_it(
@@ -51,3 +54,30 @@ def test_a_wide_change_goes_on_after_a_kill(store: Store, start_daemon: StartDae
     daemon.wait_until("streaming")
     daemon.catch_up()
     assert store.assert_equal(daemon) == COUNT
+
+
+def test_a_wide_change_goes_on_while_the_source_is_away(
+    store: Store, start_daemon: StartDaemon, postgres_server: PostgresServer
+) -> None:
+    """All of its documents are shown before the source is back."""
+    daemon = start_daemon(HOTELS)
+    daemon.wait_until("streaming")
+    store.execute(*FIRST, MORE)
+    daemon.catch_up()
+    renamed = {"query": {"match_phrase": {"chain.name": "renamed"}}}
+
+    def count() -> int:
+        return int(store.opensearch.post("/hotels/_count", renamed)["count"])
+
+    store.execute("update chain set name = 'renamed' where id = 1")
+    until(count, 30, "some are shown", poll_seconds=0.01)
+    postgres_server.kill()
+    try:
+        assert count() < MANY, "it is stopped in the middle"
+        until(lambda: count() == MANY, 60, "all are shown")
+        assert daemon.status()["state"] == "waiting"
+    finally:
+        postgres_server.start()
+    daemon.wait_until("streaming")
+    daemon.catch_up()
+    assert store.assert_equal(daemon) == MANY

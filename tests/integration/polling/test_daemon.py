@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,6 +16,8 @@ from tests.generators.running_daemon import until
 from tests.generators.waits import Asker, committed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
     from cdc_daemon.embedded import PostgresServer
@@ -58,6 +63,38 @@ def test_random_worlds(
     with capsys.disabled():
         servers = Servers(postgres_server)
         play_worlds(database, daemon, tables, servers, How(each_commit=False))
+
+
+FLAT: dict[str, Any] = {"hotels": {"from": "hotel", "fields": ["id", "name"]}}
+RARELY = {"type": "polling", "interval": "1h"}
+
+
+def remembered(file: Path) -> list[str]:
+    """All that polls have kept, as SQL."""
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as kept:
+        return list(kept.iterdump())
+
+
+def test_a_preview_changes_nothing(
+    database: Database, start_daemon: StartDaemon, tables: TableSearch
+) -> None:
+    """Beside the daemon, of a row that no poll has met; and where no daemon has ever been."""
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(TABLES.encode())
+        daemon = start_daemon(FLAT, source=RARELY)
+        daemon.wait_until("streaming")
+        until(lambda: "1" in shown(tables), 30, "it is loaded")
+        (file,) = (daemon.file.parent / "data" / "polling").glob("*.sqlite")
+        connection.execute("insert into hotel values (2, 'Bristol')")
+        before = remembered(file)
+        told = command("preview", "hotels", "2", "-o", "json", str(daemon.file))
+        assert json.loads(told.stdout)["document"] == {"id": 2, "name": "Bristol"}
+        assert json.loads(told.stdout)["indexed"] is None
+        assert remembered(file) == before
+    never = start_daemon(FLAT, start=False, folder="never", source=RARELY)
+    told = command("preview", "hotels", "1", "-o", "json", str(never.file))
+    assert json.loads(told.stdout)["verdict"] == "equal", told.stderr
+    assert not list(never.file.parent.glob("**/*.sqlite"))
 
 
 def test_a_role_that_may_only_select_is_enough(

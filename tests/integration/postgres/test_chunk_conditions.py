@@ -16,11 +16,13 @@ from cdc_daemon.errors import (
     SchemaChangedError,
     SourceError,
 )
+from connectors.postgres import cancellations
+from connectors.postgres.cancellations import MOST_CANCELLED
 from tests.generators.existing_rows import planned
 from tests.integration.postgres.conftest import describe
 
 if TYPE_CHECKING:
-    from cdc_daemon.events import Relation
+    from cdc_daemon.events import Chunk, Relation
     from connectors.postgres import PostgresSource
     from connectors.postgres.chunkreader import PostgresChunkReader
     from tests.integration.postgres.conftest import Connection
@@ -218,6 +220,33 @@ def test_what_passes_by_itself_is_tried_again_without_a_value(
     with pytest.raises(RetryError, match=f"SQLSTATE {code}") as raised:
         ids(source, reader, item, f"says(name, '{code}')")
     assert "name " not in str(raised.value)
+
+
+def test_who_is_cancelled_again_and_again_while_a_condition_is_slow_is_told(
+    source: PostgresSource,
+    reader: PostgresChunkReader,
+    item: Relation,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each chunk counts by itself, and anew once it was read; without being slow it is chance."""
+    make_says(connection)
+    chunk, other = planned(source, item)
+    where = "says(name, '40001')"
+
+    def cancelled(chunk: Chunk, times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(RetryError, match="SQLSTATE 40001"):
+                reader.read(item, chunk, where)
+
+    cancelled(chunk, MOST_CANCELLED)
+    monkeypatch.setattr(cancellations, "SLOW_SECONDS", 0.0)
+    cancelled(chunk, MOST_CANCELLED - 1)
+    reader.read(item, chunk, "true")
+    cancelled(other, MOST_CANCELLED - 1)
+    cancelled(chunk, MOST_CANCELLED - 1)
+    with pytest.raises(SourceError, match="cancelled 5 times in a row"):
+        reader.read(item, chunk, where)
 
 
 def test_a_connection_that_is_ended_is_not_the_fault_of_a_condition(

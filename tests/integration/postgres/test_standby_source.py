@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import threading
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from cdc_daemon.errors import RetryError, SourceError
 from cdc_daemon.events import Change, Commit, Position
+from connectors.postgres import cancellations
 from connectors.postgres.history import too_old
 from connectors.postgres.replayed import Replayed, replayed, wait_replayed
 from tests.conftest import fresh_database
@@ -27,6 +29,7 @@ from tests.integration.postgres.conftest import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import LiteralString
 
     from connectors.postgres import PostgresSource
     from tests.conftest import Database
@@ -98,6 +101,63 @@ def test_who_is_running_is_not_seen(
     assert read.seen.sees(commits[b"2"].xid)
     assert not read.seen.sees(commits[b"1"].xid)
     assert commits[b"2"].position <= read.reached < commits[b"1"].position
+
+
+def test_a_slow_condition_that_is_cancelled_each_time_is_told(
+    pair: Pair,
+    upstream: Database,
+    primary: Connection,
+    standby: Connection,
+    source: PostgresSource,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is replayed waits for it only so long; it is tried again, and not for ever."""
+    monkeypatch.setattr(cancellations, "MOST_CANCELLED", 2)
+    primary.execute("insert into item select i, '' from generate_series(1, 100) i")
+    pair.wait_replayed()
+    start(source, "item")
+    with (
+        late_by(standby, "2s"),
+        closing(source.chunk_reader()) as reader,
+    ):
+        (relation,) = describe(source, "item")
+        (chunk,) = reader.plan(relation)
+        for raises in (RetryError, SourceError):
+            with locking_soon(upstream), pytest.raises(raises, match=r"recovery|in a row"):
+                reader.read(relation, chunk, "pg_sleep(0.2) is not null")
+            pair.wait_replayed()
+        assert len(reader.read(relation, chunk, "id = 7").rows) == 1
+
+
+@contextmanager
+def late_by(standby: Connection, most: LiteralString) -> Iterator[None]:
+    """So long what is replayed waits for who reads."""
+    standby.execute(f"alter system set max_standby_streaming_delay = '{most}'")
+    standby.execute("select pg_reload_conf()")
+    try:
+        yield
+    finally:
+        standby.execute("alter system reset max_standby_streaming_delay")
+        standby.execute("select pg_reload_conf()")
+
+
+@contextmanager
+def locking_soon(database: Database) -> Iterator[None]:
+    """Statements that need a table for themselves come to the standby while it is read."""
+    ended = threading.Event()
+
+    def lock() -> None:
+        with psycopg.connect(database.dsn, autocommit=True) as connection:
+            while not ended.wait(0.5):
+                connection.execute("begin; lock table item; select txid_current(); commit")
+
+    thread = threading.Thread(target=lock, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(30)
 
 
 def test_a_standby_that_has_gone_back_is_not_read(standby: Connection) -> None:

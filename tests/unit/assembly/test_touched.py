@@ -258,3 +258,22 @@ def test_more_than_is_remembered_is_pending_all_the_same(tmp_path: Path) -> None
         store.update("hotel", 2, id=3, chain_id=5)
         store.commit()
         assert store.pending() == {"2": None, "3": three, "4": {"id": 4, "chain": None}}
+
+
+def test_wide_changes_are_remembered_no_longer_than_documents(tmp_path: Path) -> None:
+    """Each of a million lookup rows may be shown in two documents: ways to them are noted, too."""
+    hotels, chains = range(20), range(10)
+    with joined(tmp_path, Bounds(change=1, held=4), hotels={"embed": {"chain": CHAIN}}) as store:
+        for number in chains:
+            store.insert("chain", id=number, name="old")
+        for number in hotels:
+            store.insert("hotel", id=number, chain_id=number // 2)
+        store.commit()
+        store.fan_out_all()
+        store.written()
+        for number in chains:
+            store.update("chain", number, name="new")
+        assert store.commit() == {}
+        assert store.projections.has_more
+        shown = {"name": "new"}
+        assert store.fan_out_all() == {str(n): {"id": n, "chain": shown} for n in hotels}

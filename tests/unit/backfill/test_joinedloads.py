@@ -22,6 +22,7 @@ from cdc_daemon.events import (
     Checkpoint,
     Commit,
     Generation,
+    Load,
     Position,
     Watermark,
 )
@@ -70,13 +71,24 @@ def blocks() -> list[list[Row]]:
 class Loading:
     """A pipeline in a thread; it is loaded once `all_loaded` is set."""
 
-    def __init__(self, folder: Path, store: Store, source: ScriptedSource) -> None:
-        self.source, self.sink = source, MemorySink()
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        source: ScriptedSource,
+        sink: MemorySink,
+        repair: Load | None,
+    ) -> None:
+        self.source, self.sink = source, sink
         self.all_loaded, self.stop = threading.Event(), threading.Event()
         self.failures: list[BaseException] = []
         metrics = Metrics("pipe", 1)
         checkpoint = Checkpoint(
-            "pipe", BEGIN, "system/1", {"chains": GENERATION}, building=("chains",)
+            "pipe",
+            BEGIN,
+            "system/1",
+            {"chains": GENERATION},
+            building=() if repair else ("chains",),
         )
         store.fit(wanted([PLAN]))
         self.delivery = Delivery(
@@ -110,7 +122,8 @@ class Loading:
                 joiner, [PLAN], {"chains": INDEX}, checkpoint.building, self.delivery.dispatcher
             ),
         )
-        self.backfill.begin((), Compiled((), (CHAIN,), plans=(PLAN,)))
+        loads = () if repair is None else (repair,)
+        self.backfill.begin(loads, Compiled((), (CHAIN,), plans=(PLAN,)))
         self.backfill.begin_joined()
         self.pipeline = Pipeline(
             source=source,
@@ -160,9 +173,16 @@ class Loading:
 
 
 @contextmanager
-def loading(folder: Path, store: Store, reached: int = 100) -> Iterator[Loading]:
-    """One that is closed in the end."""
-    made = Loading(folder, store, ScriptedSource(blocks(), reached))
+def loading(
+    folder: Path,
+    store: Store,
+    reached: int = 100,
+    sink: MemorySink | None = None,
+    repair: Load | None = None,
+) -> Iterator[Loading]:
+    """One that is closed in the end; `repair` is what its checkpoint has."""
+    source = ScriptedSource(blocks(), reached)
+    made = Loading(folder, store, source, sink or MemorySink(), repair)
     try:
         yield made
         assert not made.failures
@@ -277,3 +297,32 @@ def test_documents_are_written_while_the_source_is_away(
         assert len(one.shown()) == 50
         assert one.sink.aliases == {"chains": INDEX}
         assert one.source.started == []
+
+
+def test_a_repair_waits_for_a_state_that_is_behind_it(tmp_path: Path, no_backoff: None) -> None:
+    """Another replica began it further on: nothing on the way there may be left out."""
+    del no_backoff
+    with new_store(tmp_path / "state") as store, loading(tmp_path, store) as one:
+        one.start()
+        assert one.all_loaded.wait(20), one.failures
+    sink = one.sink
+    documents = sink.index(INDEX).documents
+    documents[b'"5"'] = (Position(250), document(5, b"new"))  # as the other one wrote it
+    documents[b'"8"'] = (Position(251), b'{"id":"altered"}')
+    documents[b'"ghost"'] = (Position(260), b'{"id":"ghost"}')
+    repair = Load(CHAIN.qualified_name, ("chains",), since=Position(300))
+    with (
+        found_store(tmp_path / "state") as store,
+        loading(tmp_path, store, sink=sink, repair=repair) as one,
+    ):
+        one.source.script = [update(5, b'"new"', 2000, 250)]
+        one.start()
+        one.stream(*update(6, b'"newer"', 2001, 280))
+        assert one.all_loaded.wait(20), one.failures
+        assert wait_until(lambda: len(one.shown()) == 50), "what was deleted is missed"
+        shown = one.shown()
+        assert shown[b'"8"'] == document(8)
+        assert (shown[b'"5"'], shown[b'"6"']) == (document(5, b"new"), document(6, b"newer"))
+        versions = [version for version, body in documents.values() if body is not None]
+        assert min(versions) >= 300
+        assert store.read(lambda batch: batch.position) >= 300

@@ -11,9 +11,9 @@ from cdc_daemon.backfill import requests as requests_module
 from cdc_daemon.backfill.control import ConflictError, UnknownNameError, Wish
 from cdc_daemon.backfill.requests import BusyError
 from cdc_daemon.errors import ConditionError, RetryError, SourceError
-from cdc_daemon.events import Change, ChangeKind, Commit, Load, Position, Watermark
+from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Commit, Load, Position, Watermark
 from tests.generators.conditions import wait_until
-from tests.generators.scripted_source import ScriptedSource
+from tests.generators.scripted_source import Below, ScriptedSource
 from tests.unit.backfill.conftest import HOTELS
 
 if TYPE_CHECKING:
@@ -142,6 +142,39 @@ def test_a_commit_that_no_snapshot_sees_yet_is_waited_for(
     loading.source.visible_below = 3000
     assert wait_until(lambda: outcomes(loading) == ["repaired"], 10), loading.failures
     assert wait_until(lambda: len(loading.shown()) == 2001, 5)
+
+
+def leave_out_a_value(loading: Loading) -> None:
+    """A repair has read all rows, and one is updated whose value the stream doesn't bring."""
+    loading.source.at = Position(500)  # chunks wait until the stream is there
+    loading.control.start(REPAIR)
+    assert wait_until(lambda: len(loading.backfill._window) > 0, 5)
+    row = [b'"5"', UNCHANGED]
+    loading.source.script = [
+        [
+            Change(HOTELS.relation, ChangeKind.UPDATE, row, has_unchanged=True),  # type: ignore[arg-type]  # bytes
+            Commit(Position(200), 0.0, xid=2000),
+        ],
+        [Watermark(Position(600))],
+    ]
+    loading.source.wake()
+
+
+def test_a_document_that_waits_for_a_value_is_not_deleted(make: Callable[..., Loading]) -> None:
+    """The stream has taken it out of its chunk, and can't write it yet: it stays as it was."""
+    loading = loaded(make)
+    leave_out_a_value(loading)
+    assert not wait_until(lambda: outcomes(loading) != [], 1), "its value isn't there"
+    assert loading.shown()[b'"5"'] == b'{"n":"altered"}'
+    assert loading.backfill.chunks_out == 0, "all others were read meanwhile"
+    (load,) = loading.stored().loads
+    assert load.todo, "after a crash it is taken out of its chunk once more"
+    loading.source.by_key[("5",)] = [b'"5"', b'{"n":"new"}']
+    loading.source.seen = Below(3000)
+    assert wait_until(lambda: outcomes(loading) == ["repaired"], 10), loading.failures
+    assert wait_until(lambda: len(loading.shown()) == 2000, 5), "the ghost is gone"
+    assert loading.shown()[b'"5"'] == b'{"n":"new"}'
+    assert wait_until(lambda: loading.stored().loads == (), 5)
 
 
 def test_a_repair_goes_on_after_a_restart(make: Callable[..., Loading]) -> None:

@@ -90,6 +90,7 @@ class Reading(NamedTuple):
         for _, _, chunk in self.loads.news().arrivals:
             assert chunk.chunk is not None
             seen.append(chunk.chunk.table)
+            self.loads.written(chunk)
             self.loads.durable(chunk)
         return seen
 

@@ -89,3 +89,46 @@ def test_a_relay_has_no_projections_to_exclude(mistakes: Mistakes) -> None:
     """It is said, as what names a projection that isn't there."""
     (mistake,) = mistakes(f"{RELAY}consistency: {{strong: {{exclude: [hotels]}}}}\n")
     assert "`relay` has none" in mistake
+
+
+@pytest.mark.parametrize(
+    ("log", "projectors", "said"),
+    [
+        (", log: app", "[hotels, hotels.0123456789ab]", ""),
+        ("", "[hotels]", "name it, `sink.log`"),
+        (", log: app", "[hotels.x]", "projectors"),
+    ],
+)
+def test_a_relay_names_whose_searches_are_waited_for(
+    load_text: Load, mistakes: Mistakes, log: str, projectors: str, said: str
+) -> None:
+    """Those that read its log, by their pipeline, and by their sink where need be."""
+    text = RELAY.replace('kafka:9092"', f'kafka:9092"{log}')
+    text += f"consistency: {{strong: {{projectors: {projectors}}}}}\n"
+    if not said:
+        strong = load_text(text).configuration.consistency.strong
+        assert strong is not None
+        assert strong.terms.projectors == ("hotels", "hotels.0123456789ab")
+        return
+    (mistake,) = mistakes(text)
+    assert said in mistake
+
+
+def test_only_a_relay_names_projectors(mistakes: Mistakes, minimal: str) -> None:
+    """Commits wait for a daemon itself."""
+    (mistake,) = mistakes(f"{minimal}consistency: {{strong: {{projectors: [hotels]}}}}\n")
+    assert "this is none" in mistake
+
+
+def test_a_reader_of_a_log_names_its_relay(load_text: Load, mistakes: Mistakes) -> None:
+    """By that name it knows whether commits wait; then its rows are kept."""
+    source = "{type: relay, dsn: host=db, bootstrap_servers: 'kafka:9092', log: app%s}"
+    text = (
+        f"name: hotels\nsource: {source}\n"
+        "sink: {type: opensearch, hosts: ['http://localhost:9200']}\n"
+        "projections: {hotels: {from: public.hotel, fields: [id]}}\n"
+        "consistency: {strong: {}}\n"
+    )
+    (mistake,) = mistakes(text % "")
+    assert "name its relay: source.relay" in mistake
+    assert load_text(text % ", relay: store").configuration.projections["hotels"].is_joined

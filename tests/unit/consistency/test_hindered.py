@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
+
 from cdc_daemon.consistency.hindered import Hindrance
 from cdc_daemon.consistency.waiting import What
+from cdc_daemon.errors import SinkError
 from tests.generators.waiting_room import Room
 
 
@@ -81,3 +86,40 @@ def test_a_document_may_wait_for_one_thing_after_the_other(room: Room) -> None:
     assert [asked_after(refresh=8), asked_after(), asked_after()] == [1, 1, 1]
     document.shown = True
     assert (asked_after(), room.woken) == (1, [waiter])
+
+
+def test_a_question_that_fails_loses_nobody() -> None:
+    """Whoever was looked at, or would have been next, is asked once more, and found."""
+    room = Room()
+    lanes = {"a": 1, "b": 1}
+    documents = room.pipeline.documents
+    waits = [room.wait(10, what=What("one", f'"{number}"'.encode())) for number in range(6)]
+    fails = [True]
+
+    def now(lane: str) -> int:
+        if fails[0] and lane == "b" and lanes["a"] > 1:
+            raise SinkError("the sink is being changed")
+        return lanes[lane]
+
+    for number, document in enumerate(documents.values()):
+        lane = "ab"[number % 2]
+        document.waits_for = Hindrance(lane, 2, partial(now, lane))
+    room.pipeline.reach(10, 3, 3)
+    room.waiters.look()
+    lanes["a"] = 2
+    for document in documents.values():
+        document.shown = True
+    with pytest.raises(SinkError):
+        room.waiters.look()
+    fails[0] = False
+    room.waiters.look()
+    assert set(room.woken) == set(waits[::2])
+    lanes["b"] = 2
+    broken = documents[b'"3"']
+    broken.fails = True
+    with pytest.raises(SinkError):
+        room.waiters.look()
+    broken.fails = False
+    room.waiters.look()
+    assert set(room.woken) == set(waits)
+    assert len(room.waiters) == 0

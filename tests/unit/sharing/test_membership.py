@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.errors import RetryError
-from cdc_daemon.ports import NOTHING, Seat
+from cdc_daemon.events import Position
+from cdc_daemon.ports import NOTHING, Seat, Word
 from cdc_daemon.sharing import membership
-from cdc_daemon.sharing.membership import Membership
+from cdc_daemon.sharing.membership import Membership, Said
 from cdc_daemon.sharing.slots import ALL_SLOTS
 from tests.generators.conditions import wait_until
 from tests.generators.one_member import OneMember
@@ -75,3 +76,24 @@ def test_what_is_cut_off_for_long_writes_nothing(member: Member) -> None:
     member.group.is_away = False
     assert wait_until(lambda: member.membership.seat == NOTHING)
     assert wait_until(lambda: member.membership.lost is None)
+
+
+def test_a_leader_says_what_commits_may_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each word once, soon where commits wait; and again once it leads again."""
+    monkeypatch.setattr(membership, "EXCHANGE_SECONDS", 3600.0)
+    said = Said(Word("history", Position(7), is_whole=True), is_awaited=True)
+    group = OneMember()
+    member = Membership(lambda: group, dict, lambda: None, lambda _: None, lambda: said)
+    member.start()
+    try:
+        assert wait_until(lambda: group.words == [])
+        member.take_part(leading=True, sharing=True)
+        assert wait_until(lambda: group.words == [said.word])
+        said = Said(Word("history", Position(8), is_whole=True), is_awaited=True)
+        assert wait_until(lambda: len(group.words) == 2)
+        member.take_part(leading=False, sharing=True)
+        assert wait_until(lambda: not member.seat.leads)
+        member.take_part(leading=True, sharing=True)
+        assert wait_until(lambda: group.words[2:] == [said.word])
+    finally:
+        member.close()

@@ -52,3 +52,21 @@ def test_a_log_can_be_shared(tmp_path: Path) -> None:
     """Its status shows what this replica has: nothing yet."""
     shown = projector(tmp_path, RELAY).status.show()["replica"]
     assert shown == {"leads": False, "slots": [], "members": 0, "rebalances": 0}
+
+
+STRONG = "consistency: {strong: {}}"
+RELAYED = RELAY.replace("}", ", relay: store}")
+
+
+def test_commits_wait_for_projectors_only(tmp_path: Path) -> None:
+    """One daemon that follows the log belongs to no group that a relay hears of."""
+    projector(tmp_path, RELAYED, STRONG)
+    with pytest.raises(ConfigurationError, match="--role projector"):
+        Daemon(load(tmp_path / "cdc-daemon.yaml", {}), {})
+
+
+def test_reads_of_a_projector_can_not_rely_on_commits(tmp_path: Path) -> None:
+    """Whether they wait for it only the relay knows."""
+    line = "consistency: {strong: {}, policies: {mine: {strategy: strong}}}"
+    with pytest.raises(ConfigurationError, match="policy mine"):
+        projector(tmp_path, RELAYED, line)

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_daemon.events import UNCHANGED, Position
+from cdc_daemon.state import counters
 from cdc_daemon.state.counters import Counter, counted, counted_only
 from cdc_daemon.values.special import special
 from tests.generators.states import new_store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from cdc_daemon.state import Batch
 
@@ -100,3 +103,23 @@ def test_long_ids_are_pending_each_by_itself(tmp_path: Path) -> None:
         store.write(mark_all)
         found = store.read(lambda batch: [one.id for one in batch.pending.of(2)])
         assert sorted(found) == ids
+
+
+def test_moves_of_very_many_counters_are_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a transaction that changes millions of rows: they are written meanwhile, and go on."""
+    monkeypatch.setattr(counters, "MOST_MOVES", 10)
+    groups = [b"%d" % number for number in range(25)]
+
+    def move(batch: Batch) -> None:
+        for by in (counted(b"2"), counted(b"3"), counted(b"3").negated):
+            for group in groups:
+                batch.counters.move(1, group, by)
+                assert batch.counters.held < 10
+        assert {batch.counters.get(1, group) for group in groups} == {counted(b"2")}
+
+    with new_store(tmp_path) as store:
+        store.write(move)
+        found = store.read(lambda batch: {batch.counters.get(1, group) for group in groups})
+        assert found == {counted(b"2")}

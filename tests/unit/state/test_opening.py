@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,6 +35,7 @@ from tests.generators.states import (
     BY_CITY,
     HOTEL,
     apply,
+    fit_empty,
     found_store,
     here,
     hotels,
@@ -41,6 +44,9 @@ from tests.generators.states import (
     new_store,
     rows,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
 
@@ -289,3 +295,143 @@ def test_damage_that_is_met_while_it_is_open_is_not_met_twice(tmp_path: Path) ->
     found = decision(tmp_path)
     assert isinstance(found, Rebuild)
     assert "the state is damaged" in found.reason
+
+
+def test_a_compact_that_was_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Who takes the folder next removes its half of a copy."""
+    with new_store(tmp_path) as store:
+        store.fit(Wanted((HOTEL,)))
+    left = tmp_path / "compact-x1"
+    left.mkdir()
+    (left / "data.mdb").write_bytes(b"half")
+    with found_store(tmp_path):
+        assert not left.exists()
+
+
+def test_root_leaves_the_daemon_its_files(tmp_path: Path) -> None:
+    """Who compacts a state, or gives it up, need not be who runs the daemon."""
+    if os.geteuid():
+        pytest.skip("[of the machine] only root gives files away")
+    with new_store(tmp_path) as store:
+        store.fit(Wanted((HOTEL,)))
+    for file in (tmp_path, *tmp_path.iterdir()):
+        os.chown(file, 1234, 1235)
+        file.chmod(0o700 if file.is_dir() else 0o640)
+    (tmp_path / "lock.mdb").unlink()
+    compact(tmp_path)
+    rebuild(tmp_path)
+    found = {
+        file.name: (file.stat().st_uid, file.stat().st_gid, oct(file.stat().st_mode & 0o777))
+        for file in tmp_path.iterdir()
+    }
+    assert found == dict.fromkeys(("data.mdb", "lock.mdb", MARK, "owner"), (1234, 1235, "0o640"))
+
+
+def test_a_state_that_grows_is_looked_at_beside_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much larger its file becomes after it was opened to be read."""
+    monkeypatch.setattr(environment, "FIRST_MAP_BYTES", 1 << 20)
+    with new_store(tmp_path) as store:
+        fit_empty(store, Wanted((HOTEL,)))
+        apply(store, tmp_path, 1, *hotels(0, 100))
+        with in_another_process(LOOKING, tmp_path) as looking:
+            assert looking.said() == "100"
+            apply(store, tmp_path, 2, *hotels(100, 20_000))
+            looking.ask()
+            assert looking.said() == "20100"
+
+
+def test_what_has_been_changed_since_it_was_opened_is_not_asked(tmp_path: Path) -> None:
+    """A table that is loaded anew is another tree: half of it would be no answer."""
+    with new_store(tmp_path) as store:
+        fit_empty(store, Wanted((HOTEL,)))
+        with in_another_process(LOOKING, tmp_path) as looking:
+            assert looking.said() == "0"
+            store.fit(Wanted((HOTEL,)), anew=["public.hotel"])
+            looking.ask()
+            assert "has just been changed by the daemon that uses it. Ask again" in looking.said()
+
+
+def test_what_a_killed_process_was_reading_is_forgotten(tmp_path: Path) -> None:
+    """Or no page that is freed since would be used again, and the file would grow for ever."""
+    with new_store(tmp_path) as store:
+        fit_empty(store, Wanted((HOTEL,)))
+        apply(store, tmp_path, 1, *hotels(0, 2000))
+        with in_another_process(READING, tmp_path) as reading:
+            assert reading.said() == "reads"
+        store.sync()
+        sizes = []
+        for at in range(2, 32):
+            truncate = Change(HOTEL, ChangeKind.TRUNCATE)
+            apply(store, tmp_path, at, truncate, *hotels(0, 2000))
+            store.sync()
+            sizes.append(store.figures.used_bytes)
+        assert sizes[-1] == sizes[5]
+
+
+LOOKING = """
+from cdc_daemon.errors import StateError
+from cdc_daemon.state import Wanted
+from cdc_daemon.state.environment import size_of
+from cdc_daemon.state.offline import viewed
+from tests.generators.states import HOTEL
+
+with viewed(folder, Wanted((HOTEL,))) as view:
+    while True:
+        tree = view.tables[HOTEL].database
+        try:
+            print(view.read(lambda batch: size_of(batch.txn, tree)[0]), flush=True)
+        except StateError as error:
+            print(error, flush=True)
+        sys.stdin.readline()
+"""
+"""Counts hotels as often as it is asked."""
+READING = """
+from cdc_daemon.state.environment import Environment
+
+with Environment(folder, most_bytes=None, readonly=True).reading():
+    print("reads", flush=True)
+    sys.stdin.readline()
+"""
+"""Doesn't end by itself."""
+
+
+class Process:
+    """Another process, which says a line each time it is asked."""
+
+    def __init__(self, code: str, folder: Path) -> None:
+        first = "import sys; from pathlib import Path; folder = Path(sys.argv[1])\n"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", first + code, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def ask(self) -> None:
+        """Once more."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def said(self) -> str:
+        """The next line."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().rstrip()
+
+    def kill(self) -> None:
+        """End without a word."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextmanager
+def in_another_process(code: str, folder: Path) -> Iterator[Process]:
+    """It is killed at the end."""
+    process = Process(code, folder)
+    try:
+        yield process
+    finally:
+        process.kill()

@@ -1,4 +1,4 @@
-"""What of a state is gone on with, where rules protect the columns of a table."""
+"""What of a state is gone on with, where rules protect columns, or others read more."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cdc_daemon.assembly import wanted
+from cdc_daemon.config.projections import ProjectionConfig
+from cdc_daemon.events import Column
+from cdc_daemon.projection.compiler import compile_projections
 from cdc_daemon.state.schema import Schema, Wanted, fitted
 from connectors.postgres.columnrules import ColumnRule
 from connectors.postgres.protection import Protector
+from tests.generators.by_hand import INT4
+from tests.generators.joined_store import CHAIN, TABLES
 from tests.generators.states import HOTEL
 
 if TYPE_CHECKING:
     from cdc_daemon.events import Relation
+    from cdc_daemon.projection.compiler import Compiled
 
 Rule = dict[str, Any]
 
@@ -71,3 +78,30 @@ def test_a_column_that_is_not_read_any_longer_needs_no_rows() -> None:
     fewer = replace(HOTEL, columns=tuple(one for one in HOTEL.columns if one.name != "name"))
     schema = fitted(kept, Wanted((fewer,)))
     assert (schema.to_load, schema.dropped) == ([], ())
+
+
+def test_what_flat_read_models_show_is_no_matter_to_the_state() -> None:
+    """Of joined ones it keeps their columns: a flat one beside them reads others of its own."""
+    joined: dict[str, Any] = {"fields": ["id", "name"], "embed": {"chain": CHAIN}}
+    kept = fitted(Schema(), wanted(compiled(TABLES, joined=joined).plans))
+    for name in kept.to_load:
+        kept = kept.loaded(name)
+    names = [name for name, _ in kept.tables["public.hotel"].columns]
+    assert names == ["id", "name", "chain_id"]
+    hotel = TABLES["public.hotel"]
+    extended = replace(hotel, columns=(*hotel.columns, Column("stars", INT4)))
+    for tables in (TABLES, {**TABLES, "public.hotel": extended}):
+        beside = compiled(tables, joined=joined, flat={"fields": "*"})
+        schema = fitted(kept, wanted(beside.plans))
+        assert (schema.to_load, schema) == ([], kept)
+        (plan,) = beside.plans
+        assert len(plan.relation.columns) > len(names), "the stream brings more"
+
+
+def compiled(tables: dict[str, Relation], **mappings: dict[str, Any]) -> Compiled:
+    """Read models over hotels."""
+    configs = {
+        name: ProjectionConfig.model_validate({"from": "public.hotel", **one})
+        for name, one in mappings.items()
+    }
+    return compile_projections(configs, tables, lambda *_: "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import subprocess
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +28,9 @@ from cdc_daemon.state import (
     Home,
     IndexWanted,
     Part,
+    Rebuild,
     Staged,
+    Store,
     Wanted,
     environment,
 )
@@ -52,7 +56,7 @@ from tests.generators.states import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cdc_daemon.state import Batch
 
@@ -134,6 +138,42 @@ def test_a_full_disk_stops_it_with_nothing_lost(tmp_path: Path) -> None:
             assert (len(rows(store)), count_in(store, b'"city 0"')) == (1000, 112)
             apply(store, tmp_path, 2, *hotels(1000, 60_000))
             assert len(rows(store)) == 61_000
+
+
+def test_a_state_that_can_not_be_synced_at_its_close_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at any other sync: the kernel may have dropped what it could not write."""
+
+    def fails(_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    home = Home(tmp_path)
+    store = home.create(here())
+    store.fit(Wanted((HOTEL,)))
+    with monkeypatch.context() as patched:
+        patched.setattr(environment.Environment, "sync", fails)
+        with pytest.raises(OSError, match="Input/output"):
+            store.close()
+    found, decided = home.find(here(), str)
+    home.close()
+    assert found is None
+    assert decided == Rebuild("the state could not be synced: [Errno 5] Input/output error")
+
+
+@pytest.mark.parametrize("doing", [Store.sync, Store.close])
+def test_a_folder_that_is_taken_away_is_named(
+    tmp_path: Path, doing: Callable[[Store], object]
+) -> None:
+    """While the state is used: it can be loaded anew, so the error says to start again."""
+    home = Home(tmp_path / "state")
+    store = home.create(here())
+    store.fit(Wanted((HOTEL,)))
+    shutil.rmtree(tmp_path / "state")
+    with pytest.raises(StateError, match=r"was taken away while it is used .* start again"):
+        doing(store)
+    kill(store)
+    home.close()
 
 
 def test_one_more_table_or_column_loads_just_that(tmp_path: Path) -> None:
