@@ -11,6 +11,7 @@ import structlog
 from cdc_daemon.errors import CdcError, RetryError, SlotInUseError, StartAgainError
 from connectors.kafka.member import Member, is_left
 from connectors.kafka.standing import Standing, read_kept
+from connectors.kafka.topics import Committed
 from connectors.messages.avro import schema_id
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Following:
             assigned=self,
         )
 
-    def assigned(self, places: Sequence[Place]) -> dict[Place, int]:
+    def assigned(self, places: Sequence[Place]) -> dict[Place, Committed]:
         """These are ours: read on from what is known of each, or was committed."""
         self.rebalances += bool(places)
         committed = self._topics.committed(self._group, places)
@@ -102,7 +103,10 @@ class Following:
         self._stream.add(standings)
         self._wanted = self._stream.is_rereading and bool(places)
         log.info("partitions_assigned", partitions=len(places), of=len(self._places))
-        return {place: standing.offset for place, standing in standings.items()}
+        return {
+            place: Committed(standing.offset, epoch=standing.epoch)
+            for place, standing in standings.items()
+        }
 
     def revoked(self, places: Sequence[Place]) -> None:
         """What is durable is committed; who has them next reads the rest again, harmlessly."""
@@ -115,6 +119,11 @@ class Following:
         """They are others' already."""
         self._stream.remove(places)
         log.warning("partitions_lost", partitions=len(places))
+
+    def truncated(self, place: Place) -> None:
+        """The next start loads anew: its offset may be there again by then."""
+        standing = self._stream.standings.get(place)
+        self._stream.truncated[place] = 0 if standing is None else standing.offset
 
     def read(self, timeout_seconds: float) -> list[Event]:
         """What has come; empty after the timeout, or once it is woken."""

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from cdc_daemon.errors import RetryError, SourceError, StartAgainError
 from connectors.kafka.session import SESSION_SECONDS, Heard, client_settings, mapped, mapped_errors
-from connectors.kafka.topics import Place
+from connectors.kafka.topics import UNKNOWN_EPOCH, Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,8 @@ must not cost the partitions. Whether the reader is stuck is for `/livez` to say
 QUEUE_KILOBYTES: Final = 32_000
 """Fetched and not read yet: as much as waits for the sink by default."""
 TIMEOUT_SECONDS: Final = 10.0
+_TRUNCATION: Final = KafkaError(KafkaError._LOG_TRUNCATION).str()  # noqa: SLF001 - librdkafka names it so
+"""The client has compared the epochs (KIP-320): it says so only in the text of another error."""
 
 
 class Read(NamedTuple):
@@ -40,7 +42,7 @@ class Read(NamedTuple):
 class Assigned(Protocol):
     """Who is told which partitions are ours. Called within `poll` only."""
 
-    def assigned(self, places: Sequence[Place]) -> Mapping[Place, int]:
+    def assigned(self, places: Sequence[Place]) -> Mapping[Place, Committed]:
         """These are ours from now on; where each is to be read from."""
 
     def revoked(self, places: Sequence[Place]) -> None:
@@ -48,6 +50,9 @@ class Assigned(Protocol):
 
     def lost(self, places: Sequence[Place]) -> None:
         """These are others' already."""
+
+    def truncated(self, place: Place) -> None:
+        """The brokers have lost the end of what was read of it: what is there is another log."""
 
 
 class Member:
@@ -100,10 +105,7 @@ class Member:
 
     def commit(self, offsets: Mapping[Place, Committed], *, wait: bool = False) -> None:
         """Say how far we are. Where we aren't a member any more it is for others to say."""
-        said = [
-            TopicPartition(*place, one.offset, metadata=one.metadata)
-            for place, one in offsets.items()
-        ]
+        said = [one.at(place) for place, one in offsets.items()]
         with mapped_errors("commit offsets", SourceError, self._heard):
             if wait:
                 self._client.commit(offsets=said, asynchronous=False)
@@ -121,10 +123,11 @@ class Member:
         self._client.close()
 
     def _on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        offsets = self._assigned.assigned(_places(partitions))
-        client.incremental_assign(
-            [TopicPartition(*place, offset) for place, offset in offsets.items()]
-        )
+        begins = self._assigned.assigned(_places(partitions))
+        client.incremental_assign([one.at(place) for place, one in begins.items()])
+        for place, one in begins.items():
+            if one.epoch != UNKNOWN_EPOCH:  # only where it seeks it compares epochs at the start
+                client.seek(one.at(place))
 
     def _read(self, message: Message) -> Read:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
@@ -135,6 +138,8 @@ class Member:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka names it so
             return Read(place, offset or 0, None)
         if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the same
+            if _TRUNCATION in error.str():
+                self._assigned.truncated(place)
             raise StartAgainError(
                 f"partition {place.partition} of topic {place.topic} has not the message any more "
                 f"that is next: {error.str()}"

@@ -14,10 +14,11 @@ from connectors.kafka.standing import Standing, read_kept
 from connectors.messages.numbering import BEYOND
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Literal
 
     from connectors.kafka.followed import Followed
-    from connectors.kafka.topics import Topics
+    from connectors.kafka.topics import Place, Topics
 
 log = structlog.get_logger(__name__)
 
@@ -26,17 +27,27 @@ MEMBER_SECONDS: Final = 3 * SESSION_SECONDS
 LOOK_SECONDS: Final = 0.5
 
 
-def kept_place(topics: Topics, group: str, followed: Followed, last: Position) -> Position | None:
+def kept_place(
+    topics: Topics,
+    group: str,
+    followed: Followed,
+    last: Position,
+    truncated: Mapping[Place, int],
+) -> Position | None:
     """The position that was durable; None where the group has said nothing of these partitions.
 
-    Beyond all positions that were given where messages are gone that were never read: `last` is
-    the newest one that we have given.
+    Beyond all positions that were given where messages are gone that were never read, or that were
+    (`truncated`: where the client has seen that): `last` is the newest one that we have given.
     """
     places = followed.places
     committed = topics.committed(group, places)
     kept = {place: read_kept(committed[place]) for place in places if place in committed}
     if not kept:
         return None
+    for place, offset in truncated.items():
+        log.warning("topic_truncated", topic=place.topic, partition=place.partition, next=offset)
+    if truncated:
+        return _beyond(max(said.position for said in kept.values()), last)
     begins, ends = topics.begins(places), topics.ends(places)
     found = Position(0)
     for place, said in kept.items():
@@ -51,9 +62,13 @@ def kept_place(topics: Topics, group: str, followed: Followed, last: Position) -
                 begins_with=begins[place],
                 ends_with=ends[place],
             )
-            return Position(max(said.position, last, int(time.time() * 1_000_000)) + BEYOND)
+            return _beyond(said.position, last)
         found = max(found, said.position)
     return found
+
+
+def _beyond(position: Position, last: Position) -> Position:
+    return Position(max(position, last, int(time.time() * 1_000_000)) + BEYOND)
 
 
 def set_place(

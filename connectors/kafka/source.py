@@ -98,7 +98,13 @@ class KafkaSource:
 
     def place(self) -> Position | None:
         """What the group has committed, if messages from there on are kept."""
-        return kept_place(self._topics, self._group, self._known_topics(), self._stream.last)
+        return kept_place(
+            self._topics,
+            self._group,
+            self._known_topics(),
+            self._stream.last,
+            self._stream.truncated,
+        )
 
     def create_place(self) -> Position:
         """With all that the topics hold, or with what comes, as `start` says."""

@@ -2,7 +2,8 @@
 
 The position that was durable then tells a checkpoint that is older: what lies between would be
 missing. The topic's id tells one that was deleted and made again. The other two are what later
-messages of the partition are compared with.
+messages of the partition are compared with. The leader's epoch, which Kafka keeps beside the
+offset, tells a log that is another one by now.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cdc_daemon.events import NOWHERE, Position
-from connectors.kafka.topics import Committed
+from connectors.kafka.topics import UNKNOWN_EPOCH, Committed
 
 if TYPE_CHECKING:
     from connectors.messages.message import Said
@@ -29,15 +30,19 @@ class Standing(NamedTuple):
     floor: int = 0
     newest: int = 0
     """Of the messages before: as `Message` has them."""
+    epoch: int = UNKNOWN_EPOCH
+    """As `Committed` has it. Where messages wait and less is committed, it may be that of a later
+    one, which tells as much."""
 
-    def after(self, said: Said, offset: int) -> Standing:
+    def after(self, said: Said, offset: int, epoch: int) -> Standing:
         """Once this message is read, too."""
-        return Standing(offset + 1, max(self.floor, said.floor), max(self.newest, said.version))
+        floor, newest = max(self.floor, said.floor), max(self.newest, said.version)
+        return Standing(offset + 1, floor, newest, max(self.epoch, epoch))
 
     def committed(self, topic_id: str, position: Position) -> Committed:
         """As Kafka keeps it."""
         kept = f"position={position} floor={self.floor} newest={self.newest}"
-        return Committed(self.offset, f"topic={topic_id} {kept}")
+        return Committed(self.offset, f"topic={topic_id} {kept}", self.epoch)
 
 
 class Kept(NamedTuple):
@@ -54,6 +59,6 @@ def read_kept(committed: Committed) -> Kept:
     """What was said once."""
     found = _METADATA.fullmatch(committed.metadata)
     if found is None:
-        return Kept(Standing(committed.offset), "", NOWHERE)
-    standing = Standing(committed.offset, int(found[3]), int(found[4]))
+        return Kept(Standing(committed.offset, epoch=committed.epoch), "", NOWHERE)
+    standing = Standing(committed.offset, int(found[3]), int(found[4]), committed.epoch)
     return Kept(standing, found[1], Position(int(found[2])))

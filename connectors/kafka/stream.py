@@ -14,6 +14,7 @@ import structlog
 from cdc_daemon.events import NOWHERE, ChangeKind, Commit, OwnVersion, Watermark
 from cdc_daemon.ports import PartReport
 from connectors.kafka.standing import Standing
+from connectors.kafka.topics import known_epoch
 from connectors.messages.falls import WHY, Falls
 from connectors.messages.fromstart import Reread
 from connectors.messages.journal import Journal
@@ -65,6 +66,8 @@ class Stream:
         """Whether any partition has been ours."""
         self.wanted = False
         """Whether somebody wants all from the first message on, since `renew`."""
+        self.truncated: dict[Place, int] = {}
+        """Partitions of which the end that was read is lost, since `forget`, and what was next."""
         self._ages: dict[Place, float] = {}
         """When the last message of each was written."""
         self.messages = 0
@@ -137,6 +140,7 @@ class Stream:
         with self._lock:
             self._journal.forget()
             self._durable.clear()
+            self.truncated.clear()
 
     def take(self, some: Iterable[Read]) -> list[Event]:
         """What the messages are in the stream."""
@@ -241,7 +245,7 @@ class Stream:
         message = _message(read, standing)
         said = self._said(read, message)
         self._look_whether_fallen(read, said, standing)
-        self._standings[read.place] = standing.after(said, read.offset)
+        self._standings[read.place] = standing.after(said, read.offset, _epoch(read))
         self.messages += 1
         self._ages[read.place] = message.time
         self.poison += bool(said.poison)
@@ -378,6 +382,11 @@ def _message(read: Read, standing: Standing) -> Message:
         floor=standing.floor,
         newest=standing.newest,
     )
+
+
+def _epoch(read: Read) -> int:
+    """Messages of the oldest format have none."""
+    return known_epoch(None if read.message is None else read.message.leader_epoch())
 
 
 def _headers(raw: Any) -> dict[str, bytes]:

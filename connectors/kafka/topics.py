@@ -73,6 +73,10 @@ class Topic:
     """What we may do with it, as Kafka names it in lower case: `read`, `describe`, ..."""
 
 
+UNKNOWN_EPOCH: Final = -1
+"""As librdkafka has it: nothing is compared."""
+
+
 class Committed(NamedTuple):
     """How far a group is in one partition."""
 
@@ -80,6 +84,12 @@ class Committed(NamedTuple):
     """What comes next."""
     metadata: str = ""
     """What the group says of it besides."""
+    epoch: int = UNKNOWN_EPOCH
+    """Of the leader that wrote what comes before it: another log has another one there."""
+
+    def at(self, place: Place) -> TopicPartition:
+        """As the client has it."""
+        return TopicPartition(*place, self.offset, self.metadata, self.epoch)
 
 
 class Topics:
@@ -183,17 +193,16 @@ class Topics:
         with self._mapped(f"read the offsets of group {group}"):
             found = self._beside(group).committed(asked, ASK_SECONDS)
         return {
-            Place(one.topic, one.partition): Committed(one.offset, one.metadata or "")
+            Place(one.topic, one.partition): Committed(
+                one.offset, one.metadata or "", known_epoch(one.leader_epoch)
+            )
             for one in found
             if one.offset >= 0
         }
 
     def commit(self, group: str, offsets: Mapping[Place, Committed]) -> None:
         """Say how far a group is that has no members."""
-        said = [
-            TopicPartition(*place, one.offset, metadata=one.metadata)
-            for place, one in offsets.items()
-        ]
+        said = [one.at(place) for place, one in offsets.items()]
         if not said:
             return
         with self._mapped(f"set the offsets of group {group}"):
@@ -317,6 +326,11 @@ class Topics:
             self._client, self._heard = None, Heard()
             self._bystander = None
             raise mapped(error.args[0], what, self._unusable, heard) from error
+
+
+def known_epoch(epoch: int | None) -> int:
+    """That of a leader, as the client has it: None where nobody has said one."""
+    return UNKNOWN_EPOCH if epoch is None else epoch
 
 
 def places_of(topics: Iterable[Topic]) -> list[Place]:

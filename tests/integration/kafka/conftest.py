@@ -148,11 +148,13 @@ def shop_on(
     file.write_text(json.dumps(configuration))
     producer = Producer({**administrator, "linger.ms": 0})
     daemon, rest = RunningDaemon(file, port, ""), Rest(opensearch.url)
-    yield Shop(name, kafka.bootstrap_servers, daemon, rest, producer)
-    daemon.close()
-    print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
-    with suppress(Refused):  # what the daemon dropped a moment before
-        rest.delete(f"/*_{name}-0*")
+    try:
+        yield Shop(name, kafka.bootstrap_servers, daemon, rest, producer)
+    finally:
+        daemon.close()
+        print(daemon.tail())  # noqa: T201 - pytest shows it with a test that failed
+        with suppress(Refused):  # what the daemon dropped a moment before
+            rest.delete(f"/*_{name}-0*")
 
 
 @pytest.fixture(scope="session")

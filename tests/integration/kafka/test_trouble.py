@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from confluent_kafka import TopicPartition
+import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.generators.running_daemon import until
-from tests.generators.topics import make_topics
+from tests.generators.topics import make_topics, records
+from tests.integration.kafka.conftest import shop_on
+from tests.integration.relaying.test_lost_messages import cut
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cdc_daemon import embedded
     from tests.integration.kafka.conftest import Shop
 
 SECONDS = 60.0
+ROWS = 40
 
 
 def test_a_broker_that_dies_and_comes_back(shop: Shop, kafka: embedded.KafkaServer) -> None:
@@ -67,6 +74,52 @@ def test_a_topic_that_is_made_anew_is_read_from_its_beginning(shop: Shop) -> Non
     more = {str(id_): f"new {id_}" for id_ in range(1, 20)}  # than there was before
     shop.hotels({int(id_): name for id_, name in more.items()})
     shop.until_shown(more)
+
+
+@pytest.mark.parametrize("is_running", [False, True], ids=["stopped", "running"])
+def test_a_log_that_is_another_one_behind_its_offset_is_loaded_anew(
+    kafka: embedded.KafkaServer,
+    opensearch: embedded.OpenSearchServer,
+    tmp_path: Path,
+    is_running: bool,  # noqa: FBT001 - while its brokers lose it
+) -> None:
+    """As much was written again as they have lost: the offset is there, and means another place."""
+    with shop_on(kafka, opensearch, tmp_path, partitions=1) as shop:
+        for id_ in range(ROWS):
+            shop.hotels({id_: "lost, or kept"})
+        shop.daemon.start()
+        shop.until_shown({str(id_): "lost, or kept" for id_ in range(ROWS)})
+        if is_running:
+            until(lambda: committed(shop) == ROWS, SECONDS, "it is committed")
+        else:
+            assert shop.daemon.terminate() == 0
+        cut(kafka, shop.topic("hotel"))
+        for id_ in range(ROWS, 3 * ROWS):
+            shop.hotels({id_: "new"})
+        if not is_running:
+            shop.change(backfill={"when_lost": "stop"})
+            shop.daemon.start()
+            assert shop.daemon.wait(SECONDS) == 3
+            assert "backfill.when_lost is stop" in shop.log()
+            shop.change(backfill={"when_lost": "load"})
+            shop.daemon.start()
+        found = records(shop.bootstrap_servers, [shop.topic("hotel")])
+        there = [json.loads(one.value) for one in found if one.value is not None]
+        assert ROWS < len(there) < 3 * ROWS
+        shop.until_shown({str(row["id"]): row["name"] for row in there})
+        (*_, said) = shop.daemon.events("topic_truncated")
+        assert (said["topic"], said["partition"], said["next"]) == (shop.topic("hotel"), 0, ROWS)
+
+
+def committed(shop: Shop) -> int:
+    """How far the group of the daemon is with hotels, as Kafka knows."""
+    group = f"cdc-daemon.{shop.name}"
+    asking = Consumer({"bootstrap.servers": shop.bootstrap_servers, "group.id": group})
+    try:
+        [found] = asking.committed([TopicPartition(shop.topic("hotel"), 0)], timeout=SECONDS)
+        return int(found.offset)
+    finally:
+        asking.close()
 
 
 def _delete_messages(shop: Shop, table: str) -> None:

@@ -30,6 +30,8 @@ NO_COORDINATOR: Final = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
 )
+PLAYED_EPOCH: Final = 0
+"""What is played says that of every offset, whatever was committed."""
 NO_LEADER: Final = (
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -58,9 +60,9 @@ def topics(played: PlayedKafka) -> Iterator[Topics]:
 
 def test_a_group_whose_coordinator_has_moved(played: PlayedKafka, topics: Topics) -> None:
     """It is asked again; asked by the client for administrators the whole process would end."""
-    topics.commit("readers", {PLACES[1]: Committed(3, "so far")})
+    topics.commit("readers", {PLACES[1]: Committed(3, "so far", PLAYED_EPOCH)})
     played.fail(OFFSET_FETCH, *NO_COORDINATOR)
-    assert topics.committed("readers", PLACES) == {PLACES[1]: Committed(3, "so far")}
+    assert topics.committed("readers", PLACES) == {PLACES[1]: Committed(3, "so far", PLAYED_EPOCH)}
     played.fail(OFFSET_FETCH, *NO_COORDINATOR)
     assert topics.committed("nobody", PLACES) == {}
 
@@ -68,8 +70,8 @@ def test_a_group_whose_coordinator_has_moved(played: PlayedKafka, topics: Topics
 def test_a_group_whose_coordinator_takes_nothing_yet(played: PlayedKafka, topics: Topics) -> None:
     """What is said of it is said again."""
     played.fail(OFFSET_COMMIT, *NO_COORDINATOR)
-    topics.commit("readers", {PLACES[0]: Committed(7)})
-    assert topics.committed("readers", PLACES) == {PLACES[0]: Committed(7)}
+    topics.commit("readers", {PLACES[0]: Committed(7, "", PLAYED_EPOCH)})
+    assert topics.committed("readers", PLACES) == {PLACES[0]: Committed(7, "", PLAYED_EPOCH)}
 
 
 def test_a_group_without_rights_is_no_reason_to_wait(played: PlayedKafka, topics: Topics) -> None:
