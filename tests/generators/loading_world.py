@@ -52,7 +52,9 @@ class LoadingWorld:
         new = {plan.name for plan in plans} - known
         self._after = dict.fromkeys(self.projections.held | new, b"")
         """How far each generation is that is to be written."""
-        self.sink: dict[tuple[str, str], tuple[int, bytes | None]] = {}
+        self.sink: dict[tuple[str, bytes], tuple[int, bytes | None]] = {}
+        """By read model and address: a document that moves is deleted in one shard, and written in
+        another, by one version."""
         self._position = store.read(lambda batch: batch.position)
 
     def step(self) -> bool:
@@ -64,8 +66,13 @@ class LoadingWorld:
 
     def documents(self, plan: Plan) -> dict[str, Any]:
         """What the sink has, by id."""
-        found = {key: body for (name, key), (_, body) in self.sink.items() if name == plan.name}
-        return {key: parse(body) for key, body in found.items() if body is not None}
+        found: dict[str, Any] = {}
+        for (name, address), (_, body) in self.sink.items():
+            if name == plan.name and body is not None:
+                key, _ = json.JSONDecoder().raw_decode(address.decode())
+                assert key not in found, f"{key} is in two shards"
+                found[key] = parse(body)
+        return found
 
     def _transact(self) -> None:
         self._position = Position(self._position + 1)
@@ -121,18 +128,17 @@ class LoadingWorld:
 
     def _send(self, position: int, documents: Iterable[Assembled]) -> None:
         for name, address, body, _ in documents:
-            key, _ = json.JSONDecoder().raw_decode(address.decode())
-            version, before = self.sink.get((name, key), (-1, None))
+            version, before = self.sink.get((name, address), (-1, None))
             assert position >= version
             assert position > version or body == before, "two contents of one version"
-            self.sink[name, key] = position, body
+            self.sink[name, address] = position, body
 
     def restarted(self, store: Store, plans: Sequence[Plan], anew: Iterable[str]) -> LoadingWorld:
         """The same with other projections over what the state has."""
         made = LoadingWorld(self.history, store, plans, self._folder, self._counts, anew)
         made.sink = {
-            (name, key): found
-            for (name, key), found in self.sink.items()
+            (name, address): found
+            for (name, address), found in self.sink.items()
             if name not in made.projections.held
         }
         return made
