@@ -276,11 +276,9 @@ class Start:
     def _require_may_give_place_up(self, compiled: Compiled, kept: Checkpoint | None) -> None:
         """Where what is mapped takes another place: before ours is given up for it."""
         with self.reaching.reachable("source", SourceError):
-            if self._source.keeps_place(compiled.relations):
+            if self._source.keeps_place(compiled.relations) or self._source.place() is None:
                 return
             found = self._claim.found(kept, {})
-        if found.place is None:
-            return
         name, show = self._configuration.name, self._source.show
         with self.reaching.reachable("sink", SinkError):
             found = replace(found, place=None)
