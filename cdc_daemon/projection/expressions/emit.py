@@ -62,13 +62,15 @@ class Emitter(Source):
     def _bound(self, parts: Sequence[Tree]) -> tuple[str, list[str]]:
         """A test whether any part is NULL (empty if none can be), and the name of each after it.
 
-        Where a later part could fail, all run before any is looked at: so does PostgreSQL.
+        What could fail runs also where another part is NULL; where a later part could, all run
+        before any is looked at: so does PostgreSQL.
         """
         checks, names = [], []
-        eager = any(map(may_raise, parts[1:])) and any(map(may_be_null, parts))
+        has_nulls = any(map(may_be_null, parts))
+        eager = has_nulls and any(map(may_raise, parts[1:]))
         for part in parts:
             code = self.value(part)
-            if not may_be_null(part) and not (eager and may_raise(part)):
+            if not may_be_null(part) and not (has_nulls and may_raise(part)):
                 names.append(code)
             elif code.isidentifier():
                 checks.append(f"{code} is None")

@@ -146,6 +146,7 @@ def test_condition_must_be_boolean() -> None:
     [
         ("1 / (id - 12)", "division_by_zero"),
         ("id * 9223372036854775807", "numeric_value_out_of_range"),
+        ("(1 / (id - 12) is not null) <= (nullif(name, name) = 'a')", "division_by_zero"),
         ("name::int", "invalid_text_representation"),
         ("price::numeric(3,2)", "numeric_value_out_of_range"),
         ("split_part(name, ',', (id - 12)::int)", "invalid_parameter_value"),
