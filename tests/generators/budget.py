@@ -24,7 +24,7 @@ def seeded() -> tuple[int, random.Random]:
 def _own_seed() -> int:
     """A new one, or with PROPERTY_SEEDS_OF the same one for the same text and test.
 
-    CI gives its commit's content: a commit passes or fails for what it is, wherever it runs.
+    CI gives `.ci/worlds`: it tries the worlds that were tried before, wherever it runs.
     """
     commit = os.environ.get("PROPERTY_SEEDS_OF")
     if not commit:
