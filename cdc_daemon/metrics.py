@@ -62,12 +62,14 @@ class Metrics:
         self._spilled = self._counter(
             "cdc_transaction_spilled_bytes_total", "Folded on disk", "pipeline"
         ).labels(pipeline)
-        self._streamed = self._gauge(
-            "cdc_transactions_streamed", "Read in parts before they end", "pipeline"
-        ).labels(pipeline)
-        self._held = self._gauge(
-            "cdc_transactions_held_bytes", "Folded, and not committed", "pipeline"
-        ).labels(pipeline)
+        self._streamed, self._held, self.documents_unfilled = (
+            self._gauge(name, meaning, "pipeline").labels(pipeline)
+            for name, meaning in (
+                ("cdc_transactions_streamed", "Read in parts before they end"),
+                ("cdc_transactions_held_bytes", "Folded, and not committed"),
+                ("cdc_documents_unfilled", "Waiting for a value that the source left out"),
+            )
+        )
         self._dead_letters = self._counter(
             "cdc_dead_letters_total", "Dead letters stored", "pipeline", "projection", "reason"
         )

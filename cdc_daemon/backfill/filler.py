@@ -67,11 +67,7 @@ class HoleFiller:
         self._thread: threading.Thread | None = None
         self._nudging = Nudging(delivery.monitor.nudge_soon)
         delivery.dispatcher.leave_out = self._leave_out
-
-    @property
-    def waiting(self) -> int:
-        """How many documents wait."""
-        return len(self._holes)
+        self._show()
 
     @property
     def active(self) -> bool:
@@ -134,6 +130,7 @@ class HoleFiller:
             self._holes.settled(filled.name)
         self._delivery.dispatcher.release()
         self._delivery.progress.unfilled = self._holes.held()
+        self._show()
         self._nudging.waits(received, self._holes.waits_for())
         if not self._asked_for and (keys := self._holes.to_ask(MOST_KEYS)):
             self._ask(keys)
@@ -149,6 +146,9 @@ class HoleFiller:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _show(self) -> None:
+        self._delivery.metrics.documents_unfilled.set(len(self._holes))
 
     def _leave_out(self, index: str, document_id: bytes, content: bytes) -> None:
         """A document lacks a value (the dispatcher calls it)."""

@@ -1,11 +1,16 @@
-"""Makes the publication right where the source is: on the server itself, or on its primary."""
+"""Makes the publication right where the source is: on the server itself, or on its primary.
+
+And says how tables are its members then: what is altered later is another text.
+"""
 
 from __future__ import annotations
 
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from cdc_daemon.errors import NotYetError
 from connectors.postgres.chunkreader import wal_pages
+from connectors.postgres.membership import memberships
 from connectors.postgres.primary import end_of_log
 from connectors.postgres.publication import (
     ensure_publication,
@@ -52,6 +57,20 @@ def publish_on_primary(
         publish(connection, name, relations, manage=manage)
         end = end_of_log(connection, wal_pages(connection))
     wait_replayed(standby, end)
+
+
+def published(connection: Connection, name: str, relations: Sequence[Relation]) -> dict[str, str]:
+    """How each of `relations` is a member of the publication, which was right just now.
+
+    Raises NotYetError where somebody has altered it meanwhile: whoever compares it later with what
+    was altered already would find it as it was, whatever it leaves out.
+    """
+    found = memberships(connection, name, relations)
+    # Only now: what is altered from here on is another text than what was read.
+    if find_missing(connection, name, relations):
+        text = f"publication {name} was altered while it was looked at"
+        raise NotYetError(text, reason="altered")
+    return found
 
 
 def require_may_publish_on_primary(

@@ -29,6 +29,7 @@ from connectors.postgres.publication import find_missing, listed_columns, requir
 from connectors.postgres.publishing import (
     publish,
     publish_on_primary,
+    published,
     require_may_publish_on_primary,
 )
 from connectors.postgres.replayed import numbered_by_position
@@ -165,7 +166,7 @@ class PostgresSource:
         warn_of_children(connection, relations)
         for table, column, types in unknown_columns(relations):
             log.warning("type_unknown", table=table, column=column, types=types)
-        return memberships(connection, self._publication, relations)
+        return published(connection, self._publication, relations)
 
     def memberships(self, relations: Sequence[Relation]) -> dict[str, str]:
         """Of those that are in the publication."""

@@ -256,14 +256,24 @@ class SinkSuite(StoresSuite):
         """A generation is found by its index until it is dropped; dropping twice is quiet."""
         assert sink.find_generation(generation.index) == generation.uuid
         assert sink.find_generation(generation.projection) is None
-        assert not sink.is_searched(generation.projection)
         sink.publish(generation)
         assert sink.find_generation(generation.projection) is None
-        assert sink.is_searched(generation.projection)
         sink.drop_generation(generation)
         sink.drop_generation(generation)
-        assert not sink.is_searched(generation.projection)
         assert sink.find_generation(generation.index) is None
+
+    def test_knows_what_is_searched(self, sink: Sink, search: Search) -> None:
+        """From the first that is published on, whichever it is, and not by what is only made."""
+        model = read_model()
+        first, second = sink.create_generation(model), sink.create_generation(model)
+        assert not sink.is_searched(model.name)
+        for published in (first, second):
+            sink.publish(published)
+            assert sink.is_searched(model.name)
+        sink.drop_generation(first)
+        assert sink.is_searched(model.name)
+        assert search(model.name) == {}
+        sink.drop_generation(second)
 
     def test_drops_no_successor(self, sink: Sink, generation: Generation) -> None:
         """Dropping a generation leaves another one alone that has the same index name."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cdc_daemon.embedded import OpenSearchServer
+    from cdc_daemon.events import Generation
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,16 @@ class TestOpenSearch(SinkSuite):
             answer = orjson.loads(urllib3.request("GET", url).data)
             assert answer[made.index]["settings"]["index"]["refresh_interval"] == "30s"
         sink.drop_generation(made)
+
+    def test_what_is_deleted_is_searched_no_longer(
+        self,
+        sink: OpenSearchSink,
+        generation: Generation,  # noqa: F811 - the fixture
+    ) -> None:
+        """The alias goes with its index."""
+        sink.publish(generation)
+        sink.drop_generation(generation)
+        assert not sink.is_searched(generation.projection)
 
     def test_deletes_what_is_older_on_every_shard(
         self, sink: OpenSearchSink, search: Search

@@ -15,6 +15,7 @@ from tests.conformance.sink_suite import (  # noqa: F401 - fixtures of the suite
     Search,
     SinkSuite,
     generation,
+    index,
     writer,
 )
 from tests.conftest import fresh_database
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cdc_daemon.embedded import PostgresServer
+    from cdc_daemon.events import Generation
+    from cdc_daemon.ports import Writer
 
 SCHEMA = "read models"
 
@@ -69,3 +72,22 @@ class TestReadTables(SinkSuite):
     """PostgreSQL, a real one."""
 
     keeps_text = False
+
+    def test_what_a_view_still_shows_is_searched(
+        self,
+        config: ReadTablesConfig,
+        sink: ReadTables,
+        writer: Writer,  # noqa: F811 - the fixture
+        generation: Generation,  # noqa: F811 - the fixture
+        search: Search,
+    ) -> None:
+        """Also of a table that was given up: a view keeps it, with its rows, until it is gone."""
+        writer.write([index(generation, "shown", 1)])
+        sink.publish(generation)
+        sink.drop_generation(generation)
+        assert list(search(generation.projection)) == ["shown"]
+        assert sink.is_searched(generation.projection)
+        view = sql.Identifier(SCHEMA, generation.projection)
+        with psycopg.connect(config.dsn.get_secret_value()) as connection:
+            connection.execute(sql.SQL("drop view {}").format(view))
+        assert not sink.is_searched(generation.projection)

@@ -212,6 +212,15 @@ class Schema:
             }
         return {model.name: model.query(keys[model.table.sql]) for model in self.models}
 
+    def described(self) -> str:
+        """For a failure: the publication, and what the daemon says of itself."""
+        running = self.daemon.running
+        with psycopg.connect(self.dsn) as connection:
+            query = "select xmin, * from pg_publication where pubname = %s"
+            published = connection.execute(query, [f"cdc_{self.name}"]).fetchall()
+        metrics = running.metrics() if running.is_running else {}
+        return f"{published}\n{metrics}\n{running.status()}\n{running.tail()}"
+
     def _has_read_all(self) -> bool:
         running = self.daemon.running
         assert running.is_running, f"the daemon has ended:\n{running.tail()}"
@@ -233,7 +242,7 @@ def played(schema: Schema, is_over: Callable[[], bool]) -> Counter[str]:
     except BaseException as error:
         error.add_note("\n".join(line for table in schema.tables for line in table.ddl()))
         error.add_note("\n".join(map(str, schema.models)))
-        error.add_note(f"{schema.daemon.running.status()}\n{schema.daemon.running.tail()}")
+        error.add_note(schema.described())
         raise
     schema.remove()
     return sum((change.done for change in schema.changes), schema.counts)

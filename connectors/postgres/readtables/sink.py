@@ -95,7 +95,7 @@ class ReadTables:
         return generations.find_uuid(self._server, index)
 
     def is_searched(self, projection: str) -> bool:
-        """Whether the view is there."""
+        """Whether the view is there: what one shows is found, also a table that was given up."""
         return generations.is_shown(self._server, projection)
 
     def shows_at_once(self, index: str) -> bool:  # noqa: ARG002 - the port has it

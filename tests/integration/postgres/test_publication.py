@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
-from cdc_daemon.errors import RetryError, SourceError
+from cdc_daemon.errors import NotYetError, RetryError, SourceError
 from cdc_daemon.events import ChangeKind
 from cdc_daemon.ports import TableRequest
 from connectors.postgres import publication
 from connectors.postgres.generated import STREAMED_VERSION
+from connectors.postgres.membership import memberships
 from tests.generators.existing_rows import existing_rows
 from tests.integration.postgres.conftest import (
     WAIT_SECONDS,
@@ -107,6 +108,27 @@ def test_publications_that_leave_something_out(
     for statement in str(caught.value).partition("as the owner: ")[2].split("; "):
         connection.execute(statement.encode())
     make_source().prepare(describe(source, "t"))
+
+
+def test_a_publication_that_is_altered_while_a_start_looks_at_it(
+    connection: Connection, source: PostgresSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it leaves out from then on is in no stream: who watches it must find it altered."""
+    connection.execute("create table t (id int primary key)")
+    relations = describe(source, "t")
+    source.prepare(relations)
+
+    def altered(*args: Any) -> dict[str, str]:
+        connection.execute("alter publication pub set (publish = 'insert')")
+        return memberships(*args)
+
+    monkeypatch.setattr("connectors.postgres.publishing.memberships", altered)
+    with pytest.raises(NotYetError, match="was altered while it was looked at"):
+        source.prepare(relations)
+    monkeypatch.undo()
+    assert not source.keeps_place(relations)
+    source.prepare(relations)
+    assert source.keeps_place(relations)
 
 
 @pytest.mark.parametrize("columns", ["id, name", "id, name, born"])

@@ -125,12 +125,12 @@ def assert_stops(daemon: RunningDaemon) -> None:
     assert "kafka-acls" in daemon.tail()
 
 
-RELAYED, FOLLOWED, SHARED, _ = (
+RELAYED, WAITED_FOR, FOLLOWED, SHARED, _ = (
     block.replace("\\\n", " ").splitlines()
     for block in re.findall(r"```sh\n(kafka-acls.*?)```", PAGE, re.DOTALL)
 )
-"""Commands of the page: for a relay, for a reader of its log, for replicas; those for who reads
-topics are tried elsewhere."""
+"""Commands of the page: for a relay, for one whose commits wait for projectors, for a reader of its
+log, for replicas; those for who reads topics are tried elsewhere."""
 
 
 @pytest.fixture

@@ -42,8 +42,16 @@ def test_rows_of_a_table_are_read_again_where_too_many_wait(
     with pytest.raises(ManyLeftOutError, match="more than 3 documents wait") as found:
         filler.require_all()
     assert (found.value.table, found.value.shown_by) == ("public.hotels", (300, 7))
-    assert filler.waiting == 3
     assert loading.delivery.progress.unfilled == before
+    filler.step()
+    assert shown(loading) == 3
+
+
+def shown(loading: Loading) -> float | None:
+    """How many documents wait, as the metrics say."""
+    metrics = loading.delivery.metrics
+    labels = {"pipeline": metrics.pipeline}
+    return metrics.registry.get_sample_value("cdc_documents_unfilled", labels)
 
 
 def test_who_does_not_lead_remembers_more_and_stops(
