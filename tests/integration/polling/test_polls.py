@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from cdc_daemon.errors import RetryError, SchemaChangedError, SettingError, SourceError
 from cdc_daemon.events import Change, ChangeKind, Commit
 from cdc_daemon.ports import Polling, TableRequest
+from tests.conformance.follower import decoded
 from tests.conformance.upstream import Delete, Insert, Truncate, Update
-from tests.generators.existing_rows import planned, read_chunks
+from tests.generators.existing_rows import existing_rows, planned, read_chunks
 
 if TYPE_CHECKING:
     from cdc_daemon.events import Event
@@ -174,6 +175,23 @@ def test_a_row_that_only_a_chunk_has_seen_is_deleted(poll: Poll) -> None:
     polled.upstream.commit(Delete("a"))
     polled.poll()
     assert polled.rows == {}
+
+
+@pytest.mark.parametrize("by", ["xmin", "comparison", BY_COLUMN])
+def test_a_row_that_only_a_chunk_has_seen_otherwise_is_given(poll: Poll, by: object) -> None:
+    """It is again as the poll before has read it: what was loaded isn't, and must be mended."""
+    polled = poll(by=by)
+    polled.load()
+    polled.upstream.commit(Insert("a", "one"), Insert("b", "two"), Insert("c", "three"))
+    polled.poll()
+    polled.upstream.commit(Update("a", "other"), Delete("b"))
+    polled.rows = dict(map(decoded, existing_rows(polled.source, polled.relation)))
+    assert polled.rows == {"a": "other", "c": "three"}
+    polled.upstream.commit(Update("a", "one"), Insert("b", "two"))
+    assert len(polled.poll()) == 2, "c isn't given once more"
+    assert polled.rows == {"a": "one", "b": "two", "c": "three"}
+    polled.upstream.write("update item set note = note where id = 'a'")
+    polled.poll_in_vain()
 
 
 def test_what_is_given_is_on_the_disk_of_the_server(poll: Poll) -> None:
