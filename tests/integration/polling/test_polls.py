@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -274,6 +275,42 @@ def test_a_column_of_another_type_is_not_read_as_before(poll: Poll) -> None:
     polled.upstream.write("alter table item alter column note type int using 1")
     with pytest.raises(SchemaChangedError, match="note"):
         read_for_ever(polled.source)
+
+
+@pytest.mark.parametrize("by", ["xmin", BY_COLUMN])
+@pytest.mark.parametrize(
+    "shows", [{"is_open": True}, {"missing": frozenset({"made"})}], ids=["every", "named"]
+)
+def test_a_column_that_is_added_and_filled_is_not_read_without_it(
+    poll: Poll, by: object, shows: dict[str, Any]
+) -> None:
+    """Later polls may not read these rows again: this one counts for nothing."""
+    polled = poll(by=by)
+    polled.relations = [replace(polled.relation, **shows)]
+    polled.load()
+    polled.upstream.commit(Insert("a"))
+    polled.poll()
+    with psycopg.connect(polled.upstream.dsn) as connection:
+        connection.execute("alter table item add made text")
+        connection.execute("update item set made = 'new', updated_at = clock_timestamp()")
+    with pytest.raises(SchemaChangedError, match="column made was added") as caught:
+        read_for_ever(polled.source)
+    assert caught.value.in_catalog
+    polled.die()
+    polled.relations = polled.source.describe([TableRequest("item", ("id", "made"))])
+    polled.go_on(polled.commits[-1].position)
+    polled.poll()
+    assert polled.rows == {"a": "new"}
+
+
+def test_a_column_that_nobody_shows_is_of_no_matter(poll: Poll) -> None:
+    """The poll goes on as if it weren't there."""
+    polled = poll(by="xmin")
+    polled.upstream.commit(Insert("a"))
+    polled.load()
+    polled.upstream.write("alter table item add made text; update item set note = 'b', made = 'c'")
+    polled.poll()
+    assert polled.rows == {"a": "b"}
 
 
 def read_for_ever(source: Source) -> None:
