@@ -4,6 +4,11 @@ A value can change without its row in four ways, and each leaves its mark: anoth
 name (`place`) or its type is another (`meaning`); somebody altered the column (`version`) and the
 table was rewritten; the column is new, and rows from before have a default; or rows came and went
 as whole partitions. What leaves no such mark (VACUUM FULL, a default, a grant) alters nothing.
+
+A column that was added empty and filled since is no reason to read rows again, because changes that
+come have its values. That holds only if nobody reads by the columns of before what such a change
+has written: who plans chunks, looks rows up or polls looks whether the table has more columns by
+then (`Relation.added`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Chunks that the stream has passed: into the lanes, or into the state, while there is room.
 
-Documents that the stream has taken out of a chunk may wait for a value that it left out. So long
-the chunk counts as not durable: nobody searches a new index, and nothing is deleted from one as
-belonging to no row, before they are there; and after a crash the chunk is read again.
+Documents that the stream has taken out of a chunk may wait for a value that it left out. Until they
+are there one chunk of the load counts as not durable, the last one: nobody searches a new index,
+and nothing is deleted from one as belonging to no row. It is read again after a crash, and waits
+until the stream has come by what left the value out, once more.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Releasing:
         self._delivery = delivery
         self._joined = joined
         self._written: deque[Written] = deque()
-        self._lacking: deque[tuple[Position, LoadedChunk]] = deque()
-        """Those that are in the sink; of what came up to there documents may lack a value."""
+        self._lacking: dict[int, tuple[Position, LoadedChunk]] = {}
+        """By load the last one in the sink; of what came up to there documents may lack a value."""
         self._filled: deque[Written] = deque()
         """Of which those are on their way, too."""
 
@@ -71,21 +72,26 @@ class Releasing:
         return bool(chunks)
 
     def _take_written(self) -> Iterator[LoadedChunk]:
-        """The chunks that are in the sink, but for those that lack documents."""
+        """The chunks that are in the sink, but for the last of a load that lacks documents."""
         while self._written and self._delivery.dispatcher.passed(self._written[0].mark):
             written = self._written.popleft()
             self._loads.written(written.chunk)
             if written.lacking is None:
                 yield written.chunk
-            else:
-                self._lacking.append((written.lacking, written.chunk))
+                continue
+            _, before = self._lacking.get(written.chunk.load, (None, None))
+            self._lacking[written.chunk.load] = (written.lacking, written.chunk)
+            # A load may wait for long, as where a commit isn't visible: what is left stays small.
+            if before is not None:
+                yield before
 
     def _take_filled(self) -> Iterator[LoadedChunk]:
-        """Those in which what they lacked is in the sink by now."""
+        """Those whose loads lack nothing any more: that is in the sink as well."""
         unfilled, dispatcher = self._delivery.progress.unfilled, self._delivery.dispatcher
-        while self._lacking and (unfilled is None or unfilled > self._lacking[0][0]):
-            _, chunk = self._lacking.popleft()
-            self._filled.append(Written(chunk, dispatcher.mark()))
+        for load, (received, chunk) in list(self._lacking.items()):
+            if unfilled is None or unfilled > received:
+                del self._lacking[load]
+                self._filled.append(Written(chunk, dispatcher.mark()))
         while self._filled and dispatcher.passed(self._filled[0].mark):
             yield self._filled.popleft().chunk
 

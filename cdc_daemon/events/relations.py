@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 TypeKind: TypeAlias = Literal["base", "array", "enum", "domain", "composite", "range", "multirange"]
@@ -147,6 +147,11 @@ class Relation:
             return tuple(column.name for column in self.columns if column.in_identity)
         names = {column.name for column in self.columns}
         return self.primary_key if names.issuperset(self.primary_key) else ()
+
+    def added(self, there: Iterable[str]) -> list[str]:
+        """Which of the columns that the table has now are new, and to be shown."""
+        new = frozenset(there) - self.known
+        return sorted(new if self.is_open else new & self.missing)
 
     def index_of(self, column: str) -> int:
         """The place of `column` in a row. Raises KeyError when there is no such column."""

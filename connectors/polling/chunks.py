@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from cdc_daemon.events import Chunk, Relation
     from cdc_daemon.ports import ChunkReader, ChunkRows, FoundRows
+    from connectors.polling.beside import Beside
     from connectors.polling.config import PollingConfig
     from connectors.polling.memory import Memory
 
@@ -26,6 +27,7 @@ class PollingChunkReader:
     with one to come, at a higher position: so rows needn't wait for the end of the log. A row that
     was written after a poll, is in a chunk, and gone before the next poll, is in none. So the keys
     that polls don't know are noted, and the chunk waits for the next one: it finds what is gone.
+    And what is as before again is given by the next poll, because somebody has read (`Beside`).
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class PollingChunkReader:
         config: PollingConfig,
         memory: Memory | None,
         begun: Callable[[], Position],
+        beside: Beside,
     ) -> None:
         """`memory`: of the polls beside which rows are read, None for somebody who only looks.
 
@@ -43,6 +46,7 @@ class PollingChunkReader:
         self._config = config
         self._memory = memory
         self._begun = begun
+        self._beside = beside
         self.plan = reader.plan
         self.check = reader.check
         self.settle = reader.settle
@@ -52,7 +56,8 @@ class PollingChunkReader:
     def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
         """As of one snapshot; rows that count as deleted are left out."""
         condition = self._not_deleted(relation, where)
-        return self._noted(relation, self._reader.read(relation, chunk, condition))
+        with self._beside.reading():
+            return self._noted(relation, self._reader.read(relation, chunk, condition))
 
     def read_keys(
         self,
@@ -63,7 +68,9 @@ class PollingChunkReader:
     ) -> FoundRows:
         """As of one snapshot; rows that count as deleted are left out here as well."""
         condition = self._not_deleted(relation, where)
-        return self._noted(relation, self._reader.read_keys(relation, columns, keys, condition))
+        with self._beside.reading():
+            found = self._reader.read_keys(relation, columns, keys, condition)
+            return self._noted(relation, found)
 
     def _not_deleted(self, relation: Relation, where: str) -> str:
         conditions = [where] if where else []

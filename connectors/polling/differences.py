@@ -5,6 +5,7 @@ Rows may be read again that have been given already: then they are as they are r
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cdc_daemon.errors import ConfigurationError, RejectedError
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
     from connectors.polling.seen import Seen
 
 _NULL: Final = b"null"
+
+
+class Given(Enum):
+    """Which rows a poll gives."""
+
+    OTHER = auto()
+    """Those that aren't as they are remembered."""
+    NEW = auto()
+    """Those that are new: not everything is remembered yet."""
+    NEW_OR_OTHER = auto()
+    """Both: somebody may have read a new row as it was before it became what is remembered."""
 
 
 class Line(NamedTuple):
@@ -97,14 +109,12 @@ class Decoder:
 class Differences:
     """Of one table, while a poll reads it."""
 
-    def __init__(
-        self, relation: Relation, memory: Memory, seen: Seen, *, fills: bool = False
-    ) -> None:
-        """`fills`: not everything is remembered yet, so only what is `new` is given."""
+    def __init__(self, relation: Relation, memory: Memory, seen: Seen, given: Given) -> None:
         self._relation = relation
         self._memory = memory
         self._seen = seen
-        self._fills = fills
+        self._gives_new = given is not Given.OTHER
+        self._gives_other = given is not Given.NEW
         self._decoder = Decoder(relation)
         self.table = memory.table(relation.qualified_name)
 
@@ -122,7 +132,7 @@ class Differences:
             same = was is not None and (was.digest, was.values) == (digest, values)
             if not same:
                 put.append((key, digest, values))
-            if line.new if self._fills else not same:
+            if (self._gives_new and line.new) or (self._gives_other and not same):
                 given.append((key, values))
                 changes.append(self._change(line, values, was))
         self._memory.put(self.table, put)

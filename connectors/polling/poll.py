@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cdc_daemon.errors import RejectedError, RetryError, SchemaChangedError
 from cdc_daemon.events import Commit, Watermark
 from connectors.polling.choosing import EVERY_ROW, highest, rows, written_since
-from connectors.polling.differences import Differences, read_lines
+from connectors.polling.differences import Differences, Given, read_lines
 from connectors.polling.kept import Bound, Poll
 from connectors.polling.seen import Seen
 from connectors.postgres.visibility import read_snapshot
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cdc_daemon.events import Change, Event, Position
+    from connectors.polling.beside import Beside
     from connectors.polling.kept import Known
     from connectors.polling.memory import Memory
     from connectors.polling.session import Session
@@ -51,14 +52,16 @@ class Count:
 class UnderWay:
     """A poll that goes on."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a poll is made of
         self,
         session: Session,
         memory: Memory,
         tables: Sequence[Table],
         last: Poll,
         source_id: str,
+        *,
         began: Callable[[str], int],
+        beside: Beside,
     ) -> None:
         """`last`: the poll before. `began` is told the snapshot, and gives the poll its number."""
         self._session = session
@@ -67,6 +70,7 @@ class UnderWay:
         self._last = last
         self._source_id = source_id
         self._began = began
+        self._beside = beside
         self._seen = Seen()
         self._read: dict[int, Read] = {}
         """By the table's number in the memory."""
@@ -78,11 +82,13 @@ class UnderWay:
     def pieces(self, position: Position, source_time: float) -> Iterator[Sequence[Event]]:
         """Its events; all of it is remembered on disk before the last one is given."""
         self._memory.begin()
+        self._beside.begin()
         files = self._files()
         with self._session.snapshot() as seen:
             number = self._began(seen)
+            gives_same = self._beside.may_have_read()
             for table in self._tables:
-                yield from self._changes(table, seen)
+                yield from self._changes(table, seen, gives_same=gives_same)
         ending = [number for number, read in self._read.items() if read.whole or read.forgets]
         for known in self._memory.unseen(ending, self._seen):
             yield self._end_of(known)
@@ -99,12 +105,13 @@ class UnderWay:
     def _files(self) -> list[str | None]:
         return [self._session.files(table.relation) for table in self._tables]
 
-    def _changes(self, table: Table, seen: str) -> Iterator[Sequence[Change]]:
-        """Those of one table, but for rows that are gone."""
+    def _changes(self, table: Table, seen: str, *, gives_same: bool) -> Iterator[Sequence[Change]]:
+        """Those of one table, but for rows that are gone; `gives_same`: all that was written."""
         before, now = self._last.bounds[table.name], time.time()
         whole = table.is_compared(before, now)
         fills = whole and not before.is_filled
-        differences = Differences(table.relation, self._memory, self._seen, fills=fills)
+        given = Given.NEW if fills else Given.NEW_OR_OTHER if gives_same else Given.OTHER
+        differences = Differences(table.relation, self._memory, self._seen, given)
         self._read[differences.table] = Read(differences, whole, not table.config.compares)
         self._bounds[table.name] = Bound(
             seen,
@@ -117,7 +124,7 @@ class UnderWay:
             table.relation,
             EVERY_ROW if whole else table.since(before, snapshot),
             gone=table.config.deleted or "",
-            new=written_since(read_snapshot(before.seen), snapshot) if fills else "",
+            new="" if given is Given.OTHER else written_since(read_snapshot(before.seen), snapshot),
         )
         for lines in self._session.copy(statement, table.name):
             self.count.rows_read += len(lines)

@@ -13,6 +13,7 @@ import structlog
 from cdc_daemon.errors import RetryError
 from cdc_daemon.events import NOWHERE, Position
 from cdc_daemon.ports import PollReport
+from connectors.polling.beside import Beside
 from connectors.polling.poll import UnderWay
 from connectors.polling.timetable import Timetable
 from connectors.postgres.claiming import position_of_read
@@ -43,7 +44,7 @@ class Followed:
 
 
 class Polls:
-    """One thread polls; `want`, `begun`, `reads` and `report` are for others as well."""
+    """One thread polls; `want`, `begun`, `reads`, `beside` and `report` are for others as well."""
 
     def __init__(self, config: PollingConfig, wake_fd: int) -> None:
         self._on_demand = config.on_demand
@@ -52,6 +53,7 @@ class Polls:
         self._timetable = Timetable(config.schedule)
         self._wake_fd = wake_fd
         self.reads = Reads()
+        self.beside = Beside()
         self._followed: Followed | None = None
         self._last: Poll | None = None
         self._under_way: UnderWay | None = None
@@ -71,6 +73,7 @@ class Polls:
         self.stop()
         self._followed, self._last, self._still = followed, last, None
         self._begun = Position(_highest(last, followed.memory) + 1)
+        self.beside.begin_again()
         self._timetable.again()
 
     def stop(self) -> bool:
@@ -130,7 +133,8 @@ class Polls:
             followed.tables,
             last,
             followed.source_id,
-            lambda seen: self.reads.add(read_snapshot(seen)),
+            began=lambda seen: self.reads.add(read_snapshot(seen)),
+            beside=self.beside,
         )
         self._pieces = self._under_way.pieces(position, look.time)
         self.report = replace(self.report, started_at=time.time())

@@ -141,7 +141,7 @@ class Session:
         Raises SchemaChangedError where its columns aren't what they were.
         """
         table = literal(f"{quoted(relation.schema)}.{quoted(relation.name)}")
-        types = {name: oid for name, oid in self.lines(_TYPES.format(table=table))}  # noqa: C416 - typed
+        types = {str(name): oid for name, oid in self.lines(_TYPES.format(table=table))}
         changed = [
             column.name
             for column in relation.columns
@@ -150,6 +150,9 @@ class Session:
         if changed:
             why = f"its column {', '.join(changed)} has another type now, or is gone"
             raise SchemaChangedError(relation.qualified_name, why)
+        if added := relation.added(types):  # rows may have been given values of it already
+            why = f"column {', '.join(added)} was added"
+            raise SchemaChangedError(relation.qualified_name, why, in_catalog=True)
         return self.value(_FILES.format(table=table))
 
     @contextmanager

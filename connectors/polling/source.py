@@ -138,7 +138,8 @@ class PollingSource:
         """Reads them, for another thread."""
         reader = self._database.chunk_reader(self._polls.reads, None, chunk_bytes)
         memory = self._memory if self._polls_here else None
-        return PollingChunkReader(reader, self._config, memory, self._polls.begun)
+        polls = self._polls
+        return PollingChunkReader(reader, self._config, memory, polls.begun, polls.beside)
 
     def start(
         self,

@@ -17,7 +17,7 @@ from connectors.postgres.chunks import (
     LOCK_TIMEOUT_SECONDS,
     locked_is_retried,
     plan_chunks,
-    require_same_types,
+    require_same_columns,
 )
 from connectors.postgres.condition import require_condition
 from connectors.postgres.copytext import read_line
@@ -216,7 +216,7 @@ class PostgresChunkReader:
                 if may_lock:
                     connection.execute(lock_table(relation))
                 [(oid,)] = connection.execute(_OID, [name])
-                require_same_types(connection, relation, [oid])
+                require_same_columns(connection, relation, [oid])
                 [(snapshot,)] = connection.execute(_SNAPSHOT)
                 types = key_types(connection, relation, columns, oid)
                 if where:  # else the condition would be blamed for a key that is none

@@ -27,9 +27,9 @@ else. Nobody but such statements ever waits for us."""
 _FILENODES: Final = """
 select oid, pg_relation_filenode(oid) from unnest(%s::oid[]) oid
 """
-_TYPES: Final = """
+_COLUMNS: Final = """
 select attname::text, atttypid from pg_attribute
-where attrelid = any(%s::oid[]) and attname = any(%s) and not attisdropped
+where attrelid = any(%s::oid[]) and attnum > 0 and not attisdropped
 """
 _SIZES: Final = """
 select oid, pg_relation_size(oid) / current_setting('block_size')::int, pg_table_size(oid)
@@ -63,7 +63,7 @@ def plan_chunks(connection: Connection, relation: Relation, chunk_bytes: int) ->
         connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
         leaves = _leaves(connection, relation)
         oids = [leaf.oid for leaf in leaves]
-        require_same_types(connection, relation, oids)
+        require_same_columns(connection, relation, oids)
         # Files first: a table that is rewritten in between has another one when it is read. The
         # other way round the rewritten table could be larger than what is planned for its file.
         filenodes: dict[int, int | None] = dict(connection.execute(_FILENODES, [oids]).fetchall())
@@ -76,14 +76,20 @@ def plan_chunks(connection: Connection, relation: Relation, chunk_bytes: int) ->
     ]
 
 
-def require_same_types(connection: Connection, relation: Relation, oids: Sequence[int]) -> None:
-    """Rows are decoded by the types that the columns had when the mappings were compiled."""
+def require_same_columns(connection: Connection, relation: Relation, oids: Sequence[int]) -> None:
+    """Rows are read and decoded by the columns of when the mappings were compiled.
+
+    One that was added since, and filled before the slot or the publication had the table, is in no
+    change that comes, and reading by the older columns would leave it out: for ever, because a
+    column that was added without values is no reason to read again.
+    """
     known = {column.name: column.type.oid for column in relation.columns if column.type.oid}
-    found = connection.execute(_TYPES, [list(oids), list(known)])
-    if changed := sorted({name for name, oid in found if oid != known[name]}):
-        raise SchemaChangedError(
-            relation.qualified_name, f"its column {', '.join(changed)} has another type now"
-        )
+    found = connection.execute(_COLUMNS, [list(oids)]).fetchall()
+    table = relation.qualified_name
+    if changed := sorted({name for name, oid in found if oid != known.get(name, oid)}):
+        raise SchemaChangedError(table, f"its column {', '.join(changed)} has another type now")
+    if added := relation.added(name for name, _ in found):
+        raise SchemaChangedError(table, f"column {', '.join(added)} was added", in_catalog=True)
 
 
 def _leaves(connection: Connection, relation: Relation) -> Sequence[Table]:

@@ -3,6 +3,7 @@
 A chunk holds the rows of a part of a table's keys as they are when it is read, and is put in at
 once: what happens in between is the window's. A row that moves from an unread part into a read one
 is only in the stream, without what didn't change: at the end such rows are read by their keys.
+What very many documents show is worked off in pieces, beside all that.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import json
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from cdc_daemon.assembly import JoinedProjections, wanted
+from cdc_daemon.assembly import BOUNDS, JoinedProjections, wanted
 from cdc_daemon.events import Position
 from cdc_daemon.state import Staged
 from tests.generators.json_meaning import parse
+from tests.generators.low_bounds import random_bounds
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from cdc_daemon.assembly import Assembled
+    from cdc_daemon.assembly import Assembled, Pending
     from cdc_daemon.projection.joined.plan import Plan
     from cdc_daemon.state import Store, Table
     from tests.generators.model_history import ModelHistory
@@ -43,7 +45,8 @@ class LoadingWorld:
     ) -> None:
         known = set(store.schema.projections)
         store.fit(wanted(plans), set(anew))
-        self.projections = JoinedProjections(plans, store)
+        bounds = random_bounds(history.rng) or BOUNDS
+        self.projections = JoinedProjections(plans, store, bounds)
         self.plans = plans
         self.relations = wanted(plans).relations
         self.history, self.rng, self._store = history, history.rng, store
@@ -58,11 +61,16 @@ class LoadingWorld:
         self._position = store.read(lambda batch: batch.position)
 
     def step(self) -> bool:
-        """Something happens; whether all is loaded and written."""
-        work = [self._transact, self._load, self._count, self._write]
+        """Something happens; whether all is loaded and written, but for wide changes."""
+        work = [self._transact, self._load, self._count, self._write, self._fan_out]
         self.rng.choice(work)()
         self.projections.look_again()
         return not (self._unread or self.projections.held or self._after)
+
+    def settle(self) -> None:
+        """Nothing more comes: go on until every document shows all of it."""
+        while self.projections.wide_open():
+            self._fan_out()
 
     def documents(self, plan: Plan) -> dict[str, Any]:
         """What the sink has, by id."""
@@ -82,7 +90,18 @@ class LoadingWorld:
                 staged.put(change)
         pending = self.projections.apply([(staged, self._position)])
         staged.close()
+        if self.projections.has_more:
+            pending = self.projections.pending()
         self._counts["held back"] += len(self.projections.held)
+        self._counts["left to fan-outs"] += bool(self.projections.wide_open())
+        self._give_out(pending)
+
+    def _fan_out(self) -> None:
+        pending = self.projections.fan_out()
+        self._counts["fanned out"] += len(pending)
+        self._give_out(pending)
+
+    def _give_out(self, pending: Iterable[Pending]) -> None:
         assembly = self.projections.assemble(pending)
         self._send(assembly.position, assembly.documents)
 

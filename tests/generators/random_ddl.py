@@ -56,7 +56,8 @@ class SchemaSteps:
     def all(self) -> list[Step]:
         """Of the frequent ones several."""
         steps: list[Step] = [
-            *(self.add_column, self.add_column, self.drop_column, self.rename_column),
+            *(self.add_column, self.add_column, self.add_and_fill_column),
+            *(self.drop_column, self.rename_column),
             *(self.retype_column, self.retype_mapped_column, self.make_anew, self.rename_label),
             *(self.add_generated, self.add_generated, self.drop_generated, self.make_plain),
             *(self.change_key, self.retype_key, self.alter_publication),
@@ -80,6 +81,13 @@ class SchemaSteps:
         name, (kind, default) = rng.choice(list(EXTRA.items()))
         given = rng.choice(("", f"default {default}", f"not null default {default}"))
         self._alter(cursor, f"add column {name} {kind} {given}")
+
+    def add_and_fill_column(self, cursor: psycopg.Cursor, rng: Random) -> None:
+        """Empty, and of some rows filled at once: who reads by the columns of before misses it."""
+        name, (kind, value) = rng.choice(list(EXTRA.items()))
+        self._alter(cursor, f"add column {name} {kind}")
+        some = f"n % 5 = {rng.randrange(5)}"
+        _run(cursor, f"update {self._table.sql} set {name} = {value} where {some}")
 
     def drop_column(self, cursor: psycopg.Cursor, rng: Random) -> None:
         """If it is there."""

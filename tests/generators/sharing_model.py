@@ -309,17 +309,20 @@ class Replica:
         return Position(min(known, self.durable(run))) if others else Position(self.durable(run))
 
     def join(self) -> None:
-        """Want slots, where nothing is unknown that others may not have written yet."""
+        """Want slots where nothing is unknown that others may not have written yet, or where there
+        are some by now; else give up what the group has given meanwhile, for a wish of before.
+        """  # noqa: D205 - one sentence
         run = self.run
         if run is None or (run.loading and not run.seat.leads):
             return
         if run.seat.leads:
             self.wants_slots = True
-        elif self._is_ready(run.checkpoint):
-            everywhere = complete(self.world.told, run.era, run.most, SLOTS_USED).durable
-            self.wants_slots = run.received >= everywhere
-            if run.seat != self.seat:
-                self.run = None
+            return
+        everywhere = complete(self.world.told, run.era, run.most, SLOTS_USED).durable
+        is_ready = self._is_ready(run.checkpoint) and run.received >= everywhere
+        self.wants_slots = is_ready or bool(run.seat.slots)
+        if self.wants_slots and run.seat != self.seat:
+            self.run = None
 
     def store_checkpoint(self) -> None:
         """The leader says how far all are."""

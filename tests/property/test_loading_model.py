@@ -70,6 +70,8 @@ def _load_world(rng: Random, catalog: Catalog, folder: Path, counts: Counter[str
     with new_store(folder) as store:
         loading = LoadingWorld(history, store, some, folder, counts)
         _finish(loading, rng, counts)
+        for _ in range(rng.choice((0, 4))):
+            loading.step()  # a restart may find wide changes that are open
     with found_store(folder) as store:
         tables = sorted(one.qualified_name for one in compiled.relations)
         anew = rng.sample(tables, rng.choice((0, 0, 1)))
@@ -83,6 +85,7 @@ def _finish(loading: LoadingWorld, rng: Random, counts: Counter[str]) -> None:
         assert steps < MOST_STEPS
     for _ in range(rng.randint(0, 3) * 4):
         loading.step()
+    loading.settle()
     tables = {one.qualified_name: loading.history.rows(one) for one in loading.relations}
     for plan in loading.plans:
         meant = documents(plan, tables)

@@ -66,6 +66,7 @@ def test_random_worlds(
 
 
 FLAT: dict[str, Any] = {"hotels": {"from": "hotel", "fields": ["id", "name"]}}
+FILLED_COLUMNS = 4
 RARELY = {"type": "polling", "interval": "1h"}
 
 
@@ -145,6 +146,25 @@ def test_the_way_changes_come_can_be_changed(
             daemon.catch_up()
             assert shown(tables)["1"]["rooms"] == [{"kind": f"{number}, later"}]
             assert daemon.terminate() == 0
+
+
+def test_columns_that_are_added_and_filled_are_shown(
+    database: Database, start_daemon: StartDaemon, tables: TableSearch
+) -> None:
+    """Whoever comes first, a poll or a look at the catalog."""
+    by_xmin = POLLING | {"interval": "20ms", "tables": {"hotel": {"by": "xmin"}}}
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute(TABLES.encode())
+        daemon = start_daemon({"hotels": {"from": "hotel", "fields": "*"}}, source=by_xmin)
+        daemon.wait_until("streaming")
+        daemon.catch_up()
+        document: dict[str, Any] = {"id": 1, "name": "Sacher"}
+        for number in range(FILLED_COLUMNS):
+            document[f"x{number}"] = number
+            with connection.transaction():
+                connection.execute(f"alter table hotel add x{number} int".encode())
+                connection.execute(f"update hotel set x{number} = {number}".encode())
+            until(lambda: shown(tables) == {"1": document}, 20, "the value is shown")
 
 
 def test_another_daemon_waits_for_its_turn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,8 +14,9 @@ from structlog.testing import capture_logs
 from cdc_daemon.errors import RetryError, SchemaChangedError, SettingError, SourceError
 from cdc_daemon.events import Change, ChangeKind, Commit
 from cdc_daemon.ports import Polling, TableRequest
+from tests.conformance.follower import decoded
 from tests.conformance.upstream import Delete, Insert, Truncate, Update
-from tests.generators.existing_rows import planned, read_chunks
+from tests.generators.existing_rows import existing_rows, planned, read_chunks
 
 if TYPE_CHECKING:
     from cdc_daemon.events import Event
@@ -175,6 +177,23 @@ def test_a_row_that_only_a_chunk_has_seen_is_deleted(poll: Poll) -> None:
     assert polled.rows == {}
 
 
+@pytest.mark.parametrize("by", ["xmin", "comparison", BY_COLUMN])
+def test_a_row_that_only_a_chunk_has_seen_otherwise_is_given(poll: Poll, by: object) -> None:
+    """It is again as the poll before has read it: what was loaded isn't, and must be mended."""
+    polled = poll(by=by)
+    polled.load()
+    polled.upstream.commit(Insert("a", "one"), Insert("b", "two"), Insert("c", "three"))
+    polled.poll()
+    polled.upstream.commit(Update("a", "other"), Delete("b"))
+    polled.rows = dict(map(decoded, existing_rows(polled.source, polled.relation)))
+    assert polled.rows == {"a": "other", "c": "three"}
+    polled.upstream.commit(Update("a", "one"), Insert("b", "two"))
+    assert len(polled.poll()) == 2, "c isn't given once more"
+    assert polled.rows == {"a": "one", "b": "two", "c": "three"}
+    polled.upstream.write("update item set note = note where id = 'a'")
+    polled.poll_in_vain()
+
+
 def test_what_is_given_is_on_the_disk_of_the_server(poll: Poll) -> None:
     """A commit that didn't wait for that can't be lost any more once it was polled."""
     polled = poll(by="xmin")
@@ -256,6 +275,42 @@ def test_a_column_of_another_type_is_not_read_as_before(poll: Poll) -> None:
     polled.upstream.write("alter table item alter column note type int using 1")
     with pytest.raises(SchemaChangedError, match="note"):
         read_for_ever(polled.source)
+
+
+@pytest.mark.parametrize("by", ["xmin", BY_COLUMN])
+@pytest.mark.parametrize(
+    "shows", [{"is_open": True}, {"missing": frozenset({"made"})}], ids=["every", "named"]
+)
+def test_a_column_that_is_added_and_filled_is_not_read_without_it(
+    poll: Poll, by: object, shows: dict[str, Any]
+) -> None:
+    """Later polls may not read these rows again: this one counts for nothing."""
+    polled = poll(by=by)
+    polled.relations = [replace(polled.relation, **shows)]
+    polled.load()
+    polled.upstream.commit(Insert("a"))
+    polled.poll()
+    with psycopg.connect(polled.upstream.dsn) as connection:
+        connection.execute("alter table item add made text")
+        connection.execute("update item set made = 'new', updated_at = clock_timestamp()")
+    with pytest.raises(SchemaChangedError, match="column made was added") as caught:
+        read_for_ever(polled.source)
+    assert caught.value.in_catalog
+    polled.die()
+    polled.relations = polled.source.describe([TableRequest("item", ("id", "made"))])
+    polled.go_on(polled.commits[-1].position)
+    polled.poll()
+    assert polled.rows == {"a": "new"}
+
+
+def test_a_column_that_nobody_shows_is_of_no_matter(poll: Poll) -> None:
+    """The poll goes on as if it weren't there."""
+    polled = poll(by="xmin")
+    polled.upstream.commit(Insert("a"))
+    polled.load()
+    polled.upstream.write("alter table item add made text; update item set note = 'b', made = 'c'")
+    polled.poll()
+    assert polled.rows == {"a": "b"}
 
 
 def read_for_ever(source: Source) -> None:

@@ -10,6 +10,7 @@ import pytest
 from cdc_daemon.backfill import requests as requests_module
 from cdc_daemon.backfill.control import ConflictError, UnknownNameError, Wish
 from cdc_daemon.backfill.requests import BusyError
+from cdc_daemon.backfill.todo import blocks
 from cdc_daemon.errors import ConditionError, RetryError, SourceError
 from cdc_daemon.events import UNCHANGED, Change, ChangeKind, Commit, Load, Position, Watermark
 from tests.generators.conditions import wait_until
@@ -145,9 +146,7 @@ def test_a_commit_that_no_snapshot_sees_yet_is_waited_for(
 
 
 def leave_out_a_value(loading: Loading) -> None:
-    """A repair has read all rows, and one is updated whose value the stream doesn't bring."""
-    loading.source.at = Position(500)  # chunks wait until the stream is there
-    loading.control.start(REPAIR)
+    """Rows are read, and one is updated whose value the stream doesn't bring."""
     assert wait_until(lambda: len(loading.backfill._window) > 0, 5)
     row = [b'"5"', UNCHANGED]
     loading.source.script = [
@@ -160,21 +159,45 @@ def leave_out_a_value(loading: Loading) -> None:
     loading.source.wake()
 
 
-def test_a_document_that_waits_for_a_value_is_not_deleted(make: Callable[..., Loading]) -> None:
-    """The stream has taken it out of its chunk, and can't write it yet: it stays as it was."""
-    loading = loaded(make)
-    leave_out_a_value(loading)
-    assert not wait_until(lambda: outcomes(loading) != [], 1), "its value isn't there"
-    assert loading.shown()[b'"5"'] == b'{"n":"altered"}'
-    assert loading.backfill.chunks_out == 0, "all others were read meanwhile"
-    (load,) = loading.stored().loads
-    assert load.todo, "after a crash it is taken out of its chunk once more"
+def bring_the_value(loading: Loading) -> None:
+    """A snapshot sees the update."""
     loading.source.by_key[("5",)] = [b'"5"', b'{"n":"new"}']
     loading.source.seen = Below(3000)
     assert wait_until(lambda: outcomes(loading) == ["repaired"], 10), loading.failures
     assert wait_until(lambda: len(loading.shown()) == 2000, 5), "the ghost is gone"
     assert loading.shown()[b'"5"'] == b'{"n":"new"}'
     assert wait_until(lambda: loading.stored().loads == (), 5)
+
+
+def test_a_document_that_waits_for_a_value_is_not_deleted(make: Callable[..., Loading]) -> None:
+    """The stream has taken it out of its chunk, and can't write it yet: it stays as it was."""
+    loading = loaded(make)
+    loading.source.at = Position(500)  # chunks wait until the stream is there
+    loading.control.start(REPAIR)
+    leave_out_a_value(loading)
+    assert not wait_until(lambda: outcomes(loading) != [], 1), "its value isn't there"
+    assert loading.shown()[b'"5"'] == b'{"n":"altered"}'
+    assert loading.backfill.chunks_out == 0, "all others were read meanwhile"
+    # A chunk that is read again after a crash is enough.
+    assert wait_until(lambda: [load.rows for load in loading.stored().loads] == [1900], 5)
+    assert [blocks(load.todo or ()) for load in loading.stored().loads] == [1]
+    bring_the_value(loading)
+
+
+def test_nor_is_it_after_a_restart(make: Callable[..., Loading]) -> None:
+    """What left the value out comes again before the chunk that is read again may go."""
+    load = Load(TABLE, ("hotels",), tuple(PLANNED[19:]), rows=1900, since=Position(90))
+    loading = make(load=load)
+    for number in range(1900):
+        loading.write(number, 95, b'{"n":%d}' % (number % 100))
+    loading.write(5, 80, b'{"n":"altered"}')
+    loading.write(9999, 89, b'{"n":"a ghost"}')
+    loading.source.at = Position(500)
+    loading.start()
+    leave_out_a_value(loading)
+    assert not wait_until(lambda: outcomes(loading) != [], 1), "its value isn't there"
+    assert loading.sink.index(loading.index).documents[b'"5"'] == (80, b'{"n":"altered"}')
+    bring_the_value(loading)
 
 
 def test_a_repair_goes_on_after_a_restart(make: Callable[..., Loading]) -> None:
