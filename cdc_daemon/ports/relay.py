@@ -92,9 +92,10 @@ class Relay(Protocol):
     def passed(self, position: Position) -> None:
         """Everything up to there was written, though no transaction ends there."""
 
-    def settle(self, checkpoint: Checkpoint, meanwhile: Callable[[], None]) -> None:
+    def settle(self, checkpoint: Checkpoint, meanwhile: Callable[[], None], *, seen: bool) -> None:
         """Return when all that was written is durable, all of it at once, with the checkpoint.
 
+        `seen`: and once readers of it see it, which may be a moment later.
         Calls `meanwhile` several times a second while it waits; what that raises ends the wait.
         Raises RetryError when nobody knows: open it again, and see what the checkpoint says.
         """

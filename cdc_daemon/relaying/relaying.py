@@ -216,7 +216,9 @@ class Relaying:
         if not held and self.received > self.checkpoint.position:
             self._relay.passed(self.received)
         checkpoint = replace(self.checkpoint, position=self.received, loads=self._snapshot.loads)
-        self._relay.settle(checkpoint, self._meanwhile)
+        # Not before: what commits wait for is that readers see what they wrote.
+        seen = held > 0 and (self._strong.is_expected or self._strong.waited_for)
+        self._relay.settle(checkpoint, self._meanwhile, seen=seen)
         self.checkpoint = checkpoint
         self._settled_at = time.monotonic()
         self._metrics.relay_settled(held, self._settled_at - began)

@@ -44,6 +44,7 @@ _NO_LEADER: Final = frozenset(
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
@@ -171,17 +172,20 @@ class Topics:
         """The first offset that each partition still has."""
         return self._offsets(places, OffsetSpec.earliest())
 
-    def ends(self, places: Sequence[Place]) -> dict[Place, int]:
-        """The offset behind the last message of each, as far as transactions have ended."""
-        return self._offsets(places, OffsetSpec.latest())
+    def ends(
+        self, places: Sequence[Place], *, seen: bool = True, seconds: float = ASK_SECONDS
+    ) -> dict[Place, int]:
+        """The offset behind the last message of each, as far as transactions have ended.
+
+        Not `seen`: of transactions that haven't as well.
+        """
+        level = IsolationLevel.READ_COMMITTED if seen else IsolationLevel.READ_UNCOMMITTED
+        return self._offsets(places, OffsetSpec.latest(), level, seconds)
 
     def written(self, topics: Iterable[Topic]) -> dict[str, int]:
         """How far each was written, of open transactions as well: the sum over its partitions."""
-        found = self._offsets(
-            places_of(topics), OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED
-        )
         written: Counter[str] = Counter()
-        for place, end in found.items():
+        for place, end in self.ends(places_of(topics), seen=False).items():
             written[place.topic] += end
         return dict(written)
 
@@ -264,6 +268,7 @@ class Topics:
         places: Sequence[Place],
         which: OffsetSpec,
         level: IsolationLevel = IsolationLevel.READ_COMMITTED,
+        seconds: float = ASK_SECONDS,
     ) -> dict[Place, int]:
         if not places:
             return {}
@@ -272,7 +277,7 @@ class Topics:
             asked = self._connected().list_offsets(
                 {TopicPartition(*place): which for place in places},
                 isolation_level=level,
-                request_timeout=ASK_SECONDS,
+                request_timeout=seconds,
             )
             return {
                 Place(at.topic, at.partition): int(answer.result().offset)
@@ -280,11 +285,13 @@ class Topics:
             }
 
         with self._mapped("read where topics begin and end"):
-            return self._once_ready(ask, _NO_LEADER)
+            return self._once_ready(ask, _NO_LEADER, seconds)
 
-    def _once_ready(self, ask: Callable[[], Answer], not_yet: Collection[int]) -> Answer:
+    def _once_ready(
+        self, ask: Callable[[], Answer], not_yet: Collection[int], seconds: float = ASK_SECONDS
+    ) -> Answer:
         """What was asked; where it fails so, again, by a client that knows nothing of before."""
-        until = time.monotonic() + ASK_SECONDS
+        until = time.monotonic() + seconds
         while True:
             try:
                 return ask()

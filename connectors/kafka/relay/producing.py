@@ -113,7 +113,7 @@ class Transactions:
         self.written[topic] += 1
 
     def end(self, meanwhile: Callable[[], None]) -> None:
-        """Return once all of the transaction is seen. Calls `meanwhile` while it waits."""
+        """Return once all of the transaction will be seen. Calls `meanwhile` while it waits."""
         producer = self._begun()
         while True:
             try:

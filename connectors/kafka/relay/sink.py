@@ -18,6 +18,7 @@ from connectors.kafka.relay.doctor import examine, require_usable
 from connectors.kafka.relay.envelope import Envelopes, Marks, Message
 from connectors.kafka.relay.observing import GroupsObserver
 from connectors.kafka.relay.producing import Transactions
+from connectors.kafka.relay.seeing import wait_until_seen
 from connectors.kafka.relay.tables import Shape
 from connectors.kafka.relay.tails import Tails
 from connectors.kafka.relay.topics import RelayTopics
@@ -77,7 +78,7 @@ class KafkaRelay:
 
     def store(self, checkpoint: Checkpoint) -> None:
         """In a transaction of its own."""
-        self.settle(checkpoint, lambda: None)
+        self.settle(checkpoint, lambda: None, seen=False)
 
     def preflight(self, relations: Sequence[Relation]) -> None:
         """Topics that are there must fit."""
@@ -190,13 +191,15 @@ class KafkaRelay:
         if self._log is not None:
             self._write_log([self._log.watermark(position)])
 
-    def settle(self, checkpoint: Checkpoint, meanwhile: Callable[[], None]) -> None:
+    def settle(self, checkpoint: Checkpoint, meanwhile: Callable[[], None], *, seen: bool) -> None:
         """Everything is seen at once, with the checkpoint; with a sign of life where it is due."""
         self._write_heartbeat()
         written = self._transactions.written
         stored = self._tails.stored(checkpoint, written)
         self._transactions.write(message_of(stored, self._names.checkpoint))
         self._transactions.end(meanwhile)
+        if seen:
+            wait_until_seen(self._topics, self._tails.places(written), meanwhile)
         self._tails.ended(written)
 
     @property

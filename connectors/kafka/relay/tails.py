@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 from cdc_daemon.errors import StartAgainError
 from connectors.kafka.relay.checkpoints import Stored
 from connectors.kafka.relay.ends import Ends, lacking
+from connectors.kafka.topics import places_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cdc_daemon.events import Checkpoint
     from connectors.kafka.relay.topics import RelayTopics, WantedTopic
-    from connectors.kafka.topics import Topic, Topics
+    from connectors.kafka.topics import Place, Topic, Topics
 
 LOOK_SECONDS: Final = 5.0
 """How often it is looked while something is written: one question of all brokers."""
@@ -57,6 +58,10 @@ class Tails:
         """What is known once a transaction has ended that has so many messages of each topic."""
         ids = {name: topic.id for name, topic in self._there.items()}
         return Stored(checkpoint, ids, self._ends.after(written).known)
+
+    def places(self, names: Iterable[str]) -> list[Place]:
+        """The partitions of some of the topics."""
+        return places_of(self._there[name] for name in names if name in self._there)
 
     def ended(self, written: Mapping[str, int]) -> None:
         """It has. Raises StartAgainError where one is found to lack messages."""

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from cdc_daemon.config.strong import StrongConfig
 from cdc_daemon.consistency.monitor import Monitor
-from cdc_daemon.events import Begin, Change, ChangeKind, Checkpoint, Commit, Position
+from cdc_daemon.events import (
+    Begin,
+    Change,
+    ChangeKind,
+    Checkpoint,
+    Commit,
+    Position,
+    Watermark,
+)
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.relaying import relaying as module
 from cdc_daemon.relaying.relaying import Relaying
@@ -38,6 +47,8 @@ class MemoryRelay:
         self.held = 0
         self.settled: list[tuple[Position, int]] = []
         """The position of each checkpoint, and what was held."""
+        self.seen: list[bool] = []
+        """Whether each was waited for until readers see it."""
 
     def begin(self, begin: Begin) -> None:
         """Nothing to write."""
@@ -52,9 +63,16 @@ class MemoryRelay:
     def passed(self, position: Position) -> None:
         """Nothing to write."""
 
-    def settle(self, checkpoint: Checkpoint, meanwhile: Callable[[], None]) -> None:  # noqa: ARG002 - the port has it
+    def settle(
+        self,
+        checkpoint: Checkpoint,
+        meanwhile: Callable[[], None],  # noqa: ARG002 - the port has it
+        *,
+        seen: bool,
+    ) -> None:
         """Note it."""
         self.settled.append((checkpoint.position, self.held))
+        self.seen.append(seen)
         self.held = 0
 
     def wait_by(self, meanwhile: Callable[[], None]) -> None:
@@ -70,14 +88,14 @@ def transactions(first: int, last: int) -> Iterator[Event]:
         yield Commit(Position(position), 0.0)
 
 
-def follow(reads: Sequence[Sequence[Event]]) -> MemoryRelay:
+def follow(reads: Sequence[Sequence[Event]], strong: StrongConfig | None = None) -> MemoryRelay:
     """Pass these on after position 100, and stop behind the last of them."""
     source, relay, stopping = ScriptedSource(), MemoryRelay(), threading.Event()
     source.script.extend(reads)
     checkpoint = Checkpoint("store", Position(100), source.history)
     begun = RelayBegun([HOTEL], checkpoint, Snapshot([HOTEL], (), source.chunk_reader()))
     metrics = Metrics("store", 1)
-    monitor = Monitor(MemoryClock(), metrics)
+    monitor = Monitor(MemoryClock(), metrics, strong)
     relaying = Relaying(
         source, cast("Relay", relay), begun, monitor, metrics, lambda _state, _why: None
     )
@@ -120,3 +138,12 @@ def test_at_a_stop_an_open_transaction_leaves_nothing() -> None:
     relay = follow([list(transactions(101, 110)), [], list(transactions(111, 111))[:-1]])
     assert relay.settled[-1][0] == 110
     assert relay.held == CHANGES
+
+
+@pytest.mark.parametrize("strong", [None, StrongConfig()])
+def test_what_commits_wait_for_is_settled_once_readers_see_it(strong: StrongConfig | None) -> None:
+    """Nobody waits for it elsewhere; and where nothing is held there is nothing to be seen."""
+    passed = Watermark(Position(150), urgent=True)
+    relay = follow([list(transactions(101, 101)), [], [passed]], strong)
+    assert relay.settled[:2] == [(101, CHANGES), (150, 0)]
+    assert relay.seen[:2] == [strong is not None, False]
