@@ -41,14 +41,16 @@ class Alone:
 
     def write(self) -> None:
         """Until nothing is left to do, or the source is to be tried again, or for a stop."""
-        dispatcher = self._delivery.dispatcher
+        delivery, dispatcher = self._delivery, self._delivery.dispatcher
         self._until = time.monotonic() + ALONE_SECONDS
         wait_for_room, dispatcher.wait_for_room = dispatcher.wait_for_room, self._wait
+        delivery.wait_beside = self._wait_beside
         try:
             with suppress(OverError):
                 self._write()
         finally:
             dispatcher.wait_for_room = wait_for_room
+            delivery.wait_beside = None
 
     def _write(self) -> None:
         if self._joiner is not None:
@@ -56,7 +58,7 @@ class Alone:
         while True:
             is_pressing = self._go_on_joining()
             if self._backfill.writes:
-                self._backfill.step()
+                self._backfill.write()
                 is_pressing |= self._backfill.is_pressing
             if is_pressing:
                 self._raise_if_over()
@@ -78,6 +80,11 @@ class Alone:
     def _wait(self) -> None:
         self._delivery.wait(WAIT_SECONDS)
         self._raise_if_over()
+
+    def _wait_beside(self) -> None:
+        """Work that has begun in another thread is begun once: it is waited for to its end."""
+        if self._stopping():
+            raise OverError
 
     def _raise_if_over(self) -> None:
         if self._stopping() or time.monotonic() >= self._until:

@@ -153,7 +153,8 @@ class Daemon:
             log.warning("starting_again", why=str(change))
         except RetryError as error:
             log.warning("start_retry", reason=error.reason, error=str(error))
-            self._watching.go_on()
+            if self._start.is_ours:
+                self._watching.go_on()
             self.metrics.failed()
             self._state("waiting", str(error))
             raise

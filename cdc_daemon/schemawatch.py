@@ -29,10 +29,11 @@ LOOK_SECONDS: Final = 1.0
 """How soon a change is noticed that brings no row. One look costs the source some milliseconds."""
 LOOK_SHARE: Final = 20
 """A look is followed by a pause of this many times as long as it took: thousands of partitions make
-one expensive, and no more than 5 % of one of the source's cores goes into them."""
+one expensive, and no more than 5 % of one of the source's cores goes into them, as long as a look
+takes less than the longest pause has room for."""
 LONGEST_PAUSE_SECONDS: Final = 15.0
-"""Whatever a look took: where it waited (for a lock, or on a machine with far too much to do) it
-cost the source next to nothing, and minutes of pause would hide changes."""
+"""Whatever a look took, and though it may be more of the source's time then: mostly it waited (for
+a lock, or on a machine with far too much to do), and minutes of pause would hide changes."""
 
 SILENT_LOOKS: Final = 3
 SILENT_SECONDS: Final = 60.0

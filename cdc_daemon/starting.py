@@ -104,6 +104,8 @@ class Start:
         self._shapes: Mapping[str, Shape] = {}
         """Those that the mappings are compiled for."""
         self.reaching = Reaching()
+        self.is_ours = False
+        """Whether the source is ours to follow, as far as the last start has come: no other's."""
         self._state = StateStart(self._configuration, source.show, metrics, replica)
         self._beside = Beside(self._configuration, source, sink, self._claim, self.reaching)
         self._unexplained: SchemaChangedError | None = None
@@ -155,6 +157,7 @@ class Start:
                 self._source.let_commit_go(change.shown_by[1])
 
     def _begin(self) -> Begun:
+        self.is_ours = self._replica is None and not self._configuration.standby
         if self._replica is not None and not self._replica.leads:
             return self._follow(self._replica)
         self._let_commit_go()
@@ -164,6 +167,7 @@ class Start:
             kept = self._claim.kept(self._stopping, self._standing_by)
         if self._stopping.is_set():
             raise Stopped
+        self.is_ours = True
         if self._configuration.standby:  # it may have waited for days
             self.shapes.close()
             compiled, shapes = self._compile()

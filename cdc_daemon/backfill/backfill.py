@@ -291,6 +291,20 @@ class Backfill:
         self._take()
         self._hold()
         self._is_pressing = self._releasing.release()
+        self._go_on()
+
+    def write(self) -> None:
+        """Do what needs nothing more of the source, while there is no stream.
+
+        Chunks wait: a transaction that was taken out of them, and then forgotten, may never come
+        again, as the source may come back in another history.
+        """
+        self.requests.carry_out()
+        if self.active:
+            self._is_pressing = False
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._joined is not None:
             may_write = self._releasing.has_room and not self.is_paused
             self._is_pressing |= self._joined.step(may_write=may_write)

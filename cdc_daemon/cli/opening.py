@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cdc_daemon.cli.running import NotRunningError, ask
 from cdc_daemon.errors import ConfigurationError
 from cdc_daemon.ports import Opened, Running
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -49,12 +50,20 @@ def _running(file: Path, pipeline: str) -> Running | None:
     terms = None if strong is None else StrongConfig.model_validate(strong).terms
     if terms is not None:
         terms = replace(terms, relays="relayed_tables" in status)
-    unheard = [
-        f"{name}: {one['trouble'] or 'a read model is being loaded'}"
-        for name, one in status.get("projectors", {}).items()
-        if one["trouble"] or not one["whole"]
-    ]
+    projectors = status.get("projectors", {}).items()
+    unheard = [f"{name}: {why}" for name, one in projectors if (why := _why_unheard(one))]
     return Running(str(status.get("state")), terms, tuple(unheard))
+
+
+def _why_unheard(projectors: Mapping[str, Any]) -> str:
+    """Why commits wouldn't wait for searches of them, or in vain; empty where all is well."""
+    if projectors["trouble"]:
+        return str(projectors["trouble"])
+    if not projectors["whole"]:
+        return "a read model is being loaded"
+    if not projectors["waited_for"]:
+        return "they haven't got on for release_after, and aren't waited for until they catch up"
+    return ""
 
 
 def _shown(listen: str, pipeline: str, process: Watched) -> AbstractContextManager[None]:

@@ -59,7 +59,7 @@ class Monitor(threading.Thread):
         """What the source keeps for us; None while nobody knows."""
         self.retention = RetentionAlarm()
         self.strong = Strong(metrics, strong, relayed=relayed)
-        self._failure: RetentionLimitError | None = None
+        self._failure: BaseException | None = None
 
     def _passed(
         self, projection: str, stage: str, transactions: Sequence[Transaction], now: float
@@ -71,7 +71,9 @@ class Monitor(threading.Thread):
             self._spans.passed(stage, transactions, now)
 
     def raise_failure(self) -> None:
-        """Raise why the source is to keep nothing for us any longer, if it is so."""
+        """Raise why nobody watches any longer: where the source is to keep nothing more for us
+        RetentionLimitError.
+        """  # noqa: D205 - one sentence
         if self._failure is not None:
             raise self._failure
 
@@ -87,14 +89,20 @@ class Monitor(threading.Thread):
 
     def run(self) -> None:
         """Sample until stopped; a source that can't be reached is what makes the delay rise."""
+        try:
+            self._watch()
+        except (RetentionLimitError, Exception) as error:  # noqa: BLE001 - the daemon must not go on without us
+            self._failure = error
+        self._clock.close()
+
+    def _watch(self) -> None:
         failing = False
         while not self._ended.is_set():
             try:
                 self._sample()
                 failing = False
-            except RetentionLimitError as error:
-                self._failure = error
-                break
+            except RetentionLimitError:
+                raise
             except CdcError as error:
                 if not failing:
                     log.warning("source_clock_lost", error=str(error))
@@ -104,7 +112,6 @@ class Monitor(threading.Thread):
                 self._metrics.failed()
             self._awake.wait(SAMPLE_SECONDS)
             self._awake.clear()
-        self._clock.close()
 
     def _sample(self) -> None:
         self.delays.sampled(self._clock.sample())

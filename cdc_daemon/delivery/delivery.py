@@ -56,6 +56,8 @@ class Delivery:
     """Whether a document is ours to write, by its id as a JSON string. None: all are."""
     require_ours: Callable[[], None] = staticmethod(lambda: None)
     """Raises where nothing that is held may be written any more: it may be another's."""
+    wait_beside: Callable[[], None] | None = None
+    """What is called meanwhile where slow work is done `aside`; None: as while queues are full."""
     schema_change: SchemaChangedError | None = None
     """What the reader is to leave for, between two transactions."""
     _failure: BaseException | None = None
@@ -343,7 +345,8 @@ class Delivery:
 
     def aside(self, work: Callable[[], object]) -> None:
         """Do slow work in another thread, while whoever reads keeps in touch with the source."""
-        aside(work, self.dispatcher.wait_for_room, self._acknowledged.set)
+        meanwhile = self.wait_beside or self.dispatcher.wait_for_room
+        aside(work, meanwhile, self._acknowledged.set)
 
     def _note_written(self, index: str) -> None:
         if index not in self.progress.unpublished | self.progress.immediate:

@@ -48,6 +48,11 @@ class Word(NamedTuple):
     """Everything up to here is found by searches, of the read models that commits wait for."""
     is_whole: bool
     """Whether searches see all of these: none is being loaded."""
+    table: str = ""
+    """One of those that it is of, by `Relation.qualified_name`."""
+    membership: str = ""
+    """How that belongs to what is followed, as `Source.prepare` says it: of what isn't followed any
+    more, since changes were lost, a position says nothing."""
 
 
 class Group(Protocol):
@@ -74,11 +79,12 @@ class Group(Protocol):
         somebody else's by now. Raises RetryError.
         """  # noqa: D205 - one sentence
 
-    def say(self, word: Word) -> None:
-        """Keep it in place of what was said before; quiet where another one leads by now.
+    def say(self, word: Word | None) -> bool:
+        """Keep it in place of what was said before; None: take that back. Whether it is kept: it
+        isn't where another one leads by now, or who does isn't settled yet.
 
         Raises RetryError.
-        """
+        """  # noqa: D205 - one sentence
 
     def told(self) -> Mapping[int, Reached]:
         """What was told of each slot last, whoever has it; without those nobody has told of.

@@ -123,9 +123,10 @@ class Observer(Protocol):
     """Sees how far searches are of pipelines that read what a relay writes. One thread owns it."""
 
     def look(self) -> Mapping[str, Word | str]:
-        """What the leader of each has said last; or why there is no such word, for people.
+        """What the leader of each says; or why there is no such word, for people.
 
-        Raises RetryError where nobody can tell, SinkError where that doesn't pass by itself.
+        That nobody can tell is such a reason: of one of them it hides no others. What was said by
+        those that are gone, or of before changes were lost, is no word.
         """
 
     def close(self) -> None:
@@ -137,7 +138,9 @@ class Observes(Protocol):
     """A relay that can see how far those are who read what it writes. Not every one does."""
 
     def observer(self, pipelines: Sequence[str]) -> Observer:
-        """Of these, by the names in the configuration; connects to nothing yet."""
+        """Of these, by the names in the configuration; connects to nothing yet. Once changes are
+        written (`begin_from`), what is said of what was written before a loss doesn't count.
+        """  # noqa: D205 - one sentence
 
 
 class RelayFactory(Protocol):

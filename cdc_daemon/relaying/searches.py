@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from cdc_daemon.errors import CdcError
 from cdc_daemon.events import NOWHERE
 
 if TYPE_CHECKING:
@@ -100,16 +99,20 @@ class Searches(threading.Thread):
         self._source_id = source_id
         self._is_awaited = awaited
         self._moved = moved
+        self._failure: Exception | None = None
         now = time.monotonic()
         self._pipelines = {name: Pipeline(release_seconds, now) for name in pipelines}
         self._settled = NOWHERE
         self._awake = threading.Event()
         self._ended = False
-        self._lost = ""
         self._unheard: set[str] = set()
 
     def up_to(self, settled: Position) -> Position:
-        """What of it searches of all pipelines find that commits wait for."""
+        """What of it searches of all pipelines find that commits wait for. Raises what has ended
+        the thread.
+        """  # noqa: D205 - one sentence
+        if self._failure is not None:
+            raise self._failure
         if settled > self._settled:
             self._settled = settled
             self._awake.set()
@@ -131,7 +134,7 @@ class Searches(threading.Thread):
                 "searchable": show(one.position),
                 "waited_for": not one.is_left_out,
                 "whole": one.is_whole,
-                "trouble": self._lost or one.trouble,
+                "trouble": one.trouble,
             }
             for name, one in self._pipelines.items()
         }
@@ -151,19 +154,15 @@ class Searches(threading.Thread):
                 else:
                     self._awake.wait(IDLE_SECONDS)
                     self._awake.clear()
+        except Exception as error:  # noqa: BLE001 - commits would wait for ever, and nobody know why
+            self._failure = error
+            self._moved()
         finally:
             self._observer.close()
 
     def _look(self) -> None:
         settled = self._settled if self._is_awaited() else NOWHERE
-        try:
-            words = self._observer.look()
-            self._lost = ""
-        except CdcError as error:
-            if not self._lost:
-                log.warning("projectors_not_seen", error=str(error))
-            self._lost = str(error)
-            words = {name: str(error) for name in self._pipelines}
+        words = self._observer.look()
         before = self._state()
         for name, one in self._pipelines.items():
             self._hear(name, one, words[name], settled)

@@ -42,6 +42,8 @@ class Said(NamedTuple):
 
     word: Word | None = None
     """None: nothing new is known."""
+    is_mute: bool = False
+    """Whether nothing will ever be known: commits aren't to wait for us."""
     is_awaited: bool = False
     """Whether any may wait."""
     is_behind: bool = False
@@ -49,6 +51,7 @@ class Said(NamedTuple):
 
 
 NOTHING_SAID: Final = Said()
+MUTE: Final = Said(is_mute=True)
 
 
 def elapsed_seconds() -> float:
@@ -76,8 +79,8 @@ class Membership(threading.Thread):
         self._heard = heard
         self._failed = failed
         self._saying = said
-        self._said: Word | None = None
-        """By the seat that we have."""
+        self._said: tuple[Word | None] | None = None
+        """By the seat that we have; None: nothing yet."""
         self._wish = (False, False)
         self._wished: tuple[bool, bool] | None = None
         """The wish that the group has been told of."""
@@ -212,10 +215,15 @@ class Membership(threading.Thread):
             self.told = {**self.told, **news}
 
     def _say(self, group: Group, saying: Said) -> None:
-        """What has changed by what was heard last: at once where commits may wait for it."""
+        """What has changed by what was heard last: at once where commits may wait for it.
+
+        Who is mute takes back what another leader has said: otherwise it would look as if somebody
+        still spoke, and commits would wait in vain.
+        """
         word, now = saying.word, elapsed_seconds()
         is_due = saying.is_awaited or now - self._said_at >= EXCHANGE_SECONDS
-        if self.seat.leads and is_due and word is not None and word != self._said:
+        is_known = word is not None or saying.is_mute
+        if self.seat.leads and is_due and is_known and (word,) != self._said:
             self._said_at = now
-            group.say(word)
-            self._said = word
+            if group.say(word):
+                self._said = (word,)

@@ -8,7 +8,7 @@ from cdc_daemon.errors import ShareChangedError
 from cdc_daemon.events import NOWHERE
 from cdc_daemon.ports import Reached, Word
 from cdc_daemon.sharing.facts import Complete, complete, era_of, reached_of, worth_telling
-from cdc_daemon.sharing.membership import NOTHING_SAID, Said
+from cdc_daemon.sharing.membership import MUTE, NOTHING_SAID, Said
 from cdc_daemon.sharing.slots import ALL_SLOTS, Share, slot_of_address
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class Part:
         self.era = era_of(checkpoint)
         self.uuids = {name: checkpoint.generations[name].uuid for name in joined}
         self._source_id = checkpoint.source_id
+        memberships = checkpoint.memberships
+        self._table = min(memberships, default="")
+        self._membership = memberships.get(self._table, "")
         self._floor = checkpoint.position
         self._told = membership.told
         self._since = known_since
@@ -104,15 +107,20 @@ class Part:
     def said(self) -> Said:
         """What commits that wait get to know: what one daemon alone would confirm to them."""
         delivery = self._delivery
-        if delivery is None or self._over or not delivery.monitor.strong.is_expected:
+        if delivery is None or self._over:
             return NOTHING_SAID
+        if not delivery.monitor.strong.is_expected:
+            return MUTE
         progress, strong = delivery.progress, delivery.monitor.strong
         received = progress.received
         awaited = [index for name, index in delivery.indices.items() if name not in strong.excluded]
         is_whole = progress.unpublished.isdisjoint(awaited)
         searchable = progress.searchable_of(awaited)
-        word = Word(self._source_id, searchable, is_whole) if searchable > NOWHERE else None
-        return Said(word, strong.waited_for, searchable < received)
+        if searchable == NOWHERE:
+            word = None
+        else:
+            word = Word(self._source_id, searchable, is_whole, self._table, self._membership)
+        return Said(word, is_awaited=strong.waited_for, is_behind=searchable < received)
 
     def require_ours(self) -> None:
         """Raise ShareChangedError where what is held may have been another's for long."""

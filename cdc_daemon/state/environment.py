@@ -53,19 +53,30 @@ class Environment:
         self._folder = folder
         self._most = most_bytes
         self._databases: dict[str, Database] = {}
-        with self._mapped("open"):
-            self._env = lmdb.open(
-                str(folder),
-                map_size=READERS_MAP_BYTES if readonly else self._first_map(),
-                max_dbs=MOST_DATABASES,
-                sync=False,
-                readonly=readonly,
-                create=not readonly,
-                lock=not readonly or may_lock(folder),
-            )
         self._readonly = readonly
+        with self._mapped("open"):
+            self._env = self._opened()
         if not readonly:
             self.forget_readers()
+
+    def _opened(self) -> lmdb.Environment:
+        if not self._readonly:
+            return self._open(self._first_map())
+        try:
+            return self._open(READERS_MAP_BYTES)
+        except lmdb.MemoryError:  # a process may be allowed only so much address space
+            return self._open(self._first_map())
+
+    def _open(self, map_bytes: int) -> lmdb.Environment:
+        return lmdb.open(
+            str(self._folder),
+            map_size=map_bytes,
+            max_dbs=MOST_DATABASES,
+            sync=False,
+            readonly=self._readonly,
+            create=not self._readonly,
+            lock=not self._readonly or may_lock(self._folder),
+        )
 
     def _first_map(self) -> int:
         file = self._folder / DATA

@@ -25,13 +25,17 @@ MOST_CANCELLED: Final = 5
 """How often in a row one reader has a chunk cancelled by chance."""
 SLOW_SECONDS: Final = 1.0
 """Who was cancelled sooner wasn't slow: what is replayed had waited for others by then."""
+MOST_CANCELLED_SOON: Final = 20
+"""How often by that: a standby that is far behind waits for nobody, and may stay so."""
 
 
 class Cancellations:
-    """Of one reader: how often in a row each chunk was cancelled while a condition was slow."""
+    """Of one reader: how often in a row each chunk was cancelled, while it read by a condition."""
 
     def __init__(self) -> None:
         self._in_a_row: Counter[Chunk] = Counter()
+        self._slowly: Counter[Chunk] = Counter()
+        """Those of them that took long."""
 
     @contextmanager
     def blamed_on(self, where: str, chunk: Chunk) -> Iterator[None]:
@@ -40,15 +44,16 @@ class Cancellations:
         try:
             yield
         except errors.SerializationFailure as error:
-            if not where or time.monotonic() - began < SLOW_SECONDS:
+            if not where:
                 raise
             self._in_a_row[chunk] += 1
-            if self._in_a_row[chunk] < MOST_CANCELLED:
+            self._slowly[chunk] += time.monotonic() - began >= SLOW_SECONDS
+            times = self._in_a_row[chunk]
+            if self._slowly[chunk] < MOST_CANCELLED and times < MOST_CANCELLED_SOON:
                 raise
             raise SourceError(
-                f"reading some rows of {chunk.table} by the condition was cancelled "
-                f"{MOST_CANCELLED} times in a row, after {SLOW_SECONDS:g} s and more, by what the "
-                "standby replays (max_standby_streaming_delay): write one that can use an index or "
-                "a simpler one, or read all rows"
+                f"reading some rows of {chunk.table} by the condition was cancelled {times} times "
+                "in a row by what the standby replays (max_standby_streaming_delay): write one "
+                "that can use an index or a simpler one, or read all rows"
             ) from error
-        del self._in_a_row[chunk]
+        del self._in_a_row[chunk], self._slowly[chunk]

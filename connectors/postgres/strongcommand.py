@@ -25,7 +25,7 @@ from connectors.postgres.strongswitch import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cdc_daemon.ports import Finding, Running, StrongTerms
@@ -243,6 +243,7 @@ def _promised(terms: StrongTerms | None, running: Running | None) -> str:
             "commits with synchronous_commit = remote_apply return when searches of "
             f"{', '.join(terms.projectors)} find them, those at on when Kafka has them. How far "
             "each is: cdc-daemon status, under projectors"
+            f"{_but_for(running.unheard if running is not None else ())}"
         )
     if terms is not None and terms.relays:
         return (
@@ -255,6 +256,11 @@ def _promised(terms: StrongTerms | None, running: Running | None) -> str:
             "searches of those see the old index until then"
         )
     return "commits with synchronous_commit = remote_apply return when a search finds them"
+
+
+def _but_for(unheard: Sequence[str]) -> str:
+    """Those of projectors for which that doesn't hold just now, each with why."""
+    return f". Not now, though: {'; '.join(unheard)}" if unheard else ""
 
 
 def _meaning(state: StrongState, terms: StrongTerms | None, running: Running | None) -> str:

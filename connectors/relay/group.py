@@ -91,17 +91,22 @@ class Seats:
                 raise KafkaException(error)
             return frozenset(one.partition for one in consumer.assignment())
 
-    def note(self, metadata: Mapping[int, str]) -> None:
-        """Keep that of partitions of ours; of those that aren't by now nothing is kept."""
+    def note(self, metadata: Mapping[int, str]) -> bool:
+        """Keep that of partitions of ours; of those that aren't by now nothing is kept.
+
+        Whether all is.
+        """
         if self._consumer is None:
-            return
+            return False
         offsets = [TopicPartition(self.name, one, 0, text) for one, text in metadata.items()]
         with self._mapped(f"commit offsets of group {self.name}"):
             try:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
+                kept = self._consumer.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:
                 if error.args[0].code() not in _OURS_NO_LONGER:
                     raise
+                return False
+        return not any(one.error for one in kept)
 
     def _settings(self) -> dict[str, object]:
         return {
@@ -155,9 +160,9 @@ class RelayGroup:
         """Commit it."""
         self._sharing.note({slot: _written(one) for slot, one in reached.items()})
 
-    def say(self, word: Word) -> None:
+    def say(self, word: Word | None) -> bool:
         """Commit it, of the leader's one partition."""
-        self._leading.note({0: written(word)})
+        return self._leading.note({0: "" if word is None else written(word)})
 
     def told(self) -> Mapping[int, Reached]:
         """What is committed."""

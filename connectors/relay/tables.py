@@ -48,3 +48,8 @@ def memberships(head: LogHead, topic_id: str, candidates: Sequence[Candidate]) -
         for candidate in candidates
         if (name := candidate.relation.qualified_name) in head.tables
     }
+
+
+def membership_in_log(membership: str) -> str:
+    """What `LogHead.tables` has of a table, by what `memberships` says of it."""
+    return membership.split(" ", 2)[-1]

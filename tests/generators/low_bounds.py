@@ -30,4 +30,5 @@ def bounded_by(bounds: Bounds) -> Callable[[], None]:
 
 
 def _bound(bounds: Bounds) -> None:
+    assert vars(joiner)["JoinedProjections"] is JoinedProjections, "it has another name there"
     vars(joiner)["JoinedProjections"] = partial(JoinedProjections, bounds=bounds)

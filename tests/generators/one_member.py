@@ -25,8 +25,10 @@ class OneMember:
         self.goes_on.set()
         self.is_away = False
         self._slots = ALL_SLOTS
-        self.words: list[Word] = []
+        self.words: list[Word | None] = []
         """What was said to commits that wait."""
+        self.keeps_words = True
+        """Or it refuses them, as while who leads isn't settled."""
         self._wanted = NOTHING
 
     def take_part(self, *, leading: bool, sharing: bool) -> None:
@@ -54,9 +56,10 @@ class OneMember:
     def tell(self, reached: Mapping[int, Reached]) -> None:
         """Nobody else hears it."""
 
-    def say(self, word: Word) -> None:
+    def say(self, word: Word | None) -> bool:
         """Note it."""
         self.words.append(word)
+        return self.keeps_words
 
     def told(self) -> Mapping[int, Reached]:
         """Nothing; or it can't be reached."""

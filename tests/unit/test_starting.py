@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.config.loader import load
-from cdc_daemon.errors import SchemaChangedError, SourceError, StopError
+from cdc_daemon.errors import RetryError, SchemaChangedError, SourceError, StopError
 from cdc_daemon.events import ColumnShape, Shape
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.starting import Start
@@ -75,9 +75,9 @@ class Changing(ScriptedSource):
         return self._catalog
 
 
-def start(folder: Path, source: Changing) -> Start:
+def start(folder: Path, source: Changing, *, standby: bool = False) -> Start:
     """Of one projection."""
-    (folder / "cdc-daemon.yaml").write_text(YAML)
+    (folder / "cdc-daemon.yaml").write_text(f"{YAML}standby: {str(standby).lower()}\n")
     loaded = load(folder / "cdc-daemon.yaml", {})
     metrics = Metrics("pipe", 1)
     return Start(loaded, source, MemorySink(), metrics, threading.Event(), lambda: None)
@@ -94,6 +94,26 @@ def test_what_is_wrong_with_a_table_that_stays_as_it_is_stops(tmp_path: Path) ->
     """A person must act."""
     with pytest.raises(SourceError, match="has no column id"):
         start(tmp_path, Changing(changes=False)).begin()
+
+
+class Away(Changing):
+    """Nobody can look at it."""
+
+    def describe(self, tables: Sequence[TableRequest]) -> list[Relation]:
+        """Not now."""
+        raise RetryError(f"{tables[0].name} can't be looked at", reason="unavailable")
+
+
+@pytest.mark.parametrize("standby", [False, True])
+def test_of_several_daemons_one_that_has_its_turn_has_the_source(
+    tmp_path: Path, *, standby: bool
+) -> None:
+    """Another one only waits, and what the source keeps is no concern of it."""
+    one = start(tmp_path, Away(changes=False), standby=standby)
+    one.reaching.is_first = False
+    with pytest.raises(RetryError):
+        one.begin()
+    assert one.is_ours is not standby
 
 
 JOINED = """

@@ -58,6 +58,8 @@ class KafkaRelay:
         """What was loaded."""
         self._envelopes: Envelopes | None = None
         self._log: LogEncoder | None = None
+        self._head: LogHead | None = None
+        """Of the log as it was begun last."""
         self._begun: list[Message] | None = None
         """What a transaction begins with, until its first change comes."""
         self._heartbeat_at = 0.0
@@ -87,8 +89,8 @@ class KafkaRelay:
         return examine(self._config, self._topics, self._names, subjects)
 
     def observer(self, pipelines: Sequence[str]) -> GroupsObserver:
-        """By what their leaders keep in the same cluster."""
-        return GroupsObserver(self._config, self._client_id, pipelines)
+        """By what their leaders keep in the same cluster, of the log as it was begun, if it was."""
+        return GroupsObserver(self._config, self._client_id, pipelines, self._head)
 
     def open(self) -> None:
         """Fence whoever writes as this pipeline."""
@@ -148,6 +150,7 @@ class KafkaRelay:
             },
         )
         self._log = LogEncoder(new_head, after)
+        self._head = new_head
         if head != new_head:
             self._write_log([self._log.watermark(at)])
 

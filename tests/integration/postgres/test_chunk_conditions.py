@@ -17,7 +17,7 @@ from cdc_daemon.errors import (
     SourceError,
 )
 from connectors.postgres import cancellations
-from connectors.postgres.cancellations import MOST_CANCELLED
+from connectors.postgres.cancellations import MOST_CANCELLED, MOST_CANCELLED_SOON
 from tests.generators.existing_rows import planned
 from tests.integration.postgres.conftest import describe
 
@@ -246,6 +246,11 @@ def test_who_is_cancelled_again_and_again_while_a_condition_is_slow_is_told(
     cancelled(other, MOST_CANCELLED - 1)
     cancelled(chunk, MOST_CANCELLED - 1)
     with pytest.raises(SourceError, match="cancelled 5 times in a row"):
+        reader.read(item, chunk, where)
+    reader.read(item, chunk, "true")
+    monkeypatch.undo()
+    cancelled(chunk, MOST_CANCELLED_SOON - 1)
+    with pytest.raises(SourceError, match="cancelled 20 times in a row"):
         reader.read(item, chunk, where)
 
 

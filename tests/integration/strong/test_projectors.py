@@ -251,6 +251,38 @@ def test_it_holds_while_processes_die(pair: Pair) -> None:
     assert not committer.warnings
 
 
+def test_it_holds_while_a_leader_is_frozen(pair: Pair) -> None:
+    """Another leads meanwhile; what the one before has to say when it goes on nobody hears."""
+    pair.begin()
+    committer = pair.committer()
+    with committing(committer):
+        more(committer)
+        for _ in range(2):
+            frozen = pair.leader()
+            frozen.signal(signal.SIGSTOP)
+            more(committer)
+            frozen.signal(signal.SIGCONT)
+            more(committer)
+            pair.wait_shared()
+            assert pair.leader() is not frozen
+    assert not committer.missed
+    assert not committer.warnings
+
+
+def test_commits_wait_while_the_broker_is_killed(pair: Pair, kafka: KafkaServer) -> None:
+    """Until it is back, and the groups are, with all that was said."""
+    pair.begin()
+    committer = pair.committer()
+    with committing(committer):
+        more(committer)
+        kafka.kill()
+        kafka.start()
+        more(committer)
+    assert not committer.missed
+    assert not committer.warnings
+    pair.wait_shared()
+
+
 def test_a_load_holds_no_commit(pair: Pair) -> None:
     """A new read model is loaded while commits wait: they return, and those of the others wait."""
     pair.begin()

@@ -242,3 +242,22 @@ def test_a_source_that_is_lost_while_a_load_is_shown_does_not_end_it(
     assert loading.sink.aliases == {"hotels": loading.index}
     assert loading.delivery.progress.held is None
     assert not loading.delivery.progress.building
+
+
+def test_chunks_wait_while_there_is_no_stream(make: Callable[..., Loading]) -> None:
+    """A transaction that was taken out of one, and forgotten, may be lost with the source."""
+    loading = make()
+    loading.delivery.progress.received = Position(100)
+    loading.backfill.connected_again()
+    assert wait_until(lambda: loading.backfill.chunks_out > 0, 5)
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        loading.backfill.write()
+        time.sleep(0.01)
+    assert loading.delivery.dispatcher.sent == 0
+
+    def follows() -> bool:
+        loading.backfill.step()
+        return loading.delivery.dispatcher.sent > 0
+
+    assert wait_until(follows, 5)

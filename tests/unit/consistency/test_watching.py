@@ -104,6 +104,17 @@ def test_the_limit_ends_a_start_that_is_retried(bench: Bench) -> None:
     assert "place given up" in bench.source.said
 
 
+def test_a_watch_that_fails_ends_the_next_run(bench: Bench) -> None:
+    """Nobody would know what the source keeps."""
+    bench.retry()
+    bench.source.clocks[0].failure = ZeroDivisionError("no such thing")  # a mistake of ours
+    bench.shown[0].join(5)
+    with pytest.raises(ZeroDivisionError), bench.watching.limited():
+        pytest.fail("nothing begins any more")
+    assert "place given up" not in bench.source.said
+    assert bench.source.clocks[0].closed
+
+
 def test_a_place_that_cannot_be_given_up(bench: Bench) -> None:
     """Whoever reads the reason is to do it by hand."""
     bench.source.is_stuck = True

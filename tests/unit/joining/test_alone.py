@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -174,3 +175,35 @@ def test_the_source_is_tried_again_while_there_is_no_room(
             assert wait_until(lambda: source.tried > 3, 20)
             reader.sink.gate.set()
             assert wait_until(lambda: shown(reader) == MANY, 20)
+
+
+class SlowlyShown:
+    """What is whole, where it takes long until searches see it."""
+
+    is_pressing = False
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.writes = True
+        self.begun = 0
+
+    def write(self) -> None:
+        """Show it."""
+        self.reader.delivery.aside(self._show)
+        self.writes = False
+
+    def _show(self) -> None:
+        self.begun += 1
+        time.sleep(0.5)
+
+
+def test_slow_work_is_begun_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the source would be tried again meanwhile: two at once would meet."""
+    monkeypatch.setattr(alone, "ALONE_SECONDS", 0.1)
+    with reading(tmp_path) as reader:
+        shows = SlowlyShown(reader)
+        writing = alone.Alone(reader.delivery, cast("Backfill", shows), None, lambda: False)
+        writing.write()
+        assert shows.begun == 1
+        assert not shows.writes
+        assert reader.delivery.wait_beside is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from cdc_daemon.errors import RetryError
+import pytest
+
 from cdc_daemon.events import NOWHERE, Position
 from cdc_daemon.ports import Word
 from cdc_daemon.relaying.searches import Pipeline, Searches
@@ -24,13 +25,13 @@ class Leaders:
 
     def __init__(self, **words: Word | str) -> None:
         self.words: dict[str, Word | str] = dict(words)
-        self.is_away = False
+        self.is_broken = False
         self.is_closed = False
 
     def look(self) -> dict[str, Word | str]:
         """What was said last."""
-        if self.is_away:
-            raise RetryError("away")
+        if self.is_broken:
+            raise ZeroDivisionError
         return dict(self.words)
 
     def close(self) -> None:
@@ -86,13 +87,26 @@ def test_the_least_of_all_is_told() -> None:
         leaders.words["hotels"] = word(150, is_whole=False)
         assert wait_until(lambda: searches.up_to(Position(100)) == Position(100))
         assert not searches.covers_all
-        leaders.is_away = True
+        leaders.words["hotels"] = "away"
         assert wait_until(lambda: searches.show(str)["hotels"]["trouble"] == "away")
+        assert searches.show(str)["rooms"]["trouble"] == ""
         assert searches.up_to(Position(170)) == Position(150)
-        leaders.is_away = False
         leaders.words["hotels"] = word(300)
         assert wait_until(lambda: searches.covers_all)
     finally:
         searches.stop()
         searches.join()
+    assert leaders.is_closed
+
+
+def test_it_is_said_where_nobody_looks_any_more() -> None:
+    """A mistake of ours isn't worth that commits wait for ever: who asks gets to know."""
+    leaders, moved = Leaders(), threading.Event()
+    leaders.is_broken = True
+    searches = Searches(leaders, [], HISTORY, None, lambda: True, moved.set)
+    searches.start()
+    searches.join(10)
+    assert moved.is_set()
+    with pytest.raises(ZeroDivisionError):
+        searches.up_to(Position(100))
     assert leaders.is_closed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,13 +11,13 @@ from cdc_daemon.errors import RetryError
 from cdc_daemon.events import Position
 from cdc_daemon.ports import NOTHING, Seat, Word
 from cdc_daemon.sharing import membership
-from cdc_daemon.sharing.membership import Membership, Said
+from cdc_daemon.sharing.membership import MUTE, Membership, Said
 from cdc_daemon.sharing.slots import ALL_SLOTS
 from tests.generators.conditions import wait_until
 from tests.generators.one_member import OneMember
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 EVERYTHING = Seat(leads=True, slots=ALL_SLOTS)
 SILENT_SECONDS = 1.0
@@ -95,5 +96,48 @@ def test_a_leader_says_what_commits_may_know(monkeypatch: pytest.MonkeyPatch) ->
         assert wait_until(lambda: not member.seat.leads)
         member.take_part(leading=True, sharing=True)
         assert wait_until(lambda: group.words[2:] == [said.word])
+    finally:
+        member.close()
+
+
+def saying(group: OneMember, said: Callable[[], Said]) -> Membership:
+    """A member that leads, and has that to say."""
+    member = Membership(lambda: group, dict, lambda: None, lambda _: None, said)
+    member.take_part(leading=True, sharing=True)
+    member.start()
+    return member
+
+
+def wait_rounds(member: Membership) -> None:
+    """Wait until it has asked the group for a second more."""
+    member.wait_heard_since(membership.elapsed_seconds() + 1, threading.Event())
+
+
+def test_a_word_that_was_refused_is_said_again() -> None:
+    """While who leads isn't settled none is kept: commits would wait for the next change."""
+    said = Said(Word("history", Position(7), is_whole=True), is_awaited=True)
+    group = OneMember()
+    group.keeps_words = False
+    member = saying(group, lambda: said)
+    try:
+        assert wait_until(lambda: len(group.words) > 1)
+        group.keeps_words = True
+        wait_rounds(member)
+        kept = len(group.words)
+        wait_rounds(member)
+        assert len(group.words) == kept
+    finally:
+        member.close()
+    assert set(group.words) == {said.word}
+
+
+def test_a_leader_that_commits_are_not_to_wait_for_takes_back_what_was_said() -> None:
+    """Once: what the one before it has said would look as if it was said by this one."""
+    group = OneMember()
+    member = saying(group, lambda: MUTE)
+    try:
+        assert wait_until(lambda: group.words == [None])
+        wait_rounds(member)
+        assert group.words == [None]
     finally:
         member.close()

@@ -342,6 +342,14 @@ def test_a_state_that_grows_is_looked_at_beside_the_daemon(
             assert looking.said() == "20100"
 
 
+def test_who_may_have_little_address_space_looks_at_it_too(tmp_path: Path) -> None:
+    """There is no room for a file that grows very large meanwhile, and this one is small."""
+    with new_store(tmp_path) as store:
+        fit_empty(store, Wanted((HOTEL,)))
+        with in_another_process(LITTLE_ROOM + LOOKING, tmp_path) as looking:
+            assert looking.said() == "0"
+
+
 def test_what_has_been_changed_since_it_was_opened_is_not_asked(tmp_path: Path) -> None:
     """A table that is loaded anew is another tree: half of it would be no answer."""
     with new_store(tmp_path) as store:
@@ -395,6 +403,11 @@ with Environment(folder, most_bytes=None, readonly=True).reading():
     sys.stdin.readline()
 """
 """Doesn't end by itself."""
+LITTLE_ROOM = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (1 << 36, 1 << 36))
+"""
+"""64 GiB of address space are all that a process may have."""
 
 
 class Process:
