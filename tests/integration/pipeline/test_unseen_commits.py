@@ -190,7 +190,7 @@ def is_seen_unsafely(connection: psycopg.Connection, number: int) -> bool:
     """
     read = (
         "select 1 from pg_stat_activity where application_name like 'cdc-daemon:%%'"
-        " and query like '%%pg_current_wal_insert_lsn%%filenode%%' and query_start > %s"
+        " and query like '%%attname%%not attisdropped%%' and query_start > %s"
     )
     connection.execute("set synchronous_commit = off")
     connection.execute("update item set n = -%s where id %% 50 = %s", [number, number % 50])
