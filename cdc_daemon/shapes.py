@@ -7,8 +7,8 @@ as whole partitions. What leaves no such mark (VACUUM FULL, a default, a grant) 
 
 A column that was added empty and filled since is no reason to read rows again, because changes that
 come have its values. That holds only if nobody reads by the columns of before what such a change
-has written: who plans chunks, looks rows up or polls looks whether the table has more columns by
-then (`Relation.added`).
+has written: who reads chunks, looks rows up, polls or reads an outbox looks whether the table has
+more columns by then (`Relation.added`).
 """
 
 from __future__ import annotations

@@ -89,13 +89,14 @@ class RelayStart:
         return RelayBegun(relations, checkpoint, snapshot)
 
     def _described(self) -> list[Relation]:
-        """The tables, with every column."""
+        """The tables, with every column: those to come are relayed as well."""
         requests = [TableRequest(name) for name in self._configuration.tables]
         try:
             with self._reaching.reachable("source", SourceError):
-                return self._source.describe(requests)
+                found = self._source.describe(requests)
         except SettingError as error:
             raise self._loaded.located("source", error) from error
+        return [replace(one, is_open=True) for one in found]
 
     def _await_turn(self) -> None:
         if not self._configuration.standby:

@@ -60,11 +60,15 @@ class Followed:
 
         def changed() -> Mapping[Relation, str]:
             now = self._columns(noted)
-            return {
-                each.relation: "its columns have changed"
-                for each in noted
-                if now[each.oid] != before[each.oid]
-            }
+            found: dict[Relation, str] = {}
+            for each in noted:
+                # The catalog was looked at before the stream began: one may have come in between.
+                there = (name for name, *_ in now[each.oid])
+                if now[each.oid] != before[each.oid]:
+                    found[each.relation] = "its columns have changed"
+                elif added := each.relation.added(there):
+                    found[each.relation] = f"column {', '.join(added)} was added"
+            return found
 
         return Tables(
             {each.oid: each for each in noted},
@@ -95,13 +99,13 @@ class Followed:
                 why = f"trigger {same[0].version} of partition {each.table_name} was altered"
                 raise SchemaChangedError(table, why)
 
-    def _columns(self, noted: Sequence[Noted]) -> dict[int, set[tuple[object, ...]]]:
-        """Of each table: names, places and types of the columns that are shown."""
-        found: dict[int, set[tuple[object, ...]]] = {each.oid: set() for each in noted}
+    def _columns(self, noted: Sequence[Noted]) -> dict[int, set[tuple[str, int, int, int]]]:
+        """Of each table: names, places and types of the columns that are shown, or are to be."""
+        found: dict[int, set[tuple[str, int, int, int]]] = {each.oid: set() for each in noted}
         shown = {
             each.oid: None
             if each.relation.is_open
-            else {column.name for column in each.relation.columns}
+            else {*each.relation.missing, *(column.name for column in each.relation.columns)}
             for each in noted
         }
         with mapped_errors("look at the columns of tables"):

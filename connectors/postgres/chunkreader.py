@@ -17,6 +17,7 @@ from connectors.postgres.chunks import (
     LOCK_TIMEOUT_SECONDS,
     locked_is_retried,
     plan_chunks,
+    require_no_column_added,
     require_same_columns,
 )
 from connectors.postgres.condition import require_condition
@@ -164,7 +165,8 @@ class PostgresChunkReader:
 
         Reading ends early, with a `rest`, after `MOST_CHUNKS` times what was planned. Raises
         RewrittenError when the table has another file than planned, or is gone; RetryError while
-        it is locked; SourceError where `where` can't choose rows any more.
+        it is locked; SchemaChangedError where its columns are others; SourceError where `where`
+        can't choose rows any more.
         """
         connection = self._connected()
         with (
@@ -189,6 +191,7 @@ class PostgresChunkReader:
                     statement = copy_chunk(relation, chunk, where)
                     text = _copy(connection, relation, statement, MOST_CHUNKS * self._chunk_bytes)
             reached = self._reached(connection, chunk)
+            require_no_column_added(connection, relation, chunk.oid)
         return _chunk_rows(chunk, text, seen, reached)
 
     def read_keys(

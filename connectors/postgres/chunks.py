@@ -84,12 +84,31 @@ def require_same_columns(connection: Connection, relation: Relation, oids: Seque
     column that was added without values is no reason to read again.
     """
     known = {column.name: column.type.oid for column in relation.columns if column.type.oid}
-    found = connection.execute(_COLUMNS, [list(oids)]).fetchall()
-    table = relation.qualified_name
+    found = _columns(connection, oids)
     if changed := sorted({name for name, oid in found if oid != known.get(name, oid)}):
-        raise SchemaChangedError(table, f"its column {', '.join(changed)} has another type now")
+        raise SchemaChangedError(
+            relation.qualified_name, f"its column {', '.join(changed)} has another type now"
+        )
+    _require_none_added(relation, found)
+
+
+def require_no_column_added(connection: Connection, relation: Relation, oid: int) -> None:
+    """What rows were read by is all that is to be shown of them.
+
+    The same for a chunk that was read: where nobody leaves because the stream has another column
+    (a relay writes it as it comes), rows of the chunk would come behind that, and lack it.
+    """
+    _require_none_added(relation, _columns(connection, [oid]))
+
+
+def _columns(connection: Connection, oids: Sequence[int]) -> list[tuple[str, int]]:
+    return connection.execute(_COLUMNS, [list(oids)]).fetchall()
+
+
+def _require_none_added(relation: Relation, found: Sequence[tuple[str, int]]) -> None:
     if added := relation.added(name for name, _ in found):
-        raise SchemaChangedError(table, f"column {', '.join(added)} was added", in_catalog=True)
+        why = f"column {', '.join(added)} was added"
+        raise SchemaChangedError(relation.qualified_name, why, in_catalog=True)
 
 
 def _leaves(connection: Connection, relation: Relation) -> Sequence[Table]:

@@ -26,6 +26,15 @@ def test_what_is_as_it_was_is_no_difference() -> None:
     assert difference(MORE, SHAPE, ITEM) is None
 
 
+def test_columns_that_were_added_are_those_that_are_to_be_shown() -> None:
+    """All of an open table, and those that a mapping does without for now."""
+    there = ["id", "name", "other", "more"]
+    assert replace(ITEM, known=frozenset({"id", "name"})).added(there) == []
+    known = replace(ITEM, known=frozenset({"id", "name"}), missing=frozenset({"more", "most"}))
+    assert known.added(there) == ["more"]
+    assert replace(known, is_open=True).added(there) == ["more", "other"]
+
+
 def test_a_column_that_was_missing_is_waited_for() -> None:
     """A mapping that does without it, for now, is compiled anew when it comes."""
     waiting = replace(ITEM, missing=frozenset({"more"}))

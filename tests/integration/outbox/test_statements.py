@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -216,3 +217,40 @@ def test_a_writer_needs_no_rights_on_the_outbox(
     connection.execute("reset role")
     require_same(added, connection)
     connection.execute(f"drop owned by {role}; drop role {role}")
+
+
+@pytest.mark.parametrize(
+    "shows", [{"is_open": True}, {"missing": frozenset({"made"})}], ids=["every", "named"]
+)
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_column_that_is_added_and_filled_is_not_read_without_it(
+    connection: Connection, make_outbox: MakeOutbox, shows: dict[str, Any], *, is_begun: bool
+) -> None:
+    """After the catalog was looked at, and before the stream begins, or later."""
+    connection.execute(f"{ITEM}; insert into item values (1, 'a')")
+    added = Added(make_outbox("item"), "item")
+    added.relations = [replace(added.relations[0], **shows)]
+    added.source.prepare(added.relations)
+    place = added.source.create_place()
+    if is_begun:
+        added.source.start(added.relations, place)
+    with connection.transaction():
+        connection.execute("alter table item add made text")
+        connection.execute("update item set made = 'new'")
+    if not is_begun:
+        added.source.start(added.relations, place)
+    added.follow()
+    assert [change.relation.misfit for change in added.changes if change.relation.misfit]
+
+
+def test_a_column_that_nobody_shows_is_of_no_matter(
+    connection: Connection, make_outbox: MakeOutbox
+) -> None:
+    """What is read is what is shown."""
+    connection.execute(ITEM)
+    added = Added(make_outbox("item"), "item")
+    added.begin()
+    connection.execute("alter table item add made text; insert into item values (1, 'a', 'b')")
+    added.follow()
+    assert added.rows == {1: ["a"]}
+    assert not any(change.relation.misfit for change in added.changes)

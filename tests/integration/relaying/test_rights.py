@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from confluent_kafka.admin import (
@@ -25,6 +25,7 @@ from tests.generators.daemons import daemons
 from tests.generators.forked import command
 from tests.generators.kafka_rules import Secured
 from tests.generators.read_tables import TableSearch
+from tests.generators.running_daemon import until
 from tests.integration.relaying.conftest import StartRelay
 
 if TYPE_CHECKING:
@@ -213,6 +214,54 @@ def test_rights_of_replicas_that_lack_are_said_beforehand(
         reader.options = ("--role", "projector")
         reader.start()
         reader.wait_until()
+
+
+def test_rules_for_commits_that_wait_are_enough(
+    secured: Secured, database: Database, hotels: psycopg.Connection, tmp_path: Path
+) -> None:
+    """A relay hears with them how far searches of projectors are; without them, and why not."""
+    assert not hotels.closed
+    sink = {"type": "kafka", **secured.section("cdc_relay")}
+    tables = {"type": "postgres", "dsn": database.dsn}
+    with (
+        daemons(database.dsn, sink, tmp_path) as make_relay,
+        daemons(database.dsn, tables, tmp_path) as make_reader,
+    ):
+        relay = make_relay(
+            {},
+            name="shop",
+            folder="relay",
+            sink={"topic_prefix": "shop", "log": "shop.log"},
+            relay={"tables": ["public.hotel"]},
+            consistency={"strong": {"projectors": ["hotels"]}},
+        )
+        relay.wait_until()
+        reader = make_reader(
+            {"names": {"from": "public.hotel", "fields": ["id", "name"]}},
+            name="hotels",
+            folder="reader",
+            source={
+                "type": "relay",
+                "log": "shop.log",
+                "relay": "shop",
+                **secured.section("cdc_reader"),
+            },
+            consistency={"strong": {}},
+            start=False,
+        )
+        reader.options = ("--role", "projector")
+        reader.start()
+        reader.wait_until()
+
+        def heard() -> Any:
+            return relay.status()["projectors"]["hotels"]
+
+        until(lambda: heard()["trouble"], WAIT_SECONDS, "it isn't heard")
+        assert not heard()["whole"]
+        secured.run(WAITED_FOR)
+        until(lambda: heard()["whole"], WAIT_SECONDS, "it is heard")
+        secured.take_back(WAITED_FOR)
+        until(lambda: heard()["trouble"], WAIT_SECONDS, "it is heard no longer")
 
 
 def replicas(reader: RunningDaemon) -> list[tuple[str, list[str]]]:
