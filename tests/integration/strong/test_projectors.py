@@ -51,6 +51,8 @@ class Pair:
         self._log = log
         self.name = f"p{uuid.uuid4().hex[:8]}"
         self.projections: dict[str, Any] = LAZY
+        self.relay_source: dict[str, Any] = {}
+        """What its source has besides."""
         self.relay: RunningDaemon
         self.all: list[RunningDaemon] = []
         self.committers: list[Committer] = []
@@ -66,6 +68,7 @@ class Pair:
             {},
             folder="relay",
             name=f"{self.name}-relay",
+            source=self.relay_source,
             sink={"log": self._log["log"], "topic_prefix": self._log["log"]},
             relay={"tables": TABLES, "snapshot": "never"},
             consistency={"strong": {"projectors": [self.name], **strong}},
