@@ -83,6 +83,7 @@ class Alone:
 
     def _wait_beside(self) -> None:
         """Work that has begun in another thread is begun once: it is waited for to its end."""
+        self._delivery.raise_failure()
         if self._stopping():
             raise OverError
 

@@ -22,8 +22,10 @@ from cdc_daemon.errors import (
     SettingError,
     ShareChangedError,
     SinkError,
+    SlotInUseError,
     SourceError,
     StopError,
+    TakenOverError,
 )
 from cdc_daemon.events import NOWHERE, Load
 from cdc_daemon.generations import create, drop, publish
@@ -104,8 +106,8 @@ class Start:
         self._shapes: Mapping[str, Shape] = {}
         """Those that the mappings are compiled for."""
         self.reaching = Reaching()
-        self.is_ours = False
-        """Whether the source is ours to follow, as far as the last start has come: no other's."""
+        self.is_ours = replica is None and not self._configuration.standby
+        """Whether the source is ours to follow, as far as we know: no other daemon's."""
         self._state = StateStart(self._configuration, source.show, metrics, replica)
         self._beside = Beside(self._configuration, source, sink, self._claim, self.reaching)
         self._unexplained: SchemaChangedError | None = None
@@ -114,6 +116,8 @@ class Start:
     def again(self, change: Exception) -> None:
         """The next start is one in place, because of that."""
         self.reaching.is_first = False
+        if isinstance(change, SlotInUseError | TakenOverError):
+            self.is_ours = False
         if isinstance(change, SchemaChangedError) and not change.in_catalog:
             self._unexplained = change
 
@@ -157,14 +161,14 @@ class Start:
                 self._source.let_commit_go(change.shown_by[1])
 
     def _begin(self) -> Begun:
-        self.is_ours = self._replica is None and not self._configuration.standby
         if self._replica is not None and not self._replica.leads:
+            self.is_ours = False
             return self._follow(self._replica)
         self._let_commit_go()
         compiled, shapes = self._compile()
         with self.reaching.reachable("sink", SinkError):
             self._sink.preflight(compiled.models)
-            kept = self._claim.kept(self._stopping, self._standing_by)
+            kept = self._claim.kept(self._stopping, self._stand_by)
         if self._stopping.is_set():
             raise Stopped
         self.is_ours = True
@@ -174,6 +178,10 @@ class Start:
         begun = self._resume(compiled, shapes, kept)
         self._unexplained = None
         return begun
+
+    def _stand_by(self) -> None:
+        self.is_ours = False
+        self._standing_by()
 
     def _follow(self, replica: Replica) -> Begun:
         """Go on with what the leader has made, once it has; make nothing but a state of our own."""

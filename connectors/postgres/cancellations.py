@@ -51,9 +51,13 @@ class Cancellations:
             times = self._in_a_row[chunk]
             if self._slowly[chunk] < MOST_CANCELLED and times < MOST_CANCELLED_SOON:
                 raise
+            self._forget(chunk)  # the next one has its own condition
             raise SourceError(
                 f"reading some rows of {chunk.table} by the condition was cancelled {times} times "
                 "in a row by what the standby replays (max_standby_streaming_delay): write one "
                 "that can use an index or a simpler one, or read all rows"
             ) from error
+        self._forget(chunk)
+
+    def _forget(self, chunk: Chunk) -> None:
         del self._in_a_row[chunk], self._slowly[chunk]

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cdc_daemon.config.loader import load
-from cdc_daemon.errors import RetryError, SchemaChangedError, SourceError, StopError
+from cdc_daemon.errors import (
+    RetryError,
+    SchemaChangedError,
+    SourceError,
+    StartAgainError,
+    StopError,
+    TakenOverError,
+)
 from cdc_daemon.events import ColumnShape, Shape
 from cdc_daemon.metrics import Metrics
 from cdc_daemon.starting import Start
@@ -114,6 +121,15 @@ def test_of_several_daemons_one_that_has_its_turn_has_the_source(
     with pytest.raises(RetryError):
         one.begin()
     assert one.is_ours is not standby
+    one.is_ours = True  # it had its turn
+    one.again(StartAgainError("the source is another one"))
+    with pytest.raises(RetryError):
+        one.begin()
+    assert one.is_ours, "nobody else has it"
+    one.again(TakenOverError("another daemon has taken over"))
+    with pytest.raises(RetryError):
+        one.begin()
+    assert not one.is_ours
 
 
 JOINED = """

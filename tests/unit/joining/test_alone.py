@@ -15,7 +15,7 @@ from cdc_daemon.assembly.climbing import BOUNDS
 from cdc_daemon.backfill.backfill import Backfill
 from cdc_daemon.backfill.filler import HoleFiller
 from cdc_daemon.config.models import BackfillConfig
-from cdc_daemon.errors import RetryError
+from cdc_daemon.errors import RetryError, StartAgainError
 from cdc_daemon.joining.sending import SLICE_DOCUMENTS
 from cdc_daemon.pipeline import Pipeline
 from tests.generators.conditions import wait_until
@@ -195,6 +195,17 @@ class SlowlyShown:
     def _show(self) -> None:
         self.begun += 1
         time.sleep(0.5)
+
+
+def test_what_fails_during_slow_work_ends_it(tmp_path: Path) -> None:
+    """The work may be waiting for a sink that is away, and the source's disk isn't endless."""
+    with reading(tmp_path) as reader:
+        reader.delivery.fail(StartAgainError("the source is another one"))
+        shows = SlowlyShown(reader)
+        writing = alone.Alone(reader.delivery, cast("Backfill", shows), None, lambda: False)
+        with pytest.raises(StartAgainError):
+            writing.write()
+        assert shows.writes
 
 
 def test_slow_work_is_begun_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
