@@ -334,6 +334,8 @@ class Backfill:
     def close(self) -> None:
         """End the workers after what they are reading just now."""
         self._loads.close()
+        for worker in self._workers:
+            worker.end()
 
     def _start_workers(self) -> None:
         self._workers = workers(self._config, self._loads, self.new_reader, self._delivery.fail)
@@ -402,7 +404,7 @@ class Backfill:
 
     def _end(self) -> None:
         self._is_filling = False
-        self._loads.close()
+        self.close()
         self._workers = []
         self._prepare()
         self._unseen = ()

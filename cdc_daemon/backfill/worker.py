@@ -55,6 +55,11 @@ class Worker(threading.Thread):
         finally:
             self._reader.close()
 
+    def end(self) -> None:
+        """Once there will be no more work: one that was never started has a reader as well."""
+        if self.ident is None:
+            self._reader.close()
+
     def _try(self, work: Work) -> bool:
         """Do it, or leave it for later; whether there is a connection for more."""
         try:

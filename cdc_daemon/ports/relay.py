@@ -95,8 +95,9 @@ class Relay(Protocol):
     def settle(self, checkpoint: Checkpoint, meanwhile: Callable[[], None], *, seen: bool) -> None:
         """Return when all that was written is durable, all of it at once, with the checkpoint.
 
-        `seen`: and once readers of it see it, which may be a moment later.
-        Calls `meanwhile` several times a second while it waits; what that raises ends the wait.
+        `seen`: and once readers of it see it, which may be a moment later. What is lost meanwhile
+        isn't waited for. Calls `meanwhile` several times a second while it waits (every few seconds
+        where nobody answers); what that raises ends the wait.
         Raises RetryError when nobody knows: open it again, and see what the checkpoint says.
         """
 

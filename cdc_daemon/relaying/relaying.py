@@ -71,6 +71,8 @@ class Relaying:
         """When the reader last came round."""
         self._is_open = False
         """Whether a transaction of the source has begun, and not ended."""
+        self._is_settling = False
+        """What was held may not be durable yet, or not be seen, though it's held no more."""
         self._settled_at = self._told_at = time.monotonic()
         self._told = (NOWHERE, NOWHERE, NOWHERE)
         self._waits_since: float | None = None
@@ -87,7 +89,7 @@ class Relaying:
     @property
     def reached(self) -> Position:
         """Everything up to here is durable; beyond the checkpoint there is nothing of ours."""
-        if self._is_open or self._relay.held:
+        if self._is_open or self._relay.held or self._is_settling:
             return self.checkpoint.position
         return self.received
 
@@ -218,8 +220,9 @@ class Relaying:
         checkpoint = replace(self.checkpoint, position=self.received, loads=self._snapshot.loads)
         # Not before: what commits wait for is that readers see what they wrote.
         seen = held > 0 and (self._strong.is_expected or self._strong.waited_for)
+        self._is_settling = held > 0
         self._relay.settle(checkpoint, self._meanwhile, seen=seen)
-        self.checkpoint = checkpoint
+        self.checkpoint, self._is_settling = checkpoint, False
         self._settled_at = time.monotonic()
         self._metrics.relay_settled(held, self._settled_at - began)
         self._waits_since, self._is_away = None, False

@@ -1,8 +1,10 @@
-"""Whether rows were read beside polls: a row may have been otherwise between two of them.
+"""Whether rows are read beside polls: a row may have been otherwise between two of them.
 
 A row is as it was at one poll, is changed, read by a chunk, and changed back before the next poll.
-That one finds it as it is remembered, and what was loaded would stay. So a poll gives all that was
-written since the one before, the same or not, where anybody may have read rows between the two.
+That one finds it as it is remembered, and what was loaded would stay. Or a row is written as it was
+between two chunks, and moves from blocks that are still to be read to ones that were read already:
+it is in no chunk, however many polls lie between the two. So a poll gives all that was written
+since the one before, the same or not, where anybody may have had something left to read between.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class Beside:
-    """Who reads rows says so from before its snapshot until it is done; a poll asks within its own.
+    """Who reads rows says so from before the first of its snapshots until it has read all it will.
+
+    A poll asks once it has its own.
 
     Any thread calls it.
     """
@@ -31,7 +35,7 @@ class Beside:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Somebody takes a snapshot, and reads rows in it."""
+        """Somebody takes snapshots, and reads rows in them, which together are to be all rows."""
         with self._lock:
             self._reading += 1
         try:
@@ -52,9 +56,9 @@ class Beside:
             self._had_read, self._has_read = self._has_read, False
 
     def may_have_read(self) -> bool:
-        """Whether a snapshot may lie between that of the poll before and that of this poll.
+        """Whether somebody may have been reading between the poll before and this poll.
 
-        Asked once this one is taken: whoever begins to read from then on sees at least as much.
+        Asked once this one has its snapshot: whoever begins to read then sees at least as much.
         """
         with self._lock:
             return self._had_read or self._has_read or self._reading > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,7 +28,8 @@ class PollingChunkReader:
     with one to come, at a higher position: so rows needn't wait for the end of the log. A row that
     was written after a poll, is in a chunk, and gone before the next poll, is in none. So the keys
     that polls don't know are noted, and the chunk waits for the next one: it finds what is gone.
-    And what is as before again is given by the next poll, because somebody has read (`Beside`).
+    And what is as before again, or has moved among blocks, is given by polls: all that is written
+    as long as the reader isn't closed (`Beside`).
     """
 
     def __init__(
@@ -46,18 +48,19 @@ class PollingChunkReader:
         self._config = config
         self._memory = memory
         self._begun = begun
-        self._beside = beside
+        self._open = ExitStack()
+        if memory is not None:
+            self._open.enter_context(beside.reading())
+        self._open.callback(reader.close)
         self.plan = reader.plan
         self.check = reader.check
         self.settle = reader.settle
         self.visibility = reader.visibility
-        self.close = reader.close
 
     def read(self, relation: Relation, chunk: Chunk, where: str = "") -> ChunkRows:
         """As of one snapshot; rows that count as deleted are left out."""
         condition = self._not_deleted(relation, where)
-        with self._beside.reading():
-            return self._noted(relation, self._reader.read(relation, chunk, condition))
+        return self._noted(relation, self._reader.read(relation, chunk, condition))
 
     def read_keys(
         self,
@@ -68,9 +71,12 @@ class PollingChunkReader:
     ) -> FoundRows:
         """As of one snapshot; rows that count as deleted are left out here as well."""
         condition = self._not_deleted(relation, where)
-        with self._beside.reading():
-            found = self._reader.read_keys(relation, columns, keys, condition)
-            return self._noted(relation, found)
+        found = self._reader.read_keys(relation, columns, keys, condition)
+        return self._noted(relation, found)
+
+    def close(self) -> None:
+        """Release the connection: nothing more is read, of no load. Safe to call twice."""
+        self._open.close()
 
     def _not_deleted(self, relation: Relation, where: str) -> str:
         conditions = [where] if where else []

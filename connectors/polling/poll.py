@@ -122,7 +122,7 @@ class UnderWay:
         snapshot = read_snapshot(seen)
         statement = rows(
             table.relation,
-            EVERY_ROW if whole else table.since(before, snapshot),
+            EVERY_ROW if whole else table.since(before, snapshot, gives_same=gives_same),
             gone=table.config.deleted or "",
             new="" if given is Given.OTHER else written_since(read_snapshot(before.seen), snapshot),
         )

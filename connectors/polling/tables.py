@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from connectors.polling.choosing import at_or_after, written_since
+from connectors.polling.choosing import EVERY_ROW, at_or_after, written_since
 from connectors.polling.schedule import read_schedule
 from connectors.postgres.visibility import read_snapshot
 
@@ -44,8 +44,16 @@ class Table:
             return self.config.compares
         return read_schedule(self.config.compare).after(bound.compared) <= now
 
-    def since(self, bound: Bound, now: SnapshotVisibility) -> str:
-        """The condition of the rows that are read where not all of it is compared."""
+    def since(self, bound: Bound, now: SnapshotVisibility, *, gives_same: bool) -> str:
+        """The condition of the rows that are read where not all of it is compared.
+
+        `gives_same`: rows are read beside the poll. One whose column isn't set when it is written
+        may move among their blocks, and would be in none.
+        """
+        written = written_since(read_snapshot(bound.seen), now)
         if self.rising is None:
-            return written_since(read_snapshot(bound.seen), now)
-        return at_or_after(self.rising, bound.value)
+            return written
+        risen = at_or_after(self.rising, bound.value)
+        if not gives_same:
+            return risen
+        return EVERY_ROW if EVERY_ROW in (risen, written) else f"({risen}) or ({written})"

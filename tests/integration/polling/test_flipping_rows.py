@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 ROWS = 200
 AT_ONCE = 20
 AWAY_SECONDS = 0.1
-POLL_SECONDS = 0.4
+POLL_SECONDS = 0.2
 """Rows are mostly back before the next poll."""
+SLOWLY = {"workers": 1, "chunk": "8kB", "rows_per_second": 80}
+"""A block of some 40 rows at once, and several polls until the next one."""
 REPAIRS = 4
 ITEMS: dict[str, Any] = {"items": {"from": "item", "fields": "*", "freshness": "20ms"}}
 TABLE = "public.item"
@@ -67,15 +69,16 @@ def test_documents_come_to_be_what_the_rows_are(
 ) -> None:
     """Repairs read between polls what no poll sees; some daemons die before the next poll.
 
-    Rows that are written as they were move among blocks as well: no chunk may meet them.
+    Rows that are written as they were move among blocks as well: no chunk may meet them, and polls
+    go by between two chunks.
     """
     seed, rng = seeded()
     with psycopg.connect(database.dsn, autocommit=True) as connection:
-        connection.execute("create table item (id int primary key, n int)")
+        connection.execute("create table item (id int primary key, n int) with (fillfactor = 20)")
         connection.execute(f"insert into item select i, i from generate_series(0, {ROWS - 1}) i")
         how = {"by": by, "compare": "1ms"} if by == "xmin" else {"by": by}
         polling = {"type": "polling", "interval": f"{POLL_SECONDS}s", "tables": {TABLE: how}}
-        daemon = ControlledDaemon(start_daemon(ITEMS, start=False, source=polling))
+        daemon = ControlledDaemon(start_daemon(ITEMS, start=False, source=polling, backfill=SLOWLY))
         daemon.load()
         for number in range(REPAIRS):
             with flipping(database.dsn, rng):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tests.integration.polling.conftest import Poll, Polled
 
 BY_COLUMN = {"column": "updated_at", "overlap": "1h"}
+BLOCK = 8192
 
 
 @pytest.mark.parametrize("by", ["xmin", "comparison", BY_COLUMN])
@@ -191,6 +193,34 @@ def test_a_row_that_only_a_chunk_has_seen_otherwise_is_given(poll: Poll, by: obj
     assert len(polled.poll()) == 2, "c isn't given once more"
     assert polled.rows == {"a": "one", "b": "two", "c": "three"}
     polled.upstream.write("update item set note = note where id = 'a'")
+    polled.poll_in_vain()
+
+
+@pytest.mark.parametrize(
+    "how", [{"by": "xmin", "compare": "1d"}, {"by": "comparison"}, {"by": BY_COLUMN}]
+)
+def test_a_row_that_moves_between_two_chunks_is_given(poll: Poll, how: dict[str, Any]) -> None:
+    """To where nothing more is read: no chunk has it, however many polls lie between the two."""
+    polled = poll(**how)
+    polled.upstream.write(
+        "insert into item (id, note, updated_at) select n, repeat('x', 500), '2020-01-01' "
+        "from generate_series(1, 100) n"
+    )
+    polled.load()
+    polled.upstream.commit(Insert("of now"))
+    polled.poll()
+    with closing(polled.source.chunk_reader(BLOCK)) as reader:
+        polled.rows = {}
+        for chunk in reader.plan(polled.relation):
+            read = read_chunks(reader, polled.relation, [chunk])
+            polled.rows |= dict(decoded(row) for one in read for row in one.rows)
+            polled.poll_in_vain()
+            if chunk.first == (0, 0):
+                polled.upstream.write("update item set number = 1 where id = '100'")
+                assert len(polled.poll()) == 1
+    assert len(polled.rows) == 101
+    polled.poll_in_vain()
+    polled.upstream.write("update item set number = 2 where id = '100'")
     polled.poll_in_vain()
 
 

@@ -51,6 +51,8 @@ class Pair:
         self._log = log
         self.name = f"p{uuid.uuid4().hex[:8]}"
         self.projections: dict[str, Any] = LAZY
+        self.relay_source: dict[str, Any] = {}
+        """What its source has besides."""
         self.relay: RunningDaemon
         self.all: list[RunningDaemon] = []
         self.committers: list[Committer] = []
@@ -66,6 +68,7 @@ class Pair:
             {},
             folder="relay",
             name=f"{self.name}-relay",
+            source=self.relay_source,
             sink={"log": self._log["log"], "topic_prefix": self._log["log"]},
             relay={"tables": TABLES, "snapshot": "never"},
             consistency={"strong": {"projectors": [self.name], **strong}},
@@ -75,7 +78,16 @@ class Pair:
             self.add()
         self.wait_shared()
         self.wait_whole()
+        until(self._is_let, SECONDS, "commits may wait")
         enable(self.relay)
+
+    def _is_let(self) -> bool:
+        """Ask as often as it is too early: who leads starts in place once documents are shared, so
+        that all was loaded may be heard of before.
+        """  # noqa: D205 - one sentence
+        asked = run_strong(self.relay, "enable", "--yes")
+        assert asked.returncode == 0 or "a read model is being loaded" in asked.stderr
+        return asked.returncode == 0
 
     def wait_whole(self) -> None:
         """The relay has heard that searches see all read models."""

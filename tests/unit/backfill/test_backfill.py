@@ -46,6 +46,15 @@ def test_all_rows_come_in_and_are_shown_when_all_are_durable(
     assert wait_until(lambda: loading.source.said == ["chunk reader closed"] * 2, 5)
 
 
+def test_workers_that_never_ran_leave_no_reader_open(make: Callable[..., Loading]) -> None:
+    """The stream hasn't begun by the time of the end; a source may count who may still read."""
+    loading = make()
+    for _ in range(2):
+        loading.backfill.close()
+        loading.backfill.close()
+    assert set(loading.source.said) == {"chunk reader closed"}
+
+
 def test_the_stream_goes_on_meanwhile_and_wins(make: Callable[..., Loading]) -> None:
     """A change that no chunk sees is newer than every chunk, whenever those are written."""
     loading = make(reached=200)  # chunks wait until the stream is there

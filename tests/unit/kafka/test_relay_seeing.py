@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from cdc_daemon.config.strong import SHORTEST_RELEASE_SECONDS
 from cdc_daemon.errors import RetryError
 from connectors.kafka.relay import seeing
 from connectors.kafka.topics import Place, Topics
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PLACES = [Place("log", 0), Place("hotel", 0), Place("hotel", 1), Place("room", 0)]
+LONG = 200
+"""The source hears from us so often: it waits without end."""
 
 
 class Brokers:
@@ -26,15 +29,21 @@ class Brokers:
         self.unmarked = {place for place in PLACES if rng.random() < 0.7}
         self.away = 0
         """So many questions are not answered."""
+        self.answer_seconds = 0.0
+        """Who asks for less gets no answer."""
+        self.forgetful = False
+        """Whether what is hidden at the first question is lost right after it."""
 
     def ends(
         self, places: Sequence[Place], *, seen: bool = True, seconds: float
     ) -> dict[Place, int]:
         """As `Topics` has it."""
-        assert seconds < 1
-        if self.away:
-            self.away -= 1
+        assert seconds <= SHORTEST_RELEASE_SECONDS / 2, "the source would take us for gone"
+        if self.away or seconds < self.answer_seconds:
+            self.away = max(0, self.away - 1)
             raise RetryError("nobody is there", reason="unavailable")
+        if self.forgetful:
+            return self._lose(places)
         for place in PLACES:
             if place in self.unmarked and self._rng.random() < 0.3:
                 self.unmarked.remove(place)
@@ -43,8 +52,20 @@ class Brokers:
             place: self.written[place] - 5 * (seen and self._is_open(place)) for place in places
         }
 
+    def _lose(self, places: Sequence[Place]) -> dict[Place, int]:
+        had = {place: self.written[place] for place in places}
+        for place in self.unmarked:
+            self.written[place] -= 5
+        self.unmarked.clear()
+        self.forgetful = False
+        return had
+
     def _is_open(self, place: Place) -> bool:
         return place in self.unmarked
+
+
+class StillWaitingError(Exception):
+    """Far longer than it may."""
 
 
 def wait(brokers: Brokers) -> int:
@@ -54,6 +75,8 @@ def wait(brokers: Brokers) -> int:
     def meanwhile() -> None:
         nonlocal heard
         heard += 1
+        if heard > LONG:
+            raise StillWaitingError
 
     seeing.wait_until_seen(cast("Topics", brokers), PLACES, meanwhile)
     return heard
@@ -75,3 +98,20 @@ def test_brokers_that_stay_away_are_to_be_tried_again(monkeypatch: pytest.Monkey
     brokers.away = 1000
     with pytest.raises(RetryError, match="nobody is there"):
         wait(brokers)
+
+
+def test_what_is_lost_meanwhile_is_not_waited_for() -> None:
+    """Nobody will ever see it: that it is gone is found where it is looked for."""
+    brokers = Brokers(random.Random(1))
+    assert brokers.unmarked
+    brokers.forgetful = True
+    wait(brokers)
+
+
+def test_brokers_that_are_far_away_get_longer_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failed question leaves its connection behind: the next one needs all of the time."""
+    monkeypatch.setattr(seeing, "AWAY_SECONDS", 1.0)
+    brokers = Brokers(random.Random(1))
+    brokers.answer_seconds = 1.5
+    wait(brokers)
+    assert not brokers.unmarked

@@ -49,6 +49,10 @@ class MemoryRelay:
         """The position of each checkpoint, and what was held."""
         self.seen: list[bool] = []
         """Whether each was waited for until readers see it."""
+        self.look: Callable[[], Position] | None = None
+        """How far we are said to be."""
+        self.reached: list[Position] = []
+        """What it said while readers didn't see yet what was no longer held."""
 
     def begin(self, begin: Begin) -> None:
         """Nothing to write."""
@@ -74,6 +78,8 @@ class MemoryRelay:
         self.settled.append((checkpoint.position, self.held))
         self.seen.append(seen)
         self.held = 0
+        if self.look is not None:
+            self.reached.append(self.look())
 
     def wait_by(self, meanwhile: Callable[[], None]) -> None:
         """There is always room."""
@@ -99,6 +105,7 @@ def follow(reads: Sequence[Sequence[Event]], strong: StrongConfig | None = None)
     relaying = Relaying(
         source, cast("Relay", relay), begun, monitor, metrics, lambda _state, _why: None
     )
+    relay.look = lambda: relaying.reached
     last = reads[-1]
     read = source.read
 
@@ -147,3 +154,10 @@ def test_what_commits_wait_for_is_settled_once_readers_see_it(strong: StrongConf
     relay = follow([list(transactions(101, 101)), [], [passed]], strong)
     assert relay.settled[:2] == [(101, CHANGES), (150, 0)]
     assert relay.seen[:2] == [strong is not None, False]
+
+
+def test_nothing_counts_as_reached_while_it_is_being_settled() -> None:
+    """Though nothing is held any more: readers may not see it yet."""
+    relay = follow([list(transactions(101, 101)), [], list(transactions(102, 102)), []])
+    assert relay.settled[:2] == [(101, CHANGES), (102, CHANGES)]
+    assert relay.reached[:2] == [100, 101]
