@@ -144,6 +144,15 @@ def secured(private_kafka: StartKafka) -> Iterator[Secured]:
         yield made
 
 
+SHOP: dict[str, Any] = {
+    "name": "shop",
+    "folder": "relay",
+    "sink": {"topic_prefix": "shop", "log": "shop.log"},
+    "relay": {"tables": ["public.hotel"]},
+}
+"""A relay whose log replicas read."""
+
+
 def test_the_rules_of_the_page_are_enough(
     secured: Secured, database: Database, hotels: psycopg.Connection, tmp_path: Path
 ) -> None:
@@ -157,10 +166,7 @@ def test_the_rules_of_the_page_are_enough(
     ):
         relay = make_relay(
             {},
-            name="shop",
-            folder="relay",
-            sink={"topic_prefix": "shop", "log": "shop.log"},
-            relay={"tables": ["public.hotel"]},
+            **SHOP,
             start=False,
         )
         require_checked(relay)
@@ -194,10 +200,7 @@ def test_rights_of_replicas_that_lack_are_said_beforehand(
     ):
         make_relay(
             {},
-            name="shop",
-            folder="relay",
-            sink={"topic_prefix": "shop", "log": "shop.log"},
-            relay={"tables": ["public.hotel"]},
+            **SHOP,
         ).wait_until()
         source = {"type": "relay", "log": "shop.log", **secured.section("cdc_reader")}
         names = {"names": {"from": "public.hotel", "fields": ["id", "name"]}}
@@ -229,10 +232,7 @@ def test_rules_for_commits_that_wait_are_enough(
     ):
         relay = make_relay(
             {},
-            name="shop",
-            folder="relay",
-            sink={"topic_prefix": "shop", "log": "shop.log"},
-            relay={"tables": ["public.hotel"]},
+            **SHOP,
             consistency={"strong": {"projectors": ["hotels"]}},
         )
         relay.wait_until()
